@@ -1,0 +1,53 @@
+// Package capture holds the contract of a camera and the ring of frames from
+// which the shots of a violation are taken. It imports the root of sensor and no
+// camera driver.
+//
+// The bytes of a [Frame] are the camera's own: what is sealed is what the camera
+// gave, never a picture that was decoded and encoded again.
+package capture
+
+import (
+	"context"
+	"time"
+
+	"ciglio/sensor"
+)
+
+// A Frame is one camera picture.
+type Frame struct {
+	Number    uint64        // the camera's own sequence number; a gap is a lost frame
+	At        sensor.Mono   // start of exposure
+	Exposure  time.Duration // 0 when the camera does not tell
+	MediaType string        // "image/jpeg"
+	Damaged   bool          // the camera or its driver flagged an error
+	Data      []byte        // the camera's original bytes
+}
+
+// Info says which camera took the frames.
+type Info struct {
+	Model  string
+	Serial string
+	// Test is true when the frames do not come from a camera on a road. Records
+	// with such frames are sealed as kind test, never as a violation.
+	Test bool
+}
+
+// Camera is a camera in operation.
+type Camera interface {
+	// Info is constant for the life of the Camera and safe to call at any time.
+	Info() Info
+
+	// Next blocks until the camera has taken a frame and returns it. The bytes
+	// of the frame are only valid until the next call. It returns ctx.Err()
+	// when ctx ends and io.EOF when a recording has ended; after any other
+	// error Next may be called again. Only one goroutine may call Next at a
+	// time.
+	Next(ctx context.Context) (Frame, error)
+}
+
+// A Shot is one frame taken out of the ring for a violation: an owned copy with
+// the role it plays in the evidence.
+type Shot struct {
+	Role  string // "before", "photo" or "after"
+	Frame Frame
+}

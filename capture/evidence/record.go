@@ -1,0 +1,186 @@
+package evidence
+
+import (
+	"encoding/hex"
+	"fmt"
+	"time"
+
+	"ciglio/sensor"
+)
+
+// Kind says what a record is about. The numbers are part of the format.
+type Kind uint8
+
+// The kinds of profile 1.
+const (
+	KindViolation     Kind = 1
+	KindHeartbeat     Kind = 2
+	KindBoot          Kind = 3
+	KindClockStep     Kind = 4
+	KindCalibration   Kind = 5
+	KindConfiguration Kind = 6
+	KindKeyChange     Kind = 7
+	KindEviction      Kind = 8
+	KindTamper        Kind = 9
+	KindOperator      Kind = 10
+	KindShutdown      Kind = 11
+	KindSelfTest      Kind = 12
+	// KindTest has the measurement, frames and trace of a violation that was
+	// made without a real camera or sensor. It never accuses anyone.
+	KindTest Kind = 99
+)
+
+// Measured reports whether records of this kind carry a measurement, frames and
+// a trace.
+func (k Kind) Measured() bool { return k == KindViolation || k == KindTest }
+
+// DeviceID names one device for its whole life. It is random.
+type DeviceID [16]byte
+
+// String returns the id in lower-case hexadecimal, as topics and certificates
+// spell it.
+func (d DeviceID) String() string { return hex.EncodeToString(d[:]) }
+
+// ParseDeviceID reads the form of [DeviceID.String] and no other.
+func ParseDeviceID(text string) (DeviceID, error) {
+	var d DeviceID
+	b, err := hex.DecodeString(text)
+	if err != nil || len(b) != len(d) || hex.EncodeToString(b) != text {
+		return d, fmt.Errorf("device id %q: want 32 lower-case hexadecimal digits", text)
+	}
+	copy(d[:], b)
+	return d, nil
+}
+
+// Hash is a SHA-256 value.
+type Hash [32]byte
+
+// String returns the hash in lower-case hexadecimal.
+func (h Hash) String() string { return hex.EncodeToString(h[:]) }
+
+// IsZero reports whether h is all zero, which stands for "none yet".
+func (h Hash) IsZero() bool { return h == Hash{} }
+
+// A Record is the content of one evidence record, profile 1. It is a plain
+// value. Site, Calibration, Measurement, Frames, Trace and Body are present or
+// absent as the kind demands: see [Record.Validate].
+type Record struct {
+	Kind   Kind
+	Device DeviceID
+	Epoch  uint64 // counts the device's evidence keys and stores, from 1
+	Seq    uint64 // from 1 without gaps within an epoch
+	Prev   Hash   // link of the previous record of the epoch; zero for the first
+	Ack    Hash   // hash of the newest receipt; zero when there is none
+	Boot   [16]byte
+	Mono   sensor.Mono
+	UTC    time.Time // microseconds; paired with Mono
+	Clock  sensor.ClockState
+	// Counter is the hardware counter; class 0 and value 0 when there is none.
+	CounterClass, CounterValue uint64
+
+	Site          *Site        // 13
+	Measurement   *Measurement // 14
+	Frames        []Frame      // 15
+	Trace         *Trace       // 16
+	Calibration   *Calibration // 17
+	Configuration Statement    // 18
+	Software      Software     // 19
+	Key           KeyInfo      // 20
+	Body          Body         // 21
+}
+
+// Site says where the device stands (field 13).
+type Site struct {
+	ID        string
+	Road      string // as printed on the notice, such as "SP 14"
+	Position  uint32 // metres from the start of the road
+	Latitude  int32  // 1e-7 degrees, north positive
+	Longitude int32  // 1e-7 degrees, east positive
+	Heading   uint16 // degrees from north of the lane's direction of travel, 0 to 359
+	Lane      uint8  // from 1; 0 when the site has one lane or the sensor does not tell
+}
+
+// Measurement is what was measured and what the law makes of it (field 14).
+// Speeds are hundredths of km/h.
+type Measurement struct {
+	Speed       sensor.Speed // as measured by the primary sensor
+	Indicated   sensor.Speed // Speed truncated to whole km/h
+	Reduction   sensor.Speed // the legal tolerance
+	Assessed    sensor.Speed // Indicated less Reduction
+	Limit       sensor.Speed
+	Rule        string // id of the rule in the dated table
+	Direction   sensor.Direction
+	Class       uint8         // vehicle class the limit was taken for; 0 when one limit serves all
+	Uncertainty sensor.Speed  // standard uncertainty, k = 1
+	Budget      sensor.Budget // its parts
+	Second      *Second       // nil when the site has no second sensor
+	Targets     uint16        // other vehicles in the beam
+	Flags       uint32        // reserved: 0 in profile 1
+	Start, End  sensor.Mono   // of the track
+	Photo       sensor.Mono   // when the vehicle was at the photo position
+}
+
+// Second is the confirming speed of a second sensor.
+type Second struct {
+	Method uint8 // 1 contacts, 2 displacement between two frames
+	Speed  sensor.Speed
+	// Tolerance is the difference up to which the two were taken to agree.
+	Tolerance sensor.Speed
+}
+
+// Frame names one picture by the hash of its exact bytes (field 15).
+type Frame struct {
+	Role      string // "before", "photo" or "after"
+	MediaType string // "image/jpeg"
+	SHA256    Hash
+	Length    uint32
+	Number    uint64 // the camera's sequence number
+	Mono      sensor.Mono
+	Exposure  time.Duration // whole microseconds
+}
+
+// Trace names the raw sensor data of the passage (field 16).
+type Trace struct {
+	SHA256      Hash
+	Length      uint32
+	Format      string // media type
+	Model       string // of the sensor
+	Serial      string
+	Settings    Hash // SHA-256 of the settings as read back
+	Samples     uint64
+	First, Last sensor.Mono
+}
+
+// Statement names a signed or sealed text by its hash (field 18).
+type Statement struct {
+	ID      string
+	Version uint64
+	SHA256  Hash
+}
+
+// Calibration names the calibration certificate in force and the approvals
+// (field 17).
+type Calibration struct {
+	Statement
+	NotAfter time.Time // whole seconds
+	Approval string    // type approval, as printed on the notice
+	Decree   string    // the prefect's decree for the road, as printed
+}
+
+// Software says what program made the record (field 19).
+type Software struct {
+	Version string
+	Core    Hash // core_id of the measuring core
+	Binary  Hash // SHA-256 of the running executable
+}
+
+// KeyInfo says what holds the evidence key (field 20).
+type KeyInfo struct {
+	Certificate Hash   // SHA-256 of the key's certificate, DER
+	Class       string // "file", "tpm2" or "se"
+}
+
+// Body is the content of a record that is not a violation (field 21). Which
+// keys a kind has is fixed by the format; values are uint64, int64, string or
+// []byte.
+type Body map[uint64]any
