@@ -1,0 +1,287 @@
+// Package config reads the device's configuration: one strict TOML file in
+// which every value carries its unit and an unknown key is an error.
+//
+// Every key is also an environment variable, CIGLIO_ with the section and the
+// key in capitals, such as CIGLIO_SITE_LIMIT; it overrides the file. A Config
+// prints itself with its comments, and what it prints reads back as the same
+// Config.
+package config
+
+import (
+	"encoding"
+	"fmt"
+	"os"
+	"reflect"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/BurntSushi/toml"
+
+	"ciglio/capture/evidence"
+	"ciglio/sensor"
+)
+
+// Config is the whole configuration. Its tags hold what [Config.AppendText]
+// prints as comments.
+type Config struct {
+	Device Device `toml:"device" doc:"The device itself."`
+	Site   Site   `toml:"site" doc:"Where the device stands and what it enforces there."`
+	Sensor Sensor `toml:"sensor" doc:"The speed sensor: raw I/Q samples of a Doppler radar."`
+	Camera Camera `toml:"camera" doc:"The camera: pictures as they come, MJPEG over HTTP."`
+	Clock  Clock  `toml:"clock" doc:"UTC on this machine."`
+	Outbox Outbox `toml:"outbox" doc:"Records waiting on flash."`
+	Uplink Uplink `toml:"uplink" doc:"The way to the centre."`
+}
+
+// Device names the device and its files.
+type Device struct {
+	ID          string `toml:"id" doc:"device id: 32 hexadecimal digits, for life"`
+	Dir         string `toml:"dir" doc:"folder of the outbox and the device's state"`
+	Key         string `toml:"key" doc:"evidence key, PKCS #8 PEM, readable by this user only"`
+	Certificate string `toml:"certificate" doc:"certificate of the evidence key, PEM"`
+	Calibration string `toml:"calibration" doc:"calibration statement"`
+}
+
+// Site says where the device stands and what it enforces there.
+type Site struct {
+	ID         string           `toml:"id" doc:"site id"`
+	Road       string           `toml:"road" doc:"road, as printed on the notice"`
+	Position   Length           `toml:"position" doc:"distance from the start of the road"`
+	Latitude   Coordinate       `toml:"latitude" doc:"north is positive"`
+	Longitude  Coordinate       `toml:"longitude" doc:"east is positive"`
+	Heading    Heading          `toml:"heading" doc:"way of the enforced traffic, clockwise from north"`
+	TimeZone   string           `toml:"time_zone" doc:"whose calendar day the law means"`
+	Limit      sensor.Speed     `toml:"limit" doc:"speed limit"`
+	Direction  sensor.Direction `toml:"direction" doc:"enforced direction: approaching, receding, or unknown for both"`
+	PhotoRange Length           `toml:"photo_range" doc:"distance from the device at which a vehicle is photographed"`
+	Frames     int              `toml:"frames" doc:"pictures of one violation, 2 to 5"`
+}
+
+// Sensor says which sensor measures and how it is mounted.
+type Sensor struct {
+	Path    string       `toml:"path" doc:"stream of samples: a device file or a named pipe of 16-bit little-endian pairs I, Q"`
+	Rate    Frequency    `toml:"rate" doc:"pairs a second"`
+	Carrier Frequency    `toml:"carrier" doc:"transmit frequency"`
+	Angle   Angle        `toml:"angle" doc:"between the beam and the road"`
+	Model   string       `toml:"model" doc:"as on its plate"`
+	Serial  string       `toml:"serial" doc:"as on its plate and in the calibration certificate"`
+	Maximum sensor.Speed `toml:"maximum" doc:"end of the certified range"`
+}
+
+// Camera says where pictures come from.
+type Camera struct {
+	URL     string        `toml:"url" doc:"MJPEG stream"`
+	Model   string        `toml:"model" doc:"as on its plate"`
+	Serial  string        `toml:"serial" doc:"as on its plate"`
+	Latency time.Duration `toml:"latency" doc:"from start of exposure to the first byte, as measured at mounting"`
+	Slots   int           `toml:"slots" doc:"pictures kept in memory"`
+	Slot    Size          `toml:"slot" doc:"largest picture"`
+}
+
+// Clock bounds how far UTC may be off.
+type Clock struct {
+	Bound time.Duration `toml:"bound" doc:"offset plus twice its uncertainty above which the device does not measure"`
+}
+
+// Outbox bounds what waits on flash.
+type Outbox struct {
+	Quota     Size          `toml:"quota" doc:"bytes of unsettled and retained records; above it new violations are refused"`
+	Reserve   Size          `toml:"reserve" doc:"part of the quota kept for records that are not violations"`
+	Retention time.Duration `toml:"retention" doc:"how long settled records are kept"`
+}
+
+// Uplink says where the centre is.
+type Uplink struct {
+	Broker string `toml:"broker" doc:"MQTT broker"`
+	Shard  string `toml:"shard" doc:"part of the centre's intake that serves this device"`
+	Trust  string `toml:"trust" doc:"trust file: whose receipts count"`
+}
+
+// Default returns the configuration of a new device. What only the technician
+// can know is empty, so that it does not pass [Config.Validate].
+func Default() *Config {
+	return &Config{
+		Device: Device{
+			Dir:         "/var/lib/ciglio",
+			Key:         "/var/lib/ciglio/evidence.key",
+			Certificate: "/var/lib/ciglio/device.crt",
+			Calibration: "/var/lib/ciglio/calibration.toml",
+		},
+		Site: Site{TimeZone: "Europe/Rome", Direction: sensor.Approaching, PhotoRange: 20e3, Frames: 3},
+		Sensor: Sensor{
+			Rate: 20e3, Carrier: 24.125e9, Maximum: 250 * sensor.KmH,
+		},
+		Camera: Camera{Slots: 96, Slot: 256 << 10},
+		Clock:  Clock{Bound: 100 * time.Millisecond},
+		Outbox: Outbox{Quota: 20 << 30, Reserve: 64 << 20, Retention: 30 * 24 * time.Hour},
+		Uplink: Uplink{Broker: "tcp://127.0.0.1:1883", Shard: "a", Trust: "/var/lib/ciglio/trust.pem"},
+	}
+}
+
+// Load reads the file at path over the defaults, then the environment (as
+// os.Environ gives it) over both, and validates the whole.
+func Load(path string, environ []string) (*Config, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	c, err := Parse(text, environ)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return c, nil
+}
+
+// Parse is [Load] of a text.
+func Parse(text []byte, environ []string) (*Config, error) {
+	c := Default()
+	meta, err := toml.Decode(string(text), c)
+	if err != nil {
+		return nil, err
+	}
+	if unknown := meta.Undecoded(); len(unknown) > 0 {
+		return nil, fmt.Errorf("unknown key %s", unknown[0])
+	}
+	if err := c.environment(environ); err != nil {
+		return nil, err
+	}
+	return c, c.Validate()
+}
+
+// Variable returns the environment variable of a key.
+func Variable(section, key string) string {
+	return "CIGLIO_" + strings.ToUpper(section+"_"+key)
+}
+
+// CIGLIO_DATA and the like, which belong to other programs of the project, are
+// not keys; only names with a section of this file are looked at.
+func (c *Config) environment(environ []string) error {
+	values := map[string]string{}
+	for _, e := range environ {
+		name, value, _ := strings.Cut(e, "=")
+		values[name] = value
+	}
+	return c.each(func(section, key, _ string, v reflect.Value) error {
+		name := Variable(section, key)
+		value, ok := values[name]
+		if !ok {
+			return nil
+		}
+		if err := set(v, value); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		return nil
+	})
+}
+
+// each calls f for every key in the order of the file.
+func (c *Config) each(f func(section, key, doc string, v reflect.Value) error) error {
+	root := reflect.ValueOf(c).Elem()
+	for i := range root.NumField() {
+		section := root.Type().Field(i).Tag.Get("toml")
+		for j := range root.Field(i).NumField() {
+			field := root.Field(i).Type().Field(j)
+			if err := f(section, field.Tag.Get("toml"), field.Tag.Get("doc"), root.Field(i).Field(j)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func set(v reflect.Value, value string) error {
+	switch p := v.Addr().Interface().(type) {
+	case encoding.TextUnmarshaler:
+		return p.UnmarshalText([]byte(value))
+	case *time.Duration:
+		d, err := time.ParseDuration(value)
+		*p = d
+		return err
+	case *string:
+		*p = value
+		return nil
+	case *int:
+		n, err := strconv.Atoi(value)
+		*p = n
+		return err
+	}
+	panic("config: no way to set a " + v.Type().String())
+}
+
+// AppendText appends the configuration as a TOML file with comments, which
+// [Parse] reads back as the same Config.
+func (c *Config) AppendText(b []byte) ([]byte, error) {
+	var last string
+	err := c.each(func(section, key, doc string, v reflect.Value) error {
+		if section != last {
+			if last != "" {
+				b = append(b, '\n')
+			}
+			field, _ := reflect.TypeFor[Config]().FieldByNameFunc(func(n string) bool { return strings.EqualFold(n, section) })
+			b = fmt.Appendf(b, "# %s\n[%s]\n", field.Tag.Get("doc"), section)
+			last = section
+		}
+		b = fmt.Appendf(b, "# %s\n%s = ", doc, key)
+		switch p := v.Interface().(type) {
+		case encoding.TextMarshaler:
+			text, err := p.MarshalText()
+			if err != nil {
+				return err
+			}
+			b = fmt.Appendf(b, "%q\n", text)
+		case time.Duration:
+			b = fmt.Appendf(b, "%q\n", p.String())
+		case string:
+			b = fmt.Appendf(b, "%q\n", p)
+		case int:
+			b = fmt.Appendf(b, "%d\n", p)
+		default:
+			panic("config: no way to print a " + v.Type().String())
+		}
+		return nil
+	})
+	return b, err
+}
+
+// Validate reports the first value with which the device cannot work.
+func (c *Config) Validate() error {
+	if _, err := evidence.ParseDeviceID(c.Device.ID); err != nil {
+		return fmt.Errorf("device.id: %w", err)
+	}
+	if _, err := time.LoadLocation(c.Site.TimeZone); err != nil {
+		return fmt.Errorf("site.time_zone: %w", err)
+	}
+	for _, need := range []struct {
+		key string
+		ok  bool
+		say string
+	}{
+		{"device.dir", c.Device.Dir != "", "missing"},
+		{"site.id", c.Site.ID != "", "missing"},
+		{"site.road", c.Site.Road != "", "missing"},
+		{"site.latitude", c.Site.Latitude.within(90), "want -90deg to 90deg"},
+		{"site.limit", c.Site.Limit >= 5*sensor.KmH && c.Site.Limit <= 150*sensor.KmH, "want 5km/h to 150km/h"},
+		{"site.photo_range", c.Site.PhotoRange <= 200e3, "want at most 200m"},
+		{"site.frames", c.Site.Frames >= 2 && c.Site.Frames <= 5, "want 2 to 5"},
+		{"sensor.rate", c.Sensor.Rate >= 8e3 && c.Sensor.Rate <= 200e3, "want 8kHz to 200kHz"},
+		{"sensor.serial", c.Sensor.Serial != "", "missing"},
+		{"sensor.maximum", c.Sensor.Maximum > c.Site.Limit, "want more than the limit"},
+		{"camera.slots", c.Camera.Slots >= 8 && c.Camera.Slots <= 1024, "want 8 to 1024"},
+		{"camera.slot", c.Camera.Slot >= 16<<10 && c.Camera.Slot <= 8<<20, "want 16KiB to 8MiB"},
+		{"clock.bound", c.Clock.Bound > 0, "want more than 0s"},
+		{"outbox.quota", c.Outbox.Quota > c.Outbox.Reserve, "want more than outbox.reserve"},
+		{"outbox.reserve", c.Outbox.Reserve >= 1<<20, "want at least 1MiB"},
+		{"outbox.retention", c.Outbox.Retention >= 0, "want no less than 0s"},
+		{"uplink.shard", c.Uplink.Shard != "", "missing"},
+	} {
+		if !need.ok {
+			return fmt.Errorf("%s: %s", need.key, need.say)
+		}
+	}
+	return nil
+}
+
+func (c Coordinate) within(degrees int64) bool {
+	return int64(c) >= -degrees*1e7 && int64(c) <= degrees*1e7
+}

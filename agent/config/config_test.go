@@ -1,0 +1,134 @@
+package config
+
+import (
+	"encoding"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"ciglio/sensor"
+)
+
+const minimal = `
+[device]
+id = "00112233445566778899aabbccddeeff"
+[site]
+id = "SP14-12"
+road = "SP 14"
+limit = "70km/h"
+latitude = "44.4949deg"
+[sensor]
+serial = "S1"
+`
+
+func TestPrintedConfigReadsBack(t *testing.T) {
+	c, err := Parse([]byte(minimal), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Site.Position, c.Site.Longitude, c.Sensor.Angle = 12_345_678, -113_412_345, -22_500
+	printed, err := c.AppendText(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	back, err := Parse(printed, nil)
+	if err != nil {
+		t.Fatalf("%v in\n%s", err, printed)
+	}
+	if !reflect.DeepEqual(c, back) {
+		t.Errorf("read back %+v, printed %+v", back, c)
+	}
+	if !strings.Contains(string(printed), "# speed limit\nlimit = \"70km/h\"\n") {
+		t.Errorf("no comment above the limit in\n%s", printed)
+	}
+}
+
+func TestEnvironmentOverrides(t *testing.T) {
+	c, err := Parse([]byte(minimal), []string{"CIGLIO_SITE_LIMIT=50km/h", "CIGLIO_CLOCK_BOUND=20ms", "CIGLIO_DATA=/x"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Site.Limit != 50*sensor.KmH || c.Clock.Bound != 20*time.Millisecond {
+		t.Errorf("limit %v, bound %v", c.Site.Limit, c.Clock.Bound)
+	}
+	if _, err := Parse([]byte(minimal), []string{"CIGLIO_SITE_LIMIT=50mph"}); err == nil || !strings.Contains(err.Error(), "CIGLIO_SITE_LIMIT") {
+		t.Errorf("a wrong unit gave %v", err)
+	}
+}
+
+func TestBadConfigIsRefused(t *testing.T) {
+	for _, c := range []struct{ name, from, to, want string }{
+		{"unknown key", "road =", "raod =", "raod"},
+		{"unknown section", "[sensor]", "[sensors]", "sensors"},
+		{"limit without unit", `"70km/h"`, `"70"`, "km/h"},
+		{"limit as a bare number", `"70km/h"`, `70`, "limit"},
+		{"miles", `"70km/h"`, `"70mph"`, "km/h"},
+		{"limit of another world", `"70km/h"`, `"700km/h"`, "site.limit"},
+		{"short device id", "00112233", "001122", "device.id"},
+		{"capital device id", "aabb", "AABB", "device.id"},
+		{"latitude beyond the pole", "44.4949deg", "94.4949deg", "site.latitude"},
+		{"latitude too fine to keep", "44.4949deg", "44.49491234567deg", "decimal"},
+		{"not TOML", "[site]", "[site", ""},
+	} {
+		_, err := Parse([]byte(strings.Replace(minimal, c.from, c.to, 1)), nil)
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want it to name %q", c.name, err, c.want)
+		}
+	}
+}
+
+func TestUnits(t *testing.T) {
+	for _, c := range []struct {
+		text string
+		into encoding.TextUnmarshaler
+		want int64
+		back string
+	}{
+		{"12.4km", new(Length), 12_400_000, "12400m"},
+		{"15m", new(Length), 15_000, "15m"},
+		{"850mm", new(Length), 850, "850mm"},
+		{"24.125GHz", new(Frequency), 24_125_000_000, "24125MHz"},
+		{"24 GHz", new(Frequency), 24_000_000_000, "24GHz"},
+		{"-22.5deg", new(Angle), -22_500, "-22.5deg"},
+		{"0deg", new(Angle), 0, "0deg"},
+		{"20GiB", new(Size), 20 << 30, "20GiB"},
+		{"1536MiB", new(Size), 1536 << 20, "1536MiB"},
+		{"11.3412345deg", new(Coordinate), 113_412_345, "11.3412345deg"},
+	} {
+		if err := c.into.UnmarshalText([]byte(c.text)); err != nil {
+			t.Errorf("%s: %v", c.text, err)
+			continue
+		}
+		if got := reflect.ValueOf(c.into).Elem().Int(); got != c.want {
+			t.Errorf("%s = %d, want %d", c.text, got, c.want)
+		}
+		back, _ := c.into.(encoding.TextMarshaler).MarshalText()
+		if string(back) != c.back {
+			t.Errorf("%s prints as %s, want %s", c.text, back, c.back)
+		}
+	}
+	for _, text := range []string{"", "m", "1", "1.m", ".5m", "1e3m", "+1m", "0x1m", "1..2m", "99999999999999999999m", "0.0001m", "-1m", "1 0m", "1mi"} {
+		if l := new(Length); l.UnmarshalText([]byte(text)) == nil {
+			t.Errorf("length %q is read as %d mm", text, *l)
+		}
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add([]byte(minimal))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		c, err := Parse(text, nil)
+		if err != nil {
+			return
+		}
+		printed, err := c.AppendText(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		back, err := Parse(printed, nil)
+		if err != nil || !reflect.DeepEqual(c, back) {
+			t.Fatalf("read back as %+v, %v from\n%s", back, err, printed)
+		}
+	})
+}
