@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/BurntSushi/toml"
 
@@ -46,6 +47,7 @@ type Device struct {
 // Site says where the device stands and what it enforces there.
 type Site struct {
 	ID         string           `toml:"id" doc:"site id"`
+	Version    int              `toml:"version" doc:"counts the changes of site, sensor and clock"`
 	Road       string           `toml:"road" doc:"road, as printed on the notice"`
 	Position   Length           `toml:"position" doc:"distance from the start of the road"`
 	Latitude   Coordinate       `toml:"latitude" doc:"north is positive"`
@@ -108,7 +110,7 @@ func Default() *Config {
 			Certificate: "/var/lib/ciglio/device.crt",
 			Calibration: "/var/lib/ciglio/calibration.toml",
 		},
-		Site: Site{TimeZone: "Europe/Rome", Direction: sensor.Approaching, PhotoRange: 20e3, Frames: 3},
+		Site: Site{Version: 1, TimeZone: "Europe/Rome", Direction: sensor.Approaching, PhotoRange: 20e3, Frames: 3},
 		Sensor: Sensor{
 			Rate: 20e3, Carrier: 24.125e9, Maximum: 250 * sensor.KmH,
 		},
@@ -212,36 +214,69 @@ func set(v reflect.Value, value string) error {
 // AppendText appends the configuration as a TOML file with comments, which
 // [Parse] reads back as the same Config.
 func (c *Config) AppendText(b []byte) ([]byte, error) {
+	return c.appendSections(b, func(string) bool { return true })
+}
+
+// Statement returns the part of the configuration that a measurement depends
+// on, as it is sealed into the chain: no paths, no addresses.
+func (c *Config) Statement() ([]byte, error) {
+	return c.appendSections(nil, func(section string) bool {
+		return section == "site" || section == "sensor" || section == "clock"
+	})
+}
+
+func (c *Config) appendSections(b []byte, wanted func(section string) bool) ([]byte, error) {
 	var last string
 	err := c.each(func(section, key, doc string, v reflect.Value) error {
+		if !wanted(section) {
+			return nil
+		}
 		if section != last {
-			if last != "" {
+			if len(b) > 0 {
 				b = append(b, '\n')
 			}
 			field, _ := reflect.TypeFor[Config]().FieldByNameFunc(func(n string) bool { return strings.EqualFold(n, section) })
 			b = fmt.Appendf(b, "# %s\n[%s]\n", field.Tag.Get("doc"), section)
 			last = section
 		}
-		b = fmt.Appendf(b, "# %s\n%s = ", doc, key)
-		switch p := v.Interface().(type) {
-		case encoding.TextMarshaler:
-			text, err := p.MarshalText()
-			if err != nil {
-				return err
-			}
-			b = fmt.Appendf(b, "%q\n", text)
-		case time.Duration:
-			b = fmt.Appendf(b, "%q\n", p.String())
-		case string:
-			b = fmt.Appendf(b, "%q\n", p)
-		case int:
-			b = fmt.Appendf(b, "%d\n", p)
-		default:
-			panic("config: no way to print a " + v.Type().String())
-		}
-		return nil
+		text, err := value(v)
+		b = fmt.Appendf(b, "# %s\n%s = %s\n", doc, key, text)
+		return err
 	})
 	return b, err
+}
+
+// value returns v as TOML spells it.
+func value(v reflect.Value) (string, error) {
+	switch v := v.Interface().(type) {
+	case encoding.TextMarshaler:
+		text, err := v.MarshalText()
+		return strconv.Quote(string(text)), err
+	case time.Duration:
+		return strconv.Quote(v.String()), nil
+	case string:
+		return quote(v), nil
+	case int:
+		return strconv.Itoa(v), nil
+	}
+	panic("config: no way to print a " + v.Type().String())
+}
+
+// quote writes a TOML basic string; Go's own quoting knows escapes that TOML
+// does not.
+func quote(s string) string {
+	b := []byte{'"'}
+	for _, r := range s {
+		switch {
+		case r == '"' || r == '\\':
+			b = append(b, '\\', byte(r))
+		case r < 0x20 || r == 0x7f:
+			b = fmt.Appendf(b, "\\u%04X", r)
+		default:
+			b = utf8.AppendRune(b, r)
+		}
+	}
+	return string(append(b, '"'))
 }
 
 // Validate reports the first value with which the device cannot work.
@@ -259,6 +294,7 @@ func (c *Config) Validate() error {
 	}{
 		{"device.dir", c.Device.Dir != "", "missing"},
 		{"site.id", c.Site.ID != "", "missing"},
+		{"site.version", c.Site.Version > 0, "want 1 or more"},
 		{"site.road", c.Site.Road != "", "missing"},
 		{"site.latitude", c.Site.Latitude.within(90), "want -90deg to 90deg"},
 		{"site.limit", c.Site.Limit >= 5*sensor.KmH && c.Site.Limit <= 150*sensor.KmH, "want 5km/h to 150km/h"},

@@ -1,0 +1,66 @@
+package calibration
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"ciglio/sensor"
+)
+
+const statement = `
+id = "A-117"
+version = 2
+sensor_serial = "IPS-0042"
+not_before = 2026-01-10T00:00:00Z
+not_after = 2027-01-09T23:59:59Z
+uncertainty = "1km/h"
+[approval]
+words = "D.D. n. 1234 del 10/01/2026"
+from = 2026-01-10T00:00:00Z
+to = 2030-01-10T00:00:00Z
+[decree]
+words = "Decreto del Prefetto n. 56/2026"
+from = 2026-01-01T00:00:00Z
+[register]
+words = "n. 789"
+from = 2026-01-01T00:00:00Z
+`
+
+func TestParse(t *testing.T) {
+	c, err := Parse([]byte(statement))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.ID != "A-117" || c.Version != 2 || c.Serial != "IPS-0042" || c.Uncertainty != sensor.KmH ||
+		c.Decree.Words != "Decreto del Prefetto n. 56/2026" || !c.Decree.To.IsZero() ||
+		!c.Approval.To.Equal(time.Date(2030, 1, 10, 0, 0, 0, 0, time.UTC)) {
+		t.Errorf("read as %+v", c)
+	}
+}
+
+func TestBadStatementsAreRefused(t *testing.T) {
+	for _, c := range []struct{ name, from, to, want string }{
+		{"unknown key", "version", "verison", "verison"},
+		{"no serial", `sensor_serial = "IPS-0042"`, "", "sensor_serial"},
+		{"no end", "not_after = 2027-01-09T23:59:59Z", "", "not_after"},
+		{"negative version", "version = 2", "version = -2", "version"},
+		{"unit missing", `"1km/h"`, `"1"`, "km/h"},
+		{"too long", "[approval]", "#" + strings.Repeat("x", MaxSize) + "\n[approval]", "bytes"},
+		{"end finer than a second", "23:59:59Z", "23:59:59.5Z", "second"},
+	} {
+		_, err := Parse([]byte(strings.Replace(statement, c.from, c.to, 1)))
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want it to name %q", c.name, err, c.want)
+		}
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add([]byte(statement))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		if c, err := Parse(text); err == nil && (c.Serial == "" || c.NotAfter.IsZero()) {
+			t.Errorf("half a statement was accepted: %+v", c)
+		}
+	})
+}
