@@ -51,7 +51,7 @@ func Parse(text []byte) (*trust.Calibration, error) {
 	}
 	var s struct {
 		ID           string       `toml:"id"`
-		Version      uint64       `toml:"version"`
+		Version      int64        `toml:"version"`
 		SensorSerial string       `toml:"sensor_serial"`
 		NotBefore    time.Time    `toml:"not_before"`
 		NotAfter     time.Time    `toml:"not_after"`
@@ -70,11 +70,14 @@ func Parse(text []byte) (*trust.Calibration, error) {
 	if s.ID == "" || s.SensorSerial == "" || s.NotBefore.IsZero() || s.NotAfter.IsZero() {
 		return nil, fmt.Errorf("calibration %s: id, sensor_serial, not_before or not_after is missing", s.ID)
 	}
+	if s.Version < 1 {
+		return nil, fmt.Errorf("calibration %s: version %d, want 1 or more", s.ID, s.Version)
+	}
 	if s.NotAfter.Nanosecond() != 0 {
 		return nil, fmt.Errorf("calibration %s: not_after is not a whole second", s.ID)
 	}
 	return &trust.Calibration{
-		ID: s.ID, Version: s.Version, Serial: s.SensorSerial,
+		ID: s.ID, Version: uint64(s.Version), Serial: s.SensorSerial,
 		NotBefore: s.NotBefore, NotAfter: s.NotAfter, Uncertainty: s.Uncertainty,
 		Approval: trust.Permit(s.Approval), Decree: trust.Permit(s.Decree), Register: trust.Permit(s.Register),
 	}, nil
