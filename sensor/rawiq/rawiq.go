@@ -1,0 +1,93 @@
+// Package rawiq reads the signal of a Doppler radar from a byte stream of
+// 16-bit little-endian pairs I, Q without framing: what a sound card, an ADC
+// driver or a named pipe delivers.
+//
+// The stream has no check sum and no sample index, so a lost byte is not seen.
+// It serves on a transport that keeps order and loses nothing.
+package rawiq
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"ciglio/sensor"
+	"ciglio/sensor/doppler"
+)
+
+// Reader is a byte stream whose reads can be ended from outside, such as an
+// [os.File] of a pipe or a [net.Conn].
+type Reader interface {
+	io.Reader
+	SetReadDeadline(time.Time) error
+}
+
+// blockTime is the length of one block.
+const blockTime = 20 * time.Millisecond
+
+// A Stream is the signal of one sensor. It implements [doppler.Stream].
+type Stream struct {
+	r       Reader
+	clock   sensor.Clock
+	rate    int
+	bytes   []byte
+	i, q    []float32
+	index   uint64
+	end     sensor.Mono // of the block before
+	started bool
+}
+
+// NewStream reads pairs from r at the given rate a second, 8,000 to 200,000. It
+// reads nothing yet.
+func NewStream(r Reader, rate int, clock sensor.Clock) (*Stream, error) {
+	if rate < 8_000 || rate > 200_000 {
+		return nil, fmt.Errorf("raw I/Q: %d pairs a second, want 8,000 to 200,000", rate)
+	}
+	n := int(int64(rate) * int64(blockTime) / int64(time.Second))
+	return &Stream{
+		r: r, clock: clock, rate: rate,
+		bytes: make([]byte, 4*n), i: make([]float32, n), q: make([]float32, n),
+	}, nil
+}
+
+// Format implements [doppler.Stream].
+func (s *Stream) Format() doppler.Format { return doppler.Format{Rate: s.rate, Complex: true} }
+
+// Next implements [doppler.Stream]. A pair that is cut off at the end of the
+// stream is dropped. Instants are those of arrival less the length of the
+// block: late by what the transport delays, which is the same for the frames of
+// a camera on this machine to within some milliseconds.
+func (s *Stream) Next(ctx context.Context) (doppler.Block, error) {
+	stop := context.AfterFunc(ctx, func() { s.r.SetReadDeadline(time.Unix(1, 0)) })
+	defer stop()
+	n, err := io.ReadFull(s.r, s.bytes)
+	pairs := n / 4
+	if pairs == 0 {
+		if ctx.Err() != nil {
+			return doppler.Block{}, ctx.Err()
+		}
+		if err == io.ErrUnexpectedEOF {
+			err = io.EOF
+		}
+		if os.IsTimeout(err) {
+			err = fmt.Errorf("raw I/Q: no samples: %w", err)
+		}
+		return doppler.Block{}, err
+	}
+	length := time.Duration(pairs) * time.Second / time.Duration(s.rate)
+	at := s.clock.Now().Add(-length)
+	if s.started && at < s.end {
+		at = s.end // several blocks arrived at once
+	}
+	s.started, s.end = true, at.Add(length)
+	for k := range pairs {
+		s.i[k] = float32(int16(binary.LittleEndian.Uint16(s.bytes[4*k:]))) / 32768
+		s.q[k] = float32(int16(binary.LittleEndian.Uint16(s.bytes[4*k+2:]))) / 32768
+	}
+	b := doppler.Block{Index: s.index, At: at, I: s.i[:pairs], Q: s.q[:pairs]}
+	s.index += uint64(pairs)
+	return b, nil
+}

@@ -1,0 +1,78 @@
+package rawiq
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"ciglio/sensor"
+)
+
+// bubbleClock is the time of a synctest bubble.
+type bubbleClock struct{ start time.Time }
+
+func (c bubbleClock) Now() sensor.Mono                  { return sensor.Mono(time.Since(c.start)) }
+func (c bubbleClock) Pair() (sensor.Mono, time.Time)    { return c.Now(), time.Now() }
+func (c bubbleClock) State() (sensor.ClockState, error) { return sensor.ClockState{}, nil }
+
+func TestStream(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		device, sender := net.Pipe()
+		s, err := NewStream(device, 8000, bubbleClock{time.Now()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		go func() {
+			time.Sleep(20 * time.Millisecond)
+			block := make([]byte, 4*160)
+			block[0], block[1], block[2], block[3] = 0x00, 0x40, 0x00, 0x80
+			sender.Write(block)
+			sender.Write(block) // at once: late by nothing, so it follows the first
+			sender.Write([]byte{1, 2, 3, 4, 5})
+			sender.Close()
+		}()
+		first, err := s.Next(t.Context())
+		if err != nil || len(first.I) != 160 || first.I[0] != 0.5 || first.Q[0] != -1 || first.At != 0 {
+			t.Fatalf("first block %v, %v", first, err)
+		}
+		second, err := s.Next(t.Context())
+		if err != nil || second.Index != 160 || second.At != sensor.Mono(20*time.Millisecond) {
+			t.Fatalf("second block index %d at %v, %v", second.Index, second.At, err)
+		}
+		tail, err := s.Next(t.Context())
+		if err != nil || len(tail.I) != 1 {
+			t.Fatalf("tail of %d pairs, %v", len(tail.I), err)
+		}
+		if _, err := s.Next(t.Context()); !errors.Is(err, io.EOF) {
+			t.Errorf("after the end: %v", err)
+		}
+	})
+}
+
+func TestSilentStreamEndsWithItsContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		device, sender := net.Pipe()
+		defer sender.Close()
+		s, err := NewStream(device, 20000, bubbleClock{time.Now()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		if _, err := s.Next(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("Next = %v, want the context's end", err)
+		}
+	})
+}
+
+func TestRatesOutOfRangeAreRefused(t *testing.T) {
+	for _, rate := range []int{-1, 0, 7_999, 200_001} {
+		if _, err := NewStream(nil, rate, nil); err == nil {
+			t.Errorf("rate %d was accepted", rate)
+		}
+	}
+}
