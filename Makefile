@@ -1,0 +1,74 @@
+# Two commands set up everything on a Debian machine with Go: make demo, make test.
+
+GO      ?= go
+TARGETS := arm-6 arm-7 arm64 amd64
+DEBS    := mosquitto nodejs python3 qemu-user-static gcc libc6-dev
+BUILD   := CGO_ENABLED=0 GOOS=linux $(GO) build -trimpath -buildvcs=false -ldflags='-s -w -buildid='
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.7.0
+# Packages that run on the device: their tests also run as ARM programs.
+DEVICE  := ./sensor/... ./capture/... ./uplink/... ./agent/...
+
+.PHONY: help demo test check bench build accuracy deps vet cross reproducible arm clean
+.DEFAULT_GOAL := help
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: ## a whole roadside in one process: prints the address of a page to open
+	$(GO) run ./portal/cmd/ciglio-demo
+
+test: deps ## every test; as root or with sudo it installs the Debian packages they need
+	$(GO) test $(if $(shell command -v gcc),-race) ./...
+
+check: vet cross reproducible arm ## vet, staticcheck, formatting, cross-builds, dependency policy, tests as ARM programs
+
+bench: ## speed against the limit measured in the same run
+	$(GO) test -run '^$$' -bench . -benchmem $(BENCHED)
+BENCHED := ./sensor/doppler ./uplink/outbox ./portal/cmd/ciglio-demo
+
+build: ## static, reproducible programs for every target, in dist/
+	@for t in $(TARGETS); do $(MAKE) --no-print-directory dist/ciglio-linux-$$t || exit 1; done
+	cd dist && sha256sum ciglio-linux-* | tee SHA256SUMS
+
+accuracy: ## rewrite docs/recordings.md: measured against reference speeds of the real passes
+	$(GO) test ./sensor/doppler -run TestRecordings -update -v
+
+dist/ciglio-linux-%: FORCE
+	@mkdir -p dist
+	GOARCH=$(firstword $(subst -, ,$*)) GOARM=$(or $(word 2,$(subst -, ,$*)),7) $(BUILD) -o $@ ./agent/cmd/ciglio
+FORCE:
+
+deps:
+	@missing=$$(for p in $(DEBS); do dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || echo $$p; done); \
+	if [ -z "$$missing" ]; then exit 0; fi; \
+	if [ "$$(id -u)" = 0 ]; then as=; elif sudo -n true 2>/dev/null; then as=sudo; else \
+	  echo "not installed: $$missing"; echo "run make as root or with sudo, or install them; tests that need them are skipped"; exit 0; fi; \
+	$$as apt-get update -q && $$as env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $$missing
+
+vet:
+	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "not formatted: $$unformatted"; exit 1; fi
+	$(GO) vet ./...
+	$(GO) run $(STATICCHECK) ./...
+	$(GO) mod verify
+	$(GO) test -count=1 . ./docs/...
+
+cross: build
+	@for t in $(TARGETS); do \
+	  size=$$(stat -c %s dist/ciglio-linux-$$t); echo "ciglio-linux-$$t $$size bytes"; \
+	  if [ $$size -gt 15000000 ]; then echo "larger than 15 MB"; exit 1; fi; done
+	GOOS=linux GOARCH=386 CGO_ENABLED=0 $(GO) vet $(DEVICE)
+
+# The same source in another folder gives the same bytes.
+reproducible: build
+	@tmp=$$(mktemp -d); trap 'rm -rf "$$tmp"' EXIT; cp dist/SHA256SUMS $$tmp/; \
+	git ls-files -z | tar --null --files-from=- -c | tar -x -C $$tmp; \
+	$(MAKE) --no-print-directory -C $$tmp TARGETS='$(TARGETS)' build >/dev/null && \
+	cmp dist/SHA256SUMS $$tmp/dist/SHA256SUMS && echo "reproducible: same bytes from another folder"
+
+arm:
+	GOARCH=arm GOARM=7 CGO_ENABLED=0 $(GO) test -short -exec '$(call qemu,arm)' $(DEVICE)
+	GOARCH=arm64 CGO_ENABLED=0 $(GO) test -short -exec '$(call qemu,aarch64)' $(DEVICE)
+qemu = $(or $(shell command -v qemu-$(1)-static),$(shell command -v qemu-$(1)),qemu-$(1)-static)
+
+clean: ## remove what make has built
+	rm -rf bin dist
