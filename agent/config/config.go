@@ -9,6 +9,7 @@ package config
 
 import (
 	"encoding"
+	"encoding/json"
 	"fmt"
 	"os"
 	"reflect"
@@ -99,6 +100,9 @@ type Uplink struct {
 	Shard  string `toml:"shard" doc:"part of the centre's intake that serves this device"`
 	Trust  string `toml:"trust" doc:"trust file: whose receipts count"`
 }
+
+// DefaultPath is where the service looks for its configuration.
+const DefaultPath = "/etc/ciglio/ciglio.toml"
 
 // Default returns the configuration of a new device. What only the technician
 // can know is empty, so that it does not pass [Config.Validate].
@@ -215,6 +219,23 @@ func set(v reflect.Value, value string) error {
 // [Parse] reads back as the same Config.
 func (c *Config) AppendText(b []byte) ([]byte, error) {
 	return c.appendSections(b, func(string) bool { return true })
+}
+
+// MarshalJSON writes the values by section and key, spelled as in the file.
+func (c *Config) MarshalJSON() ([]byte, error) {
+	sections := map[string]map[string]json.RawMessage{}
+	err := c.each(func(section, key, _ string, v reflect.Value) error {
+		text, err := value(v)
+		if sections[section] == nil {
+			sections[section] = map[string]json.RawMessage{}
+		}
+		sections[section][key] = json.RawMessage(text)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(sections)
 }
 
 // Statement returns the part of the configuration that a measurement depends

@@ -2,6 +2,7 @@ package config
 
 import (
 	"encoding"
+	"encoding/json"
 	"reflect"
 	"strings"
 	"testing"
@@ -131,4 +132,22 @@ func FuzzParse(f *testing.F) {
 			t.Fatalf("read back as %+v, %v from\n%s", back, err, printed)
 		}
 	})
+}
+
+func TestJSONSpellsAsTheFileDoes(t *testing.T) {
+	c, err := Parse([]byte(minimal), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Site.Road = "SP \"14\"\n"
+	text, err := json.Marshal(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var back struct {
+		Site struct{ Road, Limit string }
+	}
+	if err := json.Unmarshal(text, &back); err != nil || back.Site.Road != c.Site.Road || back.Site.Limit != "70km/h" {
+		t.Errorf("%s reads back as %+v, %v", text, back, err)
+	}
 }
