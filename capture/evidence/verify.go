@@ -1,0 +1,105 @@
+package evidence
+
+import "crypto/sha256"
+
+// Status is the outcome of one check.
+type Status uint8
+
+// The outcomes. The zero value is the one that proves nothing.
+const (
+	NotChecked Status = iota
+	Pass
+	Fail
+)
+
+// String returns "not checked", "pass" or "fail".
+func (s Status) String() string {
+	switch s {
+	case Pass:
+		return "pass"
+	case Fail:
+		return "fail"
+	}
+	return "not checked"
+}
+
+// MarshalText writes the form of [Status.String].
+func (s Status) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// A Check is one question put to a bundle, and the answer.
+type Check struct {
+	Name      string `json:"name"`
+	Status    Status `json:"status"`
+	Mandatory bool   `json:"mandatory"`
+	Words     string `json:"words"` // plain sentences, with the figures
+}
+
+// A Verdict is the outcome of every check, in a fixed order.
+type Verdict struct {
+	Checks []Check
+	Record *Sealed // nil when it could not be read
+}
+
+// OK reports whether the bundle may be relied on: every mandatory check passed
+// and no other failed.
+func (v Verdict) OK() bool {
+	for _, c := range v.Checks {
+		if c.Status == Fail || c.Mandatory && c.Status != Pass {
+			return false
+		}
+	}
+	return len(v.Checks) > 0
+}
+
+// Unreadable is the verdict on a bundle that [ReadBundle] or [ReadFolder]
+// refuses.
+func Unreadable(err error) Verdict {
+	return Verdict{Checks: []Check{{"bundle", Fail, true, "The bundle cannot be read: " + err.Error() + "."}}}
+}
+
+// sumOf is SHA-256 as a Hash.
+func sumOf(b []byte) Hash { return sha256.Sum256(b) }
+
+// Verify puts every question to a bundle. Keys come from t only, never from the
+// bundle; with a nil t, the device's key and the signature are not checked and
+// the verdict is not OK. It is the same whenever it is asked: the time of asking
+// plays no part.
+//
+// Mandatory for every record are format, device key, signature and kind; for a
+// violation and a test also frames, trace, measurement and times. The others
+// fail when what they check is there and wrong, and are not checked when it is
+// absent.
+func Verify(b *Bundle, t *Trust) Verdict {
+	c := &checker{b: b, t: t}
+	s, err := Open(b.Record)
+	if err != nil {
+		c.add("format", true, Fail, "This is not a record of profile 1: %v.", err)
+		for _, name := range []string{"device key", "signature", "kind"} {
+			c.add(name, true, NotChecked, "The record cannot be read.")
+		}
+		return Verdict{Checks: c.checks}
+	}
+	c.s, c.r = s, s.Record
+	c.add("format", true, Pass, "Record %d of device %v is complete and written as profile 1 demands. Its id is %v.",
+		c.r.Seq, c.r.Device, s.ID)
+	receipt := c.receipt()
+	c.deviceKey(receipt)
+	c.signature()
+	if c.r.Kind.Measured() || b.Frames != nil {
+		c.frames()
+	}
+	if c.r.Kind.Measured() || b.Trace != nil {
+		c.trace()
+	}
+	if c.r.Kind.Measured() {
+		c.measurement()
+		c.times()
+	}
+	c.kind()
+	c.calibration()
+	c.configuration()
+	c.deviceCertificate()
+	c.checks = append(c.checks, receipt)
+	c.log(receipt)
+	return Verdict{Checks: c.checks, Record: s}
+}
