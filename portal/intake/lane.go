@@ -1,0 +1,291 @@
+package intake
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"ciglio/capture/evidence"
+	"ciglio/portal/store"
+	"ciglio/uplink"
+	"ciglio/uplink/wire"
+)
+
+// A job is one message of a device that the register knows.
+type job struct {
+	device  evidence.DeviceID
+	what    wire.What
+	topic   string
+	payload []byte
+}
+
+// A lane handles the messages of some devices, one after the other.
+type lane struct {
+	in      *Intake
+	jobs    chan job
+	devices map[evidence.DeviceID]*device
+}
+
+func (l *lane) run(ctx context.Context) {
+	for j := range l.jobs {
+		var refused *refusal
+		switch j.what {
+		case wire.WhatRecord:
+			refused = l.record(ctx, j)
+		case wire.WhatBlob:
+			refused = l.chunk(j)
+		default:
+			refused = l.report(j)
+		}
+		if refused != nil {
+			refused.device, refused.topic, refused.payload = j.device, j.topic, j.payload
+			l.in.refused.add(*refused)
+		}
+	}
+}
+
+func refuse(reason Reason, err error) *refusal { return &refusal{reason: reason, err: err} }
+
+// record takes a record and answers it.
+func (l *lane) record(ctx context.Context, j job) *refusal {
+	sealed, err := evidence.Open(j.payload)
+	if err != nil {
+		return refuse(ReasonMalformed, err)
+	}
+	r := sealed.Record
+	if r.Device != j.device {
+		return refuse(ReasonOtherDevice, fmt.Errorf("record %v: of device %v", sealed.ID, r.Device))
+	}
+	count(&l.in.stats.received, &l.in.stats.receivedMeas, r.Kind.Measured())
+	if refused := l.verify(sealed); refused != nil {
+		return refused
+	}
+	missing, found, err := l.missing(sealed)
+	if err != nil {
+		return refuse(ReasonStoreUnable, err)
+	}
+	put := &putOp{sealed: sealed, blobs: found, whole: len(missing) == 0, topic: j.topic}
+	if put.whole {
+		// The writer answers by itself.
+		l.in.writer.ops <- put
+		return nil
+	}
+	d := l.device(j.device)
+	if !d.room(sealed.ID, missing) {
+		return refuse(ReasonQuota, fmt.Errorf("record %v: the device has %d records of %d bytes that wait for blobs",
+			sealed.ID, len(d.records), d.bytes))
+	}
+	put.done = make(chan outcome, 1)
+	l.in.writer.ops <- put
+	if <-put.done != outcomeIncomplete {
+		return nil
+	}
+	d.announce(sealed.ID, missing)
+	// A blob whose last chunk came just before the power went is whole already.
+	for hash := range missing {
+		if _, refused := l.finish(d, hash); refused != nil {
+			return refused
+		}
+	}
+	return l.answerHave(ctx, d, j.device, sealed.ID)
+}
+
+// verify checks that the register vouches for the record's key and that the key
+// signed the record.
+func (l *lane) verify(sealed *evidence.Sealed) *refusal {
+	r := sealed.Record
+	find := func(at time.Time) error {
+		trust := l.in.o.Register.Trust()
+		pub, entry, err := trust.DeviceKey(r.Device, r.Epoch, sealed.KeyID, at)
+		if err != nil {
+			return err
+		}
+		if entry.Revoked != nil && !time.Now().Before(*entry.Revoked) {
+			// The holder of a stolen key can date a record back.
+			return fmt.Errorf("record %v: %w and the record came after", sealed.ID, evidence.ErrRevoked)
+		}
+		return sealed.Verify(pub)
+	}
+	err := find(r.UTC)
+	if errors.Is(err, evidence.ErrUnknownSigner) {
+		l.in.refresh()
+		err = find(r.UTC)
+	}
+	if errors.Is(err, evidence.ErrNotValid) && !r.Kind.Measured() && !r.Clock.Synchronised {
+		// A device that has just started may not know the date yet. The record
+		// accuses nobody, and the chain needs it.
+		err = find(time.Now())
+	}
+	for _, c := range []struct {
+		err    error
+		reason Reason
+	}{
+		{evidence.ErrUnknownSigner, ReasonUnknownKey},
+		{evidence.ErrForeignKey, ReasonForeignKey},
+		{evidence.ErrNotValid, ReasonKeyNotValid},
+		{evidence.ErrRevoked, ReasonRevoked},
+	} {
+		if errors.Is(err, c.err) {
+			return refuse(c.reason, err)
+		}
+	}
+	if err != nil {
+		return refuse(ReasonSignature, err)
+	}
+	return nil
+}
+
+// missing returns the blobs of a record that the store does not have, and those
+// that it has on disk without naming them.
+func (l *lane) missing(sealed *evidence.Sealed) (missing, found map[evidence.Hash]uint64, err error) {
+	for hash, length := range blobsOf(sealed.Record) {
+		have, err := l.in.o.Store.BlobLength(context.Background(), hash)
+		switch {
+		case err == nil && have == length:
+		case err != nil && !errors.Is(err, store.ErrNotFound):
+			return nil, nil, err
+		case err != nil && l.in.o.Store.Orphan(hash, length):
+			found = put(found, hash, length)
+		default:
+			missing = put(missing, hash, length)
+		}
+	}
+	return missing, found, nil
+}
+
+func put(m map[evidence.Hash]uint64, hash evidence.Hash, length uint64) map[evidence.Hash]uint64 {
+	if m == nil {
+		m = make(map[evidence.Hash]uint64)
+	}
+	m[hash] = length
+	return m
+}
+
+// blobsOf returns the hashes and lengths of what a record names, each once.
+func blobsOf(r *evidence.Record) map[evidence.Hash]uint64 {
+	var blobs map[evidence.Hash]uint64
+	for _, f := range r.Frames {
+		blobs = put(blobs, f.SHA256, uint64(f.Length))
+	}
+	if r.Trace != nil {
+		blobs = put(blobs, r.Trace.SHA256, uint64(r.Trace.Length))
+	}
+	return blobs
+}
+
+// chunk stores a piece of a blob that a record waits for.
+func (l *lane) chunk(j job) *refusal {
+	c, err := wire.ParseChunk(j.payload)
+	if err != nil {
+		return refuse(ReasonChunk, err)
+	}
+	d := l.device(j.device)
+	b, ok := d.blobs[c.Blob]
+	if !ok {
+		if have, err := l.in.o.Store.BlobLength(context.Background(), c.Blob); err == nil && have == c.Total {
+			return nil // came again after the blob was whole
+		}
+		return refuse(ReasonUnannounced, fmt.Errorf("blob %v: no verified record of the device waits for it", c.Blob))
+	}
+	if c.Total != b.length {
+		return refuse(ReasonChunkLength, fmt.Errorf("blob %v: chunk of a blob of %d bytes, the record says %d", c.Blob, c.Total, b.length))
+	}
+	if err := l.open(j.device, c.Blob, b); err != nil {
+		return refuse(ReasonStoreUnable, err)
+	}
+	if err := b.partial.Put(c); err != nil {
+		return refuse(ReasonStoreUnable, err)
+	}
+	l.in.stats.chunks.Add(1)
+	_, refused := l.finish(d, c.Blob)
+	return refused
+}
+
+// open takes up what is on disk of a blob.
+func (l *lane) open(dev evidence.DeviceID, hash evidence.Hash, b *blob) (err error) {
+	if b.partial == nil {
+		b.partial, err = l.in.o.Store.OpenPartial(dev, hash, b.length)
+	}
+	return err
+}
+
+// finish stores a blob for good when all its chunks have come, and lets the
+// writer settle the records that waited for nothing else.
+func (l *lane) finish(d *device, hash evidence.Hash) (bool, *refusal) {
+	b, ok := d.blobs[hash]
+	if !ok {
+		return false, nil
+	}
+	if err := l.open(d.id, hash, b); err != nil {
+		return false, refuse(ReasonStoreUnable, err)
+	}
+	if !b.partial.Whole() {
+		return false, nil
+	}
+	if err := b.partial.Finish(); err != nil {
+		if errors.Is(err, store.ErrDamaged) {
+			return false, refuse(ReasonBlobDamaged, err)
+		}
+		return false, refuse(ReasonStoreUnable, err)
+	}
+	l.in.stats.blobs.Add(1)
+	l.in.writer.ops <- &settleOp{
+		blobs: map[evidence.Hash]uint64{hash: b.length},
+		ids:   d.complete(hash),
+	}
+	return true, nil
+}
+
+// answerHave says what is there of the blobs that a record still waits for.
+func (l *lane) answerHave(_ context.Context, d *device, dev evidence.DeviceID, id evidence.Hash) *refusal {
+	waiting, ok := d.records[id]
+	if !ok {
+		return nil // complete in the meantime: the receipt answers
+	}
+	have := wire.Have{Device: dev, ID: id}
+	for hash := range waiting {
+		b := d.blobs[hash]
+		ranges := b.partial.Ranges()
+		have.Blobs = append(have.Blobs, wire.HaveBlob{SHA256: hash, Ranges: ranges[:min(len(ranges), wire.MaxRanges)]})
+	}
+	payload, err := have.Marshal()
+	if err == nil {
+		payload, err = evidence.SealMessage(wire.ContentCommand, payload, l.in.o.Signer)
+	}
+	if err != nil {
+		return refuse(ReasonStoreUnable, err)
+	}
+	l.in.stats.haves.Add(1)
+	l.in.answers.send(uplink.Message{Topic: wire.Topic(l.in.o.Shard, dev, wire.WhatCommand), Payload: payload})
+	return nil
+}
+
+// report takes a state, health or profile message: the newest of each is kept.
+func (l *lane) report(j job) *refusal {
+	var head wire.Head
+	var err error
+	var which store.Report
+	switch j.what {
+	case wire.WhatState:
+		var s wire.State
+		s, err = wire.ParseState(j.payload)
+		head, which = s.Head, store.ReportState
+	case wire.WhatHealth:
+		var h wire.Health
+		h, err = wire.ParseHealth(j.payload)
+		head, which = h.Head, store.ReportHealth
+	case wire.WhatProfile:
+		var p wire.Profile
+		p, err = wire.ParseProfile(j.payload)
+		head, which = p.Head, store.ReportProfile
+	}
+	if err != nil {
+		return refuse(ReasonReport, err)
+	}
+	if evidence.DeviceID(head.Device) != j.device {
+		return refuse(ReasonOtherDevice, fmt.Errorf("%s of device %v", j.what, evidence.DeviceID(head.Device)))
+	}
+	l.in.writer.ops <- &reportOp{device: j.device, which: which, text: j.payload}
+	return nil
+}

@@ -1,0 +1,377 @@
+package intake
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"ciglio/capture/evidence"
+	"ciglio/portal/log"
+	"ciglio/portal/store"
+	"ciglio/uplink"
+	"ciglio/uplink/wire"
+)
+
+// maxBatch is how many operations make one transaction at most, maxEntries how
+// many records one receipt.
+const (
+	maxBatch   = 512
+	maxEntries = 100
+)
+
+// An op is one change to the store. It is applied within a transaction that it
+// may share with others, and again by itself when that one failed: it must not
+// change anything outside the round.
+type op interface {
+	apply(*round) error
+	// ended is called when the transaction has been committed, or has failed.
+	ended(*round, error)
+}
+
+// The writer applies operations in the order in which they come.
+type writer struct {
+	in      *Intake
+	ops     chan op
+	early   []op // from before the start
+	tree    log.Tree
+	arrival uint64
+	failing bool
+}
+
+func (w *writer) run(ctx context.Context) {
+	w.commit(ctx, w.early)
+	w.early = nil
+	var batch []op
+	for first := range w.ops {
+		batch = append(batch[:0], first)
+		for more := true; more && len(batch) < maxBatch; {
+			select {
+			case o, ok := <-w.ops:
+				if more = ok; ok {
+					batch = append(batch, o)
+				}
+			default:
+				more = false
+			}
+		}
+		w.commit(ctx, batch)
+	}
+}
+
+// commit applies the operations in one transaction. If that fails, each gets
+// one of its own, so that none can take others with it.
+func (w *writer) commit(ctx context.Context, batch []op) {
+	if len(batch) == 0 {
+		return
+	}
+	r, err := w.try(ctx, batch)
+	if err != nil && len(batch) > 1 {
+		for _, o := range batch {
+			w.commit(ctx, []op{o})
+		}
+		return
+	}
+	if w.failing != (err != nil) {
+		w.failing = err != nil
+		if w.failing {
+			w.in.o.Log.Error("store takes nothing", "error", err)
+		} else {
+			w.in.o.Log.Info("store takes records again")
+		}
+	}
+	if err != nil {
+		w.in.stats.failed.Add(1)
+	}
+	for _, o := range batch {
+		o.ended(r, err)
+	}
+	for _, m := range r.answers {
+		w.in.answers.send(m)
+	}
+}
+
+// try is one transaction. The round it returns has no answers if it failed.
+func (w *writer) try(ctx context.Context, batch []op) (*round, error) {
+	r := &round{
+		in: w.in, now: time.Now().UTC().Truncate(time.Microsecond), arrival: w.arrival, log: w.tree.Begin(),
+		seen: make(map[evidence.DeviceID]bool), answered: make(map[evidence.Hash]bool),
+		settling: make(map[evidence.DeviceID][]evidence.ReceiptEntry), measured: make(map[evidence.Hash]bool),
+	}
+	err := w.in.o.Store.Update(ctx, func(tx *store.Tx) error {
+		r.tx = tx
+		for _, o := range batch {
+			if err := o.apply(r); err != nil {
+				return err
+			}
+		}
+		return r.settle()
+	})
+	if err != nil {
+		r.answers = nil
+		return r, err
+	}
+	w.tree, w.arrival = r.log.Tree(), r.arrival
+	for id, measured := range r.measured {
+		_ = id
+		count(&w.in.stats.settled, &w.in.stats.settledMeas, measured)
+	}
+	w.in.stats.receipts.Add(r.receipts)
+	return r, nil
+}
+
+// A round is what one transaction gathers.
+type round struct {
+	in       *Intake
+	tx       *store.Tx
+	now      time.Time
+	arrival  uint64
+	log      *log.Batch
+	seen     map[evidence.DeviceID]bool
+	settling map[evidence.DeviceID][]evidence.ReceiptEntry
+	order    []evidence.DeviceID    // of settling
+	measured map[evidence.Hash]bool // the records settled
+	answered map[evidence.Hash]bool // receipts sent again in this round
+	receipts uint64
+	answers  []uplink.Message
+}
+
+func (r *round) see(device evidence.DeviceID) error {
+	if r.seen[device] {
+		return nil
+	}
+	r.seen[device] = true
+	return r.tx.Seen(device, r.now)
+}
+
+// complete puts a record into the log and on the next receipt of its device.
+func (r *round) complete(device evidence.DeviceID, epoch, seq uint64, id evidence.Hash, measured bool) {
+	if _, twice := r.measured[id]; twice {
+		return
+	}
+	if len(r.settling[device]) == 0 {
+		r.order = append(r.order, device)
+	}
+	r.measured[id] = measured
+	r.settling[device] = append(r.settling[device], evidence.ReceiptEntry{
+		Epoch: epoch, Seq: seq, ID: id, Index: r.log.Append(id),
+	})
+}
+
+// settle seals the receipts of the round and stores them with the hashes of the
+// log, in the transaction that completes their records.
+func (r *round) settle() error {
+	if len(r.order) == 0 {
+		return nil
+	}
+	tree := r.log.Tree()
+	if err := r.tx.LogHashes(r.log.Hashes()); err != nil {
+		return err
+	}
+	root := tree.Root()
+	for _, device := range r.order {
+		entries := r.settling[device]
+		slices.SortFunc(entries, func(a, b evidence.ReceiptEntry) int {
+			return cmp.Or(cmp.Compare(a.Epoch, b.Epoch), cmp.Compare(a.Seq, b.Seq))
+		})
+		for part := range slices.Chunk(entries, maxEntries) {
+			sealed, err := evidence.SealReceipt(&evidence.Receipt{
+				Device: device, Entries: part, LogSize: tree.Size(), LogRoot: root, UTC: r.now,
+			}, r.in.o.Signer)
+			if err != nil {
+				return err
+			}
+			if err := r.tx.Receipt(sealed, r.now); err != nil {
+				return err
+			}
+			for _, e := range part {
+				if err := r.tx.Settle(e.ID, e.Index, sealed.Hash); err != nil {
+					return err
+				}
+			}
+			r.receipts++
+			r.answer(device, sealed.Bytes)
+		}
+	}
+	return nil
+}
+
+func (r *round) answer(device evidence.DeviceID, receipt []byte) {
+	r.answers = append(r.answers, uplink.Message{
+		Topic: wire.Topic(r.in.o.Shard, device, wire.WhatReceipt), Payload: receipt,
+	})
+}
+
+// answerAgain sends a receipt that was sent before, once a round.
+func (r *round) answerAgain(device evidence.DeviceID, receipt evidence.Hash) error {
+	if r.answered[receipt] {
+		return nil
+	}
+	r.answered[receipt] = true
+	b, err := r.tx.ReceiptBytes(receipt)
+	if err != nil {
+		return fmt.Errorf("receipt %v: %w", receipt, err)
+	}
+	r.answer(device, b)
+	return nil
+}
+
+type outcome int
+
+const (
+	outcomeFailed     outcome = iota // nothing is stored, nothing is answered
+	outcomeComplete                  // a receipt is the answer
+	outcomeIncomplete                // blobs are missing
+	outcomeDisputed                  // another record has its place: no answer
+)
+
+// putOp stores a verified record.
+type putOp struct {
+	sealed *evidence.Sealed
+	topic  string
+	blobs  map[evidence.Hash]uint64 // on disk, to be named
+	whole  bool                     // no blob is missing
+	done   chan outcome             // nil when nobody waits
+
+	outcome outcome
+	fresh   bool
+	first   evidence.Hash // of a dispute
+}
+
+func (o *putOp) apply(r *round) error {
+	rec := o.sealed.Record
+	o.fresh, o.outcome = false, outcomeFailed
+	if err := r.see(rec.Device); err != nil {
+		return err
+	}
+	slot, err := r.tx.At(rec.Device, rec.Epoch, rec.Seq)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		if err := o.insert(r); err != nil {
+			return err
+		}
+		o.fresh = true
+	case err != nil:
+		return err
+	case slot.ID != o.sealed.ID:
+		o.outcome, o.first = outcomeDisputed, slot.ID
+		return r.tx.Dispute(slot.ID, o.row(r))
+	case slot.Disputed:
+		o.outcome = outcomeDisputed
+		return nil
+	case slot.State == store.Complete:
+		o.outcome = outcomeComplete
+		return r.answerAgain(rec.Device, slot.Receipt)
+	}
+	for hash, length := range o.blobs {
+		if err := r.tx.Blob(hash, length, r.now); err != nil {
+			return err
+		}
+	}
+	o.outcome = outcomeIncomplete
+	if o.whole {
+		o.outcome = outcomeComplete
+		r.complete(rec.Device, rec.Epoch, rec.Seq, o.sealed.ID, rec.Kind.Measured())
+	}
+	return nil
+}
+
+func (o *putOp) row(r *round) *store.Record {
+	rec := o.sealed.Record
+	return &store.Record{
+		ID: o.sealed.ID, Device: rec.Device, Epoch: rec.Epoch, Seq: rec.Seq, Kind: rec.Kind, UTC: rec.UTC,
+		Received: r.now, Prev: rec.Prev, Link: o.sealed.Link, Arrival: r.arrival, Bytes: o.sealed.Bytes,
+	}
+}
+
+func (o *putOp) insert(r *round) error {
+	rec := o.sealed.Record
+	r.arrival++
+	if err := r.tx.Insert(o.row(r)); err != nil {
+		return err
+	}
+	switch rec.Kind {
+	case evidence.KindHeartbeat:
+		return r.tx.Heartbeat(rec.Device, rec.UTC)
+	case evidence.KindCalibration, evidence.KindConfiguration:
+		text, _ := rec.Body[1].([]byte)
+		media, _ := rec.Body[2].(string)
+		return r.tx.Statement(sha256.Sum256(text), o.sealed.ID, media, text)
+	}
+	return nil
+}
+
+func (o *putOp) ended(r *round, err error) {
+	rec := o.sealed.Record
+	stats := &r.in.stats
+	switch {
+	case err != nil:
+		o.outcome = outcomeFailed
+	case o.outcome == outcomeDisputed && !o.first.IsZero():
+		stats.equivocations.Add(1)
+		// Not through the writer's own channel: this is the writer.
+		r.in.refused.alarm(refusal{device: rec.Device, reason: ReasonEquivocation, topic: o.topic,
+			err: fmt.Errorf("record %v: epoch %d number %d is record %v already", o.sealed.ID, rec.Epoch, rec.Seq, o.first)})
+	case o.fresh:
+		count(&stats.verified, &stats.verifiedMeas, rec.Kind.Measured())
+	default:
+		stats.again.Add(1)
+	}
+	if o.done != nil {
+		o.done <- o.outcome
+	}
+}
+
+// settleOp names blobs that lie on disk and completes records that waited for
+// nothing else.
+type settleOp struct {
+	blobs map[evidence.Hash]uint64
+	ids   []evidence.Hash
+}
+
+func (o *settleOp) apply(r *round) error {
+	for hash, length := range o.blobs {
+		if err := r.tx.Blob(hash, length, r.now); err != nil {
+			return err
+		}
+	}
+	for _, id := range o.ids {
+		rec, err := r.tx.Waiting(id)
+		if errors.Is(err, store.ErrNotFound) {
+			continue // disputed in the meantime
+		}
+		if err != nil {
+			return err
+		}
+		r.complete(rec.Device, rec.Epoch, rec.Seq, id, rec.Kind.Measured())
+	}
+	return nil
+}
+
+func (o *settleOp) ended(*round, error) {}
+
+// reportOp keeps the newest state, health or profile of a device.
+type reportOp struct {
+	device evidence.DeviceID
+	which  store.Report
+	text   []byte
+}
+
+func (o *reportOp) apply(r *round) error {
+	if err := r.see(o.device); err != nil {
+		return err
+	}
+	return r.tx.Report(o.device, o.which, o.text, r.now)
+}
+
+func (o *reportOp) ended(*round, error) {}
+
+// quarantineOp keeps a refused message.
+type quarantineOp struct{ store.Refused }
+
+func (o *quarantineOp) apply(r *round) error { return r.tx.Quarantine(&o.Refused) }
+
+func (o *quarantineOp) ended(*round, error) {}

@@ -1,0 +1,234 @@
+// Package register holds the centre's device register: the list of evidence
+// keys, signed by the root, that decides whose records are taken.
+//
+// The register lives in one trust file, which is also what anyone downloads to
+// verify evidence. Each change is a new issue with the next sequence number,
+// and the file is replaced in one step. Beside it lie the certificates of the
+// keys, each under the SHA-256 of its DER form.
+//
+// A File is safe for concurrent use. Changes by another process show after
+// [File.Refresh].
+package register
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"time"
+
+	"ciglio/capture/evidence"
+	"ciglio/portal/store"
+)
+
+const (
+	trustName         = "trust.pem"
+	certificateFolder = "certificates"
+	lockName          = "register.lock"
+)
+
+// ErrEnrolled says that a device and epoch, or a key, already stand in the
+// register.
+var ErrEnrolled = errors.New("already in the register")
+
+// A Root signs the register.
+type Root interface {
+	evidence.Signer
+	Public() *ecdsa.PublicKey
+}
+
+// Create writes the first register, with the centre's key alone, into dir. It
+// never replaces one.
+func Create(dir string, root Root, centre evidence.RegisterEntry, now time.Time) error {
+	path := filepath.Join(dir, trustName)
+	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
+		return errors.Join(fmt.Errorf("trust file %s: %w", path, os.ErrExist), err)
+	}
+	if err := os.MkdirAll(filepath.Join(dir, certificateFolder), 0o700); err != nil {
+		return err
+	}
+	return issue(path, root, &evidence.Register{
+		Sequence: 1,
+		Issued:   now.UTC().Truncate(time.Second),
+		Entries:  []evidence.RegisterEntry{centre},
+	})
+}
+
+func issue(path string, root Root, r *evidence.Register) error {
+	sealed, err := evidence.SealRegister(r, root)
+	if err != nil {
+		return err
+	}
+	text := evidence.EncodeTrust(root.Public(), sealed.Bytes)
+	if _, err := evidence.ParseTrust(text); err != nil {
+		return fmt.Errorf("register as issued: %w", err)
+	}
+	return store.WriteFile(path, text, 0o644)
+}
+
+// A File is the trust file of a centre, as last read.
+type File struct {
+	dir string
+
+	mu    sync.RWMutex
+	text  []byte
+	trust *evidence.Trust
+	known map[evidence.DeviceID]bool
+	mark  mark
+}
+
+// mark tells one version of the file from another.
+type mark struct {
+	mtime time.Time
+	size  int64
+	inode uint64
+}
+
+// Open reads the trust file in dir.
+func Open(dir string) (*File, error) {
+	f := &File{dir: dir}
+	return f, f.Refresh()
+}
+
+// Trust returns the register as last read.
+func (f *File) Trust() *evidence.Trust {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	return f.trust
+}
+
+// Text returns the trust file as last read. The caller must not change it.
+func (f *File) Text() []byte {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	return f.text
+}
+
+// Known reports whether the register has a key of the device.
+func (f *File) Known(device evidence.DeviceID) bool {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	return f.known[device]
+}
+
+// Refresh reads the trust file if it has changed. A file that is not good, that
+// another root has signed or that is older than the one in use is refused, and
+// the one in use stays.
+func (f *File) Refresh() error {
+	path := filepath.Join(f.dir, trustName)
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	now := mark{mtime: info.ModTime(), size: info.Size()}
+	if s, ok := info.Sys().(*syscall.Stat_t); ok {
+		now.inode = s.Ino
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.trust != nil && now == f.mark {
+		return nil
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	trust, err := evidence.ParseTrust(text)
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	if f.trust != nil {
+		if trust.Root() != f.trust.Root() {
+			return fmt.Errorf("%s: signed by root %v, not by %v", path, trust.Root(), f.trust.Root())
+		}
+		if have, in := trust.Register().Register.Sequence, f.trust.Register().Register.Sequence; have < in {
+			return fmt.Errorf("%s: issue %d is older than issue %d in use", path, have, in)
+		}
+	}
+	f.text, f.trust, f.mark = text, trust, now
+	f.known = make(map[evidence.DeviceID]bool)
+	for _, e := range trust.Register().Register.Entries {
+		if e.Role == evidence.RoleDevice {
+			f.known[e.Device] = true
+		}
+	}
+	return nil
+}
+
+// Certificate returns a certificate by the SHA-256 of its DER form, as DER; nil
+// when there is none.
+func (f *File) Certificate(hash evidence.Hash) []byte {
+	text, err := os.ReadFile(filepath.Join(f.dir, certificateFolder, hash.String()+".pem"))
+	if err != nil {
+		return nil
+	}
+	block, _ := pem.Decode(text)
+	if block == nil || sha256.Sum256(block.Bytes) != hash {
+		return nil
+	}
+	return block.Bytes
+}
+
+// Add issues the register anew with one more device key, that of the
+// certificate, valid as long as the certificate. The error wraps [ErrEnrolled]
+// when the device and epoch or the key stand in the register already.
+func Add(dir string, root Root, device evidence.DeviceID, epoch uint64, certificate *x509.Certificate, now time.Time) (evidence.RegisterEntry, error) {
+	var entry evidence.RegisterEntry
+	pub, ok := certificate.PublicKey.(*ecdsa.PublicKey)
+	if !ok {
+		return entry, errors.New("certificate: its key is not an ECDSA key on P-256")
+	}
+	spki, err := evidence.EncodeKey(pub)
+	if err != nil {
+		return entry, fmt.Errorf("certificate: %w", err)
+	}
+	lock, err := os.OpenFile(filepath.Join(dir, lockName), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return entry, err
+	}
+	defer lock.Close() // frees the lock
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
+		return entry, err
+	}
+	f, err := Open(dir)
+	if err != nil {
+		return entry, err
+	}
+	if f.trust.Root() != root.KeyID() {
+		return entry, fmt.Errorf("register: signed by root %v, the key here is %v", f.trust.Root(), root.KeyID())
+	}
+	entry = evidence.RegisterEntry{
+		Role:        evidence.RoleDevice,
+		Device:      device,
+		Epoch:       epoch,
+		Key:         spki,
+		Certificate: sha256.Sum256(certificate.Raw),
+		NotBefore:   certificate.NotBefore,
+		NotAfter:    certificate.NotAfter,
+	}
+	next := *f.trust.Register().Register
+	for _, e := range next.Entries {
+		if e.Role == evidence.RoleDevice && e.Device == device && e.Epoch == epoch {
+			return entry, fmt.Errorf("device %v epoch %d: %w", device, epoch, ErrEnrolled)
+		}
+		if bytes.Equal(e.Key, spki) {
+			return entry, fmt.Errorf("key %x: %w", sha256.Sum256(spki), ErrEnrolled)
+		}
+	}
+	path := filepath.Join(dir, certificateFolder, entry.Certificate.String()+".pem")
+	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate.Raw})
+	if err := store.WriteFile(path, text, 0o644); err != nil {
+		return entry, err
+	}
+	next.Sequence++
+	next.Issued = now.UTC().Truncate(time.Second)
+	next.Entries = append(next.Entries[:len(next.Entries):len(next.Entries)], entry)
+	return entry, issue(filepath.Join(dir, trustName), root, &next)
+}

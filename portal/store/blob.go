@@ -1,0 +1,67 @@
+package store
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"ciglio/capture/evidence"
+)
+
+func blobPath(folder string, hash evidence.Hash) string {
+	name := hash.String()
+	return filepath.Join(folder, name[:2], name[2:])
+}
+
+// Blob returns the bytes of a blob. They are hashed on the way: the error wraps
+// [ErrDamaged] when they are not what was stored, [ErrNotFound] when the store
+// does not name the blob.
+func (s *Store) Blob(ctx context.Context, hash evidence.Hash) ([]byte, error) {
+	length, err := s.BlobLength(ctx, hash)
+	if err != nil {
+		return nil, err
+	}
+	f, err := os.Open(blobPath(filepath.Join(s.dir, blobFolder), hash))
+	if err != nil {
+		return nil, fmt.Errorf("blob %s: %w: %w", hash, ErrDamaged, err)
+	}
+	defer f.Close()
+	data := make([]byte, length)
+	if _, err := io.ReadFull(f, data); err != nil {
+		return nil, fmt.Errorf("blob %s: %w: %w", hash, ErrDamaged, err)
+	}
+	if sha256.Sum256(data) != hash {
+		return nil, fmt.Errorf("blob %s: %w", hash, ErrDamaged)
+	}
+	return data, nil
+}
+
+// BlobLength returns the length in bytes of a blob that the store names;
+// otherwise the error wraps [ErrNotFound].
+func (s *Store) BlobLength(ctx context.Context, hash evidence.Hash) (uint64, error) {
+	var length int64
+	err := s.queryRow(ctx, s.stmts.blobLength, []any{hash[:]}, &length)
+	if err != nil {
+		return 0, fmt.Errorf("blob %s: %w", hash, err)
+	}
+	return uint64(length), nil
+}
+
+// Orphan reports whether a whole blob of this hash and length lies on disk
+// although no transaction may name it: power was cut between the two. The next
+// transaction may name it.
+func (s *Store) Orphan(hash evidence.Hash, length uint64) bool {
+	f, err := os.Open(blobPath(filepath.Join(s.dir, blobFolder), hash))
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	sum, n := sha256.New(), int64(0)
+	if n, err = io.Copy(sum, io.LimitReader(f, int64(length)+1)); err != nil || uint64(n) != length {
+		return false
+	}
+	return evidence.Hash(sum.Sum(nil)) == hash
+}

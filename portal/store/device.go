@@ -1,0 +1,121 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"time"
+
+	"ciglio/capture/evidence"
+)
+
+// A Device is what the centre knows of a device from its messages.
+type Device struct {
+	ID        evidence.DeviceID
+	FirstSeen time.Time
+	LastSeen  time.Time
+	Heartbeat time.Time // UTC of the newest heartbeat record; zero when none came
+	State     []byte    // newest message of its kind, as received; empty when none came
+	StateAt   time.Time // when it was received
+	Health    []byte
+	HealthAt  time.Time
+	Profile   []byte
+	ProfileAt time.Time
+
+	Records       uint64
+	Incomplete    uint64 // records that wait for blobs
+	Missing       uint64 // sequence numbers below the highest of their epoch that never came
+	Gaps          uint64 // places in the chain where they are missing
+	Broken        uint64 // records that name another predecessor than the one received
+	Equivocations uint64 // contradicting records kept
+}
+
+// Alarm reports whether the device's chain needs a person. A gap alone does not:
+// records may arrive in any order.
+func (d *Device) Alarm() bool { return d.Broken > 0 || d.Equivocations > 0 }
+
+const selectDevice = `SELECT id, first_seen, last_seen, heartbeat, state, state_at, health, health_at, profile, profile_at,
+	COALESCE((SELECT SUM(stored) FROM chains WHERE device = devices.id), 0),
+	(SELECT COUNT(*) FROM records WHERE device = devices.id AND state = 0),
+	COALESCE((SELECT SUM(highest - stored) FROM chains WHERE device = devices.id), 0),
+	COALESCE((SELECT SUM(unlinked) FROM chains WHERE device = devices.id), 0),
+	COALESCE((SELECT SUM(broken) FROM chains WHERE device = devices.id), 0),
+	(SELECT COUNT(*) FROM equivocations WHERE device = devices.id)
+	FROM devices`
+
+// Devices returns every device that has been heard, in order of id.
+func (s *Store) Devices(ctx context.Context) ([]*Device, error) {
+	rows, err := s.read.QueryContext(ctx, selectDevice+` ORDER BY id`)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var devices []*Device
+	for rows.Next() {
+		d, err := scanDevice(rows)
+		if err != nil {
+			return nil, err
+		}
+		devices = append(devices, d)
+	}
+	return devices, rows.Err()
+}
+
+// Device returns one device; the error wraps [ErrNotFound] when it was never
+// heard.
+func (s *Store) Device(ctx context.Context, id evidence.DeviceID) (*Device, error) {
+	return scanDevice(s.read.QueryRowContext(ctx, selectDevice+` WHERE id = $1`, id[:]))
+}
+
+func scanDevice(row scanner) (*Device, error) {
+	var d Device
+	var id []byte
+	var first, last, heartbeat, stateAt, healthAt, profileAt int64
+	err := row.Scan(&id, &first, &last, &heartbeat, &d.State, &stateAt, &d.Health, &healthAt, &d.Profile, &profileAt,
+		&d.Records, &d.Incomplete, &d.Missing, &d.Gaps, &d.Broken, &d.Equivocations)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, ErrNotFound
+	}
+	if err != nil {
+		return nil, err
+	}
+	copy(d.ID[:], id)
+	d.FirstSeen, d.LastSeen, d.Heartbeat = instant(first), instant(last), instant(heartbeat)
+	d.StateAt, d.HealthAt, d.ProfileAt = instant(stateAt), instant(healthAt), instant(profileAt)
+	return &d, nil
+}
+
+// An Equivocation is a second record that a device has signed for one place in
+// its chain.
+type Equivocation struct {
+	ID         evidence.Hash
+	First      evidence.Hash // the record that came first
+	Device     evidence.DeviceID
+	Epoch, Seq uint64
+	Received   time.Time
+	Bytes      []byte
+}
+
+// Equivocations returns those of a device, the newest first.
+func (s *Store) Equivocations(ctx context.Context, device evidence.DeviceID, limit int) ([]*Equivocation, error) {
+	rows, err := s.read.QueryContext(ctx, `SELECT id, first_id, epoch, seq, received, bytes FROM equivocations
+		WHERE device = $1 ORDER BY received DESC LIMIT $2`, device[:], limit)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var all []*Equivocation
+	for rows.Next() {
+		e := Equivocation{Device: device}
+		var id, first []byte
+		var received int64
+		if err := rows.Scan(&id, &first, &e.Epoch, &e.Seq, &received, &e.Bytes); err != nil {
+			return nil, err
+		}
+		copy(e.ID[:], id)
+		copy(e.First[:], first)
+		e.Received = instant(received)
+		all = append(all, &e)
+	}
+	return all, rows.Err()
+}

@@ -1,0 +1,96 @@
+package store
+
+// The schema, one step an entry, applied in order. The dialect is what SQLite
+// and PostgreSQL both read: numbered parameters, BYTEA, BIGINT, TEXT, ON
+// CONFLICT; instants are microseconds since 1970 UTC; no generated keys.
+var migrations = [...][]string{
+	{
+		`CREATE TABLE devices (
+			id         BYTEA PRIMARY KEY,
+			first_seen BIGINT NOT NULL,
+			last_seen  BIGINT NOT NULL,
+			heartbeat  BIGINT NOT NULL,
+			state      TEXT NOT NULL,
+			state_at   BIGINT NOT NULL,
+			health     TEXT NOT NULL,
+			health_at  BIGINT NOT NULL,
+			profile    TEXT NOT NULL,
+			profile_at BIGINT NOT NULL
+		)`,
+		`CREATE TABLE receipts (
+			hash     BYTEA PRIMARY KEY,
+			device   BYTEA NOT NULL REFERENCES devices(id),
+			created  BIGINT NOT NULL,
+			log_size BIGINT NOT NULL,
+			bytes    BYTEA NOT NULL
+		)`,
+		`CREATE TABLE records (
+			id        BYTEA PRIMARY KEY,
+			device    BYTEA NOT NULL REFERENCES devices(id),
+			epoch     BIGINT NOT NULL,
+			seq       BIGINT NOT NULL,
+			kind      BIGINT NOT NULL,
+			measured  BIGINT NOT NULL,
+			utc       BIGINT NOT NULL,
+			received  BIGINT NOT NULL,
+			arrival   BIGINT NOT NULL UNIQUE,
+			prev      BYTEA NOT NULL,
+			link      BYTEA NOT NULL,
+			chain     BIGINT NOT NULL,
+			state     BIGINT NOT NULL,
+			disputed  BIGINT NOT NULL,
+			log_index BIGINT UNIQUE,
+			receipt   BYTEA REFERENCES receipts(hash),
+			bytes     BYTEA NOT NULL,
+			UNIQUE (device, epoch, seq)
+		)`,
+		`CREATE INDEX records_measured ON records (measured, arrival)`,
+		`CREATE INDEX records_device ON records (device, arrival)`,
+		`CREATE INDEX records_incomplete ON records (device) WHERE state = 0`,
+		`CREATE TABLE chains (
+			device   BYTEA NOT NULL REFERENCES devices(id),
+			epoch    BIGINT NOT NULL,
+			highest  BIGINT NOT NULL,
+			stored   BIGINT NOT NULL,
+			unlinked BIGINT NOT NULL,
+			broken   BIGINT NOT NULL,
+			PRIMARY KEY (device, epoch)
+		)`,
+		`CREATE TABLE blobs (
+			sha256   BYTEA PRIMARY KEY,
+			length   BIGINT NOT NULL,
+			received BIGINT NOT NULL
+		)`,
+		`CREATE TABLE statements (
+			sha256 BYTEA PRIMARY KEY,
+			record BYTEA NOT NULL REFERENCES records(id),
+			media  TEXT NOT NULL,
+			bytes  BYTEA NOT NULL
+		)`,
+		`CREATE TABLE log_hashes (
+			position BIGINT PRIMARY KEY,
+			hash     BYTEA NOT NULL
+		)`,
+		`CREATE TABLE equivocations (
+			id       BYTEA PRIMARY KEY,
+			device   BYTEA NOT NULL REFERENCES devices(id),
+			epoch    BIGINT NOT NULL,
+			seq      BIGINT NOT NULL,
+			first_id BYTEA NOT NULL REFERENCES records(id),
+			received BIGINT NOT NULL,
+			bytes    BYTEA NOT NULL
+		)`,
+		`CREATE INDEX equivocations_device ON equivocations (device, received)`,
+		`CREATE TABLE quarantine (
+			device   BYTEA NOT NULL,
+			day      BIGINT NOT NULL,
+			number   BIGINT NOT NULL,
+			received BIGINT NOT NULL,
+			topic    TEXT NOT NULL,
+			reason   TEXT NOT NULL,
+			detail   TEXT NOT NULL,
+			bytes    BYTEA NOT NULL,
+			PRIMARY KEY (device, day, number)
+		)`,
+	},
+}
