@@ -41,6 +41,9 @@ type DeviceID [16]byte
 // spell it.
 func (d DeviceID) String() string { return hex.EncodeToString(d[:]) }
 
+// MarshalText writes the form of [DeviceID.String].
+func (d DeviceID) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
+
 // ParseDeviceID reads the form of [DeviceID.String] and no other.
 func ParseDeviceID(text string) (DeviceID, error) {
 	var d DeviceID
@@ -57,6 +60,9 @@ type Hash [32]byte
 
 // String returns the hash in lower-case hexadecimal.
 func (h Hash) String() string { return hex.EncodeToString(h[:]) }
+
+// MarshalText writes the form of [Hash.String].
+func (h Hash) MarshalText() ([]byte, error) { return []byte(h.String()), nil }
 
 // IsZero reports whether h is all zero, which stands for "none yet".
 func (h Hash) IsZero() bool { return h == Hash{} }
