@@ -27,6 +27,7 @@ const (
 	ReasonWrongDirection     Reason = 17 // the site does not enforce this direction
 	ReasonUncertain          Reason = 18 // the uncertainty exceeds what the approval allows
 	ReasonDirectionUndecided Reason = 19 // the sensor cannot tell the direction and the site needs it
+	ReasonStoreFault         Reason = 20 // the outbox could not store the record, or does not know whether it did
 )
 
 var reasons = [...]struct{ code, words string }{
@@ -49,6 +50,7 @@ var reasons = [...]struct{ code, words string }{
 	ReasonWrongDirection:     {"wrong_direction", "this direction is not enforced at this site"},
 	ReasonUncertain:          {"uncertain", "the uncertainty of the speed exceeds the bound"},
 	ReasonDirectionUndecided: {"direction_unknown", "the direction of travel is unknown"},
+	ReasonStoreFault:         {"store_fault", "the outbox could not store the record"},
 }
 
 // Code returns the reason's name in counters and JSON, such as "two_targets".
