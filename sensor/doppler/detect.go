@@ -1,0 +1,246 @@
+package doppler
+
+import (
+	"math"
+	"time"
+)
+
+const (
+	// A line is followed while it stands this far above the noise, and a new
+	// one is taken up from birthSNR on. Noise alone crosses the latter in one
+	// bin of ten million.
+	followSNR = 6.3  // 8 dB
+	birthSNR  = 15.8 // 12 dB
+
+	// The noise of a bin is the median of blockBins bins about it, over ln 2,
+	// which turns the median of exponentially distributed power into its mean.
+	blockBins = 32
+
+	// The background of each bin is its mean power over learnTime, in which no
+	// frame counts for more than learnClip times the mean: a vehicle that
+	// passes does not raise it, a tone that stays does.
+	learnTime  = 10 * time.Second
+	learnClip  = 3
+	startClip  = 10 // the same, of the local noise, until startTime has passed
+	startTime  = 2 * time.Second
+	guardBins  = 3 // about a vehicle's line, in which nothing is learned
+	maxPeaks   = 40
+	clipLevel  = 0.99995 // of full scale: the last step of 16 bits
+	lineExcess = 4       // a background this far above the noise is a constant line
+)
+
+// A peak is a line in the spectrum of one frame.
+type peak struct {
+	f     float32 // in bins from frequency 0, negative for receding
+	snr   float32 // power over noise and background
+	level float32 // dB of the power about the line
+	image float32 // dB by which the mirror frequency is weaker
+	line  bool    // too close to a constant line to be measured
+	taken bool
+}
+
+// A detector finds the peaks of each frame.
+type detector struct {
+	complex    bool
+	zero       int // bin of frequency 0
+	low, high  int // first and last bin of interest, as distance from zero
+	background []float32
+	local      []float32
+	blocks     []float32
+	frozen     []bool
+	frames     int     // learned from
+	slow       float32 // share of a frame in the background
+	start      int     // frames of startTime
+	block      [blockBins]float32
+}
+
+func newDetector(bins int, cplx bool, low, high int, hop time.Duration) *detector {
+	d := &detector{
+		complex:    cplx,
+		low:        low,
+		high:       high,
+		background: make([]float32, bins),
+		local:      make([]float32, bins),
+		blocks:     make([]float32, bins/blockBins),
+		frozen:     make([]bool, bins),
+		slow:       float32(hop.Seconds() / learnTime.Seconds()),
+		start:      int(startTime / hop),
+	}
+	if cplx {
+		d.zero = bins / 2
+	}
+	return d
+}
+
+// noise sets d.local to the noise about each bin: the median of each block of
+// bins, of which the middle one of three neighbours counts, joined by straight
+// lines. A vehicle fills a few bins of a block and does not move its median.
+func (d *detector) noise(power []float32) {
+	for b := range d.blocks {
+		copy(d.block[:], power[b*blockBins:])
+		d.blocks[b] = median32(&d.block) / math.Ln2
+	}
+	last := len(d.blocks) - 1
+	previous := middle(d.blocks[0], d.blocks[min(1, last)], d.blocks[min(2, last)])
+	for i := range blockBins / 2 {
+		d.local[i] = previous
+	}
+	for b := 1; b <= last; b++ {
+		here := d.blocks[b]
+		if b < last {
+			here = middle(d.blocks[b-1], here, d.blocks[b+1])
+		}
+		at := (b-1)*blockBins + blockBins/2
+		step := (here - previous) / blockBins
+		for i := range blockBins {
+			d.local[at+i] = previous + step*float32(i)
+		}
+		previous = here
+	}
+	for i := len(d.local) - blockBins/2; i < len(d.local); i++ {
+		d.local[i] = previous
+	}
+}
+
+// find appends the peaks of one frame to peaks, which has room for maxPeaks:
+// the strongest ones when there are more.
+func (d *detector) find(power []float32, peaks []peak) []peak {
+	d.noise(power)
+	peaks = d.side(power, peaks, 1)
+	if d.complex {
+		peaks = d.side(power, peaks, -1)
+	}
+	return peaks
+}
+
+func (d *detector) side(power []float32, peaks []peak, sign int) []peak {
+	for m := d.low; m <= d.high; m++ {
+		k := d.zero + sign*m
+		p := power[k]
+		ref := max(d.local[k], d.background[k])
+		if p < followSNR*ref || p < power[k-1] || p <= power[k+1] || p < power[k-2] || p <= power[k+2] {
+			continue
+		}
+		n := peak{f: float32(k-d.zero) + interpolate(power[k-1], p, power[k+1]), snr: p / ref}
+		if len(peaks) < cap(peaks) {
+			peaks = append(peaks, n)
+			continue
+		}
+		weakest := 0
+		for i := range peaks {
+			if peaks[i].snr < peaks[weakest].snr {
+				weakest = i
+			}
+		}
+		if peaks[weakest].snr < n.snr {
+			peaks[weakest] = n
+		}
+	}
+	return peaks
+}
+
+// describe completes the peaks. The level counts all power within 6 % of the
+// line, since near the closest point each part of a vehicle has its own speed.
+func (d *detector) describe(power []float32, peaks []peak) {
+	for i := range peaks {
+		p := &peaks[i]
+		k := d.zero + int(math.Round(float64(p.f)))
+		wide := max(3, int(math.Abs(float64(p.f))*0.06))
+		var sum float32
+		for j := max(k-wide, 0); j <= min(k+wide, len(power)-1); j++ {
+			sum += max(power[j]-d.background[j], 0)
+		}
+		p.level = decibel(sum)
+		if d.complex {
+			p.image = decibel(power[k]) - decibel(max(power[2*d.zero-k-1], power[2*d.zero-k], power[2*d.zero-k+1]))
+		}
+		for j := k - 2; j <= k+2; j++ {
+			if d.background[j] > lineExcess*d.local[j] && power[k] < 20*d.background[j] {
+				p.line = true
+			}
+		}
+	}
+}
+
+// learn takes a frame into the background, except in frozen bins.
+func (d *detector) learn(power []float32) {
+	d.frames++
+	if d.frames <= d.start {
+		share := 1 / float32(d.frames)
+		for k, p := range power {
+			if !d.frozen[k] {
+				d.background[k] += share * (min(p, startClip*d.local[k]) - d.background[k])
+			}
+		}
+		return
+	}
+	for k, p := range power {
+		if !d.frozen[k] {
+			d.background[k] += d.slow * (min(p, learnClip*d.background[k]) - d.background[k])
+		}
+	}
+}
+
+// freeze keeps the background about a line from learning in the next frame.
+func (d *detector) freeze(f float64, frozen bool) {
+	k := d.zero + int(math.Round(f))
+	for j := max(k-guardBins, 0); j <= min(k+guardBins, len(d.frozen)-1); j++ {
+		d.frozen[j] = frozen
+	}
+}
+
+// adopt makes a constant line part of the background at once.
+func (d *detector) adopt(power []float32, f float64) {
+	k := d.zero + int(math.Round(f))
+	for j := max(k-guardBins, 0); j <= min(k+guardBins, len(power)-1); j++ {
+		d.background[j] = max(d.background[j], power[j])
+	}
+}
+
+// interpolate returns where between -½ and ½ bin the top of the parabola
+// through the logarithms of three powers lies. The Hann window's line is so
+// close to a Gaussian that the error stays below 0.02 bins.
+func interpolate(a, b, c float32) float32 {
+	la, lb, lc := log2(a), log2(b), log2(c)
+	curve := la - 2*lb + lc
+	if !(curve < 0) {
+		return 0
+	}
+	return max(-0.5, min(0.5, (la-lc)/(2*curve)))
+}
+
+func log2(v float32) float32 { return float32(math.Log2(float64(max(v, 1e-30)))) }
+
+func decibel(power float32) float32 { return 3.0103 * log2(power) }
+
+func middle(a, b, c float32) float32 { return max(min(a, b), min(max(a, b), c)) }
+
+// median32 returns the upper median of a block, which it reorders.
+func median32(v *[blockBins]float32) float32 {
+	low, high := 0, blockBins-1
+	for low < high {
+		pivot, i, j := v[(low+high)/2], low, high
+		for i <= j {
+			for v[i] < pivot {
+				i++
+			}
+			for v[j] > pivot {
+				j--
+			}
+			if i <= j {
+				v[i], v[j] = v[j], v[i]
+				i++
+				j--
+			}
+		}
+		switch {
+		case blockBins/2 <= j:
+			high = j
+		case blockBins/2 >= i:
+			low = i
+		default:
+			return v[blockBins/2]
+		}
+	}
+	return v[blockBins/2]
+}

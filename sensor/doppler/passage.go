@@ -1,0 +1,350 @@
+package doppler
+
+import (
+	"math"
+	"slices"
+
+	"ciglio/sensor"
+)
+
+const (
+	speedOfLight = 299_792_458 // m/s
+
+	minTrack   = 0.6  // s
+	minDensity = 0.5  // readings a frame
+	minZone    = 0.4  // s
+	minZoneWay = 2.5  // m
+	minZoneN   = 12   // readings
+	maxZoneWay = 40.0 // m of road
+	maxZone    = 10.0 // s: the trace holds it
+
+	collapse   = 0.97 // of the plateau: the line must fall below it at the near end
+	nearLevel  = 3.0  // dB by which a vehicle is stronger near than far
+	nearCosine = 7.0  // distance over offset from which the cosine is above 0.99
+	zoneBand   = 0.035
+	zoneDip    = 0.6 // s outside the band that do not end the zone
+	topBand    = 0.99
+	sameSpeed  = 0.003 // within which a vehicle held its speed
+
+	minOffset, maxOffset = 0.2, 40 // m between the sensor and the vehicle's path
+
+	minSpeed, maxSpeed = 5 / 3.6, 250 / 3.6 // m/s, what the chain is made for
+	maxAcceleration    = 6.0                // m/s² within the zone
+)
+
+// A verdict is what a track says of its vehicle.
+type verdict struct {
+	first, last int64   // frames
+	speed       float64 // m/s
+	noise       float64 // m/s, standard uncertainty of the mean
+	change      float64 // m/s, the same, by change of speed within the zone
+	deficit     float64 // mean of 1 - cos over the zone
+	near        float64 // frame of the closest point
+	atEnd       bool    // the vehicle approached
+	sign        int     // of the frequency
+	image       float64 // dB
+	readings    int
+	reasons     []sensor.Reason
+}
+
+// A gauge turns the readings of a track into a verdict. Its slices are reused.
+type gauge struct {
+	hop float64 // s
+	mps float64 // m/s a bin
+	// The track from its near end to its far end: time, speed, running median
+	// of the speed, running median of the level.
+	x, v, m, l []float64
+	source     []int // index of the reading
+	scratch    []float64
+}
+
+func newGauge(hop, mps float64) *gauge {
+	g := &gauge{hop: hop, mps: mps, source: make([]int, 0, maxReadings)}
+	for _, s := range []*[]float64{&g.x, &g.v, &g.m, &g.l, &g.scratch} {
+		*s = make([]float64, 0, maxReadings)
+	}
+	return g
+}
+
+// judge reports whether a track is a vehicle's that passed the sensor, and what
+// it says. A vehicle that passes shows what no tone, hum or piece of music
+// does: at its near end, where it is strongest, the frequency falls with the
+// cosine of the angle under which it is seen.
+func (g *gauge) judge(readings []reading) (verdict, bool) {
+	n := len(readings)
+	if n < minZoneN {
+		return verdict{}, false
+	}
+	first, last := readings[0].frame, readings[n-1].frame
+	frames := float64(last - first + 1)
+	if frames*g.hop < minTrack || float64(n) < minDensity*frames {
+		return verdict{}, false
+	}
+	for _, atEnd := range []bool{true, false} {
+		g.unfold(readings, atEnd)
+		p, ok := g.pass()
+		if !ok {
+			continue
+		}
+		w := verdict{first: first, last: last, atEnd: atEnd, sign: 1}
+		if readings[n/2].f < 0 {
+			w.sign = -1
+		}
+		if atEnd {
+			w.near = float64(last) + p.x0/g.hop
+		} else {
+			w.near = float64(first) - p.x0/g.hop
+		}
+		g.measure(readings, p, &w)
+		return w, true
+	}
+	return verdict{}, false
+}
+
+// unfold fills x, v, m and l from the near end on.
+func (g *gauge) unfold(readings []reading, atEnd bool) {
+	n := len(readings)
+	g.x, g.v, g.m, g.l, g.source = g.x[:0], g.v[:0], g.m[:0], g.l[:0], g.source[:0]
+	for i := range n {
+		k, t := i, float64(readings[i].frame-readings[0].frame)
+		if atEnd {
+			k = n - 1 - i
+			t = float64(readings[n-1].frame - readings[k].frame)
+		}
+		g.source = append(g.source, k)
+		g.x = append(g.x, t*g.hop)
+		g.v = append(g.v, math.Abs(float64(readings[k].f))*g.mps)
+		g.m = append(g.m, float64(readings[k].level))
+	}
+	g.l = g.smooth(g.l, g.m)
+	g.m = g.smooth(g.m[:0], g.v)
+}
+
+// smooth appends the running median over up to nine values of from.
+func (g *gauge) smooth(to, from []float64) []float64 {
+	for i := range from {
+		reach := min(4, i, len(from)-1-i)
+		to = append(to, g.median(from[i-reach:i+reach+1]))
+	}
+	return to
+}
+
+func (g *gauge) median(values []float64) float64 {
+	g.scratch = append(g.scratch[:0], values...)
+	slices.Sort(g.scratch)
+	n := len(g.scratch)
+	return (g.scratch[(n-1)/2] + g.scratch[n/2]) / 2
+}
+
+// A geometry is the way a vehicle passed: after x0 + x seconds from the closest
+// point it is (x0 + x)/tau times as far along the road as its path is aside.
+type geometry struct {
+	x0, tau float64 // s
+	bend    int     // index of the first value near the plateau
+	top     float64 // m/s, the plateau as first estimated
+}
+
+func (p geometry) cosine(x float64) float64 {
+	y := max((x+p.x0)/p.tau, 0)
+	return y / math.Sqrt(1+y*y)
+}
+
+// pass looks for the cosine collapse at the near end. With c = v/plateau the
+// cosine, c/sqrt(1-c²) is distance over offset, and so rises in proportion to
+// the time from the closest point: a straight line through these values gives
+// instant and offset.
+func (g *gauge) pass() (geometry, bool) {
+	n := len(g.x)
+	p := geometry{top: slices.Max(g.m)}
+	reach := g.until(max(1, 30/p.top))
+	p.top = slices.Max(g.m[:reach])
+	start := g.median(g.v[:3])
+	if start > collapse*p.top {
+		return p, false
+	}
+	for p.bend < n-1 && g.m[p.bend] < collapse*p.top {
+		p.bend++
+	}
+	// The vehicle is strongest where it is near, and weaker where it is far.
+	strongest := slices.Max(g.l[:g.until(g.x[p.bend]+1)])
+	far := g.median(g.l[n-n/4-1:])
+	if strongest < slices.Max(g.l)-nearLevel || strongest < far+nearLevel {
+		return p, false
+	}
+	var w, sx, sy, sxx, sxy float64
+	for i := 0; i < n && g.x[i] <= g.x[p.bend]+0.3; i++ {
+		c := g.v[i] / p.top
+		if c < 0.3 || c > 0.985 {
+			continue
+		}
+		y := c / math.Sqrt(1-c*c)
+		w, sx, sy, sxx, sxy = w+1, sx+g.x[i], sy+y, sxx+g.x[i]*g.x[i], sxy+g.x[i]*y
+	}
+	d := w*sxx - sx*sx
+	if w < 4 || d <= 0 {
+		return p, false
+	}
+	slope := (w*sxy - sx*sy) / d
+	if slope <= 0 {
+		return p, false
+	}
+	p.tau = 1 / slope
+	p.x0 = (sy - slope*sx) / w * p.tau
+	offset := p.tau * p.top
+	return p, offset >= minOffset && offset <= maxOffset
+}
+
+// until returns the number of values up to time x.
+func (g *gauge) until(x float64) int {
+	n := 1
+	for n < len(g.x) && g.x[n] <= x {
+		n++
+	}
+	return n
+}
+
+// measure finds the zone and the mean speed in it.
+func (g *gauge) measure(readings []reading, p geometry, w *verdict) {
+	from, to := g.zone(p)
+	g.mean(readings, from, to, p, w)
+	for _, y := range []float64{14, 10} {
+		// Where the vehicle held its speed, the stretch farther away is as good
+		// a witness and the cosine matters less.
+		start := g.until(y*p.tau - p.x0)
+		if start >= len(g.x) || start <= from {
+			continue
+		}
+		end := g.grow(start, g.m[start])
+		var far verdict
+		g.mean(readings, start, end, p, &far)
+		if len(far.reasons) > 0 || g.x[end-1]-g.x[start] < max(1, 15/p.top) {
+			continue
+		}
+		if a, b := w.speed/(1-w.deficit), far.speed/(1-far.deficit); math.Abs(a-b) < sameSpeed*a {
+			w.speed, w.noise, w.change, w.deficit = far.speed, far.noise, far.change, far.deficit
+			w.readings, w.reasons, w.image = far.readings, far.reasons, far.image
+			break
+		}
+	}
+	if w.speed < minSpeed || w.speed > maxSpeed {
+		w.reasons = append(w.reasons, sensor.ReasonOutOfRange)
+	}
+	slices.Sort(w.reasons)
+}
+
+// zone returns the stretch nearest to the closest point in which the cosine
+// hardly matters.
+func (g *gauge) zone(p geometry) (from, to int) {
+	reach := g.until(g.x[p.bend] + maxZoneWay/p.top)
+	top := p.bend
+	for i := p.bend; i < reach; i++ {
+		if g.m[i] > g.m[top] {
+			top = i
+		}
+	}
+	from = g.until(nearCosine*p.tau-p.x0) - 1
+	if top <= from {
+		// A vehicle that was never faster than here gained speed on the way: the
+		// cosine can only hide speed.
+		for from = top; from > 0 && g.m[from-1] >= topBand*g.m[top]; {
+			from--
+		}
+	}
+	return from, g.grow(from, max(g.m[from], g.m[min(top, len(g.m)-1)]))
+}
+
+// grow returns the end of the stretch that begins at from and stays within the
+// band about level.
+func (g *gauge) grow(from int, level float64) int {
+	limit := g.x[from] + min(maxZoneWay/level, maxZone)
+	end := from + 1
+	for i := from; i < len(g.x) && g.x[i] <= limit; i++ {
+		if math.Abs(g.m[i]-level) <= zoneBand*level {
+			end = i + 1
+		} else if g.x[i]-g.x[end-1] > zoneDip {
+			break
+		}
+	}
+	return end
+}
+
+// mean sets the speed of w to the robust mean over the values from … to.
+func (g *gauge) mean(readings []reading, from, to int, p geometry, w *verdict) {
+	w.reasons, w.readings = nil, 0
+	var clipped, line int
+	var t, sum, tt, deficit, image float64
+	good := g.scratch[:0]
+	for i := from; i < to; i++ {
+		r := &readings[g.source[i]]
+		if r.clipped {
+			clipped++
+			continue
+		}
+		if r.line {
+			line++
+			continue
+		}
+		good = append(good, g.v[i])
+		t, tt = t+g.x[i], tt+g.x[i]*g.x[i]
+		deficit += 1 - p.cosine(g.x[i])
+		image += min(float64(r.image), 60)
+		sum++
+	}
+	n := to - from
+	if sum == 0 {
+		good, sum = append(good, g.m[from]), 1
+	}
+	w.readings = len(good)
+	if clipped > n/2 {
+		w.reasons = append(w.reasons, sensor.ReasonClipped)
+	}
+	if line > n/2 {
+		w.reasons = append(w.reasons, sensor.ReasonInterference)
+	}
+	width := g.x[to-1] - g.x[from]
+	w.deficit, w.image = deficit/sum, image/sum
+	slices.Sort(good)
+	var spread float64
+	w.speed, spread = huber(good)
+	if len(w.reasons) == 0 && (len(good) < minZoneN || width < minZone || width*w.speed < minZoneWay) {
+		w.reasons = append(w.reasons, sensor.ReasonTooFewReadings)
+	}
+	// Frames overlap by three quarters and the window weighs their middles: one
+	// reading in three is independent.
+	w.noise = spread / math.Sqrt(max(sum/3, 1))
+	slope := 0.0
+	if d := sum*tt - t*t; d > 1e-9 {
+		var tv, v float64
+		for i := from; i < to; i++ {
+			if r := &readings[g.source[i]]; !r.clipped && !r.line {
+				dv := max(-3*spread, min(3*spread, g.v[i]-w.speed))
+				tv, v = tv+g.x[i]*dv, v+dv
+			}
+		}
+		slope = (sum*tv - t*v) / d
+	}
+	w.change = math.Abs(slope) * width / math.Sqrt(12)
+	if len(w.reasons) == 0 && math.Abs(slope) > maxAcceleration {
+		w.reasons = append(w.reasons, sensor.ReasonAcceleration)
+	}
+}
+
+// huber returns the robust mean of sorted values and their spread: values
+// farther than 1.345 spreads from it count with the limit only.
+func huber(sorted []float64) (mean, spread float64) {
+	n := len(sorted)
+	mean = (sorted[(n-1)/2] + sorted[n/2]) / 2
+	// Half the range between the quarters is 0.6745 standard deviations.
+	spread = (sorted[(n-1)*3/4] - sorted[n/4]) / 2 / 0.6745
+	if n < 4 || spread <= 0 {
+		return mean, max(spread, 0)
+	}
+	for range 10 {
+		var off float64
+		for _, v := range sorted {
+			off += max(-1.345*spread, min(1.345*spread, v-mean))
+		}
+		mean += off / float64(n)
+	}
+	return mean, spread
+}

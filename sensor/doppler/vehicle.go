@@ -1,0 +1,185 @@
+package doppler
+
+import (
+	"math"
+	"slices"
+
+	"ciglio/sensor"
+)
+
+const (
+	// Two tracks whose closest points lie nearer than a vehicle is long, at
+	// one speed, are parts of one vehicle: axles, front and rear, or the ways
+	// to and from the sensor.
+	vehicleLength = 13.0 // m
+	partTime      = 0.5  // s, at least
+	partSpeed     = 0.1  // share by which the speeds of parts may differ
+
+	targetTime = 0.5 // s that another track must share to count as a target
+	keepTime   = 60  // s for which an ended track is remembered
+)
+
+// A vehicle is what is remembered of an ended track.
+type vehicle struct {
+	first, last int64
+	f, level    float64 // last of them, in bins and dB
+	judged      bool    // it passed the sensor: verdict holds
+	verdict     verdict
+}
+
+// finish judges a track that has ended and gives out its passage. A reason of 0
+// means that it ended by itself.
+func (p *Processor) finish(t *track, reason sensor.Reason) {
+	r := t.readings
+	v := vehicle{first: t.first(), last: t.last(), f: t.f, level: t.level}
+	if 5*t.ghosts > 3*t.watched { // a harmonic or an image of another vehicle
+		return
+	}
+	w, passed := p.gauge.judge(r)
+	switch {
+	case reason != 0:
+		if !passed && !p.wanders(r) {
+			return
+		}
+		if !passed {
+			w = p.cut(r)
+		}
+		if !slices.Contains(w.reasons, reason) {
+			w.reasons = append(w.reasons, reason)
+			slices.Sort(w.reasons)
+		}
+	case !passed:
+		p.remember(v)
+		return
+	case p.part(w):
+		return
+	}
+	v.judged, v.verdict = true, w
+	targets := p.targets(t, w)
+	p.remember(v)
+	p.done = append(p.done, p.passage(w, targets))
+}
+
+// wanders reports whether an interrupted track changed in frequency, as
+// vehicles do.
+func (p *Processor) wanders(r []reading) bool {
+	if float64(len(r))*p.gauge.hop < minTrack {
+		return false
+	}
+	low, high := r[0].f, r[0].f
+	for _, x := range r {
+		low, high = min(low, x.f), max(high, x.f)
+	}
+	return high-low > 3
+}
+
+// cut is the verdict on an interrupted track.
+func (p *Processor) cut(r []reading) verdict {
+	w := verdict{first: r[0].frame, last: r[len(r)-1].frame, sign: 1, readings: len(r)}
+	if r[0].f < 0 {
+		w.sign = -1
+	}
+	p.gauge.unfold(r, true)
+	slices.Sort(p.gauge.v)
+	w.speed, w.noise = huber(p.gauge.v)
+	return w
+}
+
+// part reports whether a vehicle of this verdict was given out already.
+func (p *Processor) part(w verdict) bool {
+	for _, v := range p.recent {
+		if v.judged && p.together(v.verdict, w) {
+			return true
+		}
+	}
+	return false
+}
+
+func (p *Processor) together(a, b verdict) bool {
+	apart := math.Abs(a.near-b.near) * p.gauge.hop
+	bad := len(b.reasons) > 0
+	if bad && apart < 3*partTime {
+		return true
+	}
+	if math.Abs(a.speed-b.speed) > partSpeed*max(a.speed, b.speed) {
+		return false
+	}
+	if a.sign != b.sign || a.atEnd != b.atEnd {
+		return apart < partTime
+	}
+	return apart < max(partTime, vehicleLength/a.speed)
+}
+
+// targets counts the other vehicles that were in the beam during a track.
+func (p *Processor) targets(t *track, w verdict) int {
+	n := 0
+	for _, k := range p.tracker.tracks {
+		if k != t && k.confirmed && 5*k.ghosts <= 3*k.watched && p.shared(w, k.first(), k.last(), k.f, k.level, t.level) {
+			n++
+		}
+	}
+	for _, v := range p.recent {
+		if v.judged && p.together(v.verdict, w) {
+			continue
+		}
+		if p.shared(w, v.first, v.last, v.f, v.level, t.level) {
+			n++
+		}
+	}
+	return n
+}
+
+// shared reports whether another track ran beside one for long enough. What
+// lies below twice the vehicle's own frequency around its closest point are its
+// wheels.
+func (p *Processor) shared(w verdict, first, last int64, f, level, own float64) bool {
+	from, to := max(first, w.first), min(last, w.last)
+	if float64(last-first)*p.gauge.hop < targetTime {
+		return false
+	}
+	return float64(to-from)*p.gauge.hop >= targetTime
+}
+
+// remember keeps a track for as long as it can matter.
+func (p *Processor) remember(v vehicle) {
+	oldest := v.last - int64(keepTime/p.gauge.hop)
+	p.recent = slices.DeleteFunc(p.recent, func(o vehicle) bool { return o.last < oldest })
+	p.recent = append(p.recent, v)
+}
+
+// passage turns a verdict into what the sensor reports.
+func (p *Processor) passage(w verdict, targets int) sensor.Passage {
+	o := p.options
+	angle := float64(o.Angle) / 1000 * math.Pi / 180
+	// The half widths a, of which nothing else is known, give a/√3.
+	uniform := w.speed / math.Sqrt(3)
+	side := math.Tan(angle) * float64(o.AngleTolerance) / 1000 * math.Pi / 180
+	q := sensor.Passage{
+		Start: p.instant(w.first),
+		End:   p.instant(w.last),
+		Speed: sensor.SpeedFromMPS(w.speed),
+		Budget: sensor.Budget{
+			Noise:        up(w.noise),
+			Angle:        up(uniform * math.Hypot(side, w.deficit)),
+			Carrier:      up(uniform * float64(o.CarrierTolerance) / 1e6),
+			Clock:        up(uniform * float64(o.ClockTolerance) / 1e6),
+			Acceleration: up(w.change),
+		},
+		Targets:  targets,
+		Readings: w.readings,
+		Reasons:  w.reasons,
+	}
+	if p.format.Complex && w.image >= imageLevel {
+		q.Direction = sensor.Approaching
+		if w.sign < 0 {
+			q.Direction = sensor.Receding
+		}
+	}
+	if p.tape != nil {
+		q.Trace = p.trace(w)
+	}
+	return q
+}
+
+// up converts an uncertainty, which is rounded up.
+func up(mps float64) sensor.Speed { return sensor.Speed(math.Ceil(math.Min(mps, 1e4) * 360)) }
