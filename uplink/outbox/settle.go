@@ -1,0 +1,342 @@
+package outbox
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+
+	"ciglio/capture/evidence"
+)
+
+// An EquivocationError says that a receipt names, under a place in our chain,
+// another record than the one stored there, or one that was never made: either
+// somebody else signs in our name, or this store has been put back to an older
+// state. It wraps [ErrEquivocation].
+type EquivocationError struct {
+	Key    Key
+	Ours   evidence.Hash // zero when there is no such record yet
+	Theirs evidence.Hash
+}
+
+func (e *EquivocationError) Error() string {
+	if e.Ours.IsZero() {
+		return fmt.Sprintf("%v: epoch %d number %d: received as %v, not made yet", ErrEquivocation, e.Key.Epoch, e.Key.Seq, e.Theirs)
+	}
+	return fmt.Sprintf("%v: epoch %d number %d: received as %v, stored as %v", ErrEquivocation, e.Key.Epoch, e.Key.Seq, e.Theirs, e.Ours)
+}
+
+// Unwrap returns [ErrEquivocation].
+func (e *EquivocationError) Unwrap() error { return ErrEquivocation }
+
+// Settle marks the records that the receipt names, and stores the receipt, in
+// one transaction that is on flash when Settle returns. The caller has verified
+// its signature. It returns how many records it settled: 0 for a receipt that
+// only names records settled before, which is not stored.
+//
+// An entry that names another record than ours settles nothing, and neither
+// does one for a record that is not in the store any more or is damaged; the
+// other entries stand. The error then holds an [EquivocationError] for each that
+// contradicts the chain. After one that names a record of the current epoch
+// which was not made yet, the next record begins a new epoch: see [Report].
+func (o *Outbox) Settle(receipt *evidence.SealedReceipt) (settled int, err error) {
+	r := receipt.Receipt
+	if r.Device != o.options.Device {
+		return 0, fmt.Errorf("%w: receipt for device %v, the store is of %v", ErrMismatch, r.Device, o.options.Device)
+	}
+	o.settling.Lock()
+	defer o.settling.Unlock()
+	due, troubles, err := o.match(r)
+	if err != nil {
+		return 0, err
+	}
+	if len(due) > 0 {
+		if err := o.state.update(func(tx *bolt.Tx) error { return putReceipt(tx, receipt, due) }); err != nil {
+			return 0, errors.Join(append(troubles, err)...)
+		}
+		o.mu.Lock()
+		for _, p := range due {
+			p.seg.settle(p.key.Seq)
+			delete(o.aside, p.key)
+		}
+		o.ack = receipt.Hash
+		o.notify()
+		o.mu.Unlock()
+	}
+	return len(due), errors.Join(troubles...)
+}
+
+// match finds the unsettled records that the receipt's entries name, and the
+// entries that contradict the chain.
+func (o *Outbox) match(r *evidence.Receipt) (due []place, troubles []error, err error) {
+	var places []place
+	theirs := map[Key]evidence.Hash{}
+	o.mu.Lock()
+	if o.closed {
+		o.mu.Unlock()
+		return nil, nil, ErrClosed
+	}
+	head := o.headLocked()
+	for _, e := range r.Entries {
+		k := at(e.Epoch, e.Seq)
+		if s := o.find(k); s != nil {
+			places = append(places, place{s, k})
+			theirs[k] = e.ID
+		} else if !k.Less(at(head.Epoch, head.Next)) {
+			trouble := &EquivocationError{Key: k, Theirs: e.ID}
+			troubles = append(troubles, trouble)
+			o.known.epoch = max(o.known.epoch, k.Epoch)
+			o.raise = trouble.Error()
+		}
+	}
+	o.mu.Unlock()
+
+	i := 0
+	err = o.entries(places, func(it Listed, damage error) {
+		p := places[i]
+		i++
+		switch {
+		case damage != nil:
+		case it.ID != theirs[p.key]:
+			troubles = append(troubles, &EquivocationError{Key: p.key, Ours: it.ID, Theirs: theirs[p.key]})
+		case !p.seg.isSettled(p.key.Seq): // only Settle changes it
+			due = append(due, p)
+		}
+	})
+	return due, troubles, err
+}
+
+// putReceipt stores the receipt once, and for each record its number.
+func putReceipt(tx *bolt.Tx, receipt *evidence.SealedReceipt, due []place) error {
+	receipts := tx.Bucket(bucketReceipts)
+	id, err := receipts.NextSequence()
+	if err != nil {
+		return err
+	}
+	n := number(id)
+	if err := receipts.Put(n, receipt.Bytes); err != nil {
+		return err
+	}
+	if err := tx.Bucket(bucketReferences).Put(n, number(uint64(len(due)))); err != nil {
+		return err
+	}
+	if err := tx.Bucket(bucketState).Put(keyAck, receipt.Hash[:]); err != nil {
+		return err
+	}
+	for _, p := range due {
+		b, err := tx.Bucket(bucketSettled).CreateBucketIfNotExists(number(p.seg.number))
+		if err != nil {
+			return err
+		}
+		b.FillPercent = 0.9
+		if err := b.Put(number(p.key.Seq), n); err != nil {
+			return err
+		}
+		if err := tx.Bucket(bucketAside).Delete(placeKey(p.key)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// SetAside keeps an unsettled record from being offered by Unsettled until
+// [Outbox.Retry], across restarts. The reason is shown by List.
+func (o *Outbox) SetAside(k Key, reason string) error {
+	o.settling.Lock()
+	defer o.settling.Unlock()
+	o.mu.RLock()
+	s := o.find(k)
+	settled := s != nil && s.isSettled(k.Seq)
+	o.mu.RUnlock()
+	if s == nil || settled {
+		return fmt.Errorf("set aside epoch %d number %d: %w among the unsettled", k.Epoch, k.Seq, ErrNotFound)
+	}
+	err := o.state.update(func(tx *bolt.Tx) error { return tx.Bucket(bucketAside).Put(placeKey(k), []byte(reason)) })
+	if err != nil {
+		return err
+	}
+	o.mu.Lock()
+	o.aside[k] = reason
+	o.mu.Unlock()
+	return nil
+}
+
+// Retry offers again every record that was set aside, and returns how many.
+func (o *Outbox) Retry() (int, error) {
+	o.settling.Lock()
+	defer o.settling.Unlock()
+	o.mu.RLock()
+	n := len(o.aside)
+	o.mu.RUnlock()
+	if n == 0 {
+		return 0, nil
+	}
+	err := o.state.update(func(tx *bolt.Tx) error {
+		if err := tx.DeleteBucket(bucketAside); err != nil {
+			return err
+		}
+		_, err := tx.CreateBucket(bucketAside)
+		return err
+	})
+	if err != nil {
+		return 0, err
+	}
+	o.mu.Lock()
+	clear(o.aside)
+	o.notify()
+	o.mu.Unlock()
+	return n, nil
+}
+
+// Expire drops segments whose records are all settled, other than the newest:
+// those past retention, and, while there is no room for a record with a
+// measurement, the oldest before their time, as settled records must not keep
+// new ones out. It returns the runs of records dropped, in order. An unsettled
+// record keeps its whole segment.
+func (o *Outbox) Expire(now time.Time) ([]Range, error) {
+	o.settling.Lock()
+	defer o.settling.Unlock()
+	var dropped []Range
+	for {
+		o.mu.RLock()
+		var old []*segment
+		if !o.closed {
+			for _, s := range o.segments[:len(o.segments)-1] {
+				if s.unsettled() == 0 {
+					old = append(old, s)
+				}
+			}
+		}
+		o.mu.RUnlock()
+		if len(old) == 0 {
+			return dropped, nil
+		}
+		var pick *segment
+		for _, s := range old {
+			if !now.Before(o.lastTime(s).Add(o.options.Retention)) {
+				pick = s
+				break
+			}
+		}
+		if pick == nil && !o.Room(true) {
+			pick = old[0]
+		}
+		if pick == nil {
+			return dropped, nil
+		}
+		if err := o.drop(pick); err != nil {
+			return dropped, err
+		}
+		if pick.records() > 0 {
+			dropped = append(dropped, Range{pick.epoch, pick.firstSeq, pick.next - 1})
+		}
+	}
+}
+
+// lastTime returns when the last record of a segment was sealed, or when the
+// segment was begun if that cannot be read.
+func (o *Outbox) lastTime(s *segment) time.Time {
+	if s.last.IsZero() && s.records() > 0 {
+		_ = o.entries([]place{{s, at(s.epoch, s.next-1)}}, func(it Listed, err error) {
+			if err == nil {
+				s.last = it.Time
+			}
+		})
+	}
+	if s.last.IsZero() {
+		s.last = s.created
+	}
+	return s.last
+}
+
+// drop removes a segment: first from the index and state.db, which then knows
+// that it went in good order, then the file.
+func (o *Outbox) drop(s *segment) error {
+	o.mu.RLock()
+	lowest := o.segments[0].number
+	if o.segments[0] == s {
+		lowest = o.segments[1].number
+	}
+	o.mu.RUnlock()
+	err := o.state.update(func(tx *bolt.Tx) error { return forget(tx, s, lowest) })
+	if err != nil {
+		return err
+	}
+	o.mu.Lock()
+	o.known.expired[s.number] = true
+	o.remove(s)
+	for k := range o.damaged {
+		if k.Epoch == s.epoch && s.firstSeq <= k.Seq && k.Seq < s.next {
+			delete(o.damaged, k)
+		}
+	}
+	o.mu.Unlock()
+	o.drain.Lock()
+	if o.drain.seg == s {
+		o.drain.close()
+	}
+	o.drain.Unlock()
+	dir := filepath.Join(o.dir, "segments")
+	if err = os.Remove(filepath.Join(dir, segmentName(s.number))); err == nil {
+		err = syncDir(dir)
+	}
+	if err != nil {
+		return diskError("segment "+segmentName(s.number), err)
+	}
+	return nil
+}
+
+// forget removes what state.db has about a segment, and every receipt that no
+// other record refers to. It notes that the segment went in good order, which is
+// of interest as long as older ones are there.
+func forget(tx *bolt.Tx, s *segment, lowest uint64) error {
+	uses := map[string]uint64{}
+	if b := tx.Bucket(bucketSettled).Bucket(number(s.number)); b != nil {
+		if err := b.ForEach(func(_, n []byte) error { uses[string(n)]++; return nil }); err != nil {
+			return err
+		}
+		if err := tx.Bucket(bucketSettled).DeleteBucket(number(s.number)); err != nil {
+			return err
+		}
+	}
+	references := tx.Bucket(bucketReferences)
+	for n, used := range uses {
+		key := []byte(n)
+		var left uint64
+		if v := references.Get(key); len(v) == 8 {
+			left = binary.BigEndian.Uint64(v)
+		}
+		if left > used {
+			if err := references.Put(key, number(left-used)); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := errors.Join(references.Delete(key), tx.Bucket(bucketReceipts).Delete(key)); err != nil {
+			return err
+		}
+	}
+	expired := tx.Bucket(bucketExpired)
+	if err := expired.Put(number(s.number), nil); err != nil {
+		return err
+	}
+	var stale [][]byte
+	if err := expired.ForEach(func(k, _ []byte) error {
+		if n, ok := parseNumber(k); ok && n < lowest && n != s.number {
+			stale = append(stale, append([]byte(nil), k...))
+		}
+		return nil
+	}); err != nil {
+		return err
+	}
+	for _, k := range stale {
+		if err := expired.Delete(k); err != nil {
+			return err
+		}
+	}
+	return nil
+}
