@@ -22,7 +22,9 @@ type SessionOptions struct {
 	// Subscribe lists the topic filters of the session, all at QoS 1.
 	Subscribe []string
 	// Handle is called for each message received, one after the other, by a
-	// goroutine of the session. It may publish. The payload is its to keep.
+	// goroutine of the session. It may publish, but must neither wait for what it
+	// published nor close the session. The payload is its to keep. A message is
+	// acknowledged to the broker when Handle has returned.
 	Handle func(Message)
 }
 
