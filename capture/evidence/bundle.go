@@ -149,7 +149,7 @@ func ReadBundle(r io.ReaderAt, size int64) (*Bundle, error) {
 		allowed[f.name] = f
 	}
 	last := -1
-	files, err := readZip(io.NewSectionReader(r, 0, size), size, func(name string) (int, error) {
+	files, err := readZip(io.NewSectionReader(r, 0, size), func(name string) (int, error) {
 		f, known := allowed[name]
 		switch {
 		case !known:

@@ -11,7 +11,7 @@
 // section 4.2.1):
 //
 //	d2 84                    tag 18, array of 4
-//	58 4f                    protected header, 79 bytes:
+//	58 4e                    protected header, 78 bytes:
 //	   a3 01 26              {1: -7 (ES256),
 //	   03 78 25 ...           3: "application/vnd.ciglio.record.v1+cbor",
 //	   04 58 20 ...           4: SHA-256 of the key's SubjectPublicKeyInfo}
