@@ -232,3 +232,35 @@ func Add(dir string, root Root, device evidence.DeviceID, epoch uint64, certific
 	next.Entries = append(next.Entries[:len(next.Entries):len(next.Entries)], entry)
 	return entry, issue(filepath.Join(dir, trustName), root, &next)
 }
+
+// Backup copies the trust file and the certificates from dir to dest.
+func Backup(dir, dest string) error {
+	// The trust file first: every certificate it names is there already.
+	text, err := os.ReadFile(filepath.Join(dir, trustName))
+	if err != nil {
+		return err
+	}
+	if _, err := evidence.ParseTrust(text); err != nil {
+		return err
+	}
+	entries, err := os.ReadDir(filepath.Join(dir, certificateFolder))
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Join(dest, certificateFolder), 0o700); err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if filepath.Ext(e.Name()) != ".pem" {
+			continue // one that is being written
+		}
+		certificate, err := os.ReadFile(filepath.Join(dir, certificateFolder, e.Name()))
+		if err != nil {
+			return err
+		}
+		if err := store.WriteFile(filepath.Join(dest, certificateFolder, e.Name()), certificate, 0o644); err != nil {
+			return err
+		}
+	}
+	return store.WriteFile(filepath.Join(dest, trustName), text, 0o644)
+}

@@ -1,0 +1,311 @@
+package portal
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+
+	"ciglio/capture/evidence"
+	"ciglio/portal/register"
+	"ciglio/portal/store"
+)
+
+const usage = `ciglio-portal receives, verifies and shows the evidence of speed cameras.
+
+  ciglio-portal init   --dir DIR                             make a centre: keys, register, store
+  ciglio-portal enrol  --dir DIR --device HEX --cert FILE    add a device's evidence key
+  ciglio-portal serve  --dir DIR                             receive, answer, show
+  ciglio-portal backup --dir DIR --to FOLDER                 copy everything but the private keys
+  ciglio-portal version
+
+Every command takes --json. "ciglio-portal COMMAND --help" tells its options.
+`
+
+// errUsage marks wrong use of a command.
+var errUsage = errors.New("wrong use")
+
+// A command fills its flags, then runs. What it returns is printed: as JSON with
+// --json, otherwise with its String method.
+type command struct {
+	name  string
+	flags func(*flag.FlagSet) func(ctx context.Context, stdout, stderr io.Writer, asJSON bool) (any, error)
+}
+
+// Main is the program ciglio-portal: it runs the command in args and returns the
+// exit code, 0 good, 1 failed, 2 wrong use.
+func Main(args []string, stdout, stderr io.Writer) int {
+	if len(args) == 0 {
+		fmt.Fprint(stderr, usage)
+		return 2
+	}
+	switch args[0] {
+	case "help", "-h", "--help":
+		fmt.Fprint(stdout, usage)
+		return 0
+	}
+	for _, c := range []command{
+		{"init", initFlags}, {"enrol", enrolFlags}, {"serve", serveFlags}, {"backup", backupFlags}, {"version", versionFlags},
+	} {
+		if c.name == args[0] {
+			return c.run(args[1:], stdout, stderr)
+		}
+	}
+	fmt.Fprintf(stderr, "ciglio-portal: no command %q\n\n%s", args[0], usage)
+	return 2
+}
+
+func (c command) run(args []string, stdout, stderr io.Writer) int {
+	flags := flag.NewFlagSet("ciglio-portal "+c.name, flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	asJSON := flags.Bool("json", false, "print JSON")
+	run := c.flags(flags)
+	switch err := flags.Parse(args); {
+	case errors.Is(err, flag.ErrHelp):
+		return 0
+	case err != nil:
+		return 2
+	case flags.NArg() > 0:
+		fmt.Fprintf(stderr, "ciglio-portal %s: unexpected argument %q\n", c.name, flags.Arg(0))
+		return 2
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	result, err := run(ctx, stdout, stderr, *asJSON)
+	if err != nil {
+		if *asJSON {
+			json.NewEncoder(stdout).Encode(map[string]string{"error": err.Error()})
+		}
+		fmt.Fprintf(stderr, "ciglio-portal %s: %v\n", c.name, err)
+		if hint := hint(err); hint != "" {
+			fmt.Fprintf(stderr, "hint: %s\n", hint)
+		}
+		if errors.Is(err, errUsage) {
+			return 2
+		}
+		return 1
+	}
+	if result == nil {
+		return 0
+	}
+	if *asJSON {
+		err = json.NewEncoder(stdout).Encode(result)
+	} else {
+		_, err = fmt.Fprintln(stdout, result)
+	}
+	if err != nil {
+		return 1
+	}
+	return 0
+}
+
+// hint says what an operator can do about an error.
+func hint(err error) string {
+	switch {
+	case errors.Is(err, ErrNotLoopback):
+		return "put a protected proxy in front, or allow it with --allow-remote"
+	case errors.Is(err, store.ErrLocked):
+		return "another ciglio-portal serves this directory"
+	case errors.Is(err, ErrExists):
+		return "choose another directory; init never replaces a centre"
+	case errors.Is(err, register.ErrEnrolled):
+		return "a device that got a new key or a new store needs the next --epoch"
+	case errors.Is(err, fs.ErrNotExist):
+		return "make a centre with: ciglio-portal init --dir DIR"
+	}
+	return ""
+}
+
+func needDir(flags *flag.FlagSet) *string {
+	return flags.String("dir", "", "directory of the centre (required)")
+}
+
+func required(name, value string) error {
+	if value == "" {
+		return fmt.Errorf("%w: --%s is missing", errUsage, name)
+	}
+	return nil
+}
+
+type initResult struct {
+	Dir   string `json:"dir"`
+	Trust string `json:"trust"`
+	Root  string `json:"root"`
+}
+
+func (r initResult) String() string {
+	return fmt.Sprintf("centre made in %s\ntrust file  %s\nroot key    %s\nPublish the root key's value: whoever compares it knows the trust file is yours.", r.Dir, r.Trust, r.Root)
+}
+
+func initFlags(flags *flag.FlagSet) func(context.Context, io.Writer, io.Writer, bool) (any, error) {
+	dir := needDir(flags)
+	return func(context.Context, io.Writer, io.Writer, bool) (any, error) {
+		if err := required("dir", *dir); err != nil {
+			return nil, err
+		}
+		root, err := Init(*dir)
+		return initResult{Dir: *dir, Trust: TrustFile(*dir), Root: root.String()}, err
+	}
+}
+
+type enrolResult struct {
+	Device      string `json:"device"`
+	Epoch       uint64 `json:"epoch"`
+	Certificate string `json:"certificate"`
+	NotBefore   string `json:"not_before"`
+	NotAfter    string `json:"not_after"`
+	Trust       string `json:"trust"`
+}
+
+func (r enrolResult) String() string {
+	return fmt.Sprintf("device %s epoch %d enrolled, key valid from %s to %s\ntrust file  %s", r.Device, r.Epoch, r.NotBefore, r.NotAfter, r.Trust)
+}
+
+func enrolFlags(flags *flag.FlagSet) func(context.Context, io.Writer, io.Writer, bool) (any, error) {
+	dir := needDir(flags)
+	device := flags.String("device", "", "device id, 32 hexadecimal digits (required)")
+	cert := flags.String("cert", "", "certificate of its evidence key, PEM (required)")
+	epoch := flags.Uint64("epoch", 1, "epoch of the device, one more for each new key or store")
+	return func(context.Context, io.Writer, io.Writer, bool) (any, error) {
+		if err := errors.Join(required("dir", *dir), required("device", *device), required("cert", *cert)); err != nil {
+			return nil, err
+		}
+		id, err := evidence.ParseDeviceID(*device)
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", errUsage, err)
+		}
+		text, err := os.ReadFile(*cert)
+		if err != nil {
+			return nil, err
+		}
+		certificate, err := ReadCertificate(text)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", *cert, err)
+		}
+		entry, err := Enrol(*dir, id, *epoch, certificate)
+		const layout = "2006-01-02 15:04:05 UTC"
+		return enrolResult{
+			Device: *device, Epoch: *epoch, Certificate: entry.Certificate.String(),
+			NotBefore: entry.NotBefore.UTC().Format(layout), NotAfter: entry.NotAfter.UTC().Format(layout), Trust: TrustFile(*dir),
+		}, err
+	}
+}
+
+type backupResult struct {
+	To string `json:"to"`
+}
+
+func (r backupResult) String() string {
+	return fmt.Sprintf("copied to %s\nThe private keys root.key and centre.key are not in it: keep their copy apart.", r.To)
+}
+
+func backupFlags(flags *flag.FlagSet) func(context.Context, io.Writer, io.Writer, bool) (any, error) {
+	dir := needDir(flags)
+	to := flags.String("to", "", "new or empty folder (required)")
+	return func(ctx context.Context, _, _ io.Writer, _ bool) (any, error) {
+		if err := errors.Join(required("dir", *dir), required("to", *to)); err != nil {
+			return nil, err
+		}
+		return backupResult{To: *to}, Backup(ctx, *dir, *to)
+	}
+}
+
+type versionResult struct {
+	Version string `json:"version"`
+	Go      string `json:"go"`
+}
+
+func (r versionResult) String() string { return "ciglio-portal " + r.Version + " " + r.Go }
+
+func versionFlags(*flag.FlagSet) func(context.Context, io.Writer, io.Writer, bool) (any, error) {
+	return func(context.Context, io.Writer, io.Writer, bool) (any, error) {
+		r := versionResult{Version: "unknown"}
+		if info, ok := debug.ReadBuildInfo(); ok {
+			r.Version, r.Go = info.Main.Version, info.GoVersion
+		}
+		return r, nil
+	}
+}
+
+type serving struct {
+	Pages string `json:"pages"`
+	MQTT  string `json:"mqtt,omitempty"`
+}
+
+func (r serving) String() string {
+	s := "pages  http://" + r.Pages + "/"
+	if r.MQTT != "" {
+		s += "\nbroker tcp://" + r.MQTT
+	}
+	return s
+}
+
+func serveFlags(flags *flag.FlagSet) func(context.Context, io.Writer, io.Writer, bool) (any, error) {
+	var o Options
+	flags.StringVar(&o.Dir, "dir", "", "directory of the centre (required)")
+	flags.StringVar(&o.Listen, "listen", DefaultListen, "address of the pages")
+	flags.StringVar(&o.MQTT, "mqtt", DefaultMQTT, "address of the embedded broker")
+	flags.StringVar(&o.Broker, "broker", "", "URL of another broker to use, tcp://host:port")
+	flags.StringVar(&o.Shard, "shard", DefaultShard, "shard of devices to take")
+	flags.BoolVar(&o.AllowRemote, "allow-remote", false, "let other machines reach pages and broker, which ask nobody who they are")
+	return func(ctx context.Context, stdout, stderr io.Writer, asJSON bool) (any, error) {
+		if err := required("dir", o.Dir); err != nil {
+			return nil, err
+		}
+		var handler slog.Handler = slog.NewTextHandler(stderr, nil)
+		if asJSON {
+			handler = slog.NewJSONHandler(stderr, nil)
+		}
+		o.Log = slog.New(handler)
+		p, err := New(ctx, o)
+		if err != nil {
+			return nil, err
+		}
+		if o.AllowRemote {
+			o.Log.Warn("pages and broker may be reached from other machines and ask nobody who they are")
+		}
+		addresses := serving{Pages: p.Addr(), MQTT: p.MQTTAddr()}
+		if asJSON {
+			err = json.NewEncoder(stdout).Encode(addresses)
+		} else {
+			_, err = fmt.Fprintln(stdout, addresses)
+		}
+		if err != nil {
+			return nil, errors.Join(err, p.Close())
+		}
+		stop := reloadOnHangup(p, o.Log)
+		err = p.Run(ctx)
+		stop()
+		return nil, errors.Join(err, p.Close())
+	}
+}
+
+// reloadOnHangup has SIGHUP read the register again.
+func reloadOnHangup(p *Portal, log *slog.Logger) (stop func()) {
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for range hangup {
+			if err := p.Reload(); err != nil {
+				log.Error("device register refused", "error", err)
+			} else {
+				log.Info("device register read")
+			}
+		}
+	}()
+	return func() {
+		signal.Stop(hangup)
+		close(hangup)
+		<-done
+	}
+}

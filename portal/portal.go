@@ -1,0 +1,206 @@
+// Package portal is the centre: it receives the evidence of speed cameras,
+// verifies and keeps it, answers with signed receipts and shows it in a browser.
+//
+// [Init] makes the directory in which all of it lives, [Enrol] adds a device,
+// [New] opens the directory and its two addresses, and [Portal.Run] serves. The
+// packages beneath each own one thing: store, log, intake, broker, register,
+// keys, web.
+package portal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"path/filepath"
+	"sync"
+
+	"ciglio/portal/broker"
+	"ciglio/portal/intake"
+	"ciglio/portal/keys"
+	"ciglio/portal/register"
+	"ciglio/portal/store"
+	"ciglio/portal/web"
+	"ciglio/uplink/mqtt"
+)
+
+// Defaults of [Options].
+const (
+	DefaultListen = "127.0.0.1:8080"
+	DefaultMQTT   = "127.0.0.1:1883"
+	DefaultShard  = "0"
+)
+
+// ErrNotLoopback says that an address can be reached from other machines and
+// nobody has allowed that.
+var ErrNotLoopback = errors.New("can be reached from other machines, where neither pages nor broker are protected yet")
+
+// Options of a Portal.
+type Options struct {
+	Dir    string // made by [Init]
+	Listen string // address of the pages; empty means DefaultListen
+	MQTT   string // address of the embedded broker; empty means DefaultMQTT
+	Broker string // URL of another broker, used instead of the embedded one
+	Shard  string // empty means DefaultShard
+	// AllowRemote lets Listen and MQTT be addresses that other machines reach.
+	// Pages and broker ask nobody who they are.
+	AllowRemote bool
+	Log         *slog.Logger // nil: nothing is logged
+}
+
+// A Portal is an open centre. [New] opens it; [Portal.Close] releases it.
+type Portal struct {
+	log      *slog.Logger
+	store    *store.Store
+	register *register.File
+	intake   *intake.Intake
+	broker   *broker.Broker // nil when there is another
+	web      *web.Server
+	pages    net.Listener
+	mqtt     net.Listener
+}
+
+// New opens the directory and both addresses. Nothing is served before
+// [Portal.Run], but the addresses are known.
+func New(ctx context.Context, o Options) (p *Portal, err error) {
+	if o.Listen == "" {
+		o.Listen = DefaultListen
+	}
+	if o.MQTT == "" {
+		o.MQTT = DefaultMQTT
+	}
+	if o.Shard == "" {
+		o.Shard = DefaultShard
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	p = &Portal{log: o.Log}
+	defer func() {
+		if err != nil {
+			p.Close()
+			p = nil
+		}
+	}()
+	centre, err := keys.Load(filepath.Join(o.Dir, centreKeyName))
+	if err != nil {
+		return p, err
+	}
+	if p.register, err = register.Open(o.Dir); err != nil {
+		return p, err
+	}
+	if p.store, err = store.Open(o.Dir); err != nil {
+		return p, err
+	}
+	if p.pages, err = listen(o.Listen, o.AllowRemote); err != nil {
+		return p, fmt.Errorf("pages: %w", err)
+	}
+	options := mqtt.Options{Broker: o.Broker}
+	if o.Broker == "" {
+		if p.mqtt, err = listen(o.MQTT, o.AllowRemote); err != nil {
+			return p, fmt.Errorf("broker: %w", err)
+		}
+		if p.broker, err = broker.New(broker.Options{Listener: p.mqtt, Shard: o.Shard, Log: o.Log}); err != nil {
+			return p, err
+		}
+		options.Open = p.broker.Dial
+	}
+	dialer, err := mqtt.New(options)
+	if err != nil {
+		return p, err
+	}
+	if p.intake, err = intake.New(ctx, intake.Options{
+		Store: p.store, Register: p.register, Signer: centre, Dialer: dialer,
+		ClientID: "ciglio-portal-" + o.Shard, Shard: o.Shard, Log: o.Log,
+	}); err != nil {
+		return p, err
+	}
+	p.web, err = web.New(web.Options{
+		Store: p.store, Register: p.register, Loopback: !o.AllowRemote, Log: o.Log,
+		Stats: p.intake.Stats,
+	})
+	return p, err
+}
+
+// listen opens an address after checking who can reach it.
+func listen(address string, remote bool) (net.Listener, error) {
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, err
+	}
+	if tcp, ok := l.Addr().(*net.TCPAddr); !remote && (!ok || !tcp.IP.IsLoopback()) {
+		return nil, errors.Join(fmt.Errorf("address %s: %w", address, ErrNotLoopback), l.Close())
+	}
+	return l, nil
+}
+
+// Addr is where the pages are, as host:port.
+func (p *Portal) Addr() string { return p.pages.Addr().String() }
+
+// MQTTAddr is where devices connect, as host:port; empty with another broker.
+func (p *Portal) MQTTAddr() string {
+	if p.mqtt == nil {
+		return ""
+	}
+	return p.mqtt.Addr().String()
+}
+
+// Stats counts what came since New.
+func (p *Portal) Stats() intake.Stats { return p.intake.Stats() }
+
+// Reload reads the device register again if it has changed. A new device or key
+// has the portal do so by itself; a revocation does not.
+func (p *Portal) Reload() error { return p.register.Refresh() }
+
+// Run serves until ctx ends, or until a part fails. When it returns, everything
+// taken is stored and every goroutine has ended.
+func (p *Portal) Run(ctx context.Context) error {
+	// The broker ends last: the intake says goodbye to it.
+	brokerCtx, stopBroker := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopBroker()
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	var serving, carrying sync.WaitGroup
+	errs := make(chan error, 3)
+	if p.broker != nil {
+		carrying.Go(func() {
+			defer stop()
+			errs <- p.broker.Run(brokerCtx)
+		})
+	}
+	serving.Go(func() {
+		defer stop()
+		errs <- p.intake.Run(ctx)
+	})
+	serving.Go(func() {
+		defer stop()
+		errs <- p.web.Run(ctx, p.pages)
+	})
+	serving.Wait()
+	stopBroker()
+	carrying.Wait()
+	close(errs)
+	var all error
+	for err := range errs {
+		all = errors.Join(all, err)
+	}
+	return all
+}
+
+// Close releases what New has opened. It is called after Run, or instead of it.
+func (p *Portal) Close() error {
+	var errs []error
+	for _, l := range []net.Listener{p.pages, p.mqtt} {
+		if l == nil {
+			continue
+		}
+		if err := l.Close(); !errors.Is(err, net.ErrClosed) {
+			errs = append(errs, err)
+		}
+	}
+	if p.store != nil {
+		errs = append(errs, p.store.Close())
+	}
+	return errors.Join(errs...)
+}

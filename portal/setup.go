@@ -1,0 +1,97 @@
+package portal
+
+import (
+	"context"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"ciglio/capture/evidence"
+	"ciglio/portal/keys"
+	"ciglio/portal/register"
+	"ciglio/portal/store"
+)
+
+const (
+	rootKeyName   = "root.key"
+	centreKeyName = "centre.key"
+	trustFileName = "trust.pem"
+
+	centreValid = 5 * 365 * 24 * time.Hour
+)
+
+// ErrExists says that a directory is a centre's already.
+var ErrExists = errors.New("already holds a centre")
+
+// Init makes a centre in dir: a root key, a centre key, and a register that
+// holds the centre's key alone. It never replaces anything.
+func Init(dir string) (root evidence.Hash, err error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return root, err
+	}
+	for _, name := range []string{rootKeyName, centreKeyName, trustFileName} {
+		if _, err := os.Lstat(filepath.Join(dir, name)); !errors.Is(err, os.ErrNotExist) {
+			return root, errors.Join(fmt.Errorf("directory %s: %w (%s)", dir, ErrExists, name), err)
+		}
+	}
+	made := make([]*keys.Key, 2)
+	for i, name := range []string{rootKeyName, centreKeyName} {
+		if made[i], err = keys.Generate(); err != nil {
+			return root, err
+		}
+		if err := made[i].Create(filepath.Join(dir, name)); err != nil {
+			return root, err
+		}
+	}
+	// A minute back, for devices whose clock is a little behind.
+	from := time.Now().UTC().Truncate(time.Second).Add(-time.Minute)
+	entry := evidence.RegisterEntry{
+		Role: evidence.RoleCentre, Key: made[1].SPKI(), NotBefore: from, NotAfter: from.Add(centreValid),
+	}
+	if err := register.Create(dir, made[0], entry, time.Now()); err != nil {
+		return root, err
+	}
+	s, err := store.Open(dir)
+	if err != nil {
+		return root, err
+	}
+	return made[0].KeyID(), s.Close()
+}
+
+// Enrol adds a device to the register in dir: the evidence key of the
+// certificate, for one epoch of the device. A running portal notices when the
+// device first sends something.
+func Enrol(dir string, device evidence.DeviceID, epoch uint64, certificate *x509.Certificate) (evidence.RegisterEntry, error) {
+	root, err := keys.Load(filepath.Join(dir, rootKeyName))
+	if err != nil {
+		return evidence.RegisterEntry{}, err
+	}
+	return register.Add(dir, root, device, epoch, certificate, time.Now())
+}
+
+// TrustFile is where the trust file of a centre lies: the root's public key and
+// the register, for devices and for verifying evidence.
+func TrustFile(dir string) string { return filepath.Join(dir, trustFileName) }
+
+// ReadCertificate reads one certificate in PEM.
+func ReadCertificate(text []byte) (*x509.Certificate, error) {
+	block, rest := pem.Decode(text)
+	if block == nil || block.Type != "CERTIFICATE" || len(rest) != 0 {
+		return nil, errors.New("certificate: not one PEM block of type CERTIFICATE")
+	}
+	return x509.ParseCertificate(block.Bytes)
+}
+
+// Backup writes a consistent copy of the centre in dir, which may be running,
+// to the new folder dest: records, blobs, receipts, log, register and
+// certificates. The two private keys are not in it.
+func Backup(ctx context.Context, dir, dest string) error {
+	if err := store.Backup(ctx, dir, dest); err != nil {
+		return err
+	}
+	return register.Backup(dir, dest)
+}

@@ -1,0 +1,173 @@
+package web
+
+import (
+	"context"
+	"net/http"
+	"strconv"
+	"time"
+
+	"ciglio/capture/evidence"
+	"ciglio/portal/intake"
+	"ciglio/portal/store"
+	"ciglio/uplink/wire"
+)
+
+const pageSize = 50
+
+// silentAfter is when a device without a new heartbeat is shown as silent: they
+// come every hour.
+const silentAfter = 2 * time.Hour
+
+// A deviceRow is a device as lists and its own page show it.
+type deviceRow struct {
+	*store.Device
+	Now     time.Time
+	State   *wire.State
+	Health  *wire.Health
+	Profile *wire.Profile
+}
+
+func newDeviceRow(d *store.Device, now time.Time) deviceRow {
+	row := deviceRow{Device: d, Now: now}
+	// What is stored was parsed when it came; what no longer parses is not shown.
+	if s, err := wire.ParseState(d.State); err == nil {
+		row.State = &s
+	}
+	if h, err := wire.ParseHealth(d.Health); err == nil {
+		row.Health = &h
+	}
+	if p, err := wire.ParseProfile(d.Profile); err == nil {
+		row.Profile = &p
+	}
+	return row
+}
+
+// Online reports whether the device said it is connected, and nobody since that
+// it is not.
+func (d deviceRow) Online() bool { return d.State != nil && d.State.Online }
+
+// Silent reports whether heartbeats have stopped coming.
+func (d deviceRow) Silent() bool {
+	return !d.Heartbeat.IsZero() && d.Now.Sub(d.Heartbeat) > silentAfter
+}
+
+// Place is where the device says it stands.
+func (d deviceRow) Place() string {
+	if d.Profile == nil {
+		return ""
+	}
+	return place(d.Profile.Road, d.Profile.PositionM)
+}
+
+// A recordRow is a record as lists show it.
+type recordRow struct {
+	*store.Record
+	Content *evidence.Record // nil when it can no longer be read
+}
+
+// rows reads the contents of records for a list.
+func rows(records []*store.Record) []recordRow {
+	all := make([]recordRow, len(records))
+	for i, r := range records {
+		all[i].Record = r
+		if sealed, err := evidence.Open(r.Bytes); err == nil {
+			all[i].Content = sealed.Record
+		}
+	}
+	return all
+}
+
+// A listing is one page of records.
+type listing struct {
+	Listed []recordRow
+	All    bool   // every kind, not only violations and tests
+	Before uint64 // 0 on the first page
+	Older  uint64 // Before of the next page; 0 when there is none
+	Path   string
+	Owned  bool // the records of one device
+}
+
+// list reads the page of records that a request asks for.
+func (s *Server) list(ctx context.Context, r *http.Request, device *evidence.DeviceID) (listing, error) {
+	l := listing{Path: r.URL.Path, Owned: device != nil, All: r.URL.Query().Get("show") == "all"}
+	if text := r.URL.Query().Get("before"); text != "" {
+		n, err := strconv.ParseUint(text, 10, 63)
+		if err != nil || n == 0 {
+			return l, store.ErrNotFound
+		}
+		l.Before = n
+	}
+	records, err := s.o.Store.Records(ctx, store.Query{Device: device, Measured: !l.All, Before: l.Before, Limit: pageSize + 1})
+	if len(records) > pageSize {
+		records = records[:pageSize]
+		l.Older = records[pageSize-1].Arrival
+	}
+	l.Listed = rows(records)
+	return l, err
+}
+
+type overviewPage struct {
+	Now     time.Time
+	Devices []deviceRow
+	Online  int
+	Alarms  int // devices
+	Stats   intake.Stats
+	Log     uint64 // records settled, ever
+	listing
+}
+
+func (s *Server) overview(w http.ResponseWriter, r *http.Request) {
+	page := overviewPage{Now: time.Now(), Stats: s.o.Stats()}
+	devices, err := s.o.Store.Devices(r.Context())
+	if err == nil {
+		page.listing, err = s.list(r.Context(), r, nil)
+	}
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	for _, d := range devices {
+		row := newDeviceRow(d, page.Now)
+		page.Devices = append(page.Devices, row)
+		page.Log += d.Records - d.Incomplete
+		if row.Online() {
+			page.Online++
+		}
+		if row.Alarm() {
+			page.Alarms++
+		}
+	}
+	s.show(w, http.StatusOK, "overview", page)
+}
+
+type devicePage struct {
+	deviceRow
+	listing
+	ListEquivocations []*store.Equivocation
+	Refused           []*store.Refused
+}
+
+func (s *Server) device(w http.ResponseWriter, r *http.Request) {
+	id, err := evidence.ParseDeviceID(r.PathValue("device"))
+	if err != nil {
+		s.absent(w, r)
+		return
+	}
+	var page devicePage
+	d, err := s.o.Store.Device(r.Context(), id)
+	if err == nil {
+		page.deviceRow = newDeviceRow(d, time.Now())
+		page.listing, err = s.list(r.Context(), r, &id)
+	}
+	if err == nil {
+		page.ListEquivocations, err = s.o.Store.Equivocations(r.Context(), id, 20)
+	}
+	if err == nil {
+		page.Refused, err = s.o.Store.Refused(r.Context(), &id, 20)
+	}
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	s.show(w, http.StatusOK, "device", page)
+}

@@ -1,0 +1,141 @@
+package web
+
+import (
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"ciglio/capture/evidence"
+	"ciglio/portal/store"
+	"ciglio/sensor"
+)
+
+type recordPage struct {
+	Row      *store.Record
+	Sealed   *evidence.Sealed
+	R        *evidence.Record
+	Frames   []frameView
+	Body     []bodyView
+	Checks   []evidence.Check
+	OK       bool
+	Passed   int
+	Failed   int
+	Previous *evidence.Hash
+	Next     *evidence.Hash
+	Receipt  *evidence.Receipt
+	Trace    bool // stored
+	Alarm    string
+}
+
+type frameView struct {
+	Number int
+	Stored bool
+	Offset string // from the photo position
+	evidence.Frame
+}
+
+type bodyView struct {
+	Name, Value string
+	Long        bool
+}
+
+func (s *Server) record(w http.ResponseWriter, r *http.Request) {
+	rec, sealed, err := s.find(r)
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	page := recordPage{Row: rec, Sealed: sealed, R: sealed.Record}
+	b, err := s.collect(r.Context(), rec, sealed)
+	if errors.Is(err, store.ErrDamaged) {
+		// The page is shown all the same: its checks say what is damaged.
+		page.Alarm = "Stored bytes of this record are damaged and were left out of the checks."
+		s.o.Log.Error("stored bytes are damaged", "record", sealed.ID.String(), "error", err)
+	} else if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	verdict := evidence.Verify(b, s.o.Register.Trust())
+	page.Checks, page.OK = verdict.Checks, verdict.OK()
+	for _, c := range verdict.Checks {
+		switch c.Status {
+		case evidence.Pass:
+			page.Passed++
+		case evidence.Fail:
+			page.Failed++
+		}
+	}
+	if b.Receipt != nil {
+		if receipt, err := evidence.OpenReceipt(b.Receipt); err == nil {
+			page.Receipt = receipt.Receipt
+		}
+	}
+	for i, f := range sealed.Record.Frames {
+		view := frameView{Number: i + 1, Stored: b.Frames[i] != nil, Frame: f}
+		if m := sealed.Record.Measurement; m != nil {
+			view.Offset = offset(f.Mono.Sub(m.Photo))
+		}
+		page.Frames = append(page.Frames, view)
+	}
+	page.Trace = b.Trace != nil
+	for _, field := range evidence.BodyFields(sealed.Record.Kind) {
+		page.Body = append(page.Body, describe(field, sealed.Record.Body[field.Key]))
+	}
+	if err := s.neighbours(r, &page); err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	s.show(w, http.StatusOK, "record", page)
+}
+
+func (s *Server) neighbours(r *http.Request, page *recordPage) error {
+	for _, n := range []struct {
+		seq  uint64
+		into **evidence.Hash
+	}{{page.R.Seq - 1, &page.Previous}, {page.R.Seq + 1, &page.Next}} {
+		id, err := s.o.Store.RecordAt(r.Context(), page.R.Device, page.R.Epoch, n.seq)
+		if errors.Is(err, store.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		*n.into = &id
+	}
+	return nil
+}
+
+// offset prints when a frame was taken, seen from the photo position.
+func offset(d time.Duration) string { return fmt.Sprintf("%+.1f ms", float64(d)/1e6) }
+
+// describe prints one field of a body.
+func describe(f evidence.BodyField, value any) bodyView {
+	v := bodyView{Name: strings.ReplaceAll(f.Name, "_", " ")}
+	switch value := value.(type) {
+	case []byte:
+		v.Value = hex.EncodeToString(value)
+		if f.Type == evidence.BodyBytes && utf8.Valid(value) {
+			v.Value, v.Long = string(value), true
+		}
+	case uint64:
+		v.Value = fmt.Sprint(value)
+		if f.Type == evidence.BodyFlag {
+			v.Value = map[uint64]string{0: "no", 1: "yes"}[value]
+		}
+	default:
+		v.Value = fmt.Sprint(value)
+	}
+	return v
+}
+
+// Excess is by how much the assessed speed exceeds the limit.
+func (p recordPage) Excess() sensor.Speed {
+	return max(p.R.Measurement.Assessed-p.R.Measurement.Limit, 0)
+}
+
+// Testing reports whether the record is a test.
+func (p recordPage) Testing() bool { return p.R.Kind == evidence.KindTest }

@@ -1,0 +1,259 @@
+// Package web shows the centre in a browser: the devices, the records, one
+// record with its pictures and every check of it, and the bundle to download.
+//
+// Pages are made on the server and work without JavaScript; a small script only
+// renews the overview. Nothing comes from another host, and the policy sent with
+// every page forbids it. Text that devices send is never trusted: templates
+// escape it, and pictures are served as the bytes that were signed, as pictures
+// only.
+//
+// The verdict on a record is computed when its page is asked for, from the bytes
+// in the store and the register, never remembered.
+//
+// A Server is safe for concurrent use.
+package web
+
+import (
+	"context"
+	"crypto/sha256"
+	"embed"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"html/template"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+	_ "time/tzdata" // local time is part of what is shown
+
+	"ciglio/capture/evidence"
+	"ciglio/portal/intake"
+	"ciglio/portal/store"
+)
+
+//go:embed templates assets
+var files embed.FS
+
+// A Register says which keys count and has their certificates.
+// [*ciglio/portal/register.File] is one.
+type Register interface {
+	Trust() *evidence.Trust
+	Text() []byte
+	Certificate(evidence.Hash) []byte
+}
+
+// Options of a Server.
+type Options struct {
+	Store    *store.Store
+	Register Register
+	Stats    func() intake.Stats
+	// Loopback has requests refused that name another host than this machine:
+	// otherwise any page in the same browser could read these.
+	Loopback bool
+	Zone     *time.Location // local time on the pages; nil means Europe/Rome
+	Log      *slog.Logger   // nil: nothing is logged
+}
+
+// A Server answers requests for the pages.
+type Server struct {
+	o       Options
+	pages   *template.Template
+	assets  map[string]asset
+	handler http.Handler
+}
+
+type asset struct {
+	media, version string
+	data           []byte
+}
+
+// New prepares a server.
+func New(o Options) (*Server, error) {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Zone == nil {
+		zone, err := time.LoadLocation("Europe/Rome")
+		if err != nil {
+			return nil, err
+		}
+		o.Zone = zone
+	}
+	s := &Server{o: o, assets: make(map[string]asset)}
+	for name, media := range map[string]string{
+		"style.css": "text/css; charset=utf-8", "live.js": "text/javascript; charset=utf-8", "icon.svg": "image/svg+xml",
+	} {
+		data, err := fs.ReadFile(files, "assets/"+name)
+		if err != nil {
+			return nil, err
+		}
+		sum := sha256.Sum256(data)
+		s.assets[name] = asset{media: media, version: hex.EncodeToString(sum[:6]), data: data}
+	}
+	var err error
+	s.pages, err = template.New("").Funcs(s.functions()).ParseFS(files, "templates/*.html")
+	if err != nil {
+		return nil, err
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /{$}", s.overview)
+	mux.HandleFunc("GET /devices/{device}", s.device)
+	mux.HandleFunc("GET /records/{id}", s.record)
+	mux.HandleFunc("GET /records/{id}/record.cose", s.recordBytes)
+	mux.HandleFunc("GET /records/{id}/bundle.zip", s.bundle)
+	mux.HandleFunc("GET /records/{id}/frames/{number}", s.frame)
+	mux.HandleFunc("GET /records/{id}/trace", s.trace)
+	mux.HandleFunc("GET /trust", s.trust)
+	mux.HandleFunc("GET /healthz", s.health)
+	mux.HandleFunc("GET /assets/{name}", s.asset)
+	mux.HandleFunc("GET /", s.absent)
+	s.handler = s.guard(mux)
+	return s, nil
+}
+
+// Handler answers requests.
+func (s *Server) Handler() http.Handler { return s.handler }
+
+// Run serves on l until ctx ends; requests in hand get five seconds. It closes l.
+func (s *Server) Run(ctx context.Context, l net.Listener) error {
+	server := &http.Server{
+		Handler:           s.handler,
+		ReadHeaderTimeout: 10 * time.Second,
+		ReadTimeout:       30 * time.Second,
+		WriteTimeout:      5 * time.Minute,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    32 << 10,
+		ErrorLog:          slog.NewLogLogger(s.o.Log.Handler(), slog.LevelWarn),
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- server.Serve(l) }()
+	select {
+	case err := <-ended:
+		return err
+	case <-ctx.Done():
+	}
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	err := server.Shutdown(grace)
+	if err != nil {
+		err = server.Close()
+	}
+	if served := <-ended; !errors.Is(served, http.ErrServerClosed) {
+		err = errors.Join(err, served)
+	}
+	return err
+}
+
+// guard sets what every answer carries and refuses requests that another site
+// has the browser make.
+func (s *Server) guard(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; "+
+			"connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("X-Frame-Options", "DENY")
+		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("Cross-Origin-Opener-Policy", "same-origin")
+		h.Set("Cross-Origin-Resource-Policy", "same-origin")
+		h.Set("Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=()")
+		h.Set("Cache-Control", "no-store")
+		if s.o.Loopback && !isLoopback(r.Host) {
+			http.Error(w, "this address serves this machine only", http.StatusMisdirectedRequest)
+			return
+		}
+		if site := r.Header.Get("Sec-Fetch-Site"); site == "cross-site" && r.Header.Get("Sec-Fetch-Mode") != "navigate" {
+			http.Error(w, "not for other sites", http.StatusForbidden)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// isLoopback reports whether a Host header names this machine.
+func isLoopback(host string) bool {
+	name, _, err := net.SplitHostPort(host)
+	if err != nil {
+		name = host
+	}
+	if name == "localhost" {
+		return true
+	}
+	ip := net.ParseIP(strings.Trim(name, "[]"))
+	return ip != nil && ip.IsLoopback()
+}
+
+// show renders a page. It is made whole before anything of it is sent.
+func (s *Server) show(w http.ResponseWriter, status int, name string, data any) {
+	var page strings.Builder
+	if err := s.pages.ExecuteTemplate(&page, name, data); err != nil {
+		s.o.Log.Error("page failed", "page", name, "error", err)
+		http.Error(w, "this page cannot be made", http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.WriteHeader(status)
+	fmt.Fprint(w, page.String())
+}
+
+type errorPage struct {
+	Title, Words string
+}
+
+func (s *Server) absent(w http.ResponseWriter, r *http.Request) {
+	s.show(w, http.StatusNotFound, "error", errorPage{"Not found", "There is no such page at this centre."})
+}
+
+// fail answers with the page for an error of the store.
+func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		s.absent(w, r)
+	case errors.Is(err, context.Canceled):
+	case errors.Is(err, store.ErrDamaged):
+		s.o.Log.Error("stored bytes are damaged", "path", r.URL.Path, "error", err)
+		s.show(w, http.StatusInternalServerError, "error", errorPage{"Damaged",
+			"The stored bytes are no longer those that were signed. They are not shown. Restore them from a backup."})
+	default:
+		s.o.Log.Error("request failed", "path", r.URL.Path, "error", err)
+		s.show(w, http.StatusInternalServerError, "error", errorPage{"Not available", "The store does not answer. The journal says why."})
+	}
+}
+
+func (s *Server) asset(w http.ResponseWriter, r *http.Request) {
+	a, ok := s.assets[r.PathValue("name")]
+	if !ok {
+		s.absent(w, r)
+		return
+	}
+	w.Header().Set("Content-Type", a.media)
+	w.Header().Set("Cache-Control", "public, max-age=31536000, immutable") // the version is in the link
+	w.Write(a.data)
+}
+
+func (s *Server) health(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	if err := s.o.Store.Check(r.Context()); err != nil {
+		http.Error(w, "store: does not answer", http.StatusServiceUnavailable)
+		return
+	}
+	if !s.o.Stats().Connected {
+		http.Error(w, "broker: not connected", http.StatusServiceUnavailable)
+		return
+	}
+	fmt.Fprintln(w, "ok")
+}
+
+// download sets the headers of a file to be saved.
+func download(w http.ResponseWriter, media, name string) {
+	w.Header().Set("Content-Type", media)
+	w.Header().Set("Content-Disposition", `attachment; filename="`+name+`"`)
+}
+
+func (s *Server) trust(w http.ResponseWriter, r *http.Request) {
+	download(w, "application/x-pem-file", "ciglio-trust.pem")
+	w.Write(s.o.Register.Text())
+}
