@@ -18,7 +18,8 @@ const (
 	maxZoneWay = 40.0 // m of road
 	maxZone    = 10.0 // s: the trace holds it
 
-	collapse   = 0.97 // of the plateau: the line must fall below it at the near end
+	collapse   = 0.95 // of the plateau: the line must fall below it at the near end
+	bend       = 0.97 // of the plateau: where it begins to fall
 	nearLevel  = 3.0  // dB by which a vehicle is stronger near than far
 	nearCosine = 7.0  // distance over offset from which the cosine is above 0.99
 	zoneBand   = 0.035
@@ -45,6 +46,14 @@ type verdict struct {
 	image       float64 // dB
 	readings    int
 	reasons     []sensor.Reason
+}
+
+// back returns the sign of time from the closest point to the far end.
+func (w *verdict) back() float64 {
+	if w.atEnd {
+		return -1
+	}
+	return 1
 }
 
 // A gauge turns the readings of a track into a verdict. Its slices are reused.
@@ -96,7 +105,7 @@ func (g *gauge) judge(readings []reading) (verdict, bool) {
 			w.near = float64(first) - p.x0/g.hop
 		}
 		g.measure(readings, p, &w)
-		return w, true
+		return w, w.speed >= minSpeed
 	}
 	return verdict{}, false
 }
@@ -162,7 +171,7 @@ func (g *gauge) pass() (geometry, bool) {
 	if start > collapse*p.top {
 		return p, false
 	}
-	for p.bend < n-1 && g.m[p.bend] < collapse*p.top {
+	for p.bend < n-1 && g.m[p.bend] < bend*p.top {
 		p.bend++
 	}
 	// The vehicle is strongest where it is near, and weaker where it is far.
@@ -191,7 +200,7 @@ func (g *gauge) pass() (geometry, bool) {
 	p.tau = 1 / slope
 	p.x0 = (sy - slope*sx) / w * p.tau
 	offset := p.tau * p.top
-	return p, offset >= minOffset && offset <= maxOffset
+	return p, offset >= minOffset && offset <= maxOffset && p.x0 > -0.2 && p.cosine(0) < collapse
 }
 
 // until returns the number of values up to time x.
@@ -207,26 +216,13 @@ func (g *gauge) until(x float64) int {
 func (g *gauge) measure(readings []reading, p geometry, w *verdict) {
 	from, to := g.zone(p)
 	g.mean(readings, from, to, p, w)
-	for _, y := range []float64{14, 10} {
-		// Where the vehicle held its speed, the stretch farther away is as good
-		// a witness and the cosine matters less.
-		start := g.until(y*p.tau - p.x0)
-		if start >= len(g.x) || start <= from {
-			continue
-		}
-		end := g.grow(start, g.m[start])
-		var far verdict
-		g.mean(readings, start, end, p, &far)
-		if len(far.reasons) > 0 || g.x[end-1]-g.x[start] < max(1, 15/p.top) {
-			continue
-		}
-		if a, b := w.speed/(1-w.deficit), far.speed/(1-far.deficit); math.Abs(a-b) < sameSpeed*a {
-			w.speed, w.noise, w.change, w.deficit = far.speed, far.noise, far.change, far.deficit
-			w.readings, w.reasons, w.image = far.readings, far.reasons, far.image
-			break
-		}
+	if f, ok := g.fit(p); ok && len(w.reasons) == 0 && f.speed > w.speed {
+		// Half of what the angle adds counts as not known.
+		w.deficit = (f.speed - w.speed) / f.speed / 2
+		w.speed, w.noise, w.near = f.speed, max(f.u, w.noise), w.near+(p.x0-f.x0)/g.hop*w.back()
+		w.change = 0
 	}
-	if w.speed < minSpeed || w.speed > maxSpeed {
+	if w.speed > maxSpeed {
 		w.reasons = append(w.reasons, sensor.ReasonOutOfRange)
 	}
 	slices.Sort(w.reasons)

@@ -16,6 +16,8 @@ const (
 	minFrame = 64 * time.Millisecond
 	overlap  = 4 // frames begin a quarter of a frame apart
 
+	settleFrames = 4 // frames between looks at what is held back
+
 	lowestSpeed  = 3 / 3.6 // m/s, below which no line is looked for
 	lowestBin    = 4       // the window's width keeps the constant part out
 	highestSpeed = 320 / 3.6
@@ -47,6 +49,7 @@ type Processor struct {
 	origin  uint64 // index of the first sample of frame 0
 	clock   clock
 
+	held   []vehicle // those of which another track still tells
 	recent []vehicle // those that lately ended
 	done   []sensor.Passage
 }
@@ -173,6 +176,9 @@ func (p *Processor) frame() {
 	for _, t := range p.tracker.ended {
 		p.finish(t, 0)
 	}
+	if len(p.held) > 0 && p.number%settleFrames == 0 {
+		p.settle()
+	}
 	for i := 0; i < len(p.tracker.tracks); i++ {
 		t := p.tracker.tracks[i]
 		if !t.confirmed {
@@ -215,6 +221,7 @@ func (p *Processor) end(reason sensor.Reason) {
 	for _, t := range p.tracker.ended {
 		p.finish(t, reason)
 	}
+	p.settle()
 }
 
 // Pop returns the oldest finished passage that was not returned yet.

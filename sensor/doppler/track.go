@@ -18,6 +18,7 @@ const (
 	gateMost     = 10  // at most, however fast the frequency changes
 	gainPosition = 0.6 // of the filter that predicts the next reading
 	gainRate     = 0.2
+	levelJump    = 18 // dB from one reading to the next that are no one vehicle's
 
 	ghostLevel = 6  // dB by which a harmonic is weaker than its vehicle
 	imageLevel = 10 // dB by which an image is weaker: less is no image rejection
@@ -158,11 +159,17 @@ func (t *tracker) update(f *frame) {
 	}
 }
 
+// weight orders tracks: the stronger comes first, and of two that are about as
+// strong the one that has lasted.
+func (t *track) weight() float64 {
+	return t.level + 10*min(1, float64(len(t.readings))/80)
+}
+
 func before(a, b *track) bool {
 	if a.confirmed != b.confirmed {
 		return a.confirmed
 	}
-	return a.level > b.level
+	return a.weight() > b.weight()
 }
 
 func (t *tracker) born(p *peak, f *frame) {
@@ -191,6 +198,9 @@ func choose(peaks []peak, f, gate, level float64, shared bool) *peak {
 			continue
 		}
 		dl := (float64(p.level) - level) / 12
+		if 12*math.Abs(dl) > levelJump {
+			continue
+		}
 		if miss := off*off/(gate*gate) + dl*dl; miss < least {
 			best, least = p, miss
 		}
@@ -294,7 +304,7 @@ func (t *tracker) steady(k *track) bool {
 	}
 	n := float64(len(recent))
 	sdF, sdL := math.Sqrt(max(ff/n-f*f/n/n, 0)), math.Sqrt(max(ll/n-l*l/n/n, 0))
-	return sdF < 0.05+0.6*inverse/n && sdL < 0.5+6*inverse/n
+	return sdF < 0.15+0.6*inverse/n && sdL < 1+6*inverse/n
 }
 
 // drop ends a track without giving it out.

@@ -13,6 +13,7 @@ const (
 	// to and from the sensor.
 	vehicleLength = 13.0 // m
 	partTime      = 0.5  // s, at least
+	badTime       = 3.0  // s: what gave no speed this near to a vehicle was part of it
 	partSpeed     = 0.1  // share by which the speeds of parts may differ
 
 	targetTime = 0.5 // s that another track must share to count as a target
@@ -51,13 +52,44 @@ func (p *Processor) finish(t *track, reason sensor.Reason) {
 	case !passed:
 		p.remember(v)
 		return
-	case p.part(w):
+	case p.part(w), slices.Contains(w.reasons, sensor.ReasonTooFewReadings) && p.accompanied(w):
+		p.remember(v)
 		return
 	}
 	v.judged, v.verdict = true, w
-	targets := p.targets(t, w)
+	if reason == 0 && p.continued(t, w) {
+		p.held = append(p.held, v)
+		return
+	}
+	p.give(v)
+}
+
+// give gives out the passage of a vehicle, unless a held part of it was better.
+func (p *Processor) give(v vehicle) {
+	for _, h := range p.held {
+		if len(h.verdict.reasons) < len(v.verdict.reasons) && p.together(h.verdict, v.verdict) {
+			v = h
+		}
+	}
+	targets := p.targets(v)
 	p.remember(v)
-	p.done = append(p.done, p.passage(w, targets))
+	p.done = append(p.done, p.passage(v.verdict, targets))
+}
+
+// settle gives out held vehicles that no track continues any longer.
+func (p *Processor) settle() {
+	for i := 0; i < len(p.held); {
+		v := p.held[i]
+		given := p.part(v.verdict)
+		if !given && p.continued(nil, v.verdict) {
+			i++
+			continue
+		}
+		if !given {
+			p.give(v)
+		}
+		p.held = slices.Delete(p.held, i, i+1)
+	}
 }
 
 // wanders reports whether an interrupted track changed in frequency, as
@@ -95,10 +127,34 @@ func (p *Processor) part(w verdict) bool {
 	return false
 }
 
+// accompanied reports whether another track goes on. A piece without a zone is
+// then more likely one of its wheels or reflections than a vehicle.
+func (p *Processor) accompanied(w verdict) bool {
+	for _, k := range p.tracker.tracks {
+		if k.confirmed && k.first() <= w.last {
+			return true
+		}
+	}
+	return false
+}
+
+// continued reports whether another track goes on with the same vehicle.
+func (p *Processor) continued(t *track, w verdict) bool {
+	for _, k := range p.tracker.tracks {
+		if k == t || !k.confirmed || k.first() > w.last {
+			continue
+		}
+		if v, ok := p.gauge.judge(k.readings); ok && p.together(v, w) {
+			return true
+		}
+	}
+	return false
+}
+
 func (p *Processor) together(a, b verdict) bool {
 	apart := math.Abs(a.near-b.near) * p.gauge.hop
 	bad := len(b.reasons) > 0
-	if bad && apart < 3*partTime {
+	if bad && apart < badTime {
 		return true
 	}
 	if math.Abs(a.speed-b.speed) > partSpeed*max(a.speed, b.speed) {
@@ -111,10 +167,11 @@ func (p *Processor) together(a, b verdict) bool {
 }
 
 // targets counts the other vehicles that were in the beam during a track.
-func (p *Processor) targets(t *track, w verdict) int {
+func (p *Processor) targets(own vehicle) int {
+	w := own.verdict
 	n := 0
 	for _, k := range p.tracker.tracks {
-		if k != t && k.confirmed && 5*k.ghosts <= 3*k.watched && p.shared(w, k.first(), k.last(), k.f, k.level, t.level) {
+		if k.confirmed && 5*k.ghosts <= 3*k.watched && p.shared(w, k.first(), k.last(), k.f, k.level, own.level) {
 			n++
 		}
 	}
@@ -122,7 +179,7 @@ func (p *Processor) targets(t *track, w verdict) int {
 		if v.judged && p.together(v.verdict, w) {
 			continue
 		}
-		if p.shared(w, v.first, v.last, v.f, v.level, t.level) {
+		if p.shared(w, v.first, v.last, v.f, v.level, own.level) {
 			n++
 		}
 	}

@@ -1,0 +1,106 @@
+package doppler
+
+import "math"
+
+const (
+	fitNear   = 1.5   // distance over offset from which the line is one line
+	fitFar    = 4.0   // and to which it must reach at least
+	fitWay    = 100.0 // m of road
+	fitMisfit = 0.004 // of the speed, within which a vehicle held its speed
+	fitChange = 0.004 // the same for the change from the far to the near half
+	fitSure   = 0.002 // of the speed, standard uncertainty
+)
+
+// A course is the way of a vehicle that held its speed.
+type course struct {
+	speed, u float64 // m/s and its standard uncertainty
+	x0, tau  float64 // s
+}
+
+// fit finds the speed, the instant of the closest point and the offset that
+// explain a track best as a vehicle that held its speed, and reports whether
+// they explain it: then, and only then, the angle under which the vehicle was
+// seen is known at every instant, and the speed corrected for it stands.
+// Least squares by Gauss and Newton with limited residuals.
+func (g *gauge) fit(p geometry) (course, bool) {
+	v, x0, tau := p.top, p.x0, p.tau
+	limit := g.until(fitWay/p.top + g.x[p.bend])
+	var u, rms float64
+	for range 12 {
+		var a [3][4]float64
+		var n, square float64
+		clip := 0.01 * v
+		for i := range limit {
+			y := (g.x[i] + x0) / tau
+			if y < fitNear {
+				continue
+			}
+			h := math.Sqrt(1 + y*y)
+			c, dc := y/h, 1/(h*h*h)
+			r := g.v[i] - v*c
+			weight := 1.0
+			if math.Abs(r) > clip {
+				weight = clip / math.Abs(r)
+			}
+			d := [3]float64{c, v * dc / tau, -v * dc * y / tau}
+			for j := range d {
+				for k := range d {
+					a[j][k] += weight * d[j] * d[k]
+				}
+				a[j][3] += weight * d[j] * r
+			}
+			n++
+			square += weight * weight * r * r
+		}
+		if n < minZoneN {
+			return course{}, false
+		}
+		step, inverse, ok := solve(a)
+		if !ok {
+			return course{}, false
+		}
+		rms = math.Sqrt(square / n)
+		u = rms * math.Sqrt(3*inverse) // one reading in three is independent
+		v, x0, tau = v+step[0], x0+step[1], tau+step[2]
+		if !(v > 0 && tau > 0 && tau*v < maxOffset && math.Abs(x0) < 10) {
+			return course{}, false
+		}
+	}
+	// The residuals of the far and of the near half must agree.
+	var sum, count [2]float64
+	half := (fitNear + min((g.x[limit-1]+x0)/tau, 12)) / 2
+	for i := range limit {
+		y := (g.x[i] + x0) / tau
+		if y < fitNear {
+			continue
+		}
+		side := 0
+		if y > half {
+			side = 1
+		}
+		sum[side] += max(-0.01*v, min(0.01*v, g.v[i]-v*y/math.Sqrt(1+y*y)))
+		count[side]++
+	}
+	change := math.Abs(sum[1]/max(count[1], 1) - sum[0]/max(count[0], 1))
+	return course{speed: v, u: u, x0: x0, tau: tau},
+		(g.x[limit-1]+x0)/tau >= fitFar && rms < fitMisfit*v && change < fitChange*v && u < fitSure*v
+}
+
+// solve returns the solution of three linear equations and the first element
+// of the inverse of their matrix.
+func solve(a [3][4]float64) (x [3]float64, inverse float64, ok bool) {
+	minor := func(i, j, k, l int) float64 { return a[i][k]*a[j][l] - a[i][l]*a[j][k] }
+	det := a[0][0]*minor(1, 2, 1, 2) - a[0][1]*minor(1, 2, 0, 2) + a[0][2]*minor(1, 2, 0, 1)
+	if !(math.Abs(det) > 1e-18) {
+		return x, 0, false
+	}
+	for c := range x { // Cramer's rule
+		b := a
+		for r := range b {
+			b[r][c] = a[r][3]
+		}
+		d := b[0][0]*(b[1][1]*b[2][2]-b[1][2]*b[2][1]) - b[0][1]*(b[1][0]*b[2][2]-b[1][2]*b[2][0]) + b[0][2]*(b[1][0]*b[2][1]-b[1][1]*b[2][0])
+		x[c] = d / det
+	}
+	return x, minor(1, 2, 1, 2) / det, true
+}
