@@ -329,7 +329,8 @@ func zipVectors(t testing.TB) []bundleVector {
 	add("directory-cut", "the directory is gone", ErrTruncated.Error(), whole[:bytes.Index(whole, []byte("PK\x01\x02"))])
 	add("comment", "a comment at the end", "directory", append(edit(end+20, 5), "hello"...))
 	add("trailing", "something after the end", "follows", append(bytes.Clone(whole), 0))
-	add("prefixed", "something before the first file", "zip", append([]byte("#!/bin/sh\n"), whole...))
+	all = append(all, bundleVector{name: "zip-prefixed", why: "something before the first file", fails: "format", words: ErrHeader.Error(),
+		data: append([]byte("#!/bin/sh\n"), whole...)})
 	add("truncated", "half of the file", "", whole[:len(whole)/2])
 	add("empty", "a zip without files", "missing", with(func([]file) []file { return nil }))
 	add("no-record", "a bundle without its record", "missing", with(func(f []file) []file { return f[1:] }))

@@ -136,7 +136,7 @@ func judge(data, trust []byte) Verdict {
 		}
 	}
 	b := &Bundle{Record: data}
-	if bytes.HasPrefix(data, []byte("PK")) || bytes.HasPrefix(data, []byte("#!")) {
+	if bytes.HasPrefix(data, []byte("PK")) {
 		var err error
 		if b, err = ReadBundle(bytes.NewReader(data), int64(len(data))); err != nil {
 			return Unreadable(err)
