@@ -21,12 +21,13 @@ const (
 	// passes does not raise it, a tone that stays does.
 	learnTime  = 10 * time.Second
 	learnClip  = 3
-	startClip  = 10 // the same, of the local noise, until startTime has passed
+	startClip  = 3 // the same, of the local noise, until startTime has passed
 	startTime  = 2 * time.Second
 	guardBins  = 3 // about a vehicle's line, in which nothing is learned
 	maxPeaks   = 40
 	clipLevel  = 0.99995 // of full scale: the last step of 16 bits
-	lineExcess = 4       // a background this far above the noise is a constant line
+	lineExcess = 4       // a background so many times that of its neighbours
+	lineReach  = 5       // so many bins away is a constant line
 )
 
 // A peak is a line in the spectrum of one frame.
@@ -34,7 +35,8 @@ type peak struct {
 	f     float32 // in bins from frequency 0, negative for receding
 	snr   float32 // power over noise and background
 	level float32 // dB of the power about the line
-	image float32 // dB by which the mirror frequency is weaker
+	power float32 // of the line
+	image float32 // power at the mirror frequency
 	line  bool    // too close to a constant line to be measured
 	taken bool
 }
@@ -151,15 +153,24 @@ func (d *detector) describe(power []float32, peaks []peak) {
 			sum += max(power[j]-d.background[j], 0)
 		}
 		p.level = decibel(sum)
+		p.power = power[k]
 		if d.complex {
-			p.image = decibel(power[k]) - decibel(max(power[2*d.zero-k-1], power[2*d.zero-k], power[2*d.zero-k+1]))
+			p.image = power[2*d.zero-k]
 		}
 		for j := k - 2; j <= k+2; j++ {
-			if d.background[j] > lineExcess*d.local[j] && power[k] < 20*d.background[j] {
+			if d.isLine(j) && power[k] < 20*d.background[j] {
 				p.line = true
 			}
 		}
 	}
+}
+
+// isLine reports whether a bin's background stands out from its neighbours'.
+func (d *detector) isLine(k int) bool {
+	if k < lineReach || k+lineReach >= len(d.background) {
+		return false
+	}
+	return d.background[k] > lineExcess*max(d.background[k-lineReach], d.background[k+lineReach])
 }
 
 // learn takes a frame into the background, except in frozen bins.

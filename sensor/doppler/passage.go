@@ -25,7 +25,8 @@ const (
 	zoneBand   = 0.035
 	zoneDip    = 0.6 // s outside the band that do not end the zone
 	topBand    = 0.99
-	sameSpeed  = 0.003 // within which a vehicle held its speed
+	maxDeficit = 0.035 // mean of 1 - cos in the zone: more is too near
+	maxScatter = 0.005 // of the speed, plus a bin, from one reading to the next
 
 	minOffset, maxOffset = 0.2, 40 // m between the sensor and the vehicle's path
 
@@ -43,7 +44,10 @@ type verdict struct {
 	near        float64 // frame of the closest point
 	atEnd       bool    // the vehicle approached
 	sign        int     // of the frequency
-	image       float64 // dB
+	root        reading // first of the track
+	from, to    int64   // frames of the zone
+	tau         float64 // frames
+	image       float64 // times by which the mirror frequency is weaker
 	readings    int
 	reasons     []sensor.Reason
 }
@@ -64,12 +68,14 @@ type gauge struct {
 	// of the speed, running median of the level.
 	x, v, m, l []float64
 	source     []int // index of the reading
+	good       []float64
+	rough      []float64
 	scratch    []float64
 }
 
 func newGauge(hop, mps float64) *gauge {
 	g := &gauge{hop: hop, mps: mps, source: make([]int, 0, maxReadings)}
-	for _, s := range []*[]float64{&g.x, &g.v, &g.m, &g.l, &g.scratch} {
+	for _, s := range []*[]float64{&g.x, &g.v, &g.m, &g.l, &g.good, &g.rough, &g.scratch} {
 		*s = make([]float64, 0, maxReadings)
 	}
 	return g
@@ -79,7 +85,52 @@ func newGauge(hop, mps float64) *gauge {
 // it says. A vehicle that passes shows what no tone, hum or piece of music
 // does: at its near end, where it is strongest, the frequency falls with the
 // cosine of the angle under which it is seen.
+//
+// A real signal shows both ways of a vehicle as one line that touches zero at
+// the closest point: it is judged as two, and the better one counts.
 func (g *gauge) judge(readings []reading) (verdict, bool) {
+	k, ok := g.lowest(readings)
+	if !ok {
+		return g.judgeWay(readings, readings)
+	}
+	a, isA := g.judgeWay(readings[:k+1], readings)
+	b, isB := g.judgeWay(readings[k:], readings)
+	if isA && isB && better(b, a) || !isA {
+		return b, isB
+	}
+	return a, isA
+}
+
+func better(a, b verdict) bool {
+	if len(a.reasons) != len(b.reasons) {
+		return len(a.reasons) < len(b.reasons)
+	}
+	return a.readings > b.readings
+}
+
+// lowest returns where a track comes nearest to frequency 0, if it rises to
+// more than twice of that on both sides.
+func (g *gauge) lowest(readings []reading) (int, bool) {
+	g.v, g.m = g.v[:0], g.m[:0]
+	for _, r := range readings {
+		g.v = append(g.v, math.Abs(float64(r.f)))
+	}
+	g.m = g.smooth(g.m, g.v)
+	k := 0
+	for i, f := range g.m {
+		if f < g.m[k] {
+			k = i
+		}
+	}
+	if len(g.m) == 0 {
+		return 0, false
+	}
+	return k, 2*g.m[k] < slices.Max(g.m[:k+1]) && 2*g.m[k] < slices.Max(g.m[k:])
+}
+
+// judgeWay judges a track, or the way to or from the closest point, with which
+// it began or ended.
+func (g *gauge) judgeWay(readings, whole []reading) (verdict, bool) {
 	n := len(readings)
 	if n < minZoneN {
 		return verdict{}, false
@@ -90,24 +141,50 @@ func (g *gauge) judge(readings []reading) (verdict, bool) {
 		return verdict{}, false
 	}
 	for _, atEnd := range []bool{true, false} {
-		g.unfold(readings, atEnd)
-		p, ok := g.pass()
+		p, ok := g.approach(readings, atEnd)
 		if !ok {
 			continue
 		}
-		w := verdict{first: first, last: last, atEnd: atEnd, sign: 1}
+		w := verdict{first: first, last: last, atEnd: atEnd, sign: 1, root: whole[0]}
 		if readings[n/2].f < 0 {
 			w.sign = -1
 		}
 		if atEnd {
-			w.near = float64(last) + p.x0/g.hop
+			w.near = float64(readings[g.source[0]].frame) + p.x0/g.hop
 		} else {
-			w.near = float64(first) - p.x0/g.hop
+			w.near = float64(readings[g.source[0]].frame) - p.x0/g.hop
 		}
+		var line, mirror float64
+		for _, r := range readings {
+			line, mirror = line+float64(r.power), mirror+float64(r.image)
+		}
+		w.image = line / max(mirror, 1e-30)
 		g.measure(readings, p, &w)
 		return w, w.speed >= minSpeed
 	}
 	return verdict{}, false
+}
+
+// approach unfolds the readings and looks for the collapse. What lies beyond
+// the closest point is cut off.
+func (g *gauge) approach(readings []reading, atEnd bool) (geometry, bool) {
+	for range 4 {
+		g.unfold(readings, atEnd)
+		p, ok := g.pass()
+		if !ok || p.x0 >= -0.02 {
+			return p, ok
+		}
+		cut := g.until(-p.x0)
+		if len(readings)-cut < minZoneN {
+			return p, false
+		}
+		if atEnd {
+			readings = readings[:len(readings)-cut]
+		} else {
+			readings = readings[cut:]
+		}
+	}
+	return geometry{}, false
 }
 
 // unfold fills x, v, m and l from the near end on.
@@ -200,7 +277,7 @@ func (g *gauge) pass() (geometry, bool) {
 	p.tau = 1 / slope
 	p.x0 = (sy - slope*sx) / w * p.tau
 	offset := p.tau * p.top
-	return p, offset >= minOffset && offset <= maxOffset && p.x0 > -0.2 && p.cosine(0) < collapse
+	return p, offset >= minOffset && offset <= maxOffset && p.cosine(max(-p.x0, 0)) < collapse
 }
 
 // until returns the number of values up to time x.
@@ -268,7 +345,7 @@ func (g *gauge) grow(from int, level float64) int {
 func (g *gauge) mean(readings []reading, from, to int, p geometry, w *verdict) {
 	w.reasons, w.readings = nil, 0
 	var clipped, line int
-	var t, sum, tt, deficit, image float64
+	var t, sum, tt, deficit float64
 	good := g.scratch[:0]
 	for i := from; i < to; i++ {
 		r := &readings[g.source[i]]
@@ -283,10 +360,11 @@ func (g *gauge) mean(readings []reading, from, to int, p geometry, w *verdict) {
 		good = append(good, g.v[i])
 		t, tt = t+g.x[i], tt+g.x[i]*g.x[i]
 		deficit += 1 - p.cosine(g.x[i])
-		image += min(float64(r.image), 60)
 		sum++
 	}
 	n := to - from
+	a, b := readings[g.source[from]].frame, readings[g.source[to-1]].frame
+	w.from, w.to, w.tau = min(a, b), max(a, b), p.tau/g.hop
 	if sum == 0 {
 		good, sum = append(good, g.m[from]), 1
 	}
@@ -298,11 +376,21 @@ func (g *gauge) mean(readings []reading, from, to int, p geometry, w *verdict) {
 		w.reasons = append(w.reasons, sensor.ReasonInterference)
 	}
 	width := g.x[to-1] - g.x[from]
-	w.deficit, w.image = deficit/sum, image/sum
+	w.deficit = deficit / sum
+	g.scratch = good
+	good = append(g.good[:0], good...)
 	slices.Sort(good)
 	var spread float64
 	w.speed, spread = huber(good)
-	if len(w.reasons) == 0 && (len(good) < minZoneN || width < minZone || width*w.speed < minZoneWay) {
+	scatter := 0.0
+	if rough := g.rough[:0]; n > 0 {
+		for i := from; i < to; i++ {
+			rough = append(rough, math.Abs(g.v[i]-g.m[i]))
+		}
+		scatter = g.median(rough) / 0.6745
+	}
+	if len(w.reasons) == 0 && (len(good) < minZoneN || width < minZone || width*w.speed < minZoneWay ||
+		w.deficit > maxDeficit || scatter > maxScatter*w.speed+g.mps) {
 		w.reasons = append(w.reasons, sensor.ReasonTooFewReadings)
 	}
 	// Frames overlap by three quarters and the window weighs their middles: one

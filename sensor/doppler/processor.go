@@ -13,7 +13,7 @@ const (
 	// A frame is the shortest power of two of samples that lasts longer than
 	// this: 11 Hz or less between bins, a quarter of a km/h at 24 GHz, while a
 	// car that brakes hard stays within a few bins.
-	minFrame = 64 * time.Millisecond
+	minFrame = 32 * time.Millisecond
 	overlap  = 4 // frames begin a quarter of a frame apart
 
 	settleFrames = 4 // frames between looks at what is held back

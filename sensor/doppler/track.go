@@ -15,12 +15,13 @@ const (
 	backMisses    = 6                      // frames without a reading that end the way back
 
 	gateBins     = 2.5 // about the expected frequency, in a steady track
-	gateMost     = 10  // at most, however fast the frequency changes
-	gainPosition = 0.6 // of the filter that predicts the next reading
-	gainRate     = 0.2
+	gateMost     = 16  // at most, however fast the frequency changes
+	gainPosition = 0.8 // of the filter that predicts the next reading
+	gainRate     = 0.4
 	levelJump    = 18 // dB from one reading to the next that are no one vehicle's
 
 	ghostLevel = 6  // dB by which a harmonic is weaker than its vehicle
+	purity     = 55 // dB below a vehicle, where converters add lines of their own
 	imageLevel = 10 // dB by which an image is weaker: less is no image rejection
 
 	toneTime = 4 * time.Second // a line as steady as only a tone is, for this long
@@ -32,7 +33,8 @@ type reading struct {
 	f       float32 // in bins, negative when receding
 	level   float32 // dB
 	snr     float32 // power ratio
-	image   float32 // dB
+	power   float32
+	image   float32
 	clipped bool
 	line    bool
 }
@@ -54,7 +56,7 @@ func (t *track) last() int64  { return t.readings[len(t.readings)-1].frame }
 
 // gate returns how far from the expected frequency a reading may lie.
 func (t *track) gate() float64 {
-	g := gateBins + 0.4*math.Abs(t.rate) + 0.5*float64(t.misses)
+	g := gateBins + 0.8*math.Abs(t.rate) + 0.5*float64(t.misses)
 	if !t.confirmed {
 		g++
 	}
@@ -183,7 +185,7 @@ func (t *tracker) born(p *peak, f *frame) {
 }
 
 func (p *peak) reading(f *frame) reading {
-	return reading{frame: f.number, f: p.f, level: p.level, snr: p.snr, image: p.image, clipped: f.clipped, line: p.line}
+	return reading{frame: f.number, f: p.f, level: p.level, snr: p.snr, power: p.power, image: p.image, clipped: f.clipped, line: p.line}
 }
 
 // choose returns the peak that fits a prediction best: near it in frequency and
@@ -235,6 +237,9 @@ func (t *tracker) explained(f, level float32, self *track) bool {
 			continue
 		}
 		r := &k.readings[len(k.readings)-1]
+		if r.level >= level+purity {
+			return true
+		}
 		if r.level >= level+imageLevel && math.Abs(float64(f+r.f)) < 2.5 {
 			return true
 		}
@@ -242,11 +247,8 @@ func (t *tracker) explained(f, level float32, self *track) bool {
 			continue
 		}
 		order := math.Round(math.Abs(float64(f / r.f)))
-		if order < 2 || order > 5 {
-			continue
-		}
 		off := math.Abs(math.Abs(float64(f)) - order*math.Abs(float64(r.f)))
-		if off < max(2, 0.015*math.Abs(float64(f))) {
+		if order >= 2 && off < max(2, 0.015*math.Abs(float64(f))) && off < 0.15*math.Abs(float64(r.f)) {
 			return true
 		}
 	}
@@ -292,10 +294,10 @@ func (t *tracker) back(k *track) {
 // steady reports whether the last readings are as steady as those of a tone: a
 // vehicle's line wanders by more than the noise, and its level changes.
 func (t *tracker) steady(k *track) bool {
-	if !k.confirmed || k.misses > 0 || len(k.readings) < t.tone {
-		return false
-	}
-	recent := k.readings[len(k.readings)-t.tone:]
+	return k.confirmed && k.misses == 0 && len(k.readings) >= t.tone && steady(k.readings[len(k.readings)-t.tone:])
+}
+
+func steady(recent []reading) bool {
 	var f, ff, l, ll, inverse float64
 	for _, r := range recent {
 		df, dl := float64(r.f-recent[0].f), float64(r.level-recent[0].level)

@@ -16,23 +16,30 @@ const (
 	badTime       = 3.0  // s: what gave no speed this near to a vehicle was part of it
 	partSpeed     = 0.1  // share by which the speeds of parts may differ
 
+	imageRejection = 10.0 // 10 dB, from which the sign of the frequency counts
+
 	targetTime = 0.5 // s that another track must share to count as a target
+	minTarget  = 0.8 // s that it must last itself
+	goOn       = 0.2 // s after the end of a track: what is still there then is not part of it
+	wheelTime  = 1.0 // s about the closest point in which wheels are heard, at least
 	keepTime   = 60  // s for which an ended track is remembered
 )
 
 // A vehicle is what is remembered of an ended track.
 type vehicle struct {
 	first, last int64
-	f, level    float64 // last of them, in bins and dB
+	root        reading // first of the track
+	real        bool    // the line is no tone and has few gaps
 	judged      bool    // it passed the sensor: verdict holds
 	verdict     verdict
+	targets     int
 }
 
 // finish judges a track that has ended and gives out its passage. A reason of 0
 // means that it ended by itself.
 func (p *Processor) finish(t *track, reason sensor.Reason) {
 	r := t.readings
-	v := vehicle{first: t.first(), last: t.last(), f: t.f, level: t.level}
+	v := vehicle{first: t.first(), last: t.last(), root: r[0], real: p.real(r)}
 	if 5*t.ghosts > 3*t.watched { // a harmonic or an image of another vehicle
 		return
 	}
@@ -57,6 +64,7 @@ func (p *Processor) finish(t *track, reason sensor.Reason) {
 		return
 	}
 	v.judged, v.verdict = true, w
+	v.targets = p.others(t, w)
 	if reason == 0 && p.continued(t, w) {
 		p.held = append(p.held, v)
 		return
@@ -71,9 +79,8 @@ func (p *Processor) give(v vehicle) {
 			v = h
 		}
 	}
-	targets := p.targets(v)
 	p.remember(v)
-	p.done = append(p.done, p.passage(v.verdict, targets))
+	p.done = append(p.done, p.passage(v.verdict, v.targets+p.before(v.verdict)))
 }
 
 // settle gives out held vehicles that no track continues any longer.
@@ -157,6 +164,13 @@ func (p *Processor) together(a, b verdict) bool {
 	if bad && apart < badTime {
 		return true
 	}
+	shared := min(a.to, b.to) - max(a.from, b.from)
+	if a.sign == b.sign && 10*shared > 7*min(a.to-a.from, b.to-b.from) && math.Abs(a.speed-b.speed) < 0.01*a.speed {
+		return true // one stretch of one line
+	}
+	if a.root.frame == b.root.frame && a.root.f == b.root.f && a.atEnd != b.atEnd {
+		return true // two tails of one line
+	}
 	if math.Abs(a.speed-b.speed) > partSpeed*max(a.speed, b.speed) {
 		return false
 	}
@@ -166,35 +180,81 @@ func (p *Processor) together(a, b verdict) bool {
 	return apart < max(partTime, vehicleLength/a.speed)
 }
 
-// targets counts the other vehicles that were in the beam during a track.
-func (p *Processor) targets(own vehicle) int {
-	w := own.verdict
+// real reports whether a line has few gaps and is not as steady as a tone.
+func (p *Processor) real(r []reading) bool {
+	frames := r[len(r)-1].frame - r[0].frame + 1
+	return float64(frames)*p.gauge.hop >= minTarget && 10*len(r) >= 6*int(frames) && !steady(r)
+}
+
+// others counts the vehicles in the beam now that were there during a track.
+func (p *Processor) others(t *track, w verdict) int {
 	n := 0
 	for _, k := range p.tracker.tracks {
-		if k.confirmed && 5*k.ghosts <= 3*k.watched && p.shared(w, k.first(), k.last(), k.f, k.level, own.level) {
-			n++
-		}
-	}
-	for _, v := range p.recent {
-		if v.judged && p.together(v.verdict, w) {
+		if k == t || !k.confirmed || 5*k.ghosts > 3*k.watched || !p.real(k.readings) {
 			continue
 		}
-		if p.shared(w, v.first, v.last, v.f, v.level, own.level) {
+		if v, ok := p.gauge.judge(k.readings); ok && p.together(v, w) {
+			continue
+		}
+		apart := p.apart(k.readings, t.readings, w)
+		goesOn := k.misses <= 2 && float64(k.last()-t.last())*p.gauge.hop > goOn &&
+			float64(t.last()-k.first())*p.gauge.hop > targetTime
+		if goesOn || apart > targetTime {
 			n++
 		}
 	}
 	return n
 }
 
-// shared reports whether another track ran beside one for long enough. What
-// lies below twice the vehicle's own frequency around its closest point are its
-// wheels.
-func (p *Processor) shared(w verdict, first, last int64, f, level, own float64) bool {
-	from, to := max(first, w.first), min(last, w.last)
-	if float64(last-first)*p.gauge.hop < targetTime {
-		return false
+// apart returns for how many seconds two tracks ran side by side, at different
+// frequencies and not around the closest point of one, where its wheels are.
+func (p *Processor) apart(a, b []reading, w verdict) float64 {
+	n := 0
+	for i, k := 0, 0; i < len(a) && k < len(b); {
+		switch {
+		case a[i].frame < b[k].frame:
+			i++
+			continue
+		case a[i].frame > b[k].frame:
+			k++
+			continue
+		}
+		if math.Abs(float64(a[i].f-b[k].f)) > 4 && !p.amidWheels(a[i].frame, w) {
+			n++
+		}
+		i++
+		k++
 	}
-	return float64(to-from)*p.gauge.hop >= targetTime
+	return float64(n) * p.gauge.hop
+}
+
+func (p *Processor) amidWheels(frame int64, w verdict) bool {
+	return math.Abs(float64(frame)-w.near) < max(wheelTime/p.gauge.hop, 5*w.tau)
+}
+
+// before counts the vehicles that were in the beam during a track and have
+// left it.
+func (p *Processor) before(w verdict) int {
+	n := 0
+	for _, v := range p.recent {
+		from, to := max(v.first, w.first), min(v.last, w.last)
+		if v.judged {
+			if !p.together(v.verdict, w) && float64(to-from)*p.gauge.hop >= targetTime {
+				n++
+			}
+			continue
+		}
+		for from < to && p.amidWheels(to, w) {
+			to--
+		}
+		for from < to && p.amidWheels(from, w) {
+			from++
+		}
+		if v.real && (v.root.frame != w.root.frame || v.root.f != w.root.f) && float64(to-from)*p.gauge.hop >= targetTime {
+			n++
+		}
+	}
+	return n
 }
 
 // remember keeps a track for as long as it can matter.
@@ -226,7 +286,7 @@ func (p *Processor) passage(w verdict, targets int) sensor.Passage {
 		Readings: w.readings,
 		Reasons:  w.reasons,
 	}
-	if p.format.Complex && w.image >= imageLevel {
+	if p.format.Complex && w.image >= imageRejection {
 		q.Direction = sensor.Approaching
 		if w.sign < 0 {
 			q.Direction = sensor.Receding
