@@ -1,6 +1,8 @@
 package intake
 
 import (
+	"slices"
+
 	"ciglio/capture/evidence"
 	"ciglio/portal/store"
 )
@@ -82,4 +84,18 @@ func (d *device) complete(hash evidence.Hash) (whole []evidence.Hash) {
 	delete(d.blobs, hash)
 	d.bytes -= b.length
 	return whole
+}
+
+// abandoned takes a record off the blobs it waits for and returns those that no
+// other record waits for.
+func (d *device) abandoned(record evidence.Hash) (alone []evidence.Hash) {
+	for hash := range d.records[record] {
+		b := d.blobs[hash]
+		if len(b.records) == 1 {
+			alone = append(alone, hash)
+			continue
+		}
+		b.records = slices.DeleteFunc(b.records, func(id evidence.Hash) bool { return id == record })
+	}
+	return alone
 }

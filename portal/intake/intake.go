@@ -120,7 +120,11 @@ func (in *Intake) resume(ctx context.Context) error {
 			return err // it was good when it was stored
 		}
 		l := in.lane(r.Device)
-		missing, found, err := l.missing(sealed)
+		blobs, err := blobsOf(sealed.Record)
+		if err != nil {
+			return err
+		}
+		missing, found, err := l.missing(ctx, blobs)
 		if err != nil {
 			return err
 		}

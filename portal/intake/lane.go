@@ -61,34 +61,79 @@ func (l *lane) record(ctx context.Context, j job) *refusal {
 	if refused := l.verify(sealed); refused != nil {
 		return refused
 	}
-	missing, found, err := l.missing(sealed)
+	blobs, err := blobsOf(r)
+	if err != nil {
+		return refuse(ReasonMalformed, fmt.Errorf("record %v: %w", sealed.ID, err))
+	}
+	missing, found, err := l.missing(ctx, blobs)
 	if err != nil {
 		return refuse(ReasonStoreUnable, err)
 	}
+	d := l.device(j.device)
+	if err := l.reconcile(d, sealed.ID, missing); err != nil {
+		return refuse(ReasonStoreUnable, err)
+	}
 	put := &putOp{sealed: sealed, blobs: found, whole: len(missing) == 0, topic: j.topic}
-	if put.whole {
-		// The writer answers by itself.
-		l.in.writer.ops <- put
+	if put.whole && len(d.records) == 0 {
+		l.in.writer.ops <- put // which answers by itself
 		return nil
 	}
-	d := l.device(j.device)
-	if !d.room(sealed.ID, missing) {
+	if !put.whole && !d.room(sealed.ID, missing) {
 		return refuse(ReasonQuota, fmt.Errorf("record %v: the device has %d records of %d bytes that wait for blobs",
 			sealed.ID, len(d.records), d.bytes))
 	}
 	put.done = make(chan outcome, 1)
 	l.in.writer.ops <- put
-	if <-put.done != outcomeIncomplete {
+	switch <-put.done {
+	case outcomeDisputed:
+		return l.forget(d, put.first)
+	case outcomeIncomplete:
+		d.announce(sealed.ID, missing)
+	default:
 		return nil
 	}
-	d.announce(sealed.ID, missing)
 	// A blob whose last chunk came just before the power went is whole already.
 	for hash := range missing {
-		if _, refused := l.finish(d, hash); refused != nil {
+		if refused := l.finish(d, hash); refused != nil {
 			return refused
 		}
 	}
-	return l.answerHave(ctx, d, j.device, sealed.ID)
+	return l.answerHave(d, sealed.ID)
+}
+
+// reconcile ends the waiting of a device's record for blobs that are not missing
+// any more, since another device has sent the same.
+func (l *lane) reconcile(d *device, id evidence.Hash, missing map[evidence.Hash]uint64) error {
+	for hash := range d.records[id] {
+		if _, waits := missing[hash]; waits {
+			continue
+		}
+		if err := l.drop(d, hash); err != nil {
+			return err
+		}
+		l.in.writer.ops <- &settleOp{ids: d.complete(hash)}
+	}
+	return nil
+}
+
+// forget ends the waiting of a record that is never going to be receipted.
+func (l *lane) forget(d *device, id evidence.Hash) *refusal {
+	for _, hash := range d.abandoned(id) {
+		if err := l.drop(d, hash); err != nil {
+			return refuse(ReasonStoreUnable, err)
+		}
+		d.complete(hash)
+	}
+	delete(d.records, id)
+	return nil
+}
+
+// drop throws away what has come of a blob.
+func (l *lane) drop(d *device, hash evidence.Hash) error {
+	if err := l.open(d, hash); err != nil {
+		return err
+	}
+	return d.blobs[hash].partial.Drop()
 }
 
 // verify checks that the register vouches for the record's key and that the key
@@ -136,42 +181,45 @@ func (l *lane) verify(sealed *evidence.Sealed) *refusal {
 	return nil
 }
 
-// missing returns the blobs of a record that the store does not have, and those
-// that it has on disk without naming them.
-func (l *lane) missing(sealed *evidence.Sealed) (missing, found map[evidence.Hash]uint64, err error) {
-	for hash, length := range blobsOf(sealed.Record) {
-		have, err := l.in.o.Store.BlobLength(context.Background(), hash)
+// missing returns which of the blobs the store does not have, and which it has
+// on disk without naming them.
+func (l *lane) missing(ctx context.Context, blobs map[evidence.Hash]uint64) (missing, found map[evidence.Hash]uint64, err error) {
+	missing, found = make(map[evidence.Hash]uint64), make(map[evidence.Hash]uint64)
+	for hash, length := range blobs {
+		have, err := l.in.o.Store.BlobLength(ctx, hash)
 		switch {
 		case err == nil && have == length:
 		case err != nil && !errors.Is(err, store.ErrNotFound):
 			return nil, nil, err
 		case err != nil && l.in.o.Store.Orphan(hash, length):
-			found = put(found, hash, length)
+			found[hash] = length
 		default:
-			missing = put(missing, hash, length)
+			missing[hash] = length
 		}
 	}
 	return missing, found, nil
 }
 
-func put(m map[evidence.Hash]uint64, hash evidence.Hash, length uint64) map[evidence.Hash]uint64 {
-	if m == nil {
-		m = make(map[evidence.Hash]uint64)
+// blobsOf returns the hashes and lengths of what a record names, each once. A
+// record that gives one hash two lengths is an error.
+func blobsOf(r *evidence.Record) (map[evidence.Hash]uint64, error) {
+	blobs := make(map[evidence.Hash]uint64)
+	add := func(hash evidence.Hash, length uint32) error {
+		if have, twice := blobs[hash]; twice && have != uint64(length) {
+			return fmt.Errorf("blob %v: %d bytes and %d bytes", hash, have, length)
+		}
+		blobs[hash] = uint64(length)
+		return nil
 	}
-	m[hash] = length
-	return m
-}
-
-// blobsOf returns the hashes and lengths of what a record names, each once.
-func blobsOf(r *evidence.Record) map[evidence.Hash]uint64 {
-	var blobs map[evidence.Hash]uint64
 	for _, f := range r.Frames {
-		blobs = put(blobs, f.SHA256, uint64(f.Length))
+		if err := add(f.SHA256, f.Length); err != nil {
+			return nil, err
+		}
 	}
 	if r.Trace != nil {
-		blobs = put(blobs, r.Trace.SHA256, uint64(r.Trace.Length))
+		return blobs, add(r.Trace.SHA256, r.Trace.Length)
 	}
-	return blobs
+	return blobs, nil
 }
 
 // chunk stores a piece of a blob that a record waits for.
@@ -183,7 +231,7 @@ func (l *lane) chunk(j job) *refusal {
 	d := l.device(j.device)
 	b, ok := d.blobs[c.Blob]
 	if !ok {
-		if have, err := l.in.o.Store.BlobLength(context.Background(), c.Blob); err == nil && have == c.Total {
+		if l.in.o.Store.OnDisk(c.Blob, c.Total) {
 			return nil // came again after the blob was whole
 		}
 		return refuse(ReasonUnannounced, fmt.Errorf("blob %v: no verified record of the device waits for it", c.Blob))
@@ -191,59 +239,58 @@ func (l *lane) chunk(j job) *refusal {
 	if c.Total != b.length {
 		return refuse(ReasonChunkLength, fmt.Errorf("blob %v: chunk of a blob of %d bytes, the record says %d", c.Blob, c.Total, b.length))
 	}
-	if err := l.open(j.device, c.Blob, b); err != nil {
+	if err := l.open(d, c.Blob); err != nil {
 		return refuse(ReasonStoreUnable, err)
 	}
 	if err := b.partial.Put(c); err != nil {
 		return refuse(ReasonStoreUnable, err)
 	}
 	l.in.stats.chunks.Add(1)
-	_, refused := l.finish(d, c.Blob)
-	return refused
+	return l.finish(d, c.Blob)
 }
 
 // open takes up what is on disk of a blob.
-func (l *lane) open(dev evidence.DeviceID, hash evidence.Hash, b *blob) (err error) {
-	if b.partial == nil {
-		b.partial, err = l.in.o.Store.OpenPartial(dev, hash, b.length)
+func (l *lane) open(d *device, hash evidence.Hash) (err error) {
+	if b := d.blobs[hash]; b.partial == nil {
+		b.partial, err = l.in.o.Store.OpenPartial(d.id, hash, b.length)
 	}
 	return err
 }
 
 // finish stores a blob for good when all its chunks have come, and lets the
 // writer settle the records that waited for nothing else.
-func (l *lane) finish(d *device, hash evidence.Hash) (bool, *refusal) {
+func (l *lane) finish(d *device, hash evidence.Hash) *refusal {
 	b, ok := d.blobs[hash]
 	if !ok {
-		return false, nil
+		return nil
 	}
-	if err := l.open(d.id, hash, b); err != nil {
-		return false, refuse(ReasonStoreUnable, err)
+	if err := l.open(d, hash); err != nil {
+		return refuse(ReasonStoreUnable, err)
 	}
 	if !b.partial.Whole() {
-		return false, nil
+		return nil
 	}
 	if err := b.partial.Finish(); err != nil {
 		if errors.Is(err, store.ErrDamaged) {
-			return false, refuse(ReasonBlobDamaged, err)
+			return refuse(ReasonBlobDamaged, err)
 		}
-		return false, refuse(ReasonStoreUnable, err)
+		return refuse(ReasonStoreUnable, err)
 	}
 	l.in.stats.blobs.Add(1)
 	l.in.writer.ops <- &settleOp{
 		blobs: map[evidence.Hash]uint64{hash: b.length},
 		ids:   d.complete(hash),
 	}
-	return true, nil
+	return nil
 }
 
 // answerHave says what is there of the blobs that a record still waits for.
-func (l *lane) answerHave(_ context.Context, d *device, dev evidence.DeviceID, id evidence.Hash) *refusal {
+func (l *lane) answerHave(d *device, id evidence.Hash) *refusal {
 	waiting, ok := d.records[id]
 	if !ok {
 		return nil // complete in the meantime: the receipt answers
 	}
-	have := wire.Have{Device: dev, ID: id}
+	have := wire.Have{Device: d.id, ID: id}
 	for hash := range waiting {
 		b := d.blobs[hash]
 		ranges := b.partial.Ranges()
@@ -257,7 +304,7 @@ func (l *lane) answerHave(_ context.Context, d *device, dev evidence.DeviceID, i
 		return refuse(ReasonStoreUnable, err)
 	}
 	l.in.stats.haves.Add(1)
-	l.in.answers.send(uplink.Message{Topic: wire.Topic(l.in.o.Shard, dev, wire.WhatCommand), Payload: payload})
+	l.in.answers.send(uplink.Message{Topic: wire.Topic(l.in.o.Shard, d.id, wire.WhatCommand), Payload: payload})
 	return nil
 }
 

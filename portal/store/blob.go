@@ -50,6 +50,13 @@ func (s *Store) BlobLength(ctx context.Context, hash evidence.Hash) (uint64, err
 	return uint64(length), nil
 }
 
+// OnDisk reports whether a file of this length lies under the blob's final name,
+// named by a transaction or about to be. It does not read it.
+func (s *Store) OnDisk(hash evidence.Hash, length uint64) bool {
+	info, err := os.Stat(blobPath(filepath.Join(s.dir, blobFolder), hash))
+	return err == nil && uint64(info.Size()) == length
+}
+
 // Orphan reports whether a whole blob of this hash and length lies on disk
 // although no transaction may name it: power was cut between the two. The next
 // transaction may name it.

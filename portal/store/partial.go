@@ -51,6 +51,10 @@ func (s *Store) OpenPartial(device evidence.DeviceID, hash evidence.Hash, length
 		return nil, err
 	}
 	defer f.Close()
+	if info, err := f.Stat(); err == nil && uint64(info.Size()) == length {
+		p.whole(f)
+		return p, nil
+	}
 	table := make([]byte, len(p.held)*tableEntry)
 	if n, _ := f.ReadAt(table, int64(length)); n < tableEntry {
 		return p, nil // no chunk came to its end
@@ -72,6 +76,18 @@ func (s *Store) OpenPartial(device evidence.DeviceID, hash evidence.Hash, length
 		}
 	}
 	return p, nil
+}
+
+// whole takes up a file without its table: [Partial.Finish] was cut off.
+func (p *Partial) whole(f *os.File) {
+	sum := sha256.New()
+	if _, err := io.Copy(sum, f); err != nil || evidence.Hash(sum.Sum(nil)) != p.hash {
+		return
+	}
+	for i := range p.held {
+		p.held[i] = true
+	}
+	p.count = len(p.held)
 }
 
 // Put stores one chunk of the blob. A chunk that is held already is left as it
@@ -133,17 +149,14 @@ func (p *Partial) Finish() error {
 		return err
 	}
 	defer f.Close()
-	if err := f.Truncate(int64(p.length)); err != nil {
-		return err
-	}
 	sum := sha256.New()
-	if _, err := io.Copy(sum, f); err != nil {
+	if _, err := io.Copy(sum, io.LimitReader(f, int64(p.length))); err != nil {
 		return err
 	}
 	if evidence.Hash(sum.Sum(nil)) != p.hash {
 		return errors.Join(fmt.Errorf("blob %s: %w: the chunks do not make it up", p.hash, ErrDamaged), p.Drop())
 	}
-	if err := f.Sync(); err != nil {
+	if err := errors.Join(f.Truncate(int64(p.length)), f.Sync()); err != nil {
 		return err
 	}
 	final := blobPath(filepath.Join(p.store.dir, blobFolder), p.hash)

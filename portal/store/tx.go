@@ -265,7 +265,8 @@ func (t *Tx) Quarantine(r *Refused) error {
 			return err
 		}
 	}
-	return t.exec(t.stmts.quarantine, r.Device[:], day, r.Number, r.Received.UnixMicro(), r.Topic, r.Reason, r.Detail, r.Bytes)
+	payload := append([]byte{}, r.Bytes...) // never nil, which is NULL
+	return t.exec(t.stmts.quarantine, r.Device[:], day, r.Number, r.Received.UnixMicro(), r.Topic, r.Reason, r.Detail, payload)
 }
 
 // Day numbers days since 1970 UTC.

@@ -1,0 +1,302 @@
+package intake_test
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"ciglio/capture/evidence"
+	"ciglio/portal/intake"
+	"ciglio/portal/keys"
+	"ciglio/portal/portaltest"
+	"ciglio/portal/register"
+	"ciglio/portal/store"
+	"ciglio/uplink"
+	"ciglio/uplink/wire"
+)
+
+// changed returns a copy of b with one byte turned over.
+func changed(b []byte, at int) []byte {
+	c := bytes.Clone(b)
+	c[(at+len(c))%len(c)] ^= 1
+	return c
+}
+
+func TestHostileMessages(t *testing.T) {
+	d, other := portaltest.NewDevice(t, "one"), portaltest.NewDevice(t, "other")
+	stranger := portaltest.NewDevice(t, "stranger")
+	heartbeat := d.Heartbeat(t)
+	next := *d
+	next.Epoch, next.Seq, next.Prev = 2, 0, evidence.Hash{}
+	nextEpoch := next.Heartbeat(t)
+	impostor := portaltest.NewDevice(t, "stranger")
+	impostor.ID = d.ID
+	early := *d
+	before := early.Seal(t, func(r *evidence.Record) { r.UTC = time.Date(1999, 1, 1, 0, 0, 0, 0, time.UTC) })
+	late := *d
+	violation := late.Violation(t, frames, trace, nil)
+	twice := late.Violation(t, frames[:2], frames[0], func(r *evidence.Record) { r.Frames[1].SHA256 = r.Frames[0].SHA256 })
+	head := wire.Head{V: 1, Device: wire.Device(other.ID), UTC: time.Now()}
+	foreignState, err := json.Marshal(wire.State{Head: head, Boot: wire.BootID{1}, Sequence: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	goodChunk := d.Chunks(frames[0])[0].Payload
+	asRecord := func(b []byte) uplink.Message { return d.Message(wire.WhatRecord, b) }
+	asBlob := func(b []byte) uplink.Message { return d.Message(wire.WhatBlob, b) }
+	for _, row := range []struct {
+		name    string
+		message uplink.Message
+		want    intake.Reason
+	}{
+		{"a topic of another system", uplink.Message{Topic: "home/door", Payload: heartbeat.Bytes}, intake.ReasonTopic},
+		{"another shard", uplink.Message{Topic: wire.Topic("else", d.ID, wire.WhatRecord), Payload: heartbeat.Bytes}, intake.ReasonTopic},
+		{"a topic of the centre's own", d.Message(wire.WhatReceipt, nil), intake.ReasonTopic},
+		{"a device nobody enrolled", stranger.Message(wire.WhatRecord, heartbeat.Bytes), intake.ReasonUnknownDevice},
+		{"nothing", asRecord(nil), intake.ReasonMalformed},
+		{"one byte", asRecord([]byte{0xd2}), intake.ReasonMalformed},
+		{"a length of 2^63", asRecord([]byte{0xd2, 0x84, 0x5b, 0x7f, 255, 255, 255, 255, 255, 255, 255}), intake.ReasonMalformed},
+		{"larger than a record", asRecord(bytes.Repeat([]byte{0xd2}, evidence.MaxRecord+1)), intake.ReasonMalformed},
+		{"cut short", asRecord(heartbeat.Bytes[:len(heartbeat.Bytes)-1]), intake.ReasonMalformed},
+		{"a byte too many", asRecord(append(bytes.Clone(heartbeat.Bytes), 0)), intake.ReasonMalformed},
+		{"a receipt in place of a record", asRecord(goodChunk), intake.ReasonMalformed},
+		{"two lengths for one blob", asRecord(twice.Bytes), intake.ReasonMalformed},
+		{"another device's topic", other.Message(wire.WhatRecord, heartbeat.Bytes), intake.ReasonOtherDevice},
+		{"signature changed", asRecord(changed(heartbeat.Bytes, -40)), intake.ReasonSignature},
+		{"key id changed", asRecord(changed(heartbeat.Bytes, 60)), intake.ReasonUnknownKey},
+		{"a key of no register", asRecord(impostor.Heartbeat(t).Bytes), intake.ReasonUnknownKey},
+		{"an epoch the key is not for", asRecord(nextEpoch.Bytes), intake.ReasonForeignKey},
+		{"from before the key", asRecord(before.Bytes), intake.ReasonKeyNotValid},
+		{"an empty chunk", asBlob(nil), intake.ReasonChunk},
+		{"a chunk header alone", asBlob(goodChunk[:wire.ChunkHeader]), intake.ReasonChunk},
+		{"chunk data changed", asBlob(changed(goodChunk, -1)), intake.ReasonChunk},
+		{"a chunk before its record", d.Chunks([]byte("unannounced"))[0], intake.ReasonUnannounced},
+		{"another device's blob", other.Message(wire.WhatBlob, goodChunk), intake.ReasonUnannounced},
+		{"a chunk of another length", asBlob(wire.AppendChunk(nil, wire.Chunk{
+			Blob: sha256.Sum256(frames[0]), Total: 100_001, Data: frames[0][:wire.ChunkData]})), intake.ReasonChunkLength},
+		{"state that is no JSON", d.Message(wire.WhatState, []byte("{")), intake.ReasonReport},
+		{"health of a later version", d.Message(wire.WhatHealth, []byte(`{"v":2}`)), intake.ReasonReport},
+		{"a profile of 1 MB", d.Message(wire.WhatProfile, bytes.Repeat([]byte(" "), 1<<20)), intake.ReasonReport},
+		{"state of another device", d.Message(wire.WhatState, foreignState), intake.ReasonOtherDevice},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			b := start(t, portaltest.NewCentre(t, d, other))
+			b.Deliver(record(d, violation)) // one is waiting for chunks
+			if b.next().Have == nil {
+				t.Fatal("no have")
+			}
+			b.Deliver(row.message)
+			// What is good is taken all the same.
+			b.Deliver(record(d, heartbeat))
+			if r := b.receipt(); !names(r, heartbeat) {
+				t.Errorf("receipt = %+v", r)
+			}
+			b.stop()
+			if got := b.intake.Stats().Refused; len(got) != 1 || got[row.want] != 1 {
+				t.Errorf("refused %v, want one %s", got, row.want)
+			}
+			s, err := store.Open(b.centre.Dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer s.Close()
+			kept, err := s.Refused(t.Context(), nil, 10)
+			if err != nil || len(kept) != 1 || kept[0].Reason != string(row.want) || !bytes.HasPrefix(row.message.Payload, kept[0].Bytes) {
+				t.Errorf("kept %+v, %v", kept, err)
+			}
+		})
+	}
+}
+
+// Chunks that are whole and do not make up the blob are thrown away, so that the
+// right ones can come.
+func TestWrongBlobIsSentAgain(t *testing.T) {
+	d := portaltest.NewDevice(t, "one")
+	b := start(t, portaltest.NewCentre(t, d))
+	s := d.Violation(t, frames[:2], trace, nil)
+	b.Deliver(record(d, s))
+	b.next()
+	b.Deliver(d.Chunks(trace)...)
+	b.Deliver(d.Chunks(frames[1])...)
+	bad := wire.CutChunk(sha256.Sum256(frames[0]), changed(frames[0], 5), 0)
+	b.Deliver(d.Message(wire.WhatBlob, wire.AppendChunk(nil, bad)))
+	b.Deliver(d.Chunks(frames[0])[1])
+	b.Deliver(record(d, s))
+	if have := b.next().Have; have == nil || len(have.Blobs) != 1 || len(have.Blobs[0].Ranges) != 0 {
+		t.Fatalf("have = %+v, want one blob of which nothing is there", have)
+	}
+	b.Deliver(d.Chunks(frames[0])...)
+	if r := b.receipt(); !names(r, s) {
+		t.Errorf("receipt = %+v", r)
+	}
+	b.stop()
+	if n := b.intake.Stats().Refused[intake.ReasonBlobDamaged]; n != 1 {
+		t.Errorf("%d damaged blobs, want 1", n)
+	}
+}
+
+func TestRevokedKeyIsRefusedWhateverTheDate(t *testing.T) {
+	d := portaltest.NewDevice(t, "one")
+	c := portaltest.NewCentre(t, d)
+	old := d.Seal(t, func(r *evidence.Record) { r.UTC = r.UTC.AddDate(-1, 0, 0) })
+	f, err := register.Open(c.Dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	next := *f.Trust().Register().Register
+	now := time.Now().Add(-time.Second).UTC().Truncate(time.Second)
+	for i := range next.Entries {
+		if next.Entries[i].Device == d.ID {
+			next.Entries[i].Revoked = &now
+		}
+	}
+	next.Sequence++
+	reissue(t, c, &next)
+	b := start(t, c)
+	b.Deliver(record(d, old))
+	b.stop()
+	if n := b.intake.Stats().Refused[intake.ReasonRevoked]; n != 1 {
+		t.Errorf("refused %v, want one revoked", b.intake.Stats().Refused)
+	}
+}
+
+// A device that does not know the date yet must not break its chain.
+func TestStartWithoutTheDateIsTaken(t *testing.T) {
+	d := portaltest.NewDevice(t, "one")
+	b := start(t, portaltest.NewCentre(t, d))
+	boot := d.Seal(t, func(r *evidence.Record) {
+		r.Kind, r.Body = evidence.KindBoot, evidence.Body{1: "power on", 2: uint64(0), 3: ""}
+		r.UTC, r.Clock.Synchronised = time.Unix(5, 0).UTC(), false
+	})
+	b.Deliver(record(d, boot))
+	if r := b.receipt(); !names(r, boot) {
+		t.Errorf("receipt = %+v", r)
+	}
+}
+
+func TestQuarantineIsBounded(t *testing.T) {
+	d, other := portaltest.NewDevice(t, "one"), portaltest.NewDevice(t, "other")
+	c := portaltest.NewCentre(t, d, other)
+	for range 2 { // the bound holds over a restart
+		b := start(t, c)
+		for i := range 3 * intake.MaxQuarantined {
+			b.Deliver(d.Message(wire.WhatRecord, fmt.Append(nil, i)))
+		}
+		b.Deliver(other.Message(wire.WhatRecord, nil))
+		b.stop()
+		if n := b.intake.Stats().Refused[intake.ReasonMalformed]; n != 3*intake.MaxQuarantined+1 {
+			t.Errorf("counted %d, want %d", n, 3*intake.MaxQuarantined+1)
+		}
+	}
+	s, err := store.Open(c.Dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	for _, row := range []struct {
+		device *portaltest.Device
+		want   int
+	}{{d, intake.MaxQuarantined}, {other, 2}} {
+		if kept, err := s.Refused(t.Context(), &row.device.ID, 1000); err != nil || len(kept) != row.want {
+			t.Errorf("kept %d, %v, want %d", len(kept), err, row.want)
+		}
+	}
+}
+
+func TestQuotaOfIncompleteRecords(t *testing.T) {
+	d := portaltest.NewDevice(t, "one")
+	b := start(t, portaltest.NewCentre(t, d))
+	const each = evidence.MaxFrame
+	for n := 0; n*2*each < intake.MaxIncompleteBytes; n++ {
+		s := d.Violation(t, [][]byte{{1}, {2}}, trace, func(r *evidence.Record) {
+			for i := range r.Frames {
+				r.Frames[i].SHA256 = sha256.Sum256(fmt.Append(nil, n, i))
+				r.Frames[i].Length = each
+			}
+		})
+		b.Deliver(record(d, s))
+	}
+	s := d.Heartbeat(t)
+	b.Deliver(record(d, s)) // has no blobs, needs no room
+	if r := b.receipt(); !names(r, s) {
+		t.Errorf("receipt = %+v", r)
+	}
+	b.stop()
+	if n := b.intake.Stats().Refused[intake.ReasonQuota]; n != 1 {
+		t.Errorf("refused %v, want the last for want of room", b.intake.Stats().Refused)
+	}
+}
+
+func TestWorseRegisterIsRefused(t *testing.T) {
+	d := portaltest.NewDevice(t, "one")
+	root, err := keys.Generate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range []struct {
+		name   string
+		root   *keys.Key // nil: the centre's
+		change func(*evidence.Register)
+		want   string
+	}{
+		{"another root", root, func(r *evidence.Register) { r.Sequence += 10 }, "root"},
+		{"an older issue", nil, func(r *evidence.Register) { r.Sequence-- }, "older"},
+	} {
+		c := portaltest.NewCentre(t, d)
+		f, err := register.Open(c.Dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		next := *f.Trust().Register().Register
+		next.Entries = nil
+		row.change(&next)
+		if row.root != nil {
+			c.Root = row.root
+		}
+		reissue(t, c, &next)
+		if err := f.Refresh(); err == nil || !strings.Contains(err.Error(), row.want) || !f.Known(d.ID) {
+			t.Errorf("%s: %v, device known %v", row.name, err, f.Known(d.ID))
+		}
+	}
+}
+
+func reissue(t *testing.T, c *portaltest.Centre, r *evidence.Register) {
+	t.Helper()
+	sealed, err := evidence.SealRegister(r, c.Root)
+	if err == nil {
+		err = store.WriteFile(c.Dir+"/trust.pem", evidence.EncodeTrust(c.Root.Public(), sealed.Bytes), 0o644)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestReconnectsWithBackOff(t *testing.T) {
+	d := portaltest.NewDevice(t, "one")
+	c := portaltest.NewCentre(t, d)
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t, c)
+		synctest.Wait()
+		b.Refuse(errors.New("no route to host"))
+		b.Drop()
+		time.Sleep(24 * time.Hour)
+		synctest.Wait()
+		// Once a minute, give or take a fifth, after the first few.
+		if n := b.Dialled(); n < 1200 || n > 1800 {
+			t.Errorf("dialled %d times in a day, want about 1440", n)
+		}
+		b.Refuse(nil)
+		time.Sleep(2 * time.Minute)
+		synctest.Wait()
+		if !b.intake.Stats().Connected {
+			t.Error("not connected two minutes after the broker came back")
+		}
+		b.stop()
+	})
+}
