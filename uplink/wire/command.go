@@ -2,6 +2,7 @@ package wire
 
 import (
 	"bytes"
+	"crypto/ecdsa"
 	"errors"
 	"fmt"
 
@@ -166,3 +167,38 @@ func UnmarshalHave(payload []byte) (*Have, error) {
 	}
 	return h, nil
 }
+
+// A SealedHave is a signed command as it was received. Its signature is not
+// checked before Verify.
+type SealedHave struct {
+	*Have
+	KeyID evidence.Hash
+
+	message *evidence.SealedMessage
+}
+
+// SealHave signs a command, at most MaxCommand bytes.
+func SealHave(h *Have, s evidence.Signer) ([]byte, error) {
+	payload, err := h.Marshal()
+	if err != nil {
+		return nil, err
+	}
+	return evidence.SealMessage(ContentCommand, payload, s)
+}
+
+// OpenHave reads a signed command, in its one spelling.
+func OpenHave(b []byte) (*SealedHave, error) {
+	m, err := evidence.OpenMessage(ContentCommand, MaxCommand, b)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrCommand, err)
+	}
+	h, err := UnmarshalHave(m.Payload)
+	if err != nil {
+		return nil, err
+	}
+	return &SealedHave{Have: h, KeyID: m.KeyID, message: m}, nil
+}
+
+// Verify checks that the holder of pub, which must come from the register and
+// be a centre's, sealed the command.
+func (s *SealedHave) Verify(pub *ecdsa.PublicKey) error { return s.message.Verify(pub) }

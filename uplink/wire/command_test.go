@@ -2,6 +2,9 @@ package wire
 
 import (
 	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"encoding/hex"
 	"errors"
 	"strings"
@@ -177,4 +180,50 @@ func FuzzCommand(f *testing.F) {
 			t.Errorf("a second spelling of one command was accepted: %x (%v)", b, err)
 		}
 	})
+}
+
+func newSigner(t testing.TB) (*ecdsa.PrivateKey, evidence.Signer) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := evidence.NewSigner(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key, s
+}
+
+func TestSealedHave(t *testing.T) {
+	key, signer := newSigner(t)
+	other, _ := newSigner(t)
+	b, err := SealHave(exampleHave(), signer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, err := OpenHave(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if h.KeyID != signer.KeyID() || h.ID != exampleHave().ID {
+		t.Errorf("have %+v", h)
+	}
+	if err := h.Verify(&key.PublicKey); err != nil {
+		t.Error(err)
+	}
+	if err := h.Verify(&other.PublicKey); err == nil {
+		t.Error("verified with another key")
+	}
+	// A receipt or record is not taken for a command.
+	payload, err := exampleHave().Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b, err = evidence.SealMessage(evidence.ContentTypeReceipt, payload, signer); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := OpenHave(b); !errors.Is(err, ErrCommand) {
+		t.Errorf("a receipt opened as command: %v", err)
+	}
 }
