@@ -2,10 +2,10 @@
 // paho.mqtt.golang. It is the [uplink.Dialer] of the field, and the centre uses
 // it to reach a broker of its own.
 //
-// paho keeps nothing here. Every Dial is a new client with a clean session, a
-// store in memory that dies with it and no reconnecting, because only then does
-// a message without acknowledgement end with an error: a paho client that
-// reconnects reports success for messages nobody has acknowledged.
+// paho keeps nothing here. Every Dial is a new client with a clean session, no
+// store and no reconnecting, because only then does a message without
+// acknowledgement end with an error: a paho client that reconnects reports
+// success for messages nobody has acknowledged.
 //
 // What paho leaves open is closed here. A write may take 30 s, acknowledgements
 // and pings included, and Linux gives up on a peer that is silent about sent
@@ -152,6 +152,7 @@ func (d *Dialer) clientOptions(so uplink.SessionOptions, s *session) *paho.Clien
 		SetAutoReconnect(false).
 		SetConnectRetry(false).
 		SetResumeSubs(false).
+		SetStore(nothing{}).
 		SetOrderMatters(true).
 		SetAutoAckDisabled(true).
 		SetKeepAlive(d.options.KeepAlive).

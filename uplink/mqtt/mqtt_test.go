@@ -95,8 +95,15 @@ func TestPublishAndHandle(t *testing.T) {
 			}
 		}
 		for i := range n {
-			if m := <-got; m != fmt.Sprintf("re %d", i) {
-				t.Fatalf("answer %d is %q", i, m)
+			select {
+			case m := <-got:
+				if m != fmt.Sprintf("re %d", i) {
+					t.Fatalf("answer %d is %q", i, m)
+				}
+			case <-asker.Done():
+				t.Fatalf("answer %d: %v", i, asker.Err())
+			case <-answerer.Done():
+				t.Fatalf("answer %d: %v", i, answerer.Err())
 			}
 		}
 		asker.Close()

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	paho "github.com/eclipse/paho.mqtt.golang"
+	"github.com/eclipse/paho.mqtt.golang/packets"
 
 	"ciglio/uplink"
 )
@@ -19,9 +20,13 @@ const handOver = 5 * time.Second
 // receivedQueue is how many messages may wait for Handle.
 const receivedQueue = 32
 
-// A session is one paho client and one connection. Beside paho's, it has three
-// goroutines: one hands messages to paho, one calls Handle, one waits for the
-// end; and one for each message that waits for its acknowledgement.
+// A session is one paho client and one connection. Beside paho's, it has four
+// goroutines: one hands messages to paho, one calls Handle, one acknowledges
+// what Handle has seen, one waits for the end; and one for each message that
+// waits for its acknowledgement.
+//
+// Reading never waits for writing, or a broker that reads no more until it has
+// written (mochi does so) and its client would wait for each other.
 type session struct {
 	conn      *conn
 	client    paho.Client
@@ -33,11 +38,12 @@ type session struct {
 	done      chan struct{} // closed when the session has ended, err being set
 
 	mu      sync.Mutex
-	wake    sync.Cond
+	wake    sync.Cond // outbox or owed have grown, or ending is set
 	ending  bool
 	err     error
 	waiting int // messages not acknowledged
 	outbox  []outgoing
+	owed    []uint16 // packet ids of messages handled and not acknowledged
 
 	goroutines sync.WaitGroup
 }
@@ -103,11 +109,12 @@ func (s *session) discard() {
 func (s *session) start() {
 	s.goroutines.Go(s.send)
 	s.goroutines.Go(s.deliver)
+	s.goroutines.Go(s.acknowledge)
 	s.goroutines.Go(s.watch)
 }
 
-// received is called by paho, in order. It acknowledges nothing: deliver does
-// when Handle has returned. It waits when Handle is slower than the broker.
+// received is called by paho, in order. It waits when Handle is slower than the
+// broker.
 func (s *session) received(m paho.Message) {
 	select {
 	case s.inbox <- m:
@@ -125,8 +132,36 @@ func (s *session) deliver() {
 			if s.handle != nil {
 				s.handle(uplink.Message{Topic: m.Topic(), Payload: m.Payload(), Retained: m.Retained()})
 			}
-			m.Ack()
+			if m.Qos() > 0 {
+				s.mu.Lock()
+				s.owed = append(s.owed, m.MessageID())
+				s.wake.Broadcast()
+				s.mu.Unlock()
+			}
 		}
+	}
+}
+
+// acknowledge sends a PUBACK for each message that Handle has seen. paho's own
+// would be written by whoever calls for it, and wait for the network.
+func (s *session) acknowledge() {
+	var b []byte
+	for {
+		s.mu.Lock()
+		for len(s.owed) == 0 && !s.ending {
+			s.wake.Wait()
+		}
+		if s.ending {
+			s.mu.Unlock()
+			return
+		}
+		b = b[:0]
+		for _, id := range s.owed {
+			b = append(b, packets.Puback<<4, 2, byte(id>>8), byte(id))
+		}
+		s.owed = s.owed[:0]
+		s.mu.Unlock()
+		s.conn.Write(b) // the connection remembers a failure
 	}
 }
 
@@ -143,7 +178,7 @@ func (s *session) Publish(m uplink.Message) <-chan error {
 	default:
 		s.waiting++
 		s.outbox = append(s.outbox, outgoing{message: m, result: result})
-		s.wake.Signal()
+		s.wake.Broadcast()
 	}
 	return result
 }
@@ -226,13 +261,14 @@ func (s *session) finish(o outgoing, err error) {
 	o.result <- err
 }
 
-// watch waits for the first failure of the connection, ends the session with
-// its reason and joins paho.
+// watch waits for the first failure of the connection, joins paho, which first
+// takes what has been received, and ends the session.
 func (s *session) watch() {
 	<-s.conn.failed
+	s.stopClient()
 	err := s.conn.err
 	if errors.Is(err, errClosed) {
-		// paho closed the connection, or Close did. paho says why.
+		// paho closed the connection, and says why; or Close did.
 		select {
 		case err = <-s.lost:
 		case <-s.done:
@@ -240,7 +276,6 @@ func (s *session) watch() {
 		}
 	}
 	s.end(err)
-	s.stopClient()
 }
 
 // end marks the session as ended. The first reason stays.
@@ -286,3 +321,15 @@ func (s *session) Close() error {
 	s.goroutines.Wait()
 	return nil
 }
+
+// nothing is the store of a client that keeps nothing: a session ends with its
+// connection.
+type nothing struct{}
+
+func (nothing) Open()                             {}
+func (nothing) Put(string, packets.ControlPacket) {}
+func (nothing) Get(string) packets.ControlPacket  { return nil }
+func (nothing) All() []string                     { return nil }
+func (nothing) Del(string)                        {}
+func (nothing) Close()                            {}
+func (nothing) Reset()                            {}
