@@ -15,66 +15,102 @@ import (
 // committer is the part of a transaction that may fail in doubt.
 type committer interface{ Commit() error }
 
-// prepared is what of a violation can be made before its place in the chain is
-// known: the chunk messages of its blobs.
-type prepared struct {
-	refs   []blobRef
+// Prepared is what of a violation can be made before its place in the chain is
+// known: its blobs, hashed and cut into chunk messages.
+type Prepared struct {
+	// Blobs describes the blobs in the order given; the record is to name these
+	// hashes and lengths.
+	Blobs []BlobInfo
+
 	chunks [][][]byte
 	size   int64
+	buffer *[]byte // holds the chunks; nil when they have been stored
 }
 
-// prepare hashes the blobs and cuts them into messages, each blob on its own
-// processor.
-func prepare(blobs [][]byte) (*prepared, error) {
-	p := &prepared{refs: make([]blobRef, len(blobs)), chunks: make([][][]byte, len(blobs))}
+// buffers keeps the memory of the chunks of a violation for the next one.
+type buffers struct{ sync.Pool }
+
+func (b *buffers) take(size int) *[]byte {
+	if p, ok := b.Get().(*[]byte); ok && cap(*p) >= size {
+		return p
+	}
+	p := make([]byte, size+size/8)
+	return &p
+}
+
+// Prepare hashes blobs and cuts them into messages, on as many processors as
+// there are. It takes no lock. The blobs may be changed when it has returned.
+// The error wraps [ErrMismatch]: a blob is empty, or larger than 64 MiB.
+func (o *Outbox) Prepare(blobs ...[]byte) (*Prepared, error) {
+	p := &Prepared{Blobs: make([]BlobInfo, len(blobs)), chunks: make([][][]byte, len(blobs))}
 	for i, b := range blobs {
 		if len(b) == 0 || len(b) > wire.MaxBlob {
 			return nil, fmt.Errorf("%w: blob %d has %d bytes, want 1 to %d", ErrMismatch, i, len(b), wire.MaxBlob)
 		}
-		p.size += int64(len(b)) + int64(wire.ChunkCount(uint64(len(b))))*wire.ChunkHeader
+		n := wire.ChunkCount(uint64(len(b)))
+		p.Blobs[i] = BlobInfo{Length: uint64(len(b)), Chunks: n}
+		p.size += int64(len(b) + n*wire.ChunkHeader)
 	}
+	if p.size > capacity(o.options.SegmentSize)-onDisk(0) {
+		return nil, fmt.Errorf("%w: blobs of %d bytes, a segment takes %d", ErrTooLarge, p.size, capacity(o.options.SegmentSize)-onDisk(0))
+	}
+	p.buffer = o.buffers.take(int(p.size))
+	rest := (*p.buffer)[:0]
 	var wg sync.WaitGroup
 	for i, b := range blobs {
+		own := len(b) + p.Blobs[i].Chunks*wire.ChunkHeader
+		space := rest[:0:own]
+		rest = rest[own:own:cap(rest)]
 		wg.Go(func() {
-			hash := evidence.Hash(sha256.Sum256(b))
-			p.refs[i] = blobRef{hash, uint32(len(b))}
-			p.chunks[i] = cut(hash, b)
+			p.Blobs[i].SHA256 = sha256.Sum256(b)
+			p.chunks[i] = cut(p.Blobs[i].SHA256, b, space)
 		})
 	}
 	wg.Wait()
 	return p, nil
 }
 
-// cut makes the messages of one blob, in one piece of memory.
-func cut(hash evidence.Hash, blob []byte) [][]byte {
-	n := wire.ChunkCount(uint64(len(blob)))
-	buf := make([]byte, 0, len(blob)+n*wire.ChunkHeader)
-	messages := make([][]byte, n)
+// cut makes the messages of one blob, in the given space.
+func cut(hash evidence.Hash, blob, space []byte) [][]byte {
+	messages := make([][]byte, wire.ChunkCount(uint64(len(blob))))
 	for i := range messages {
-		from := len(buf)
-		buf = wire.AppendChunk(buf, wire.CutChunk(hash, blob, i))
-		messages[i] = buf[from:len(buf):len(buf)]
+		from := len(space)
+		space = wire.AppendChunk(space, wire.CutChunk(hash, blob, i))
+		messages[i] = space[from:len(space):len(space)]
 	}
 	return messages
 }
 
 // Append stores one record with its blobs, in one transaction, and returns when
-// it is on flash. seal is called once, with what the record must carry; it must
-// not call the outbox. The blobs are the record's frames in order and then its
-// trace, exactly as the record names them; they may be changed again when
-// Append has returned.
+// it is on flash. seal is called at most once, with what the record must carry;
+// it must not call the outbox. The blobs are the record's frames in order and
+// then its trace, exactly as the record names them.
 //
 // When Append returns an error nothing is stored, and a record that seal has
 // made must be thrown away, as its number will be given again: but see
-// [ErrUncertain]. The error wraps [ErrFull], [ErrReadOnly], [ErrMismatch],
-// [ErrUncertain], [ErrClosed], the error of seal or that of the disk.
+// [ErrUncertain]. The error wraps [ErrFull], [ErrTooLarge], [ErrReadOnly],
+// [ErrMismatch], [ErrUncertain], [ErrClosed], the error of seal or that of the
+// disk.
 func (o *Outbox) Append(seal func(Head) (*evidence.Sealed, error), blobs ...[]byte) (*evidence.Sealed, error) {
-	p, err := prepare(blobs)
+	p, err := o.Prepare(blobs...)
 	if err != nil {
 		return nil, err
 	}
+	return o.AppendPrepared(seal, p)
+}
+
+// AppendPrepared is [Outbox.Append] of blobs that [Outbox.Prepare] has hashed
+// already. What is prepared can be used once, whatever comes of it.
+func (o *Outbox) AppendPrepared(seal func(Head) (*evidence.Sealed, error), p *Prepared) (*evidence.Sealed, error) {
 	o.writing.Lock()
 	defer o.writing.Unlock()
+	if p.buffer == nil {
+		return nil, fmt.Errorf("%w: blobs prepared for another record", ErrMismatch)
+	}
+	defer func() {
+		o.buffers.Put(p.buffer)
+		p.buffer, p.chunks = nil, nil
+	}()
 	if err := o.resolve(); err != nil {
 		return nil, err
 	}
@@ -99,7 +135,7 @@ func (o *Outbox) Append(seal func(Head) (*evidence.Sealed, error), blobs ...[]by
 }
 
 // fits checks what the caller has sealed.
-func (o *Outbox) fits(s *evidence.Sealed, head Head, p *prepared) error {
+func (o *Outbox) fits(s *evidence.Sealed, head Head, p *Prepared) error {
 	r := s.Record
 	switch {
 	case r.Device != o.options.Device:
@@ -112,12 +148,12 @@ func (o *Outbox) fits(s *evidence.Sealed, head Head, p *prepared) error {
 		return fmt.Errorf("%w: record acknowledges receipt %v, the newest is %v", ErrMismatch, r.Ack, head.Ack)
 	}
 	named := blobsOf(r)
-	if len(named) != len(p.refs) {
-		return fmt.Errorf("%w: record names %d blobs, %d were given", ErrMismatch, len(named), len(p.refs))
+	if len(named) != len(p.Blobs) {
+		return fmt.Errorf("%w: record names %d blobs, %d were given", ErrMismatch, len(named), len(p.Blobs))
 	}
-	for i, b := range p.refs {
-		if b != named[i] {
-			return fmt.Errorf("%w: blob %d is %v of %d bytes, the record names %v of %d", ErrMismatch, i, b.hash, b.length, named[i].hash, named[i].length)
+	for i, b := range p.Blobs {
+		if named[i] != (blobRef{b.SHA256, uint32(b.Length)}) {
+			return fmt.Errorf("%w: blob %d is %v of %d bytes, the record names %v of %d", ErrMismatch, i, b.SHA256, b.Length, named[i].hash, named[i].length)
 		}
 	}
 	if room, need := o.room(r.Kind.Measured()), p.size+roomOther; room < need {
@@ -127,23 +163,19 @@ func (o *Outbox) fits(s *evidence.Sealed, head Head, p *prepared) error {
 }
 
 // store writes a record into the active segment, or into a new one when that is
-// full, and makes it visible.
-func (o *Outbox) store(s *evidence.Sealed, p *prepared) error {
+// full.
+func (o *Outbox) store(s *evidence.Sealed, p *Prepared) error {
 	err := o.write(s, p)
 	if errors.Is(err, errSegmentFull) {
 		if err = o.roll(o.Head(), ""); err == nil {
 			err = o.write(s, p)
 		}
 	}
-	if err != nil {
-		return err
-	}
-	o.admit(s)
-	return nil
+	return err
 }
 
-// write commits a record to the active segment.
-func (o *Outbox) write(s *evidence.Sealed, p *prepared) error {
+// write commits a record to the active segment and makes it visible.
+func (o *Outbox) write(s *evidence.Sealed, p *Prepared) error {
 	a := o.active
 	err := guard(func() error {
 		tx, err := a.db.Begin(true)
@@ -167,6 +199,7 @@ func (o *Outbox) write(s *evidence.Sealed, p *prepared) error {
 	})
 	switch {
 	case err == nil:
+		o.admit(s)
 		return nil
 	case isFull(err):
 		return errSegmentFull
@@ -176,13 +209,18 @@ func (o *Outbox) write(s *evidence.Sealed, p *prepared) error {
 		// is the commit: only the last sync failed. Another commit makes
 		// certain of it, or not.
 		o.doubt = s
-		return o.resolve()
+		if err := o.resolve(); err != nil {
+			return err
+		}
+		if o.Head().Next > s.Record.Seq {
+			return nil
+		}
 	}
 	return diskError(a.name(), err)
 }
 
 // put adds a record and its chunks to a transaction.
-func put(tx *bolt.Tx, s *evidence.Sealed, p *prepared) error {
+func put(tx *bolt.Tx, s *evidence.Sealed, p *Prepared) error {
 	records := tx.Bucket(bucketRecords)
 	records.FillPercent = 1
 	key := number(s.Record.Seq)

@@ -26,6 +26,7 @@ var (
 
 	keyAbout = []byte("about")
 	keyAck   = []byte("ack")
+	keyMark  = []byte("mark")
 )
 
 const (

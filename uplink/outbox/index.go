@@ -26,6 +26,7 @@ type segment struct {
 
 	last     time.Time // of the last record, when it has been asked for
 	checked  bool      // its structure has been walked in this process
+	torn     bool      // one of its meta pages is lost, perhaps with the last commit
 	headless error     // why the link of the last record is not known
 }
 

@@ -13,6 +13,14 @@ import (
 // its epoch, and a number that the next record is at least.
 type mark struct{ segment, epoch, next uint64 }
 
+// newer returns the one that knows of more.
+func (m mark) newer(n mark) mark {
+	if n.segment > m.segment || n.segment == m.segment && at(m.epoch, m.next).Less(at(n.epoch, n.next)) {
+		return n
+	}
+	return m
+}
+
 const markFormat = "ciglio outbox 1 segment %d epoch %d next %d"
 
 func (m mark) String() string {

@@ -61,6 +61,7 @@ const (
 
 	roomMeasured = 4 << 20  // a violation as large as they come
 	roomOther    = 64 << 10 // any other record with its pages
+	roomState    = 1 << 20  // left on the disk for state.db, so that receipts can be stored
 )
 
 // Options tunes an outbox. The zero value works but for Device.
@@ -203,6 +204,7 @@ type Outbox struct {
 	library
 	options Options
 	lock    *os.File
+	buffers buffers
 
 	// writing serialises Append, and whatever replaces the active segment.
 	writing sync.Mutex
@@ -290,7 +292,7 @@ func (o *Outbox) room(measured bool) int64 {
 	o.mu.RLock()
 	used := o.bytes()
 	o.mu.RUnlock()
-	room := freeDisk(o.dir)
+	room := freeDisk(o.dir) - roomState
 	if o.options.Quota > 0 {
 		room = min(room, o.options.Quota-used)
 	}

@@ -74,7 +74,7 @@ func heartbeat(h Head, utc time.Time) *evidence.Record {
 }
 
 // violation returns a record of the given frames and trace.
-func violation(h Head, utc time.Time, kind evidence.Kind, blobs [][]byte) *evidence.Record {
+func violation(h Head, utc time.Time, kind evidence.Kind, blobs []BlobInfo) *evidence.Record {
 	r := heartbeat(h, utc)
 	r.Kind, r.Body = kind, nil
 	if kind == evidence.KindTest {
@@ -96,12 +96,12 @@ func violation(h Head, utc time.Time, kind evidence.Kind, blobs [][]byte) *evide
 			role = "photo"
 		}
 		r.Frames = append(r.Frames, evidence.Frame{
-			Role: role, MediaType: "image/jpeg", SHA256: sha256.Sum256(b), Length: uint32(len(b)),
+			Role: role, MediaType: "image/jpeg", SHA256: b.SHA256, Length: uint32(b.Length),
 			Number: uint64(i + 1), Mono: sensor.Mono(i + 1), Exposure: time.Millisecond,
 		})
 	}
 	r.Trace = &evidence.Trace{
-		SHA256: sha256.Sum256(blobs[last]), Length: uint32(len(blobs[last])),
+		SHA256: blobs[last].SHA256, Length: uint32(blobs[last].Length),
 		Format: "audio/wav", Model: "m", Serial: "1", Samples: 2, First: 1, Last: 2,
 	}
 	return r
@@ -184,9 +184,13 @@ func (b *bed) violate(kind evidence.Kind, blobs ...[]byte) *evidence.Sealed {
 }
 
 func (b *bed) tryViolate(kind evidence.Kind, blobs ...[]byte) (*evidence.Sealed, error) {
-	return b.Append(func(h Head) (*evidence.Sealed, error) {
-		return evidence.Seal(violation(h, b.now, kind, blobs), b.device)
-	}, blobs...)
+	p, err := b.Prepare(blobs...)
+	if err != nil {
+		return nil, err
+	}
+	return b.AppendPrepared(func(h Head) (*evidence.Sealed, error) {
+		return evidence.Seal(violation(h, b.now, kind, p.Blobs), b.device)
+	}, p)
 }
 
 // receipt is the centre's answer to records.

@@ -181,7 +181,7 @@ func (o *Outbox) checkSegments(clean bool) error {
 		}
 		name := filepath.Join("segments", segmentName(s.number))
 		err := checkFile(filepath.Join(o.dir, name))
-		if err == nil && !clean {
+		if err == nil && !clean && !s.torn { // bbolt's check does not take a lost meta page
 			err = checkBolt(filepath.Join(o.dir, name))
 		}
 		if err == nil {
@@ -252,7 +252,7 @@ func (o *Outbox) headLost(found *scanned) string {
 		return fmt.Sprintf("segment %s is the newest that is left, there was %s", segmentName(last), segmentName(o.known.segment))
 	case s.headless != nil:
 		return fmt.Sprintf("segment %s: %v", segmentName(last), s.headless)
-	case !found.whole:
+	case s.torn:
 		return fmt.Sprintf("segment %s has lost a meta page, perhaps with the last record", segmentName(last))
 	case found.mark.epoch > s.epoch || found.mark.epoch == s.epoch && found.mark.next > s.next:
 		return fmt.Sprintf("the next record would be epoch %d number %d, it has been epoch %d number %d", s.epoch, s.next, found.mark.epoch, found.mark.next)

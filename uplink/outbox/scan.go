@@ -17,7 +17,6 @@ type scanned struct {
 	clean     bool
 	mark      mark       // zero when there is none, or it is not readable
 	segments  []*segment // those that can be used, ascending
-	whole     bool       // both meta pages of the newest are in order
 	numbers   []uint64   // of all segments, the damaged ones included
 	bad       []badFile
 	state     *savedState // nil when there is none
@@ -48,7 +47,7 @@ func exists(path string) bool {
 
 // scan reads the folder of a store, and changes nothing.
 func scan(dir string, device evidence.DeviceID) (*scanned, error) {
-	f := &scanned{clean: exists(filepath.Join(dir, "clean")), whole: true}
+	f := &scanned{clean: exists(filepath.Join(dir, "clean"))}
 	if b, err := os.ReadFile(filepath.Join(dir, "mark")); err == nil {
 		if m, err := parseMark(b); err == nil {
 			f.mark = m
@@ -67,7 +66,9 @@ func scan(dir string, device evidence.DeviceID) (*scanned, error) {
 		f.stateBad = true
 		f.bad = append(f.bad, badFile{stateName, fmt.Errorf("%s: %w: %w", stateName, ErrDamaged, err)})
 	}
-	f.state = state
+	if f.state = state; state != nil {
+		f.mark = f.mark.newer(state.mark)
+	}
 	return f, nil
 }
 
@@ -105,7 +106,6 @@ func (f *scanned) scanSegments(dir string, device evidence.DeviceID) error {
 	if err != nil {
 		return diskError("outbox "+dir, err)
 	}
-	var newest uint64
 	for _, e := range entries {
 		name := filepath.Join("segments", e.Name())
 		n, ok := parseSegmentName(e.Name())
@@ -120,7 +120,7 @@ func (f *scanned) scanSegments(dir string, device evidence.DeviceID) error {
 			continue
 		}
 		f.numbers = append(f.numbers, n)
-		s, whole, err := inspectSegment(filepath.Join(dir, name), device)
+		s, err := inspectSegment(filepath.Join(dir, name), device)
 		if err == nil && s.number != n {
 			err = fmt.Errorf("it says it is segment %d", s.number)
 		}
@@ -129,9 +129,6 @@ func (f *scanned) scanSegments(dir string, device evidence.DeviceID) error {
 			continue
 		}
 		f.segments = append(f.segments, s)
-		if n > newest {
-			newest, f.whole = n, whole
-		}
 	}
 	slices.SortFunc(f.segments, func(a, b *segment) int { return cmp.Compare(a.number, b.number) })
 	f.refuseOverlaps()

@@ -199,7 +199,7 @@ func (o *Outbox) create(ab about) (*active, error) {
 	}
 	a := &active{db: db, seg: &segment{
 		number: ab.number, epoch: ab.epoch, firstSeq: ab.first, prev: ab.prev, created: ab.created,
-		next: ab.first, head: ab.prev, checked: true,
+		next: ab.first, head: ab.prev,
 	}}
 	a.seg.size = a.size()
 	return a, nil
@@ -208,9 +208,6 @@ func (o *Outbox) create(ab about) (*active, error) {
 // rollOver begins a new segment when the active one is of another UTC day, has
 // no room for size bytes more, or when a new epoch is due.
 func (o *Outbox) rollOver(size int64) error {
-	if size > capacity(o.options.SegmentSize)-onDisk(0) {
-		return fmt.Errorf("%w: blobs of %d bytes, a segment takes %d", ErrTooLarge, size, capacity(o.options.SegmentSize)-onDisk(0))
-	}
 	o.mu.RLock()
 	raise := o.raise
 	seg := o.active.seg
@@ -241,6 +238,9 @@ func (o *Outbox) roll(head Head, raised string) error {
 	}
 	o.handles.Lock()
 	old := o.active
+	if old != nil {
+		old.seg.checked = false // it is opened again for reading, perhaps after weeks
+	}
 	o.active = a
 	o.handles.Unlock()
 
@@ -254,9 +254,14 @@ func (o *Outbox) roll(head Head, raised string) error {
 	}
 	o.mu.Unlock()
 
-	// The mark is a second witness, beside the file itself: without it the
-	// store is as good, only its loss would be seen later.
-	if err := writeMark(o.dir, mark{a.seg.number, head.Epoch, head.Next}); err != nil {
+	// Two more witnesses, beside the file itself: without them the store is as
+	// good, only the loss of the file would not be seen.
+	m := mark{a.seg.number, head.Epoch, head.Next}
+	err = writeMark(o.dir, m)
+	err = errors.Join(err, o.state.update(func(tx *bolt.Tx) error {
+		return tx.Bucket(bucketState).Put(keyMark, []byte(m.String()))
+	}))
+	if err != nil {
 		o.options.Log.Warn("outbox mark not written", "error", err)
 	}
 	if raised != "" {
@@ -334,6 +339,9 @@ func (o *Outbox) openDrain(s *segment) error {
 	if errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("segment %s: %w", segmentName(s.number), ErrNotFound)
 	}
+	if errors.Is(err, bolterrors.ErrInvalid) || errors.Is(err, ErrDamaged) {
+		return o.lose(s, err) // since it was walked
+	}
 	if err != nil {
 		return diskError("segment "+segmentName(s.number), err)
 	}
@@ -384,7 +392,7 @@ func checkBolt(path string) error {
 
 // inspectSegment reads what a segment file says about itself, and how far its
 // records go.
-func inspectSegment(path string, device evidence.DeviceID) (s *segment, whole bool, err error) {
+func inspectSegment(path string, device evidence.DeviceID) (s *segment, err error) {
 	err = readPages(path, func(p *pageFile) error {
 		b, err := p.value(keyAbout, bucketSegment)
 		if err != nil {
@@ -399,12 +407,11 @@ func inspectSegment(path string, device evidence.DeviceID) (s *segment, whole bo
 		}
 		s = &segment{
 			number: ab.number, epoch: ab.epoch, firstSeq: ab.first, prev: ab.prev, created: ab.created,
-			next: ab.first, head: ab.prev, size: int64(p.meta.pages) * pageSize,
+			next: ab.first, head: ab.prev, size: int64(p.meta.pages) * pageSize, torn: !p.whole,
 		}
-		whole = p.whole
 		return p.ends(s)
 	})
-	return s, whole, err
+	return s, err
 }
 
 // ends finds the first and the last record of a segment.

@@ -90,6 +90,7 @@ func openState(dir string) (*stateFile, error) {
 // savedState is the content of state.db.
 type savedState struct {
 	ack     evidence.Hash
+	mark    mark              // zero when there is none
 	settled map[uint64]*marks // by number of the segment
 	aside   map[Key]string
 	expired map[uint64]bool
@@ -139,6 +140,14 @@ func (f *pageFile) savedState(device evidence.DeviceID) (*savedState, error) {
 			return nil, fmt.Errorf("newest receipt's hash of %d bytes", len(b))
 		}
 		s.ack = evidence.Hash(b)
+	}
+	if b, err = f.value(keyMark, bucketState); err != nil {
+		return nil, err
+	}
+	if b != nil {
+		if s.mark, err = parseMark(b); err != nil {
+			return nil, err
+		}
 	}
 	err = f.each(func(leaf *page, e element, k []byte) error {
 		if len(k) != 16 {
