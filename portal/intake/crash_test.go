@@ -1,0 +1,174 @@
+package intake_test
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"ciglio/capture/evidence"
+	"ciglio/portal/portaltest"
+	"ciglio/portal/store"
+	"ciglio/uplink"
+	"ciglio/uplink/wire"
+)
+
+// settledBlobs puts blobs where Finish puts them, without any transaction.
+func settledBlobs(t *testing.T, c *portaltest.Centre, d *portaltest.Device, blobs ...[]byte) {
+	t.Helper()
+	s, err := store.Open(c.Dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	for _, blob := range blobs {
+		var p *store.Partial
+		for _, m := range d.Chunks(blob) {
+			chunk, err := wire.ParseChunk(m.Payload)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if p == nil {
+				if p, err = s.OpenPartial(d.ID, chunk.Blob, chunk.Total); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := p.Put(chunk); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := p.Finish(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// Power goes after a blob has its final name and before the transaction that
+// names it.
+func TestBlobWithoutItsTransactionIsTakenUp(t *testing.T) {
+	d := portaltest.NewDevice(t, "one")
+	c := portaltest.NewCentre(t, d)
+	settledBlobs(t, c, d, frames[0], frames[1])
+	b := start(t, c)
+	s := d.Violation(t, frames, trace, nil)
+	b.Deliver(record(d, s))
+	if have := b.next().Have; have == nil || len(have.Blobs) != 2 {
+		t.Fatalf("have = %+v, want the two blobs that are not on disk", have)
+	}
+	b.Deliver(slices.Concat(d.Chunks(frames[2]), d.Chunks(trace))...)
+	if r := b.receipt(); !names(r, s) {
+		t.Errorf("receipt = %+v", r)
+	}
+}
+
+// Power goes after the last blob and before the record is settled: the next
+// start settles it, and tells the device when it asks.
+func TestRecordIsSettledAtTheNextStart(t *testing.T) {
+	d := portaltest.NewDevice(t, "one")
+	c := portaltest.NewCentre(t, d)
+	s := d.Violation(t, frames, trace, nil)
+	b := start(t, c)
+	b.Deliver(record(d, s))
+	b.next()
+	b.stop()
+	settledBlobs(t, c, d, frames[0], frames[1], frames[2], trace)
+	b = start(t, c)
+	b.stop()
+	if st := b.intake.Stats(); st.All.Settled != 1 {
+		t.Fatalf("stats = %+v, want the record settled without a message", st)
+	}
+	b = start(t, c)
+	b.Deliver(record(d, s))
+	if r := b.next().Receipt; r == nil || !names(r.Receipt, s) {
+		t.Error("no receipt")
+	}
+}
+
+// The directory is copied after every message, as a power cut would leave it,
+// and everything is sent to the copy once more. Whatever was receipted stays
+// where it was in the log, and everything is receipted in the end.
+func TestPowerCutAfterEveryMessage(t *testing.T) {
+	d := portaltest.NewDevice(t, "one")
+	c := portaltest.NewCentre(t, d)
+	records := []*evidence.Sealed{
+		d.Heartbeat(t), d.Violation(t, frames, trace, nil), d.Statement(t, evidence.KindCalibration, portaltest.Calibration),
+		d.Violation(t, frames[1:], trace, nil), d.Heartbeat(t),
+	}
+	var all []uplink.Message
+	for i, s := range records {
+		all = append(all, record(d, s))
+		if i == 1 {
+			all = append(all, chunks(d)...)
+		}
+	}
+	b := start(t, c)
+	var receipts []*evidence.Receipt
+	copies := []string{copyDir(t, c.Dir)}
+	for i, m := range all {
+		b.Deliver(m)
+		if i > 0 {
+			// An answer to the record of the blobs says that they are dealt with.
+			b.Deliver(all[min(i, 1)])
+		}
+		a := b.next()
+		for len(b.Published()) > 0 {
+			if a.Receipt != nil {
+				receipts = append(receipts, a.Receipt.Receipt)
+			}
+			a = b.next()
+		}
+		if a.Receipt != nil {
+			receipts = append(receipts, a.Receipt.Receipt)
+		}
+		copies = append(copies, copyDir(t, c.Dir))
+	}
+	b.stop()
+	index := make(map[evidence.Hash]uint64)
+	for _, r := range receipts {
+		for _, e := range r.Entries {
+			index[e.ID] = e.Index
+		}
+	}
+	for cut, dir := range copies {
+		b := start(t, &portaltest.Centre{Dir: dir, Root: c.Root, Signer: c.Signer})
+		before, err := b.store.Counts(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.Deliver(all...)
+		settled := make(map[evidence.Hash]*evidence.Receipt)
+		for len(settled) < len(records) {
+			r := b.receipt()
+			for _, e := range r.Entries {
+				settled[e.ID] = r
+			}
+		}
+		for _, s := range records {
+			r := settled[s.ID]
+			if r == nil {
+				t.Fatalf("cut %d: record %d has no receipt", cut, s.Record.Seq)
+			}
+			b.proven(s, r)
+			if e, _ := r.Entry(1, s.Record.Seq); e.Index < before.LogSize && e.Index != index[s.ID] {
+				t.Errorf("cut %d: record %d moved in the log from %d to %d", cut, s.Record.Seq, index[s.ID], e.Index)
+			}
+		}
+		b.stop()
+	}
+}
+
+// copyDir copies a directory that is in use: first the journal of the database,
+// which only grows here, then the rest.
+func copyDir(t *testing.T, from string) string {
+	t.Helper()
+	to := t.TempDir()
+	if err := os.CopyFS(to, os.DirFS(from)); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"root.key", "centre.key"} {
+		if err := os.Chmod(filepath.Join(to, name), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return to
+}
