@@ -2,6 +2,7 @@ package doppler
 
 import (
 	"math"
+	"slices"
 	"time"
 )
 
@@ -19,15 +20,16 @@ const (
 	// The background of each bin is its mean power over learnTime, in which no
 	// frame counts for more than learnClip times the mean: a vehicle that
 	// passes does not raise it, a tone that stays does.
-	learnTime  = 10 * time.Second
-	learnClip  = 3
-	startClip  = 3 // the same, of the local noise, until startTime has passed
-	startTime  = 2 * time.Second
-	guardBins  = 3 // about a vehicle's line, in which nothing is learned
-	maxPeaks   = 40
-	clipLevel  = 0.99995 // of full scale: the last step of 16 bits
-	lineExcess = 4       // a background so many times that of its neighbours
-	lineReach  = 5       // so many bins away is a constant line
+	learnTime     = 30 * time.Second
+	learnClip     = 3
+	startClip     = 3 // the same, of the local noise, until startTime has passed
+	startTime     = 2 * time.Second
+	guardBins     = 3 // about a vehicle's line, in which nothing is learned
+	maxPeaks      = 40
+	clipLevel     = 0.99995  // of full scale: the last step of 16 bits
+	lineExcess    = 4        // a background so many times that of its neighbours
+	harmonicShare = 1.0 / 16 // 12 dB
+	lineReach     = 5        // so many bins away is a constant line
 )
 
 // A peak is a line in the spectrum of one frame.
@@ -38,6 +40,7 @@ type peak struct {
 	power float32 // of the line
 	image float32 // power at the mirror frequency
 	line  bool    // too close to a constant line to be measured
+	tonal bool    // with the harmonics of a sound
 	taken bool
 }
 
@@ -157,12 +160,24 @@ func (d *detector) describe(power []float32, peaks []peak) {
 		if d.complex {
 			p.image = power[2*d.zero-k]
 		}
+		p.tonal = d.harmonic(power, p, 2) || d.harmonic(power, p, 3)
 		for j := k - 2; j <= k+2; j++ {
-			if d.isLine(j) && power[k] < 20*d.background[j] {
+			if d.isLine(j) && power[k] < 10*d.background[j] {
 				p.line = true
 			}
 		}
 	}
+}
+
+// harmonic reports whether a line has a strong multiple. The echo of one body
+// is a sine: its multiples come from distortion only and lie far below.
+func (d *detector) harmonic(power []float32, p *peak, order float64) bool {
+	k := d.zero + int(math.Round(order*float64(p.f)))
+	if k < 3 || k+3 >= len(power) {
+		return false
+	}
+	most := slices.Max(power[k-2 : k+3])
+	return most > harmonicShare*p.power && most > birthSNR*max(d.local[k], d.background[k])
 }
 
 // isLine reports whether a bin's background stands out from its neighbours'.

@@ -15,7 +15,7 @@ const (
 	minZone    = 0.4  // s
 	minZoneWay = 2.5  // m
 	minZoneN   = 12   // readings
-	maxZoneWay = 40.0 // m of road
+	maxZoneWay = 30.0 // m of road
 	maxZone    = 10.0 // s: the trace holds it
 
 	collapse   = 0.95 // of the plateau: the line must fall below it at the near end
@@ -28,7 +28,11 @@ const (
 	maxDeficit = 0.035 // mean of 1 - cos in the zone: more is too near
 	maxScatter = 0.005 // of the speed, plus a bin, from one reading to the next
 
-	minOffset, maxOffset = 0.2, 40 // m between the sensor and the vehicle's path
+	dip       = 1.3  // times by which both sides of the closest point are higher
+	maxMisfit = 0.04 // of the plateau, and half a bin
+	minRise   = 4.5  // dB
+
+	minOffset, maxOffset = 0.8, 30 // m between the sensor and the vehicle's path
 
 	minSpeed, maxSpeed = 5 / 3.6, 250 / 3.6 // m/s, what the chain is made for
 	maxAcceleration    = 6.0                // m/s² within the zone
@@ -47,6 +51,7 @@ type verdict struct {
 	root        reading // first of the track
 	from, to    int64   // frames of the zone
 	tau         float64 // frames
+	tonal       bool    // a sound, not a vehicle
 	image       float64 // times by which the mirror frequency is weaker
 	readings    int
 	reasons     []sensor.Reason
@@ -108,8 +113,8 @@ func better(a, b verdict) bool {
 	return a.readings > b.readings
 }
 
-// lowest returns where a track comes nearest to frequency 0, if it rises to
-// more than twice of that on both sides.
+// lowest returns where a track comes nearest to frequency 0, if it rises well
+// above that on both sides.
 func (g *gauge) lowest(readings []reading) (int, bool) {
 	g.v, g.m = g.v[:0], g.m[:0]
 	for _, r := range readings {
@@ -125,7 +130,7 @@ func (g *gauge) lowest(readings []reading) (int, bool) {
 	if len(g.m) == 0 {
 		return 0, false
 	}
-	return k, 2*g.m[k] < slices.Max(g.m[:k+1]) && 2*g.m[k] < slices.Max(g.m[k:])
+	return k, dip*g.m[k] < slices.Max(g.m[:k+1]) && dip*g.m[k] < slices.Max(g.m[k:])
 }
 
 // judgeWay judges a track, or the way to or from the closest point, with which
@@ -160,7 +165,7 @@ func (g *gauge) judgeWay(readings, whole []reading) (verdict, bool) {
 		}
 		w.image = line / max(mirror, 1e-30)
 		g.measure(readings, p, &w)
-		return w, w.speed >= minSpeed
+		return w, w.speed >= minSpeed && !w.tonal
 	}
 	return verdict{}, false
 }
@@ -228,6 +233,8 @@ type geometry struct {
 	x0, tau float64 // s
 	bend    int     // index of the first value near the plateau
 	top     float64 // m/s, the plateau as first estimated
+	rise    float64 // dB by which the near end is stronger than the far end
+	misfit  float64 // median distance of the speeds from the geometry, share of top
 }
 
 func (p geometry) cosine(x float64) float64 {
@@ -254,9 +261,10 @@ func (g *gauge) pass() (geometry, bool) {
 	// The vehicle is strongest where it is near, and weaker where it is far.
 	strongest := slices.Max(g.l[:g.until(g.x[p.bend]+1)])
 	far := g.median(g.l[n-n/4-1:])
-	if strongest < slices.Max(g.l)-nearLevel || strongest < far+nearLevel {
+	if strongest < slices.Max(g.l)-nearLevel || strongest < far+minRise {
 		return p, false
 	}
+	p.rise = strongest - far
 	var w, sx, sy, sxx, sxy float64
 	for i := 0; i < n && g.x[i] <= g.x[p.bend]+0.3; i++ {
 		c := g.v[i] / p.top
@@ -276,8 +284,15 @@ func (g *gauge) pass() (geometry, bool) {
 	}
 	p.tau = 1 / slope
 	p.x0 = (sy - slope*sx) / w * p.tau
+	off := g.rough[:0]
+	for i := 0; i < n && (g.x[i]+p.x0)/p.tau < 6; i++ {
+		off = append(off, math.Abs(g.v[i]-p.top*p.cosine(g.x[i])))
+	}
+	if len(off) > 0 {
+		p.misfit = g.median(off) / p.top
+	}
 	offset := p.tau * p.top
-	return p, offset >= minOffset && offset <= maxOffset && p.cosine(max(-p.x0, 0)) < collapse
+	return p, offset >= minOffset && offset <= maxOffset && p.misfit < maxMisfit+g.mps/2/p.top && p.cosine(max(-p.x0, 0)) < collapse
 }
 
 // until returns the number of values up to time x.
@@ -344,7 +359,7 @@ func (g *gauge) grow(from int, level float64) int {
 // mean sets the speed of w to the robust mean over the values from … to.
 func (g *gauge) mean(readings []reading, from, to int, p geometry, w *verdict) {
 	w.reasons, w.readings = nil, 0
-	var clipped, line int
+	var clipped, line, tonal int
 	var t, sum, tt, deficit float64
 	good := g.scratch[:0]
 	for i := from; i < to; i++ {
@@ -357,12 +372,16 @@ func (g *gauge) mean(readings []reading, from, to int, p geometry, w *verdict) {
 			line++
 			continue
 		}
+		if r.tonal {
+			tonal++
+		}
 		good = append(good, g.v[i])
 		t, tt = t+g.x[i], tt+g.x[i]*g.x[i]
 		deficit += 1 - p.cosine(g.x[i])
 		sum++
 	}
 	n := to - from
+	w.tonal = tonal > n/2
 	a, b := readings[g.source[from]].frame, readings[g.source[to-1]].frame
 	w.from, w.to, w.tau = min(a, b), max(a, b), p.tau/g.hop
 	if sum == 0 {

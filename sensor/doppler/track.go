@@ -37,6 +37,7 @@ type reading struct {
 	image   float32
 	clipped bool
 	line    bool
+	tonal   bool
 }
 
 // A track is a line followed through the frames.
@@ -185,7 +186,7 @@ func (t *tracker) born(p *peak, f *frame) {
 }
 
 func (p *peak) reading(f *frame) reading {
-	return reading{frame: f.number, f: p.f, level: p.level, snr: p.snr, power: p.power, image: p.image, clipped: f.clipped, line: p.line}
+	return reading{frame: f.number, f: p.f, level: p.level, snr: p.snr, power: p.power, image: p.image, clipped: f.clipped, line: p.line, tonal: p.tonal}
 }
 
 // choose returns the peak that fits a prediction best: near it in frequency and

@@ -135,8 +135,12 @@ func (p *Processor) part(w verdict) bool {
 }
 
 // accompanied reports whether another track goes on. A piece without a zone is
-// then more likely one of its wheels or reflections than a vehicle.
+// then more likely one of its wheels or reflections than a vehicle, and so is
+// one that lasts for a few metres only.
 func (p *Processor) accompanied(w verdict) bool {
+	if float64(w.last-w.first)*p.gauge.hop*w.speed < vehicleLength {
+		return true
+	}
 	for _, k := range p.tracker.tracks {
 		if k.confirmed && k.first() <= w.last {
 			return true
