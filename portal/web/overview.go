@@ -1,8 +1,10 @@
 package web
 
 import (
+	"cmp"
 	"context"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -137,6 +139,16 @@ func (s *Server) overview(w http.ResponseWriter, r *http.Request) {
 			page.Alarms++
 		}
 	}
+	// Those that need a person come first, then by place.
+	slices.SortStableFunc(page.Devices, func(a, b deviceRow) int {
+		switch {
+		case a.Alarm() == b.Alarm():
+			return cmp.Compare(a.Place(), b.Place())
+		case a.Alarm():
+			return -1
+		}
+		return 1
+	})
 	s.show(w, http.StatusOK, "overview", page)
 }
 

@@ -110,7 +110,15 @@ func (s *Server) neighbours(r *http.Request, page *recordPage) error {
 }
 
 // offset prints when a frame was taken, seen from the photo position.
-func offset(d time.Duration) string { return fmt.Sprintf("%+.1f ms", float64(d)/1e6) }
+func offset(d time.Duration) string {
+	switch ms := float64(d) / 1e6; {
+	case d < 0:
+		return fmt.Sprintf("%.1f ms before the photo position", -ms)
+	case d > 0:
+		return fmt.Sprintf("%.1f ms after the photo position", ms)
+	}
+	return "at the photo position"
+}
 
 // describe prints one field of a body.
 func describe(f evidence.BodyField, value any) bodyView {
