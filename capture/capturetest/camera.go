@@ -30,6 +30,8 @@ const (
 	reach     = 340.0 // m: vehicles farther ahead are not drawn
 	nearest   = 1.0   // m ahead of the lens: nearer surfaces are not drawn
 	maxInView = 64
+
+	remembered = 5 // frames that the camera keeps for a late caller
 )
 
 // A Camera renders a simulated road, a [capture.Camera] with 12.5 pictures a
@@ -53,9 +55,12 @@ var _ capture.Camera = (*Camera)(nil)
 
 // New returns a camera on a road that starts when the clock reads origin. With
 // a nil clock pictures come as fast as they are asked for. It paints the
-// landscape now, which takes some tenths of a second.
+// landscape now, which takes about a second.
 func New(road *sensortest.Road, clock sensor.Clock, origin sensor.Mono) *Camera {
-	s := paintScene(road.Radar().Lanes)
+	return newCamera(paintScene(road.Radar().Lanes), road, clock, origin)
+}
+
+func newCamera(s *scene, road *sensortest.Road, clock sensor.Clock, origin sensor.Mono) *Camera {
 	c := &Camera{road: road, clock: clock, origin: origin, scene: s, garage: newGarage()}
 	c.picture = image.NewRGBA(s.picture.Rect)
 	copy(c.picture.Pix, s.picture.Pix)
@@ -69,15 +74,15 @@ func (*Camera) Info() capture.Info {
 }
 
 // Next implements [capture.Camera]. Frames start at the origin and are 80 ms
-// apart; a caller that is late gets the newest one that is due and loses those
-// between, as with a real camera. The end of the road is io.EOF.
+// apart. The camera remembers a few: a caller that is late by more loses those
+// between, as with a real one. The end of the road is io.EOF.
 func (c *Camera) Next(ctx context.Context) (capture.Frame, error) {
 	if err := ctx.Err(); err != nil {
 		return capture.Frame{}, err
 	}
 	if c.clock != nil {
 		// A picture is there when its exposure is over.
-		if late := c.clock.Now().Sub(c.at(c.next).Add(Exposure)); late > Interval {
+		if late := c.clock.Now().Sub(c.at(c.next).Add(Exposure)); late > remembered*Interval {
 			c.next += uint64(late / Interval)
 		}
 		if err := c.wait(ctx, c.at(c.next).Add(Exposure)); err != nil {

@@ -16,7 +16,7 @@ const (
 	tileHeight = 16
 	tilesX     = Width / tileWidth
 	tilesY     = (Height + tileHeight - 1) / tileHeight
-	quality    = 85
+	quality    = 78
 )
 
 type encoder struct {

@@ -17,6 +17,7 @@ const (
 	dull   = 12
 	lit    = 1
 	enamel = 90
+	side   = 60 // windows seen at a low angle
 	glass  = 190
 )
 
@@ -69,8 +70,11 @@ func (g *garage) vehicle(p sensortest.Position) *vehicle {
 		}
 		key := uint32(p.Index)*2654435761 ^ uint32(p.Passing/time.Millisecond)
 		md := model{p.Class, int(hash(1, 1, key) * float64(len(paints))), p.Direction == sensor.Approaching}
-		if p.Class == sensortest.Van && md.paint > 4 {
-			md.paint = 1
+		switch {
+		case p.Class == sensortest.Van && md.paint > 4:
+			md.paint = 1 // most vans are white
+		case p.Class == sensortest.Truck:
+			md.paint = [...]int{1, 4, 5, 8}[md.paint%4]
 		}
 		base := g.models[md]
 		if base == nil {
@@ -199,9 +203,6 @@ func paintLivery(md model) *livery {
 	case sensortest.Van:
 		l.front, l.rear, l.side = vanFront(c), vanRear(c), vanSide(c)
 	case sensortest.Truck:
-		if c.r > 150 && c.r == c.g {
-			c = colour{204, 206, 208}
-		}
 		canvas := colour{214, 216, 216}
 		l.load, l.loadSide = plain(canvas, 20), truckLoad(canvas)
 		l.front, l.rear, l.side = truckFront(c), truckRear(canvas), truckSide(c)

@@ -3,18 +3,18 @@ package capturetest
 // The skins of the three classes, in metres. Each end is painted as it is seen
 // from its own side.
 
+const seam = 0.012 // m: gaps between panels
+
 var (
-	black   = colour{26, 27, 29}
-	window  = colour{26, 32, 38}
-	inside  = colour{52, 54, 56}
-	chrome  = colour{188, 192, 198}
-	lens0   = colour{206, 214, 220}
-	lampOn  = colour{255, 255, 246}
-	red     = colour{176, 22, 26}
-	redLit  = colour{230, 52, 44}
-	amber   = colour{222, 130, 36}
-	seam    = 0.012
-	shading = colour{0, 0, 0}
+	black  = colour{26, 27, 29}
+	window = colour{26, 32, 38}
+	inside = colour{52, 54, 56}
+	chrome = colour{188, 192, 198}
+	lens0  = colour{206, 214, 220}
+	lampOn = colour{255, 255, 246}
+	red    = colour{176, 22, 26}
+	redLit = colour{230, 52, 44}
+	amber  = colour{222, 130, 36}
 )
 
 // people paints the seats behind a windscreen, and a driver as a shape without
@@ -26,8 +26,9 @@ func people(k *canvas, middle, z, size float64) {
 		k.round(inside, glass, x-0.11*size, z+0.14*size, x+0.11*size, z+0.32*size, 0.06*size)
 	}
 	x := middle + 0.36*size
-	k.round(colour{66, 70, 84}, glass, x-0.20*size, z-0.14*size, x+0.20*size, z+0.10*size, 0.09*size)
-	k.disc(colour{104, 88, 78}, glass, x, z+0.22*size, 0.095*size)
+	shape := colour{74, 72, 74}
+	k.round(shape, glass, x-0.20*size, z-0.14*size, x+0.20*size, z+0.10*size, 0.09*size)
+	k.disc(shape.scale(1.12), glass, x, z+0.22*size, 0.09*size)
 	k.line(colour{16, 17, 18}, glass, 0.03*size, x-0.18*size, z-0.08*size, x, z+0.0*size, x+0.18*size, z-0.08*size)
 }
 
@@ -35,7 +36,7 @@ func carFront(c colour) *skin {
 	k := newCanvas(1.8, 1.48, pixelsPerMetre, c, enamel)
 	const m = 0.9
 	// Glass, with the roof's edge and the pillars left in paint.
-	k.poly(window, glass, m-0.70, 0.97, m+0.70, 0.97, m+0.56, 1.39, m+0.40, 1.412, m-0.40, 1.412, m-0.56, 1.39)
+	k.poly(window, glass, m-0.74, 0.985, m+0.74, 0.985, m+0.62, 1.37, m+0.45, 1.398, m-0.45, 1.398, m-0.62, 1.37)
 	people(k, m, 1.07, 0.85)
 	k.round(black, glass, m-0.10, 1.335, m+0.10, 1.39, 0.02)
 	k.line(black, dull, 0.02, m-0.55, 0.985, m-0.05, 1.0)
@@ -73,7 +74,7 @@ func carFront(c colour) *skin {
 func carRear(c colour) *skin {
 	k := newCanvas(1.8, 1.48, pixelsPerMetre, c, enamel)
 	const m = 0.9
-	k.poly(window, glass, m-0.66, 1.03, m+0.66, 1.03, m+0.54, 1.345, m+0.38, 1.372, m-0.38, 1.372, m-0.54, 1.345)
+	k.poly(window, glass, m-0.70, 1.03, m+0.70, 1.03, m+0.60, 1.335, m+0.44, 1.362, m-0.44, 1.362, m-0.60, 1.335)
 	for _, side := range []float64{-1, 1} {
 		k.round(inside, glass, m+side*0.32-0.12, 1.04, m+side*0.32+0.12, 1.20, 0.05)
 	}
@@ -98,10 +99,10 @@ func carRear(c colour) *skin {
 
 func carSide(c colour) *skin {
 	k := newCanvas(4.3, 1.48, pixelsPerMetre, c, enamel)
-	k.poly(black, glass, 1.34, 0.955, 1.98, 1.385, 2.5, 1.425, 3.2, 1.40, 3.62, 1.30, 3.92, 1.02, 3.80, 0.955)
-	k.poly(window, glass, 1.50, 0.975, 2.02, 1.35, 2.50, 1.39, 2.62, 1.385, 2.66, 0.97)
-	k.poly(window, glass, 2.76, 0.97, 2.72, 1.385, 3.18, 1.365, 3.48, 1.28, 3.50, 0.98)
-	k.poly(window, glass, 3.58, 0.99, 3.57, 1.24, 3.80, 1.03, 3.74, 0.985)
+	k.poly(black, side, 1.34, 0.955, 1.98, 1.385, 2.5, 1.425, 3.2, 1.40, 3.62, 1.30, 3.92, 1.02, 3.80, 0.955)
+	k.poly(window, side, 1.50, 0.975, 2.02, 1.35, 2.50, 1.39, 2.62, 1.385, 2.66, 0.97)
+	k.poly(window, side, 2.76, 0.97, 2.72, 1.385, 3.18, 1.365, 3.48, 1.28, 3.50, 0.98)
+	k.poly(window, side, 3.58, 0.99, 3.57, 1.24, 3.80, 1.03, 3.74, 0.985)
 	dark := c.scale(0.45)
 	k.line(dark, dull, seam, 1.36, 0.95, 1.30, 0.30, 2.66, 0.26)
 	k.line(dark, dull, seam, 2.70, 0.95, 2.70, 0.26, 3.10, 0.28, 3.50, 0.74, 3.53, 0.95)
@@ -168,7 +169,7 @@ func vanRear(c colour) *skin {
 
 func vanSide(c colour) *skin {
 	k := newCanvas(5.6, 2.4, pixelsPerMetre/2, c, enamel)
-	k.poly(window, glass, 1.05, 1.36, 1.62, 2.08, 2.10, 2.12, 2.10, 1.34)
+	k.poly(window, side, 1.05, 1.36, 1.62, 2.08, 2.10, 2.12, 2.10, 1.34)
 	dark := c.scale(0.5)
 	k.line(dark, dull, 0.016, 1.0, 1.28, 0.98, 0.5, 2.18, 0.42, 2.18, 2.22)
 	k.line(dark, dull, 0.016, 2.3, 0.42, 2.3, 2.22, 3.6, 2.24, 3.6, 0.42)
@@ -226,7 +227,7 @@ func truckRear(c colour) *skin {
 
 func truckSide(c colour) *skin {
 	k := newCanvas(9.5, 3.4, pixelsPerMetre/4, c, enamel)
-	k.poly(window, glass, 0.30, 1.70, 0.36, 2.46, 1.30, 2.46, 1.30, 1.66)
+	k.poly(window, side, 0.30, 1.70, 0.36, 2.46, 1.30, 2.46, 1.30, 1.66)
 	k.line(c.scale(0.5), dull, 0.03, 0.25, 2.6, 0.25, 0.9, 1.42, 0.9, 1.42, 2.6)
 	k.disc(black, dull, 1.25, 0.55, 0.62)
 	return k.skin()

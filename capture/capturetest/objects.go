@@ -58,15 +58,20 @@ func (s *scene) tree(x, r, height, round float64, key uint32) {
 		blob(s.picture, px, y, max(0.6, h*0.02), 1, trunk, 0.9)
 	}
 	leaf := colour{70 + 20*hash(1, 1, key), 96 + 18*hash(2, 1, key), 46}
-	n := int(min(520, 60+h*3))
+	// Leaves come in a few lumps, darker below and inside, lighter on top.
+	n := int(min(2600, 80+h*h/14))
 	for k := range n {
+		lump := int32(k % 9)
+		cx := 0.62 * (2*hash(lump, 20, key) - 1)
+		cy := 0.62*(2*hash(lump, 21, key)-1) + 0.12
 		a, b := hash(int32(k), 7, key)*2*math.Pi, math.Sqrt(hash(int32(k), 8, key))
-		lump := 0.82 + 0.3*noise(a*1.4, 0, key)
-		dx, dy := math.Cos(a)*b*lump, math.Sin(a)*b*lump
-		light := clamp(0.5 - 0.38*dx - 0.55*dy + 0.5*(hash(int32(k), 9, key)-0.5) + 0.25*float64(k)/float64(n) - 0.12)
-		c := leaf.scale(0.50).mix(leaf.scale(1.42).add(colour{18, 14, 0}), light)
-		size := w * (0.13 + 0.10*hash(int32(k), 10, key))
-		blob(s.picture, px+dx*w, foot-h*0.62+dy*h*0.38, max(0.7, size), max(0.7, size*0.85), s.haze(c, x), 0.85)
+		reach := 0.46 + 0.14*hash(lump, 22, key)
+		dx, dy := cx+math.Cos(a)*b*reach, cy+math.Sin(a)*b*reach
+		rest := float64(k) / float64(n)
+		light := clamp(0.36 - 0.16*dx - 0.26*dy - 0.34*math.Sin(a)*b - 0.22*math.Cos(a)*b + 0.42*(hash(int32(k), 9, key)-0.5) + 0.25*(rest-0.5))
+		c := leaf.scale(0.42).mix(leaf.scale(1.40).add(colour{20, 16, 0}), light)
+		size := max(0.7, w*(0.045+0.05*hash(int32(k), 10, key))*(1.25-0.5*rest))
+		blob(s.picture, px+dx*w, foot-h*0.60+dy*h*0.40, size, max(0.7, size*0.8), s.haze(c, x), 0.9)
 	}
 }
 

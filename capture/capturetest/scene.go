@@ -124,8 +124,8 @@ func (s *scene) asphalt(x, r, across, along float64, fine func(float64) float64)
 	tone := 116.0
 	tone += 16 * (cloudy(x*0.05, r*0.35, 4, 50) - 0.5)
 	tone += 10 * (cloudy(x*0.6, r*0.9, 3, 54) - 0.5) * fine(0.8)
-	tone += 34 * (noise(x*34, r*34, 58) - 0.5) * fine(0.03)
-	tone += 20 * (noise(x*13, r*15, 59) - 0.5) * fine(0.08)
+	tone += 17 * (noise(x*34, r*34, 58) - 0.5) * fine(0.03)
+	tone += 11 * (noise(x*13, r*15, 59) - 0.5) * fine(0.08)
 	// Tyres polish two tracks in each lane; oil darkens the middle.
 	for _, lane := range s.laneMiddles() {
 		d := math.Abs(math.Abs(r-lane) - 0.78)
@@ -177,11 +177,8 @@ func (s *scene) marking(x, r, across, along float64) float64 {
 func (s *scene) grass(x, r float64, fine func(float64) float64) colour {
 	c := colour{98, 122, 58}.mix(colour{146, 148, 84}, step(0.35, 0.75, cloudy(x*0.22, r*0.5, 4, 70)))
 	c = c.mix(colour{74, 98, 44}, 0.7*step(0.5, 0.8, cloudy(x*0.9+5, r*1.4, 3, 74)))
-	c = c.lighten(44 * (noise(x*9, r*26, 77) - 0.5) * fine(0.10))
-	c = c.lighten(52 * (noise(x*26, r*60, 78) - 0.5) * fine(0.035))
-	if noise(x*6, r*8, 79) > 0.93 && cloudy(x*0.3, r*0.5, 2, 80) > 0.5 {
-		c = c.mix(colour{214, 60, 40}, 0.7*fine(0.12)) // poppies
-	}
+	c = c.lighten(30 * (noise(x*9, r*26, 77) - 0.5) * fine(0.10))
+	c = c.lighten(26 * (noise(x*20, r*44, 78) - 0.5) * fine(0.04))
 	return c
 }
 
@@ -213,7 +210,7 @@ func (s *scene) develop() {
 		for x := range Width {
 			u, v := float64(x)/Width-0.5, float64(y)/Height-0.5
 			shade := 1 - 0.26*(u*u+v*v)
-			grain := 5 * (hash(int32(x), int32(y), 900) + hash(int32(x), int32(y), 901) - 1)
+			grain := 2.2 * (hash(int32(x), int32(y), 900) + hash(int32(x), int32(y), 901) - 1)
 			c := get(s.picture, x, y).scale(shade).lighten(grain)
 			set(s.picture, x, y, c)
 		}
