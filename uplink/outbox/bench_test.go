@@ -2,14 +2,18 @@ package outbox
 
 import (
 	"encoding/binary"
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
+	"golang.org/x/sync/errgroup"
 
 	"ciglio/capture/evidence"
 	"ciglio/uplink/wire"
@@ -18,22 +22,27 @@ import (
 // rival is a way to make the bytes of a violation durable.
 type rival struct {
 	name string
-	put  func(i int) error
-	took []time.Duration
+	put  func() error
+	took []time.Duration // for a violation
 }
 
 // race gives each rival its turn in every round, so that all meet the same disk,
-// and returns the median time of each.
-func race(b *testing.B, rivals []*rival) map[string]float64 {
+// and returns the median time of each for one violation. In a turn the callers
+// store two violations each, at once.
+func race(b *testing.B, callers int, rivals []*rival) map[string]float64 {
 	b.Helper()
 	for i := 0; b.Loop(); i++ {
 		for turn := range rivals {
 			r := rivals[(turn+i)%len(rivals)]
 			start := time.Now()
-			if err := r.put(i); err != nil {
+			var g errgroup.Group
+			for range callers {
+				g.Go(func() error { return errors.Join(r.put(), r.put()) })
+			}
+			if err := g.Wait(); err != nil {
 				b.Fatal(r.name, err)
 			}
-			r.took = append(r.took, time.Since(start))
+			r.took = append(r.took, time.Since(start)/time.Duration(2*callers))
 		}
 	}
 	median := map[string]float64{}
@@ -47,45 +56,33 @@ func race(b *testing.B, rivals []*rival) map[string]float64 {
 // BenchmarkViolation stores violations of three frames of 400 KB, hashing,
 // checking, sealing and syncing included, and in the same rounds the same bytes
 // by a raw write with fdatasync and by bare bbolt in the same chunks. It prints
-// each one's violations a second (by the median), and the ratios.
+// each one's violations a second (by the median), and the ratios. With one
+// caller hashing adds to the disk's time; with two, one hashes while the other
+// writes.
 func BenchmarkViolation(b *testing.B) {
+	for _, callers := range []int{1, 2} {
+		b.Run(fmt.Sprintf("callers=%d", callers), func(b *testing.B) { benchmarkViolation(b, callers) })
+	}
+}
+
+func benchmarkViolation(b *testing.B, callers int) {
 	frames := [][]byte{noise(1, 400_000), noise(2, 400_000), noise(3, 400_000), noise(4, 4_000)}
 	bed := newBed(b, func(o *Options) { o.SegmentSize = DefaultSegmentSize })
-	dir := b.TempDir()
 	sample := bed.violate(evidence.KindViolation, frames...)
-
-	raw, err := os.Create(filepath.Join(dir, "raw"))
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer raw.Close()
-	bare := &bareBolt{dir: dir}
+	raw := &rawFile{dir: b.TempDir()}
+	defer raw.close()
+	bare := &bareBolt{dir: b.TempDir()}
 	defer bare.close()
 	rivals := []*rival{
-		{name: "outbox", put: func(int) error {
+		{name: "outbox", put: func() error {
 			_, err := bed.tryViolate(evidence.KindViolation, frames...)
 			return err
 		}},
-		{name: "bbolt", put: func(i int) error { return bare.put(i, sample.Bytes, frames) }},
-		{name: "raw", put: func(i int) error {
-			if i%180 == 0 { // as large as a segment
-				if err := raw.Truncate(0); err != nil {
-					return err
-				}
-				if _, err := raw.Seek(0, 0); err != nil {
-					return err
-				}
-			}
-			for _, f := range append(frames, sample.Bytes) {
-				if _, err := raw.Write(f); err != nil {
-					return err
-				}
-			}
-			return syscall.Fdatasync(int(raw.Fd()))
-		}},
+		{name: "bbolt", put: func() error { return bare.put(sample.Bytes, frames) }},
+		{name: "raw", put: func() error { return raw.put(sample.Bytes, frames) }},
 	}
 	b.ReportAllocs()
-	m := race(b, rivals)
+	m := race(b, callers, rivals)
 	b.ReportMetric(0, "ns/op")
 	b.ReportMetric(1/m["outbox"], "violations/s")
 	b.ReportMetric(1/m["bbolt"], "bare-bbolt/s")
@@ -94,9 +91,47 @@ func BenchmarkViolation(b *testing.B) {
 	b.ReportMetric(m["raw"]/m["outbox"], "of-raw")
 }
 
+// perFile is how many violations go into a file before a new one is begun: as
+// many as a segment takes.
+const perFile = 180
+
+// rawFile appends to a file.
+type rawFile struct {
+	dir string
+	mu  sync.Mutex
+	n   int
+	f   *os.File
+}
+
+func (s *rawFile) close() {
+	if s.f != nil {
+		s.f.Close()
+	}
+}
+
+func (s *rawFile) put(record []byte, blobs [][]byte) (err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.n%perFile == 0 {
+		s.close()
+		if s.f, err = os.Create(filepath.Join(s.dir, "raw")); err != nil {
+			return err
+		}
+	}
+	s.n++
+	for _, b := range append([][]byte{record}, blobs...) {
+		if _, err := s.f.Write(b); err != nil {
+			return err
+		}
+	}
+	return syscall.Fdatasync(int(s.f.Fd()))
+}
+
 // bareBolt stores chunks in one flat bucket, without hashing or sealing.
 type bareBolt struct {
 	dir string
+	mu  sync.Mutex
+	n   int
 	db  *bolt.DB
 }
 
@@ -106,8 +141,12 @@ func (s *bareBolt) close() {
 	}
 }
 
-func (s *bareBolt) put(i int, record []byte, blobs [][]byte) error {
-	if i%180 == 0 {
+func (s *bareBolt) put(record []byte, blobs [][]byte) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	i := s.n
+	s.n++
+	if i%perFile == 0 {
 		s.close()
 		path := filepath.Join(s.dir, "bare.db")
 		if err := os.RemoveAll(path); err != nil {
@@ -141,4 +180,53 @@ func (s *bareBolt) put(i int, record []byte, blobs [][]byte) error {
 		}
 		return nil
 	})
+}
+
+// BenchmarkDrain reads every record and chunk as the sender does, from an older
+// segment, and compares with reading the same file.
+func BenchmarkDrain(b *testing.B) {
+	bed := newBed(b, func(o *Options) { o.SegmentSize = 64 << 20 })
+	frames := [][]byte{noise(1, 400_000), noise(2, 400_000), noise(3, 400_000), noise(4, 4_000)}
+	for range 40 {
+		bed.violate(evidence.KindViolation, frames...)
+	}
+	bed.now = noon.AddDate(0, 0, 1)
+	last := bed.beat()
+	var bytes int64
+	var took, file time.Duration
+	for b.Loop() {
+		start := time.Now()
+		for after := (Key{}); ; {
+			items, err := bed.Unsettled(after, 100)
+			if err != nil {
+				b.Fatal(err)
+			}
+			for _, it := range items {
+				after = it.Key
+				if _, err := bed.Record(it.Key); err != nil {
+					b.Fatal(err)
+				}
+				for i, blob := range it.Blobs {
+					for c := range blob.Chunks {
+						if _, err := bed.Chunk(it.Key, i, c); err != nil {
+							b.Fatal(err)
+						}
+					}
+				}
+				bytes += it.Size
+			}
+			if after == key(last) {
+				break
+			}
+		}
+		took += time.Since(start)
+		start = time.Now()
+		if _, err := os.ReadFile(segmentPath(bed.dir, 1)); err != nil {
+			b.Fatal(err)
+		}
+		file += time.Since(start)
+	}
+	b.ReportMetric(0, "ns/op")
+	b.ReportMetric(float64(bytes)/1e6/took.Seconds(), "MB/s")
+	b.ReportMetric(file.Seconds()/took.Seconds(), "of-reading-the-file")
 }

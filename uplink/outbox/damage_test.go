@@ -45,8 +45,10 @@ func filled(t testing.TB) (*bed, []stored) {
 	for day := range 2 {
 		b.now = noon.AddDate(0, 0, day)
 		for i := range 120 {
-			s := stored{Sealed: b.beat()}
-			if i%10 == 0 {
+			var s stored
+			if i%10 != 0 {
+				s.Sealed = b.beat()
+			} else {
 				s.blobs = [][]byte{noise(uint64(i), 100_000), noise(uint64(i+1), 30_000), noise(uint64(i+2), 500)}
 				s.Sealed = b.violate(evidence.KindTest, s.blobs...)
 			}
