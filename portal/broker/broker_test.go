@@ -1,0 +1,262 @@
+package broker_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"ciglio/portal/broker"
+	"ciglio/portal/portaltest"
+	"ciglio/uplink"
+	"ciglio/uplink/mqtt"
+	"ciglio/uplink/wire"
+)
+
+// run serves a broker until the test ends.
+func run(t *testing.T) *broker.Broker {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := broker.New(broker.Options{Listener: l, Shard: portaltest.Shard})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error)
+	go func() { ended <- b.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+	return b
+}
+
+func dial(t *testing.T, o mqtt.Options, so uplink.SessionOptions) (uplink.Session, error) {
+	t.Helper()
+	d, err := mqtt.New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := d.Dial(t.Context(), so)
+	if err == nil {
+		t.Cleanup(func() { s.Close() })
+	}
+	return s, err
+}
+
+// device connects as a device does.
+func device(t *testing.T, b *broker.Broker, so uplink.SessionOptions) (uplink.Session, error) {
+	t.Helper()
+	return dial(t, mqtt.Options{Broker: "tcp://" + b.Addr().String()}, so)
+}
+
+// centre connects as the intake does.
+func centre(t *testing.T, b *broker.Broker, handle func(uplink.Message)) uplink.Session {
+	t.Helper()
+	s, err := dial(t, mqtt.Options{Open: b.Dial}, uplink.SessionOptions{
+		ClientID: "centre", Subscribe: []string{wire.Filter(portaltest.Shard, wire.WhatRecord), wire.Filter(portaltest.Shard, wire.WhatState)},
+		Handle: handle,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func TestDeviceKeepsToItsOwnTopics(t *testing.T) {
+	d, other := portaltest.NewDevice(t, "one"), portaltest.NewDevice(t, "other")
+	b := run(t)
+	got := make(chan uplink.Message, 100)
+	c := centre(t, b, func(m uplink.Message) { got <- m })
+	own := wire.Topic(portaltest.Shard, d.ID, wire.WhatRecord)
+	for _, row := range []struct {
+		name, topic string
+	}{
+		{"another device", wire.Topic(portaltest.Shard, other.ID, wire.WhatRecord)},
+		{"another shard", wire.Topic("else", d.ID, wire.WhatRecord)},
+		{"a receipt", wire.Topic(portaltest.Shard, d.ID, wire.WhatReceipt)},
+		{"a command to another", wire.Topic(portaltest.Shard, other.ID, wire.WhatCommand)},
+		{"another system", "home/door"},
+		{"the broker's own", "$SYS/broker/uptime"},
+	} {
+		s, err := device(t, b, uplink.SessionOptions{ClientID: d.ID.String()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case err := <-s.Publish(uplink.Message{Topic: row.topic, Payload: []byte("x")}):
+			// A topic that no client may publish to is ignored in silence.
+			if err == nil && row.topic[0] != '$' {
+				t.Errorf("%s: published", row.name)
+			}
+		case <-s.Done():
+		}
+	}
+	for _, row := range []struct {
+		name, filter string
+		allowed      bool
+	}{
+		{"its receipts", wire.Topic(portaltest.Shard, d.ID, wire.WhatReceipt), true},
+		{"its commands", wire.Topic(portaltest.Shard, d.ID, wire.WhatCommand), true},
+		{"its own records", own, false},
+		{"another's receipts", wire.Topic(portaltest.Shard, other.ID, wire.WhatReceipt), false},
+		{"everyone's receipts", wire.Filter(portaltest.Shard, wire.WhatReceipt), false},
+		{"everything", "#", false},
+		{"the broker's own", "$SYS/#", false},
+		{"a shared subscription", "$share/g/" + own, false},
+	} {
+		if _, err := device(t, b, uplink.SessionOptions{ClientID: d.ID.String(), Subscribe: []string{row.filter}}); (err == nil) != row.allowed {
+			t.Errorf("subscription to %s: %v", row.name, err)
+		}
+	}
+	for _, row := range []struct {
+		name    string
+		options uplink.SessionOptions
+	}{
+		{"no device id", uplink.SessionOptions{ClientID: "ciglio-portal-0"}},
+		{"no id", uplink.SessionOptions{}},
+		{"a last will for another device", uplink.SessionOptions{ClientID: d.ID.String(),
+			Will: &uplink.Message{Topic: wire.Topic(portaltest.Shard, other.ID, wire.WhatState)}}},
+		{"a last will that stays", uplink.SessionOptions{ClientID: d.ID.String(), Will: &uplink.Message{Topic: own, Retained: true}}},
+	} {
+		if _, err := device(t, b, row.options); err == nil {
+			t.Errorf("connected with %s", row.name)
+		}
+	}
+	// What the centre sends arrives, and what the device sends.
+	heard := make(chan uplink.Message, 1)
+	s, err := device(t, b, uplink.SessionOptions{ClientID: d.ID.String(),
+		Subscribe: []string{wire.Topic(portaltest.Shard, d.ID, wire.WhatReceipt)}, Handle: func(m uplink.Message) { heard <- m }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := <-s.Publish(uplink.Message{Topic: own, Payload: []byte("good")}); err != nil {
+		t.Fatal(err)
+	}
+	if m := <-got; string(m.Payload) != "good" {
+		t.Errorf("the first message to arrive is %q", m.Payload)
+	}
+	if err := <-c.Publish(uplink.Message{Topic: wire.Topic(portaltest.Shard, d.ID, wire.WhatReceipt), Payload: []byte("receipt")}); err != nil {
+		t.Fatal(err)
+	}
+	if m := <-heard; string(m.Payload) != "receipt" {
+		t.Errorf("heard %q", m.Payload)
+	}
+}
+
+func TestLastWillTellsTheCentre(t *testing.T) {
+	d := portaltest.NewDevice(t, "one")
+	b := run(t)
+	got := make(chan uplink.Message, 10)
+	centre(t, b, func(m uplink.Message) { got <- m })
+	will := uplink.Message{Topic: wire.Topic(portaltest.Shard, d.ID, wire.WhatState), Payload: []byte("lost"), Retained: true}
+	var raw net.Conn
+	open := func(ctx context.Context) (net.Conn, error) {
+		var err error
+		raw, err = (&net.Dialer{}).DialContext(ctx, "tcp", b.Addr().String())
+		return raw, err
+	}
+	if _, err := dial(t, mqtt.Options{Open: open}, uplink.SessionOptions{ClientID: d.ID.String(), Will: &will}); err != nil {
+		t.Fatal(err)
+	}
+	raw.Close()
+	if m := <-got; string(m.Payload) != "lost" {
+		t.Errorf("got %q", m.Payload)
+	}
+}
+
+// While the centre is slow the devices wait; nothing that was acknowledged is
+// dropped, and no more than the bound is held.
+func TestSlowCentreHoldsDevicesBack(t *testing.T) {
+	const devices, each = 8, 400
+	b := run(t)
+	gate, got := make(chan bool), make(chan string, devices*each)
+	centre(t, b, func(m uplink.Message) {
+		<-gate
+		got <- m.Topic + string(m.Payload[:8])
+	})
+	var acknowledged atomic.Int64
+	all := make(chan error, devices*each)
+	for i := range devices {
+		d := portaltest.NewDevice(t, fmt.Sprint(i))
+		s, err := device(t, b, uplink.SessionOptions{ClientID: d.ID.String()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for n := range each {
+			ack := s.Publish(uplink.Message{Topic: wire.Topic(portaltest.Shard, d.ID, wire.WhatRecord), Payload: fmt.Appendf(make([]byte, 0, 9000), "%08d%9000d", n, 0)[:9000]})
+			go func() {
+				err := <-ack
+				acknowledged.Add(1)
+				all <- err
+			}()
+		}
+	}
+	// The bound is reached and then nothing moves, however long one waits.
+	for acknowledged.Load() < broker.MaxBehind {
+		select {
+		case err := <-all:
+			if err != nil {
+				t.Fatal(err)
+			}
+		case <-t.Context().Done():
+		}
+	}
+	if n := acknowledged.Load(); n > broker.MaxBehind {
+		t.Errorf("%d messages acknowledged that the centre has not taken, want at most %d", n, broker.MaxBehind)
+	}
+	close(gate)
+	seen := make(map[string]bool)
+	for range devices * each {
+		seen[<-got] = true
+	}
+	if len(seen) != devices*each {
+		t.Errorf("%d messages arrived, want %d", len(seen), devices*each)
+	}
+}
+
+// Nothing is acknowledged while there is nobody to take it.
+func TestNothingIsAcknowledgedWithoutTheCentre(t *testing.T) {
+	d := portaltest.NewDevice(t, "one")
+	b := run(t)
+	s, err := device(t, b, uplink.SessionOptions{ClientID: d.ID.String()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ack := s.Publish(uplink.Message{Topic: wire.Topic(portaltest.Shard, d.ID, wire.WhatRecord), Payload: []byte("early")})
+	got := make(chan uplink.Message, 1)
+	centre(t, b, func(m uplink.Message) { got <- m })
+	if m := <-got; string(m.Payload) != "early" {
+		t.Errorf("got %q", m.Payload)
+	}
+	if err := <-ack; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestDialAfterTheEnd(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := broker.New(broker.Options{Listener: l, Shard: portaltest.Shard})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+	cancel()
+	if err := b.Run(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.Dial(t.Context()); !errors.Is(err, broker.ErrClosed) {
+		t.Errorf("dial = %v, want ErrClosed", err)
+	}
+}
