@@ -193,7 +193,8 @@ func bundleVectors(t testing.TB) []bundleVector {
 	for _, v := range []bundleVector{
 		{trust: "trust-crlf.pem", why: "a trust file with the line ends of another system"},
 		{trust: "trust-older.pem", fails: "device key", words: ErrUnknownSigner.Error(), why: "an older register, before the device was enrolled"},
-		{trust: "trust-of-another-root.pem", fails: "trust", words: ErrWrongKey.Error(), why: "a register that another root signed"},
+		{trust: "trust-of-another-root.pem", fails: "device key", words: ErrUnknownSigner.Error(), why: "the trust file of another authority"},
+		{trust: "trust-mismatched-root.pem", fails: "trust", words: ErrWrongKey.Error(), why: "a register that another root signed"},
 		{trust: "trust-signed-by-device.pem", fails: "trust", words: ErrWrongKey.Error(), why: "a register that a device signed"},
 		{trust: "trust-changed.pem", fails: "trust", words: ErrSignature.Error(), why: "a register that was changed"},
 		{trust: "trust-unsorted.pem", fails: "trust", words: ErrKeyOrder.Error(), why: "a second spelling of a register"},

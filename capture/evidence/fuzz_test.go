@@ -93,7 +93,11 @@ func FuzzRegister(f *testing.F) {
 			}
 		}
 		if trust, err := ParseTrust(b); err == nil {
-			text := EncodeTrust(&testKey(t, "root").PublicKey, trust.Register().Bytes)
+			root := &testKey(t, "root").PublicKey
+			if must(KeyID(root))(t) != trust.Root() {
+				root = &testKey(t, "another root").PublicKey
+			}
+			text := EncodeTrust(root, trust.Register().Bytes)
 			if !bytes.Equal(text, bytes.ReplaceAll(b, []byte("\r\n"), []byte("\n"))) {
 				t.Errorf("a second spelling of one trust file was accepted: %q", b)
 			}

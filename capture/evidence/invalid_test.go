@@ -125,7 +125,7 @@ func spoiledPayloads() []spoiled {
 		{"violation-without-trace", "a violation without its trace", ErrMissingKey, 0, func(r *node) { r.remove(16) }},
 		{"violation-without-site", "a violation without its place", ErrMissingKey, 0, func(r *node) { r.remove(13) }},
 		{"violation-without-calibration", "a violation without calibration", ErrMissingKey, 0, func(r *node) { r.remove(17) }},
-		{"violation-without-configuration-id", "a violation whose configuration has no name", ErrMissingKey, 0, func(r *node) { r.at(18, 1).data = nil }},
+		{"violation-without-configuration-id", "a violation whose configuration has no name", ErrRange, 0, func(r *node) { r.at(18, 1).data = nil }},
 		{"heartbeat-as-violation", "a heartbeat that claims kind 1", ErrUnknownKey, KindHeartbeat, func(r *node) { r.at(2).n = 1 }},
 		{"violation-as-heartbeat", "a violation that claims kind 2", ErrKind, 0, func(r *node) {
 			r.at(2).n = 2

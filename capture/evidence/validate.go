@@ -136,9 +136,9 @@ func (r *Record) rules() error {
 	case !slices.Contains([]string{"file", "tpm2", "se"}, r.Key.Class):
 		return fmt.Errorf("key class %q: %w: want file, tpm2 or se", r.Key.Class, ErrRange)
 	case measured && r.Configuration.ID == "":
-		return fmt.Errorf("statement id of cfg: %w: %v needs it", ErrMissingKey, r.Kind)
+		return fmt.Errorf("cfg statement id: %w: empty, and %v needs it", ErrRange, r.Kind)
 	case r.Calibration != nil && r.Calibration.ID == "":
-		return fmt.Errorf("statement id of cal: %w", ErrMissingKey)
+		return fmt.Errorf("cal statement id: %w: empty", ErrRange)
 	}
 	return r.frameRules()
 }

@@ -55,6 +55,7 @@ func vectors(t testing.TB) []vector {
 	slices.SortFunc(all, func(a, b vector) int { return strings.Compare(a.Name, b.Name) })
 	record := must(Seal(violation(t), testSigner(t, "device")))(t).Bytes
 	add("record-alone", "without its pictures a record is not whole evidence", ".cose", record, trust, "frames", "not here")
+	all[len(all)-1].File = "valid/violation.cose" // nothing is wrong with it
 	add("no-trust", "without a trust file nothing says whose key it is", ".cose", record, "", "device key", "")
 
 	for _, v := range spoiledPayloads() {
@@ -97,6 +98,8 @@ func trustFiles(t testing.TB) map[string][]byte {
 	good := trust(testRegister(t), "root")
 	older := testRegister(t)
 	older.Sequence, older.Entries = 11, older.Entries[4:]
+	another, foreign := testKey(t, "another root"), &Register{Sequence: 1, Issued: testTime}
+	foreign.Entries = []RegisterEntry{entry(t, RoleDevice, otherDevice, 1, "stranger")}
 	// A register that SealRegister would not write.
 	unsorted := testRegister(t)
 	slices.Reverse(unsorted.Entries)
@@ -115,7 +118,8 @@ func trustFiles(t testing.TB) map[string][]byte {
 		"trust.pem":                  good,
 		"trust-crlf.pem":             bytes.ReplaceAll(good, []byte("\n"), []byte("\r\n")),
 		"trust-older.pem":            trust(older, "root"),
-		"trust-of-another-root.pem":  trust(testRegister(t), "another root"),
+		"trust-of-another-root.pem":  EncodeTrust(&another.PublicKey, must(SealRegister(foreign, testSigner(t, "another root")))(t).Bytes),
+		"trust-mismatched-root.pem":  trust(testRegister(t), "another root"),
 		"trust-signed-by-device.pem": trust(testRegister(t), "device"),
 		"trust-changed.pem":          EncodeTrust(&root.PublicKey, changed),
 		"trust-unsorted.pem":         EncodeTrust(&root.PublicKey, unsortedBytes),
