@@ -25,3 +25,24 @@ type BlobInfo struct {
 	Length uint64 // bytes
 	Chunks int    // chunk messages it makes
 }
+
+// Store is where a [Sender] takes records from: package uplink/outbox in the
+// field. Its methods are safe for concurrent use.
+type Store interface {
+	// Unsettled lists, oldest first, up to max records after the given key that
+	// have no receipt and are not set aside. It reads from flash what it lists
+	// and no more.
+	Unsettled(after Key, max int) ([]Item, error)
+	// Record returns a sealed record, checked as it was read.
+	Record(key Key) ([]byte, error)
+	// Chunk returns one chunk message of a record's blob as package uplink/wire
+	// spells it, checked as it was read.
+	Chunk(key Key, blob, chunk int) ([]byte, error)
+	// Settle stores a receipt whose signature the caller has verified, and says
+	// how many records it settled that were not settled before.
+	Settle(receipt *evidence.SealedReceipt) (int, error)
+	// SetAside keeps a record but offers it no more, with the reason.
+	SetAside(key Key, reason string) error
+	// Changed is closed when something was appended or settled after the call.
+	Changed() <-chan struct{}
+}
