@@ -96,7 +96,7 @@ type Radar struct {
 	Rate      int       // I/Q pairs a second; 0 means 20,000
 	Lanes     []float64 // lateral distance of each lane's middle in metres; nil means 3.0 and 6.4
 	Height    float64   // of the radar above the reflecting point in metres; 0 means 1.2
-	Beamwidth float64   // between the half-power directions, in degrees; 0 means 40
+	Beamwidth float64   // between the half-power directions, in degrees; 0 means 50
 	Gain      float64   // added to the usual level, in dB; 20 makes near vehicles clip
 }
 
@@ -168,7 +168,7 @@ func NewRoad(s Scenario) (*Road, error) {
 		s.Radar.Height = 1.2
 	}
 	if s.Radar.Beamwidth == 0 {
-		s.Radar.Beamwidth = 40
+		s.Radar.Beamwidth = 50
 	}
 	s.Radar.Lanes = slices.Clone(s.Radar.Lanes)
 	if err := checkScenario(s); err != nil {
