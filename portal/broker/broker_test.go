@@ -85,7 +85,6 @@ func TestDeviceKeepsToItsOwnTopics(t *testing.T) {
 		{"a receipt", wire.Topic(portaltest.Shard, d.ID, wire.WhatReceipt)},
 		{"a command to another", wire.Topic(portaltest.Shard, other.ID, wire.WhatCommand)},
 		{"another system", "home/door"},
-		{"the broker's own", "$SYS/broker/uptime"},
 	} {
 		s, err := device(t, b, uplink.SessionOptions{ClientID: d.ID.String()})
 		if err != nil {
@@ -93,8 +92,7 @@ func TestDeviceKeepsToItsOwnTopics(t *testing.T) {
 		}
 		select {
 		case err := <-s.Publish(uplink.Message{Topic: row.topic, Payload: []byte("x")}):
-			// A topic that no client may publish to is ignored in silence.
-			if err == nil && row.topic[0] != '$' {
+			if err == nil {
 				t.Errorf("%s: published", row.name)
 			}
 		case <-s.Done():
@@ -179,11 +177,12 @@ func TestSlowCentreHoldsDevicesBack(t *testing.T) {
 	const devices, each = 8, 400
 	b := run(t)
 	gate, got := make(chan bool), make(chan string, devices*each)
+	var acknowledged, taken atomic.Int64
 	centre(t, b, func(m uplink.Message) {
 		<-gate
+		taken.Add(1)
 		got <- m.Topic + string(m.Payload[:8])
 	})
-	var acknowledged atomic.Int64
 	all := make(chan error, devices*each)
 	for i := range devices {
 		d := portaltest.NewDevice(t, fmt.Sprint(i))
@@ -192,28 +191,28 @@ func TestSlowCentreHoldsDevicesBack(t *testing.T) {
 			t.Fatal(err)
 		}
 		for n := range each {
-			ack := s.Publish(uplink.Message{Topic: wire.Topic(portaltest.Shard, d.ID, wire.WhatRecord), Payload: fmt.Appendf(make([]byte, 0, 9000), "%08d%9000d", n, 0)[:9000]})
+			ack := s.Publish(uplink.Message{
+				Topic:   wire.Topic(portaltest.Shard, d.ID, wire.WhatRecord),
+				Payload: append(fmt.Appendf(nil, "%08d", n), make([]byte, 9000)...),
+			})
 			go func() {
 				err := <-ack
-				acknowledged.Add(1)
+				// Those taken after this is read only make the bound easier to keep.
+				if behind := acknowledged.Add(1) - taken.Load(); err == nil && behind > broker.MaxBehind {
+					err = fmt.Errorf("%d messages acknowledged that the centre has not taken", behind)
+				}
 				all <- err
 			}()
 		}
 	}
-	// The bound is reached and then nothing moves, however long one waits.
-	for acknowledged.Load() < broker.MaxBehind {
-		select {
-		case err := <-all:
-			if err != nil {
-				t.Fatal(err)
-			}
-		case <-t.Context().Done():
+	for n := range devices * each {
+		if n == 20 {
+			close(gate) // the centre has taken nothing so far
+		}
+		if err := <-all; err != nil {
+			t.Error(err)
 		}
 	}
-	if n := acknowledged.Load(); n > broker.MaxBehind {
-		t.Errorf("%d messages acknowledged that the centre has not taken, want at most %d", n, broker.MaxBehind)
-	}
-	close(gate)
 	seen := make(map[string]bool)
 	for range devices * each {
 		seen[<-got] = true

@@ -1,0 +1,249 @@
+package portal_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"ciglio/capture/evidence"
+	"ciglio/portal"
+	"ciglio/portal/portaltest"
+	"ciglio/portal/store"
+	"ciglio/uplink"
+	"ciglio/uplink/mqtt"
+	"ciglio/uplink/wire"
+)
+
+// serve runs a portal on a directory until stop is called or the test ends.
+func serve(t *testing.T, dir string) (p *portal.Portal, stop func()) {
+	t.Helper()
+	p, err := portal.New(t.Context(), portal.Options{Dir: dir, Listen: "127.0.0.1:0", MQTT: "127.0.0.1:0", Shard: portaltest.Shard})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error)
+	go func() { ended <- p.Run(ctx) }()
+	stopped := false
+	stop = func() {
+		if stopped {
+			return
+		}
+		stopped = true
+		cancel()
+		if err := errors.Join(<-ended, p.Close()); err != nil {
+			t.Error(err)
+		}
+	}
+	t.Cleanup(stop)
+	return p, stop
+}
+
+func newCentre(t *testing.T) string {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "centre")
+	if _, err := portal.Init(dir); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// connect opens the session of a device; receipts come on the channel.
+func connect(t *testing.T, p *portal.Portal, d *portaltest.Device) (uplink.Session, <-chan *evidence.SealedReceipt) {
+	t.Helper()
+	dialer, err := mqtt.New(mqtt.Options{Broker: "tcp://" + p.MQTTAddr()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	receipts := make(chan *evidence.SealedReceipt, 1000)
+	session, err := dialer.Dial(t.Context(), uplink.SessionOptions{
+		ClientID:  d.ID.String(),
+		Subscribe: []string{wire.Topic(portaltest.Shard, d.ID, wire.WhatReceipt)},
+		Handle: func(m uplink.Message) {
+			r, err := evidence.OpenReceipt(m.Payload)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			receipts <- r
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { session.Close() })
+	return session, receipts
+}
+
+func get(t *testing.T, p *portal.Portal, path string) []byte {
+	t.Helper()
+	r, err := http.Get("http://" + p.Addr() + path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Body.Close()
+	body, err := io.ReadAll(r.Body)
+	if err != nil || r.StatusCode != 200 {
+		t.Fatalf("%s: %s, %v", path, r.Status, err)
+	}
+	return body
+}
+
+// A violation goes over real sockets to the centre and comes out as a bundle
+// that verifies, also from a backup taken while the centre runs, and after a
+// restart.
+func TestViolationFromSocketToBundle(t *testing.T) {
+	d := portaltest.NewDevice(t, "one")
+	dir := newCentre(t)
+	p, stop := serve(t, dir)
+	// Enrolled while the portal runs.
+	if _, err := portal.Enrol(dir, d.ID, 1, d.Certificate); err != nil {
+		t.Fatal(err)
+	}
+	blobs := [][]byte{portaltest.Picture(t, 640, 360, 1), portaltest.Picture(t, 640, 360, 2), portaltest.Bytes(3, 200_000)}
+	session, receipts := connect(t, p, d)
+	send := func(what wire.What, payload []byte) {
+		if err := <-session.Publish(d.Message(what, payload)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	send(wire.WhatRecord, d.Statement(t, evidence.KindCalibration, portaltest.Calibration).Bytes)
+	send(wire.WhatRecord, d.Statement(t, evidence.KindConfiguration, portaltest.Configuration).Bytes)
+	v := d.Violation(t, blobs[:2], blobs[2], nil)
+	send(wire.WhatRecord, v.Bytes)
+	for _, blob := range blobs {
+		for _, m := range d.Chunks(blob) {
+			send(wire.WhatBlob, m.Payload)
+		}
+	}
+	for settled := false; !settled; {
+		_, settled = (<-receipts).Receipt.Entry(1, v.Record.Seq)
+	}
+	trust, err := evidence.ParseTrust(get(t, p, "/trust"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	verify := func(p *portal.Portal) {
+		t.Helper()
+		data := get(t, p, "/records/"+v.ID.String()+"/bundle.zip")
+		b, err := evidence.ReadBundle(bytes.NewReader(data), int64(len(data)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range evidence.Verify(b, trust).Checks {
+			if c.Status != evidence.Pass {
+				t.Errorf("%s: %v: %s", c.Name, c.Status, c.Words)
+			}
+		}
+	}
+	verify(p)
+	if st := p.Stats(); st.All.Settled != 3 || st.Measured.Settled != 1 || len(st.Refused) != 0 {
+		t.Errorf("stats = %+v", st)
+	}
+	if body := get(t, p, "/healthz"); string(body) != "ok\n" {
+		t.Errorf("health = %q", body)
+	}
+	backup := filepath.Join(t.TempDir(), "backup")
+	if err := portal.Backup(t.Context(), dir, backup); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := portal.New(t.Context(), portal.Options{Dir: dir, Listen: "127.0.0.1:0", MQTT: "127.0.0.1:0"}); !errors.Is(err, store.ErrLocked) {
+		t.Errorf("a second portal on the directory: %v", err)
+	}
+	stop()
+	p, stop = serve(t, dir)
+	verify(p)
+	stop()
+	for _, name := range []string{"root.key", "centre.key"} {
+		if _, err := os.Stat(filepath.Join(backup, name)); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s is in the backup", name)
+		}
+	}
+	key, err := os.ReadFile(filepath.Join(dir, "centre.key"))
+	if err == nil {
+		err = os.WriteFile(filepath.Join(backup, "centre.key"), key, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, _ = serve(t, backup)
+	verify(p)
+}
+
+func TestOtherMachinesNeedPermission(t *testing.T) {
+	dir := newCentre(t)
+	for _, o := range []portal.Options{
+		{Listen: "0.0.0.0:0", MQTT: "127.0.0.1:0"}, {Listen: "127.0.0.1:0", MQTT: ":0"},
+	} {
+		o.Dir = dir
+		if p, err := portal.New(t.Context(), o); !errors.Is(err, portal.ErrNotLoopback) || p != nil {
+			t.Errorf("%+v: %v, want ErrNotLoopback", o, err)
+		}
+		o.AllowRemote = true
+		p, err := portal.New(t.Context(), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := p.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestCommands(t *testing.T) {
+	d := portaltest.NewDevice(t, "one")
+	dir := filepath.Join(t.TempDir(), "centre")
+	cert := filepath.Join(t.TempDir(), "device.pem")
+	if err := os.WriteFile(cert, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: d.Certificate.Raw}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range []struct {
+		name   string
+		args   string
+		code   int
+		stderr string
+	}{
+		{"nothing", "", 2, "ciglio-portal init"},
+		{"no such command", "begin", 2, "no command"},
+		{"init without a directory", "init", 2, "--dir is missing"},
+		{"a flag that is none", "init --color", 2, "color"},
+		{"an argument too many", "init --dir " + dir + " more", 2, "more"},
+		{"serve before init", "serve --dir " + dir, 1, "hint: make a centre"},
+		{"init", "init --json --dir " + dir, 0, ""},
+		{"init again", "init --json --dir " + dir, 1, "hint: choose another directory"},
+		{"a device id in capitals", "enrol --dir " + dir + " --device " + strings.ToUpper(d.ID.String()) + " --cert " + cert, 2, "hexadecimal"},
+		{"a certificate that is none", "enrol --dir " + dir + " --device " + d.ID.String() + " --cert " + dir + "/root.key", 1, "CERTIFICATE"},
+		{"enrol", "enrol --json --dir " + dir + " --device " + d.ID.String() + " --cert " + cert, 0, ""},
+		{"enrol again", "enrol --json --dir " + dir + " --device " + d.ID.String() + " --cert " + cert, 1, "hint: a device that got a new key"},
+		{"serve to the world", "serve --dir " + dir + " --listen 0.0.0.0:0", 1, "--allow-remote"},
+		{"backup", "backup --json --dir " + dir + " --to " + dir + "-copy", 0, ""},
+		{"backup again", "backup --json --dir " + dir + " --to " + dir + "-copy", 1, "not empty"},
+		{"version", "version --json", 0, ""},
+		{"help", "--help", 0, ""},
+	} {
+		var stdout, stderr bytes.Buffer
+		args := strings.Fields(row.args)
+		if code := portal.Main(args, &stdout, &stderr); code != row.code || !strings.Contains(stderr.String(), row.stderr) {
+			t.Errorf("%s: exit %d, want %d\n%s%s", row.name, code, row.code, &stdout, &stderr)
+		}
+		if strings.Contains(row.args, "--json") && !json.Valid(stdout.Bytes()) {
+			t.Errorf("%s: not JSON: %s", row.name, &stdout)
+		}
+	}
+	text, err := os.ReadFile(portal.TrustFile(dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	trust, err := evidence.ParseTrust(text)
+	if err != nil || trust.Register().Register.Sequence != 2 || len(trust.Register().Register.Entries) != 2 {
+		t.Errorf("trust file: %v", err)
+	}
+}
