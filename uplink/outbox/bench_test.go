@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"sync"
 	"syscall"
@@ -229,4 +230,55 @@ func BenchmarkDrain(b *testing.B) {
 	b.ReportMetric(0, "ns/op")
 	b.ReportMetric(float64(bytes)/1e6/took.Seconds(), "MB/s")
 	b.ReportMetric(file.Seconds()/took.Seconds(), "of-reading-the-file")
+}
+
+// BenchmarkUnsettled asks for the next hundred records of 200,000 that wait in
+// twenty segments, as after a month without network, from one end to the other.
+func BenchmarkUnsettled(b *testing.B) {
+	bed := newBed(b, func(o *Options) { o.SegmentSize = 64 << 20 })
+	s := bed.beat()
+	e := newEntry(s).encode()
+	const segments, each = 20, 10_000
+	for n := range segments {
+		if n > 0 {
+			if err := bed.roll(bed.Head(), ""); err != nil {
+				b.Fatal(err)
+			}
+		}
+		seg := bed.active.seg
+		if err := bed.active.db.Update(func(tx *bolt.Tx) error {
+			records := tx.Bucket(bucketRecords)
+			records.FillPercent = 1
+			for seg.next < seg.firstSeq+each {
+				if err := records.Put(number(seg.next), e); err != nil {
+					return err
+				}
+				seg.next++
+			}
+			return nil
+		}); err != nil {
+			b.Fatal(err)
+		}
+	}
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	last, calls := Key{}, 0
+	b.ReportAllocs()
+	start := time.Now()
+	for b.Loop() {
+		items, err := bed.Unsettled(last, 100)
+		if err != nil {
+			b.Fatal(err)
+		}
+		calls++
+		if last = (Key{}); len(items) > 0 {
+			last = items[len(items)-1].Key
+		}
+	}
+	took := time.Since(start)
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	b.ReportMetric(float64(calls*100)/took.Seconds(), "records/s")
+	b.ReportMetric((float64(after.HeapAlloc)-float64(before.HeapAlloc))/1e3, "kB-more-heap")
 }

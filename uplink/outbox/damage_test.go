@@ -122,7 +122,7 @@ func TestDamagedPagesNeverGiveOtherBytes(t *testing.T) {
 							pages = append(pages, id)
 						}
 					}
-					for range min(3, len(pages)) {
+					for range min(2, len(pages)) {
 						b := &bed{TB: t, dir: copyStore(t, origin), options: b.options, now: b.now, device: b.device, centre: b.centre}
 						id := pages[r.IntN(len(pages))]
 						page := bytes.Clone(file[id*pageSize : (id+1)*pageSize])

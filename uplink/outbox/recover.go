@@ -29,7 +29,11 @@ func Open(dir string, options Options) (*Outbox, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := os.MkdirAll(filepath.Join(dir, "segments"), 0o700); err != nil {
+	err = os.MkdirAll(filepath.Join(dir, "segments"), 0o700)
+	if err == nil {
+		err = errors.Join(syncDir(dir), syncDir(filepath.Dir(dir)))
+	}
+	if err != nil {
 		return nil, diskError("outbox "+dir, err)
 	}
 	lock, err := takeLock(dir)
@@ -322,11 +326,12 @@ func (o *Outbox) Close() error {
 	}
 	o.closed = true
 	head := o.headLocked()
+	orderly := doubt == nil && o.raise == "" // else the mark says what comes next
 	o.notify()
 	o.mu.Unlock()
 	m := mark{o.active.seg.number, head.Epoch, head.Next}
 	err := o.release()
-	if err == nil && doubt == nil {
+	if err == nil && orderly {
 		err = writeMark(o.dir, m)
 		if err == nil {
 			err = writeFile(filepath.Join(o.dir, "clean"), nil)

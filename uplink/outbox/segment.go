@@ -209,7 +209,7 @@ func (o *Outbox) create(ab about) (*active, error) {
 // no room for size bytes more, or when a new epoch is due.
 func (o *Outbox) rollOver(size int64) error {
 	o.mu.RLock()
-	raise := o.raise
+	raise, epoch := o.raise, o.known.epoch+1
 	seg := o.active.seg
 	head := o.headLocked()
 	o.mu.RUnlock()
@@ -217,7 +217,7 @@ func (o *Outbox) rollOver(size int64) error {
 	cy, cm, cd := seg.created.Date()
 	switch {
 	case raise != "":
-		return o.roll(Head{Epoch: o.known.epoch + 1, Next: 1}, raise)
+		return o.roll(Head{Epoch: epoch, Next: 1}, raise)
 	case seg.records() == 0:
 		return nil
 	case y != cy || m != cm || d != cd, seg.size+onDisk(size) > capacity(o.options.SegmentSize):

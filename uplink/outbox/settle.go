@@ -74,6 +74,7 @@ func (o *Outbox) Settle(receipt *evidence.SealedReceipt) (settled int, err error
 // entries that contradict the chain.
 func (o *Outbox) match(r *evidence.Receipt) (due []place, troubles []error, err error) {
 	var places []place
+	var ahead mark
 	theirs := map[Key]evidence.Hash{}
 	o.mu.Lock()
 	if o.closed {
@@ -91,9 +92,15 @@ func (o *Outbox) match(r *evidence.Receipt) (due []place, troubles []error, err 
 			troubles = append(troubles, trouble)
 			o.known.epoch = max(o.known.epoch, k.Epoch)
 			o.raise = trouble.Error()
+			ahead = mark{o.known.segment, k.Epoch, k.Seq + 1}
 		}
 	}
 	o.mu.Unlock()
+	if ahead != (mark{}) { // should the power go before the next record
+		if err := writeMark(o.dir, ahead); err != nil {
+			troubles = append(troubles, diskError("outbox mark", err))
+		}
+	}
 
 	i := 0
 	err = o.entries(places, func(it Listed, damage error) {

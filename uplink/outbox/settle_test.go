@@ -31,32 +31,39 @@ func TestReceiptSettlesOnlyWhatItNames(t *testing.T) {
 			return []evidence.ReceiptEntry{{Epoch: 7, Seq: 1, ID: other}}
 		}, 0, ErrEquivocation, true},
 	} {
-		t.Run(row.name, func(t *testing.T) {
-			b := newBed(t)
-			r := &evidence.Receipt{Device: device, LogSize: 10, UTC: noon, LogRoot: evidence.Hash{1}}
-			r.Entries = row.entries(b.beat(), b.beat())
-			sealed, err := evidence.SealReceipt(r, b.centre)
-			if err != nil {
-				t.Fatal(err)
-			}
-			n, err := b.Settle(sealed)
-			if n != row.settled || !errors.Is(err, row.err) {
-				t.Errorf("settled %d, error %v, want %d and %v", n, err, row.settled, row.err)
-			}
-			if got := b.Head().Ack == sealed.Hash; got != (row.settled > 0) {
-				t.Errorf("receipt is the newest: %v", got)
-			}
-			if st := b.Stats(); st.Unsettled != uint64(2-row.settled) {
-				t.Errorf("%d unsettled", st.Unsettled)
-			}
-			next := b.beat().Record
-			if raised := next.Epoch > r.Entries[len(r.Entries)-1].Epoch; raised != row.raised {
-				t.Errorf("next record is epoch %d", next.Epoch)
-			}
-			if (b.Report().Raised != "") != row.raised {
-				t.Errorf("report: %+v", b.Report())
-			}
-		})
+		for when, restart := range map[string]func(*bed){
+			"at once":           func(*bed) {},
+			"after a restart":   func(b *bed) { b.shut(); b.open() },
+			"after a power cut": func(b *bed) { b.crash(); b.open() },
+		} {
+			t.Run(row.name+"/"+when, func(t *testing.T) {
+				b := newBed(t)
+				r := &evidence.Receipt{Device: device, LogSize: 10, UTC: noon, LogRoot: evidence.Hash{1}}
+				r.Entries = row.entries(b.beat(), b.beat())
+				sealed, err := evidence.SealReceipt(r, b.centre)
+				if err != nil {
+					t.Fatal(err)
+				}
+				n, err := b.Settle(sealed)
+				if n != row.settled || !errors.Is(err, row.err) {
+					t.Errorf("settled %d, error %v, want %d and %v", n, err, row.settled, row.err)
+				}
+				if got := b.Head().Ack == sealed.Hash; got != (row.settled > 0) {
+					t.Errorf("receipt is the newest: %v", got)
+				}
+				if st := b.Stats(); st.Unsettled != uint64(2-row.settled) {
+					t.Errorf("%d unsettled", st.Unsettled)
+				}
+				restart(b)
+				next := b.beat().Record
+				if raised := next.Epoch > r.Entries[len(r.Entries)-1].Epoch; raised != row.raised {
+					t.Errorf("next record is epoch %d", next.Epoch)
+				}
+				if (b.Report().Raised != "") != row.raised {
+					t.Errorf("report: %+v", b.Report())
+				}
+			})
+		}
 	}
 }
 
