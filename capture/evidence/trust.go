@@ -107,6 +107,9 @@ func (t *Trust) Register() *SealedRegister { return t.register }
 // DeviceKey returns the key kid if the register says that it sealed records of
 // this device and epoch at the given time. A key that is revoked from a later
 // time on is returned, with Revoked set in its entry: see [RegisterEntry].
+//
+// The time a record states is its sealer's word. Who receives a record and knows
+// the present time asks for that time too.
 func (t *Trust) DeviceKey(dev DeviceID, epoch uint64, kid Hash, at time.Time) (*ecdsa.PublicKey, RegisterEntry, error) {
 	i, ok := t.byKey[kid]
 	if !ok {

@@ -33,12 +33,11 @@ def add(a, b):
     return x, (slope * (a[0] - x) - a[1]) % P
 
 
-def times(k, point):
-    total = None
-    while k:
-        if k & 1:
-            total = add(total, point)
-        point, k = add(point, point), k >> 1
+def weigh(k, a, m, b):
+    """Returns k times a plus m times b, a bit of both at a time."""
+    choice, total = [None, a, b, add(a, b)], None
+    for bit in range(255, -1, -1):
+        total = add(add(total, total), choice[(k >> bit & 1) + 2 * (m >> bit & 1)])
     return total
 
 
@@ -54,7 +53,7 @@ def signature_good(spki, tbs, sig):
     if not (0 < r < N and 0 < s <= N // 2):
         return False
     w, e = pow(s, -1, N), int.from_bytes(sha256(tbs), "big")
-    point = add(times(e * w % N, G), times(r * w % N, parse_key(spki)))
+    point = weigh(e * w % N, G, r * w % N, parse_key(spki))
     return point is not None and point[0] % N == r
 
 
