@@ -123,12 +123,12 @@ func car(speed sensor.Speed, d sensor.Direction) Vehicle {
 func (t *traffic) pair(road *Road) []Vehicle {
 	a := car(t.speeding(), sensor.Approaching)
 	enter, leave := road.seen([]Vehicle{a})
-	// A share of the time in the beam, 30 to 45 %.
-	headway := (leave - enter) * time.Duration(300+t.rng.Int64N(150)) / 1000
+	// A share of the time in the beam, 24 to 31 %.
+	headway := (leave - enter) * time.Duration(240+t.rng.Int64N(70)) / 1000
 	if t.rng.IntN(2) == 0 {
 		// They meet: one comes while the other goes.
 		b := car(t.obeying(), sensor.Receding)
-		b.Passing = a.Passing - 2*headway
+		b.Passing = a.Passing - 3*headway
 		return []Vehicle{b, a}
 	}
 	// A faster one closes up.
