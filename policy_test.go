@@ -1,0 +1,204 @@
+// Package ciglio_test states what holds for the tree as a whole: which way
+// imports run, which folder is the home of each third-party module, and which
+// measuring core this is.
+package ciglio_test
+
+import (
+	"flag"
+	"go/build"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"ciglio/cross/coreid"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden core_id: a decision, see docs/software.md")
+
+// homes names the only folders whose programs may import each third-party
+// module. A folder counts with all below it.
+var homes = map[string][]string{
+	"github.com/BurntSushi/toml":          {"agent/config", "agent/enforce", "agent/calibration"},
+	"github.com/eclipse/paho.mqtt.golang": {"uplink/mqtt"},
+	"github.com/fxamacker/cbor":           {"uplink/wire"},
+
+	"github.com/mochi-mqtt/server": {"portal/broker"},
+	"go.etcd.io/bbolt":             {"uplink/outbox"},
+	"golang.org/x/mod":             {"portal/log", "portal/store"},
+	"golang.org/x/sync":            {"agent", "portal", "uplink"},
+	"golang.org/x/sys":             {"sensor", "uplink/outbox", "uplink/mqtt"},
+	"modernc.org/sqlite":           {"portal/store"},
+}
+
+// testHomes names what only tests may import, and where.
+var testHomes = map[string][]string{
+	"github.com/mochi-mqtt/server":          {"uplink", "agent", "portal"},
+	"github.com/rogpeppe/go-internal":       {"agent", "portal"},
+	"github.com/santhosh-tekuri/jsonschema": {"docs"},
+	"github.com/veraison/go-cose":           {"capture/evidence"},
+	"go.etcd.io/bbolt":                      {"uplink/outbox"},
+	"gopkg.in/yaml.v3":                      {"docs"},
+}
+
+// may says what each folder's programs may import of the module. The longest
+// matching folder counts; an entry that ends in /… allows all below it, any
+// other that one package.
+var may = map[string][]string{
+	"sensor":                      {"sensor/…"},
+	"capture":                     {"sensor", "capture"},
+	"capture/evidence":            {"sensor"},
+	"capture/key":                 {"capture/evidence"},
+	"capture/capturetest":         {"sensor", "sensor/sensortest", "capture"},
+	"uplink":                      {"sensor", "capture/evidence", "uplink", "uplink/wire"},
+	"uplink/wire":                 {"sensor", "capture/evidence"},
+	"uplink/mqtt":                 {"uplink"},
+	"agent":                       {"sensor/…", "capture/…", "uplink/…", "agent/…"},
+	"agent/config":                {"sensor", "capture/evidence"},
+	"agent/enforce":               {"sensor"},
+	"agent/trust":                 {"sensor"},
+	"cross":                       {"cross/…"},
+	"portal":                      {"sensor", "capture", "capture/evidence", "capture/still", "uplink", "uplink/wire", "uplink/mqtt", "portal/…"},
+	"portal/cmd/ciglio-demo":      {"sensor/…", "capture/…", "uplink/…", "agent/…", "portal/…"},
+	"docs":                        {},
+	"sensor/sensortest":           {"sensor", "sensor/doppler", "sensor/wav", "sensor/sensortest"},
+	"sensor/sensortest/recording": {},
+}
+
+// deviceNever lists what must not be linked into the device's program.
+var deviceNever = []string{
+	"github.com/mochi-mqtt/", "modernc.org/", "database/sql", "testing",
+	"ciglio/portal", "ciglio/sensor/sensortest", "ciglio/capture/capturetest",
+}
+
+func TestImportsRunOneWay(t *testing.T) {
+	for _, p := range packages(t) {
+		if p.Dir == "." {
+			continue
+		}
+		allowed := may[longest(p.Dir, may)]
+		for _, path := range p.Imports {
+			own, ok := strings.CutPrefix(path, "ciglio/")
+			switch {
+			case ok:
+				if own != p.Dir && !slices.ContainsFunc(allowed, func(a string) bool { return matches(a, own) }) {
+					t.Errorf("%s imports %s, which it may not", p.Dir, path)
+				}
+			case strings.Contains(strings.SplitN(path, "/", 2)[0], "."):
+				if !atHome(homes, path, p.Dir) {
+					t.Errorf("%s imports %s, whose home it is not", p.Dir, path)
+				}
+			}
+		}
+		for _, path := range slices.Concat(p.TestImports, p.XTestImports) {
+			if !strings.HasPrefix(path, "ciglio/") && strings.Contains(strings.SplitN(path, "/", 2)[0], ".") &&
+				!atHome(homes, path, p.Dir) && !atHome(testHomes, path, p.Dir) {
+				t.Errorf("a test of %s imports %s, whose home it is not", p.Dir, path)
+			}
+		}
+	}
+}
+
+func TestDeviceLinksNoBrokerSQLOrSimulator(t *testing.T) {
+	out, err := exec.Command("go", "list", "-deps", "./agent/cmd/ciglio").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path := range strings.FieldsSeq(string(out)) {
+		for _, never := range deviceNever {
+			if path == never || strings.HasPrefix(path, never+"/") || strings.HasSuffix(never, "/") && strings.HasPrefix(path, never) {
+				t.Errorf("the device's program links %s", path)
+			}
+		}
+	}
+}
+
+// TestCoreID fails when the measuring core has changed. If that was meant, say
+// why in the commit and run: go test . -run TestCoreID -update
+func TestCoreID(t *testing.T) {
+	const golden = "agent/core_id"
+	got, err := coreid.Compute(".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if *update {
+		if err := os.WriteFile(golden, []byte(got+"\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.TrimSpace(string(want)) != got {
+		t.Errorf("core_id is %s, %s pins %s: the measuring core changed; "+
+			"if that is meant, say why in the commit and run go test . -run TestCoreID -update", got, golden, strings.TrimSpace(string(want)))
+	}
+}
+
+// pkg is one folder with Go files, by its path from the root.
+type pkg struct {
+	*build.Package
+	Dir string
+}
+
+func packages(t *testing.T) []pkg {
+	t.Helper()
+	var all []pkg
+	context := build.Default
+	context.UseAllFiles = true // a build tag is no way around a rule
+	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !d.IsDir() {
+			return err
+		}
+		if name := d.Name(); path != "." && (strings.HasPrefix(name, ".") || name == "testdata") {
+			return filepath.SkipDir
+		}
+		p, err := context.ImportDir(path, 0)
+		if _, none := err.(*build.NoGoError); none {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		all = append(all, pkg{p, filepath.ToSlash(path)})
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// longest returns the longest key of rules that is dir or a folder above it.
+func longest(dir string, rules map[string][]string) string {
+	for d := dir; d != "."; d = filepath.ToSlash(filepath.Dir(d)) {
+		if _, ok := rules[d]; ok {
+			return d
+		}
+	}
+	return ""
+}
+
+func matches(rule, path string) bool {
+	if folder, all := strings.CutSuffix(rule, "/…"); all {
+		return path == folder || strings.HasPrefix(path, folder+"/")
+	}
+	return path == rule
+}
+
+func atHome(homes map[string][]string, path, dir string) bool {
+	for module, folders := range homes {
+		if path == module || strings.HasPrefix(path, module+"/") {
+			for _, folder := range folders {
+				if dir == folder || strings.HasPrefix(dir, folder+"/") {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
