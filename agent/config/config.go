@@ -121,7 +121,7 @@ func Default() *Config {
 		Camera: Camera{Slots: 96, Slot: 256 << 10},
 		Clock:  Clock{Bound: 100 * time.Millisecond},
 		Outbox: Outbox{Quota: 20 << 30, Reserve: 64 << 20, Retention: 30 * 24 * time.Hour},
-		Uplink: Uplink{Broker: "tcp://127.0.0.1:1883", Shard: "a", Trust: "/var/lib/ciglio/trust.pem"},
+		Uplink: Uplink{Broker: "tcp://127.0.0.1:1883", Shard: "0", Trust: "/var/lib/ciglio/trust.pem"},
 	}
 }
 

@@ -1,0 +1,310 @@
+// Package agent is the device's program: it joins the sensor, the camera, the
+// gate, the evidence and the outbox into one life of a record, and it holds the
+// commands of ciglio.
+//
+// [Run] keeps these promises. A record exists only when it is on flash. A
+// violation is recorded only while the gate is open, only when it can be
+// attributed to one vehicle, and only with its pictures and its raw trace.
+// Passages that did not violate are counted and leave nothing behind. What is
+// discarded is counted by its reason.
+package agent
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+	_ "time/tzdata" // the calendar day at the site, on boards without zone files
+
+	"golang.org/x/sync/errgroup"
+
+	"ciglio/agent/calibration"
+	"ciglio/agent/config"
+	"ciglio/agent/enforce"
+	"ciglio/agent/trust"
+	"ciglio/capture"
+	"ciglio/capture/evidence"
+	"ciglio/sensor"
+	"ciglio/sensor/clock"
+	"ciglio/uplink"
+	"ciglio/uplink/outbox"
+)
+
+// Signer is an evidence key in operation.
+type Signer interface {
+	evidence.Signer
+	Class() string // "file", "tpm2" or "se"
+}
+
+// Options is what a device is made of. Every field but Observe is needed.
+type Options struct {
+	Config      *config.Config
+	Calibration []byte        // the calibration statement
+	Certificate evidence.Hash // of the evidence key's certificate, DER
+	Signer      Signer
+	Clock       sensor.Clock
+	Source      sensor.Source
+	Camera      capture.Camera
+	Outbox      *outbox.Outbox
+	Dialer      uplink.Dialer
+	Trust       *evidence.Trust // whose receipts count
+	Boot        [16]byte        // names the run of the kernel that Clock counts from
+	Log         *slog.Logger
+	// Observe is called for each passage once its fate is known, on the
+	// measuring goroutine; nil for nobody.
+	Observe func(Outcome)
+}
+
+// An Outcome is what became of one passage.
+type Outcome struct {
+	Passage    sensor.Passage
+	Assessment enforce.Assessment
+	Reasons    []sensor.Reason  // why a violation was not recorded
+	Record     *evidence.Sealed // the record; nil when there is none
+}
+
+// A Device runs one measuring place. Its methods are safe for concurrent use.
+type Device struct {
+	o           Options
+	id          evidence.DeviceID
+	rules       enforce.Table
+	zone        *time.Location
+	calibration *trust.Calibration
+	statements  struct{ calibration, configuration []byte }
+	software    evidence.Software
+	site        evidence.Site
+	sender      *uplink.Sender
+	ring        *capture.Ring
+	lastStep    atomic.Int64 // instant of UTC's last jump; 0 when there was none
+
+	mu       sync.Mutex // guards what follows
+	selfTest error
+	counts   Counts
+}
+
+// Counts is what the device has seen since it was started.
+type Counts struct {
+	Passages   uint64                   `json:"passages"`   // vehicles with a speed
+	Violations uint64                   `json:"violations"` // records of violations, or of tests that stand for one
+	Discarded  map[sensor.Reason]uint64 `json:"discarded"`  // tracks that gave no evidence, by reason
+}
+
+// errSelfTestPending closes the gate until the first self-test has passed.
+var errSelfTestPending = errors.New("not done yet")
+
+// New checks the parts of a device and joins them. It starts nothing.
+func New(o Options) (*Device, error) {
+	d := &Device{o: o, selfTest: errSelfTestPending}
+	d.counts.Discarded = map[sensor.Reason]uint64{}
+	var err error
+	if d.id, err = evidence.ParseDeviceID(o.Config.Device.ID); err != nil {
+		return nil, err
+	}
+	if d.rules, err = enforce.Italy(); err != nil {
+		return nil, err
+	}
+	if d.zone, err = time.LoadLocation(o.Config.Site.TimeZone); err != nil {
+		return nil, err
+	}
+	if d.calibration, err = calibration.Parse(o.Calibration); err != nil {
+		return nil, err
+	}
+	d.statements.calibration = o.Calibration
+	if d.statements.configuration, err = o.Config.Statement(); err != nil {
+		return nil, err
+	}
+	if d.software, err = ownSoftware(); err != nil {
+		return nil, err
+	}
+	site := o.Config.Site
+	d.site = evidence.Site{
+		ID:        site.ID,
+		Road:      site.Road,
+		Position:  uint32(min(int64(site.Position/1000), math.MaxUint32)),
+		Latitude:  int32(site.Latitude),
+		Longitude: int32(site.Longitude),
+		Heading:   uint16(site.Heading),
+	}
+	d.sender, err = uplink.NewSender(uplink.SenderOptions{
+		Store: o.Outbox, Dialer: o.Dialer, Device: d.id, Shard: o.Config.Uplink.Shard,
+		CentreKey: CentreKeys(o.Trust), Boot: o.Boot, Sequence: uint64(o.Clock.Now()) / uint64(time.Second),
+		Health: d.health, Profile: d.profile, Log: o.Log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	d.ring = capture.NewRing(o.Config.Camera.Slots, int(o.Config.Camera.Slot))
+	return d, nil
+}
+
+// CentreKeys returns what a sender asks whether a centre's key is to be trusted.
+func CentreKeys(t *evidence.Trust) func(evidence.Hash, time.Time) (*ecdsa.PublicKey, error) {
+	return func(kid evidence.Hash, at time.Time) (*ecdsa.PublicKey, error) {
+		public, _, err := t.CentreKey(kid, at)
+		return public, err
+	}
+}
+
+// ownSoftware identifies the running program.
+func ownSoftware() (evidence.Software, error) {
+	path, err := os.Executable()
+	if err != nil {
+		return evidence.Software{}, err
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return evidence.Software{}, err
+	}
+	defer f.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return evidence.Software{}, err
+	}
+	core, err := CoreID()
+	if err != nil {
+		return evidence.Software{}, err
+	}
+	return evidence.Software{Version: Version, Core: core, Binary: evidence.Hash(h.Sum(nil))}, nil
+}
+
+// Run measures until ctx ends or a part fails for good. When it returns, every
+// goroutine it started has ended and a record of the shutdown is on flash. It
+// returns nil when ctx ended, and when the sensor's recording ended.
+func (d *Device) Run(ctx context.Context) error {
+	if err := d.begin(); err != nil {
+		return err
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	inner, stop := context.WithCancel(ctx)
+	defer stop()
+	g.Go(func() error { return d.ring.Run(inner, d.o.Camera, d.cameraFault()) })
+	g.Go(func() error { return d.sender.Run(inner) })
+	g.Go(func() error { return d.housekeeping(inner) })
+	g.Go(func() error { return clock.Watch(inner, d.o.Clock, time.Second, d.clockStepped) })
+	g.Go(func() error {
+		defer stop() // a recording that ends, ends the device
+		return d.measure(inner)
+	})
+	err := g.Wait()
+	if errors.Is(err, context.Canceled) {
+		err = nil
+	}
+	return errors.Join(err, d.end(err))
+}
+
+// cameraFault returns a reporter that logs the first of a run of equal faults.
+func (d *Device) cameraFault() func(error) {
+	var last string
+	return func(err error) {
+		if err.Error() != last {
+			last = err.Error()
+			d.o.Log.Warn("camera fault", "error", err)
+		}
+	}
+}
+
+// housekeeping tests the device, says that it lives, and lets retention drop
+// what is settled: at the start, then every hour.
+func (d *Device) housekeeping(ctx context.Context) error {
+	const period = time.Hour
+	for {
+		if err := d.testSelf(ctx); err != nil {
+			return err
+		}
+		d.heartbeat()
+		d.expire()
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(period):
+		}
+	}
+}
+
+// expire lets retention drop what is settled, and records what it dropped.
+func (d *Device) expire() {
+	_, utc := d.o.Clock.Pair()
+	dropped, err := d.o.Outbox.Expire(utc)
+	if err != nil {
+		d.o.Log.Error("retention failed", "error", err)
+	}
+	for _, r := range dropped {
+		d.noteOrLog(evidence.KindEviction, evidence.Body{1: r.From, 2: r.To})
+	}
+}
+
+// testSelf finds out whether the device is in order, records the finding when
+// it has changed, and keeps it for the gate.
+func (d *Device) testSelf(ctx context.Context) error {
+	finding := d.tryCamera(ctx)
+	defer d.sender.Refresh()
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	d.mu.Lock()
+	changed := (finding == nil) != (d.selfTest == nil) || errors.Is(d.selfTest, errSelfTestPending)
+	d.selfTest = finding
+	d.mu.Unlock()
+	if !changed {
+		return nil
+	}
+	pass, words := uint64(1), "camera gives pictures"
+	if finding != nil {
+		pass, words = 0, finding.Error()
+	}
+	d.o.Log.Info("self-test", "pass", finding == nil, "finding", words)
+	d.noteOrLog(evidence.KindSelfTest, evidence.Body{1: pass, 2: words})
+	return nil
+}
+
+// tryCamera waits for a new picture, up to the time in which a camera that
+// works has given many.
+func (d *Device) tryCamera(ctx context.Context) error {
+	const patience = 5 * time.Second
+	wait, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	if err := d.ring.Wait(wait, d.o.Clock.Now()); err != nil {
+		return fmt.Errorf("camera %s gave no picture within %v", d.o.Camera.Info().Model, patience)
+	}
+	return nil
+}
+
+// Gate returns every cause for which the device may not measure now; none when
+// it may.
+func (d *Device) Gate() []trust.Cause {
+	_, utc := d.o.Clock.Pair()
+	state, err := d.o.Clock.State()
+	d.mu.Lock()
+	selfTest := d.selfTest
+	d.mu.Unlock()
+	return trust.Check(trust.Facts{
+		At:           utc,
+		Calibration:  d.calibration,
+		SensorSerial: d.o.Source.Identity().Serial,
+		Clock:        state,
+		ClockError:   err,
+		ClockBound:   d.o.Config.Clock.Bound,
+		SelfTest:     selfTest,
+		Room:         d.o.Outbox.Room(true),
+	})
+}
+
+// Counts returns a copy of the counters.
+func (d *Device) Counts() Counts {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	c := d.counts
+	c.Discarded = make(map[sensor.Reason]uint64, len(d.counts.Discarded))
+	for r, n := range d.counts.Discarded {
+		c.Discarded[r] = n
+	}
+	return c
+}

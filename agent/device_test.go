@@ -1,0 +1,473 @@
+package agent
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"image"
+	"image/jpeg"
+	"io"
+	"log/slog"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"ciglio/agent/config"
+	"ciglio/capture"
+	"ciglio/capture/evidence"
+	"ciglio/capture/key"
+	"ciglio/sensor"
+	"ciglio/uplink"
+	"ciglio/uplink/outbox"
+)
+
+const configText = `
+[device]
+id = "00112233445566778899aabbccddeeff"
+[site]
+id = "SP14-12"
+road = "SP 14"
+limit = "70km/h"
+direction = "approaching"
+[sensor]
+serial = "S1"
+maximum = "200km/h"
+[camera]
+slots = 32
+slot = "16KiB"
+`
+
+const calibrationText = `
+id = "A-117"
+version = 1
+sensor_serial = "S1"
+not_before = 1999-06-01T00:00:00Z
+not_after = 2000-06-01T00:00:00Z
+uncertainty = "1km/h"
+[approval]
+words = "D.D. 1/1999"
+from = 1999-01-01T00:00:00Z
+[decree]
+words = "Decreto 1/1999"
+from = 1999-01-01T00:00:00Z
+[register]
+words = "n. 1"
+from = 1999-01-01T00:00:00Z
+`
+
+// A rig is a device whose sensor, camera and clock are played by a test. Time
+// is that of a synctest bubble, which begins at midnight of 2000-01-01.
+type rig struct {
+	*Device
+	config   *config.Config
+	outbox   *outbox.Outbox
+	clock    *fakeClock
+	sensor   *fakeSensor
+	camera   *fakeCamera
+	outcomes []Outcome
+	stop     func() error
+}
+
+// newRig builds a device; change may alter its parts before. Run starts it.
+func newRig(t *testing.T, change func(*rig)) *rig {
+	t.Helper()
+	c, err := config.Parse([]byte(configText), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &rig{
+		config: c,
+		clock:  &fakeClock{start: time.Now()},
+		sensor: &fakeSensor{passages: make(chan sensor.Passage), identity: sensor.Identity{Model: "fake", Serial: "S1"}},
+		camera: &fakeCamera{picture: picture(t)},
+	}
+	r.camera.clock = r.clock
+	if change != nil {
+		change(r)
+	}
+	signer, err := key.Create(t.TempDir() + "/evidence.key")
+	if err != nil {
+		t.Fatal(err)
+	}
+	id, _ := evidence.ParseDeviceID(c.Device.ID)
+	r.outbox, err = outbox.Open(t.TempDir(), outbox.Options{Device: id, Quota: int64(c.Outbox.Quota), Reserve: int64(c.Outbox.Reserve)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { r.outbox.Close() })
+	r.Device, err = New(Options{
+		Config: c, Calibration: []byte(calibrationText), Certificate: evidence.Hash{1},
+		Signer: signer, Clock: r.clock, Source: r.sensor, Camera: r.camera,
+		Outbox: r.outbox, Dialer: noNetwork{}, Boot: [16]byte{7}, Log: slog.New(slog.DiscardHandler),
+		Observe: func(o Outcome) { r.outcomes = append(r.outcomes, o) },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// start runs the device until its self-test is over.
+func (r *rig) start(t *testing.T) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- r.Run(ctx) }()
+	r.stop = func() error { cancel(); return <-done }
+	time.Sleep(10 * time.Second)
+	synctest.Wait()
+}
+
+// pass lets a vehicle pass and returns what became of it.
+func (r *rig) pass(p sensor.Passage) Outcome {
+	time.Sleep(10 * time.Second)
+	p.End = r.clock.Now().Add(-300 * time.Millisecond)
+	p.Start = p.End.Add(-3 * time.Second)
+	r.sensor.passages <- p
+	time.Sleep(2 * time.Second)
+	synctest.Wait()
+	return r.outcomes[len(r.outcomes)-1]
+}
+
+func speeding() sensor.Passage {
+	return sensor.Passage{
+		Speed: 9250, Direction: sensor.Approaching, Readings: 50,
+		Budget: sensor.Budget{Noise: 5, Carrier: 4},
+		Trace:  sensor.Trace{Format: "audio/wav", Data: []byte("raw"), Samples: 1, First: 1, Last: 2},
+	}
+}
+
+func (r *rig) records(t *testing.T) []*evidence.Sealed {
+	t.Helper()
+	items, err := r.outbox.List(uplink.Key{}, 1000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var records []*evidence.Sealed
+	for _, item := range items {
+		b, err := r.outbox.Record(item.Key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := evidence.Open(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		records = append(records, s)
+	}
+	return records
+}
+
+func TestViolationIsSealedWithItsPictures(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		r.start(t)
+		o := r.pass(speeding())
+		if o.Record == nil {
+			t.Fatalf("not recorded: %v, gate %v", o.Reasons, r.Gate())
+		}
+		m := o.Record.Record.Measurement
+		if m.Speed != 9250 || m.Indicated != 9200 || m.Reduction != 500 || m.Assessed != 8700 || m.Limit != 7000 || m.Rule != "it-345-2" {
+			t.Errorf("measurement %+v", m)
+		}
+		if o.Record.Record.Kind != evidence.KindViolation {
+			t.Errorf("kind %v", o.Record.Record.Kind)
+		}
+		frames := o.Record.Record.Frames
+		if len(frames) != 3 || frames[0].Role != "before" || frames[1].Role != "photo" || frames[2].Role != "after" {
+			t.Fatalf("frames %+v", frames)
+		}
+		// 92.5 km/h over 20 m: 0.778 s before the end of the track.
+		if want := o.Passage.End.Add(-778 * time.Millisecond); frames[1].Mono.Sub(want).Abs() > 41*time.Millisecond {
+			t.Errorf("photo %v from the photo position", frames[1].Mono.Sub(want))
+		}
+		if err := r.stop(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestChainHoldsTheWholeLife(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		r.start(t)
+		r.pass(speeding())
+		time.Sleep(2 * time.Hour)
+		if err := r.stop(); err != nil {
+			t.Fatal(err)
+		}
+		records := r.records(t)
+		var kinds []evidence.Kind
+		for _, s := range records {
+			kinds = append(kinds, s.Record.Kind)
+		}
+		want := []evidence.Kind{
+			evidence.KindBoot, evidence.KindCalibration, evidence.KindConfiguration, evidence.KindSelfTest,
+			evidence.KindHeartbeat, evidence.KindViolation, evidence.KindHeartbeat, evidence.KindHeartbeat, evidence.KindShutdown,
+		}
+		if !slices.Equal(kinds, want) {
+			t.Errorf("kinds %v, want %v", kinds, want)
+		}
+		if breaks := evidence.VerifyChain(records); len(breaks) > 0 {
+			t.Errorf("chain: %v", breaks)
+		}
+	})
+}
+
+func TestDiscards(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		rig    func(*rig)
+		change func(*sensor.Passage)
+		want   []sensor.Reason
+	}{
+		{"compliant: counted only", nil, func(p *sensor.Passage) { p.Speed = 7599 }, nil},
+		{"another vehicle in the beam", nil, func(p *sensor.Passage) { p.Targets = 1 }, []sensor.Reason{sensor.ReasonTwoTargets}},
+		{"compliant pair: nothing to attribute", nil, func(p *sensor.Passage) { p.Targets, p.Speed = 1, 6000 }, nil},
+		{"the other direction", nil, func(p *sensor.Passage) { p.Direction = sensor.Receding }, []sensor.Reason{sensor.ReasonWrongDirection}},
+		{"no direction", nil, func(p *sensor.Passage) { p.Direction = sensor.DirectionUnknown }, []sensor.Reason{sensor.ReasonDirectionUndecided}},
+		{"beyond the certified range", nil, func(p *sensor.Passage) { p.Speed = 20001 }, []sensor.Reason{sensor.ReasonOutOfRange}},
+		{"too uncertain", nil, func(p *sensor.Passage) { p.Budget.Noise = 101 }, []sensor.Reason{sensor.ReasonUncertain}},
+		{"invalid track", nil, func(p *sensor.Passage) { p.Reasons = []sensor.Reason{sensor.ReasonClipped} }, []sensor.Reason{sensor.ReasonClipped}},
+		{"two objections are both told", nil, func(p *sensor.Passage) { p.Targets, p.Direction = 2, sensor.Receding },
+			[]sensor.Reason{sensor.ReasonWrongDirection, sensor.ReasonTwoTargets}},
+		{"clock beyond its bound", func(r *rig) { r.clock.offset = time.Second }, nil, []sensor.Reason{sensor.ReasonGate}},
+		{"calibration of another sensor", func(r *rig) { r.sensor.identity.Serial = "S2" }, nil, []sensor.Reason{sensor.ReasonGate}},
+		{"no picture", func(r *rig) { r.camera.stopAfter = 8 * time.Second }, nil, []sensor.Reason{sensor.ReasonFrameMissing}},
+		{"camera never worked", func(r *rig) { r.camera.stopAfter = -1 }, nil, []sensor.Reason{sensor.ReasonGate}},
+		{"sensor that separates two vehicles", func(r *rig) { r.sensor.identity.Separates = true; r.config.Site.Limit = 100 * sensor.KmH },
+			func(p *sensor.Passage) { p.Targets = 1 }, nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, c.rig)
+				r.start(t)
+				p := speeding()
+				if c.change != nil {
+					c.change(&p)
+				}
+				o := r.pass(p)
+				if o.Record != nil || !slices.Equal(o.Reasons, c.want) {
+					t.Errorf("recorded %v, reasons %v, want %v", o.Record != nil, o.Reasons, c.want)
+				}
+				if err := r.stop(); err != nil {
+					t.Error(err)
+				}
+				for _, s := range r.records(t) {
+					if s.Record.Kind.Measured() {
+						t.Errorf("a record of kind %v is in the outbox", s.Record.Kind)
+					}
+				}
+				for _, reason := range c.want {
+					if r.Counts().Discarded[reason] != 1 {
+						t.Errorf("discards %v, want one %v", r.Counts().Discarded, reason.Code())
+					}
+				}
+			})
+		})
+	}
+}
+
+func TestSimulatedPartsAccuseNobody(t *testing.T) {
+	for name, change := range map[string]func(*rig){
+		"simulated radar": func(r *rig) { r.sensor.identity.Simulated = true },
+		"test camera":     func(r *rig) { r.camera.test = true },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, change)
+				r.start(t)
+				o := r.pass(speeding())
+				if o.Record == nil || o.Record.Record.Kind != evidence.KindTest {
+					t.Errorf("outcome %+v, want a record of kind test", o)
+				}
+				if err := r.stop(); err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
+}
+
+func TestClockStepDiscardsThePassageItFallsInto(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		r.start(t)
+		time.Sleep(9 * time.Second)
+		r.clock.step(2 * time.Second) // pass waits for 10 s, its track takes 3 s
+		time.Sleep(2 * time.Second)
+		p := speeding()
+		p.End = r.clock.Now()
+		p.Start = p.End.Add(-3 * time.Second)
+		r.sensor.passages <- p
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		if o := r.outcomes[0]; !slices.Contains(o.Reasons, sensor.ReasonClock) {
+			t.Errorf("reasons %v, want clock", o.Reasons)
+		}
+		if o := r.pass(speeding()); o.Record == nil {
+			t.Errorf("the next one is discarded too: %v", o.Reasons)
+		}
+		if err := r.stop(); err != nil {
+			t.Error(err)
+		}
+		if !slices.ContainsFunc(r.records(t), func(s *evidence.Sealed) bool { return s.Record.Kind == evidence.KindClockStep }) {
+			t.Error("no record of the step")
+		}
+	})
+}
+
+func TestFullOutboxRefusesAndGoesOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, func(r *rig) { r.config.Outbox.Quota, r.config.Outbox.Reserve = 9<<20, 5<<20 })
+		r.start(t)
+		if o := r.pass(speeding()); !slices.Equal(o.Reasons, []sensor.Reason{sensor.ReasonGate}) {
+			t.Fatalf("reasons %v, want the gate: no room", o.Reasons)
+		}
+		before := len(r.records(t))
+		time.Sleep(3 * time.Hour)
+		if after := len(r.records(t)); after != before+3 {
+			t.Errorf("%d heartbeats in three hours, want 3", after-before)
+		}
+		if err := r.stop(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestSensorThatComesBackMeasuresAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		r.start(t)
+		r.sensor.fail(errors.New("unplugged"))
+		time.Sleep(time.Hour)
+		r.sensor.fail(nil)
+		if o := r.pass(speeding()); o.Record == nil {
+			t.Errorf("not recorded: %v", o.Reasons)
+		}
+		if err := r.stop(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+type fakeClock struct {
+	start  time.Time
+	mu     sync.Mutex
+	jump   time.Duration
+	offset time.Duration
+}
+
+func (c *fakeClock) Now() sensor.Mono { return sensor.Mono(time.Since(c.start)).Add(time.Hour) }
+
+func (c *fakeClock) Pair() (sensor.Mono, time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.Now(), time.Now().Add(c.jump)
+}
+
+func (c *fakeClock) State() (sensor.ClockState, error) {
+	return sensor.ClockState{Source: "simulated", Synchronised: true, Offset: c.offset, Uncertainty: time.Millisecond}, nil
+}
+
+func (c *fakeClock) step(by time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.jump += by
+}
+
+type fakeSensor struct {
+	identity sensor.Identity
+	passages chan sensor.Passage
+	mu       sync.Mutex
+	err      error
+}
+
+func (s *fakeSensor) Identity() sensor.Identity { return s.identity }
+
+func (s *fakeSensor) fail(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.err = err
+}
+
+func (s *fakeSensor) Next(ctx context.Context) (sensor.Passage, error) {
+	for {
+		s.mu.Lock()
+		err := s.err
+		s.mu.Unlock()
+		if err != nil {
+			return sensor.Passage{}, err
+		}
+		select {
+		case <-ctx.Done():
+			return sensor.Passage{}, ctx.Err()
+		case p := <-s.passages:
+			return p, nil
+		case <-time.After(time.Second):
+		}
+	}
+}
+
+// fakeCamera gives 12.5 pictures a second, until stopAfter when it is not 0.
+type fakeCamera struct {
+	clock     *fakeClock
+	picture   []byte
+	test      bool
+	stopAfter time.Duration
+	number    uint64
+}
+
+func (c *fakeCamera) Info() capture.Info { return capture.Info{Model: "fake", Test: c.test} }
+
+func (c *fakeCamera) Next(ctx context.Context) (capture.Frame, error) {
+	if c.stopAfter != 0 && time.Since(c.clock.start) > c.stopAfter {
+		<-ctx.Done()
+		return capture.Frame{}, ctx.Err()
+	}
+	select {
+	case <-ctx.Done():
+		return capture.Frame{}, ctx.Err()
+	case <-time.After(80 * time.Millisecond):
+	}
+	c.number++
+	return capture.Frame{
+		Number: c.number, At: c.clock.Now(), Exposure: time.Millisecond, MediaType: "image/jpeg", Data: c.picture,
+	}, nil
+}
+
+// noNetwork reaches no broker.
+type noNetwork struct{}
+
+func (noNetwork) Dial(context.Context, uplink.SessionOptions) (uplink.Session, error) {
+	return nil, errors.New("no network")
+}
+
+func picture(t *testing.T) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	if err := jpeg.Encode(&b, image.NewGray(image.Rect(0, 0, 32, 24)), nil); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+func TestMainRefusesWhatItDoesNotKnow(t *testing.T) {
+	for name, args := range map[string][]string{
+		"no command":      nil,
+		"unknown command": {"mesure"},
+		"half a command":  {"outbox"},
+		"unknown flag":    {"version", "--verbose"},
+	} {
+		if code := Main(args, io.Discard, io.Discard); code != exitUsage {
+			t.Errorf("%s: exit %d, want %d", name, code, exitUsage)
+		}
+	}
+	var out bytes.Buffer
+	if code := Main([]string{"help"}, &out, io.Discard); code != exitGood || !bytes.Contains(out.Bytes(), []byte("measure")) {
+		t.Errorf("help: exit %d, prints %s", code, fmt.Sprintf("%.80s", out.String()))
+	}
+}

@@ -1,0 +1,238 @@
+package agent
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"io"
+	"math"
+	"time"
+
+	"ciglio/agent/enforce"
+	"ciglio/capture"
+	"ciglio/capture/evidence"
+	"ciglio/sensor"
+	"ciglio/uplink/outbox"
+)
+
+// How the shots of a violation lie around the photo position.
+const (
+	shotSpacing = 240 * time.Millisecond
+	// shotWithin is how far a frame may be from the instant it stands for: one
+	// and a half intervals of the slowest camera, 10 frames a second.
+	shotWithin = 150 * time.Millisecond
+)
+
+// measure turns passages into records until ctx ends or the sensor does. After
+// an error of the sensor it waits and asks again: a sensor that is unplugged may
+// come back.
+func (d *Device) measure(ctx context.Context) error {
+	var last string
+	for {
+		p, err := d.o.Source.Next(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case errors.Is(err, io.EOF):
+			d.o.Log.Info("sensor recording ended")
+			return nil
+		case err != nil:
+			if err.Error() != last {
+				last = err.Error()
+				d.o.Log.Error("sensor fault", "error", err)
+			}
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-time.After(time.Second):
+			}
+			continue
+		}
+		last = ""
+		outcome, err := d.judge(ctx, p)
+		if err != nil {
+			return err
+		}
+		d.count(outcome)
+		if d.o.Observe != nil {
+			d.o.Observe(outcome)
+		}
+	}
+}
+
+// judge decides what becomes of one passage and, when it is a violation that
+// can be proved, puts its record on flash. Only an error that no later passage
+// can escape is returned.
+func (d *Device) judge(ctx context.Context, p sensor.Passage) (Outcome, error) {
+	o := Outcome{Passage: p}
+	if !p.Valid() {
+		o.Reasons = p.Reasons
+		return o, nil
+	}
+	now, utc := d.o.Clock.Pair()
+	rule, err := d.rules.On(utc.Add(p.End.Sub(now)).In(d.zone))
+	if err != nil {
+		return o, err
+	}
+	o.Assessment = enforce.Assess(p.Speed, d.o.Config.Site.Limit, rule)
+	if !o.Assessment.Violation() {
+		return o, nil
+	}
+	if o.Reasons = d.objections(p); len(o.Reasons) > 0 {
+		return o, nil
+	}
+	photo := d.photoInstant(p)
+	shots, err := d.shots(ctx, photo)
+	if err != nil {
+		d.o.Log.Warn("violation without pictures", "error", err)
+		o.Reasons = []sensor.Reason{sensor.ReasonFrameMissing}
+		return o, nil
+	}
+	o.Record, err = d.record(p, o.Assessment, photo, shots)
+	switch {
+	case errors.Is(err, outbox.ErrClosed):
+		return o, err
+	case errors.Is(err, outbox.ErrFull):
+		o.Reasons = []sensor.Reason{sensor.ReasonStoreFull}
+	case err != nil:
+		d.o.Log.Error("violation not stored", "error", err)
+		o.Reasons = []sensor.Reason{sensor.ReasonStoreFault}
+	}
+	return o, nil
+}
+
+// objections returns why a passage that exceeds the limit is no evidence.
+func (d *Device) objections(p sensor.Passage) []sensor.Reason {
+	var reasons []sensor.Reason
+	object := func(r sensor.Reason, when bool) {
+		if when {
+			reasons = append(reasons, r)
+		}
+	}
+	site := d.o.Config.Site
+	object(sensor.ReasonDirectionUndecided, site.Direction != sensor.DirectionUnknown && p.Direction == sensor.DirectionUnknown)
+	object(sensor.ReasonWrongDirection, site.Direction != sensor.DirectionUnknown && p.Direction != sensor.DirectionUnknown && p.Direction != site.Direction)
+	object(sensor.ReasonTwoTargets, p.Targets > 0 && !d.o.Source.Identity().Separates)
+	object(sensor.ReasonOutOfRange, p.Speed > d.o.Config.Sensor.Maximum)
+	object(sensor.ReasonUncertain, d.calibration.Uncertainty > 0 && p.Budget.Total() > d.calibration.Uncertainty)
+	step := sensor.Mono(d.lastStep.Load())
+	object(sensor.ReasonClock, step != 0 && step >= p.Start)
+	if causes := d.Gate(); len(causes) > 0 {
+		d.o.Log.Warn("violation while the gate is closed", "causes", causes)
+		object(sensor.ReasonGate, true)
+	}
+	return reasons
+}
+
+// photoInstant is when the vehicle was at the photo position. The track of one
+// that approaches ends beside the device, that of one that recedes begins there.
+func (d *Device) photoInstant(p sensor.Passage) sensor.Mono {
+	seconds := d.o.Config.Site.PhotoRange.Metres() / p.Speed.MPS()
+	away := time.Duration(math.Round(seconds * 1e9))
+	if p.Direction == sensor.Receding {
+		return p.Start.Add(away)
+	}
+	return p.End.Add(-away)
+}
+
+// shots takes the pictures of a violation out of the ring, once the last of
+// them is there.
+func (d *Device) shots(ctx context.Context, photo sensor.Mono) ([]capture.Shot, error) {
+	n := d.o.Config.Site.Frames
+	last := photo.Add(time.Duration(n/2) * shotSpacing)
+	wait, cancel := context.WithTimeout(ctx, last.Sub(d.o.Clock.Now())+shotWithin)
+	defer cancel()
+	if err := d.ring.Wait(wait, last); err != nil && ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	return d.ring.Shots(photo, n, shotSpacing, shotWithin)
+}
+
+// record seals a violation and puts it on flash with its pictures and trace.
+func (d *Device) record(p sensor.Passage, a enforce.Assessment, photo sensor.Mono, shots []capture.Shot) (*evidence.Sealed, error) {
+	identity := d.o.Source.Identity()
+	blobs := make([][]byte, 0, len(shots)+1)
+	frames := make([]evidence.Frame, len(shots))
+	for i, s := range shots {
+		frames[i] = evidence.Frame{
+			Role:      s.Role,
+			MediaType: s.Frame.MediaType,
+			SHA256:    sha256.Sum256(s.Frame.Data),
+			Length:    uint32(len(s.Frame.Data)),
+			Number:    s.Frame.Number,
+			Mono:      s.Frame.At,
+			Exposure:  s.Frame.Exposure.Truncate(time.Microsecond),
+		}
+		blobs = append(blobs, s.Frame.Data)
+	}
+	trace := evidence.Trace{
+		SHA256:   sha256.Sum256(p.Trace.Data),
+		Length:   uint32(len(p.Trace.Data)),
+		Format:   p.Trace.Format,
+		Model:    identity.Model,
+		Serial:   identity.Serial,
+		Settings: sha256.Sum256(identity.Settings),
+		Samples:  uint64(p.Trace.Samples),
+		First:    p.Trace.First,
+		Last:     p.Trace.Last,
+	}
+	blobs = append(blobs, p.Trace.Data)
+
+	kind, body := evidence.KindViolation, evidence.Body(nil)
+	if why := d.whyTest(); why != "" {
+		kind, body = evidence.KindTest, evidence.Body{1: why}
+	}
+	return d.o.Outbox.Append(func(h outbox.Head) (*evidence.Sealed, error) {
+		r, err := d.base(h, kind)
+		if err != nil {
+			return nil, err
+		}
+		r.Body = body
+		r.Frames = frames
+		r.Trace = &trace
+		r.Measurement = &evidence.Measurement{
+			Speed:       a.Measured,
+			Indicated:   a.Indicated,
+			Reduction:   a.Reduction,
+			Assessed:    a.Assessed,
+			Limit:       a.Limit,
+			Rule:        a.Rule,
+			Direction:   p.Direction,
+			Uncertainty: p.Budget.Total(),
+			Budget:      p.Budget,
+			Targets:     uint16(min(p.Targets, math.MaxUint16)),
+			Start:       p.Start,
+			End:         p.End,
+			Photo:       photo,
+		}
+		return evidence.Seal(r, d.o.Signer)
+	}, blobs...)
+}
+
+// whyTest says why what this device records accuses nobody; empty when it does.
+func (d *Device) whyTest() string {
+	radar, camera := d.o.Source.Identity().Simulated, d.o.Camera.Info().Test
+	switch {
+	case radar && camera:
+		return "simulated radar and camera"
+	case radar:
+		return "simulated radar"
+	case camera:
+		return "pictures not taken by a camera on the road"
+	}
+	return ""
+}
+
+func (d *Device) count(o Outcome) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if o.Passage.Valid() {
+		d.counts.Passages++
+	}
+	if o.Record != nil {
+		d.counts.Violations++
+	}
+	for _, r := range o.Reasons {
+		d.counts.Discarded[r]++
+	}
+}

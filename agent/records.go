@@ -1,0 +1,153 @@
+package agent
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"strings"
+	"time"
+
+	"ciglio/agent/calibration"
+	"ciglio/capture/evidence"
+	"ciglio/sensor"
+	"ciglio/sensor/clock"
+	"ciglio/uplink/outbox"
+)
+
+// base returns a record of the given kind with all that every record says:
+// where in the chain, when, by which program, key, calibration and settings.
+func (d *Device) base(h outbox.Head, kind evidence.Kind) (*evidence.Record, error) {
+	state, err := d.o.Clock.State()
+	if err != nil {
+		state = sensor.ClockState{Source: "none"}
+	}
+	mono, utc := d.o.Clock.Pair()
+	site := d.o.Config.Site
+	return &evidence.Record{
+		Kind:   kind,
+		Device: d.id,
+		Epoch:  h.Epoch,
+		Seq:    h.Next,
+		Prev:   h.Prev,
+		Ack:    h.Ack,
+		Boot:   d.o.Boot,
+		Mono:   mono,
+		UTC:    utc.UTC().Truncate(time.Microsecond),
+		Clock:  state,
+		Site:   &d.site,
+		Calibration: &evidence.Calibration{
+			Statement: evidence.Statement{
+				ID: d.calibration.ID, Version: d.calibration.Version,
+				SHA256: sha256.Sum256(d.statements.calibration),
+			},
+			NotAfter: d.calibration.NotAfter,
+			Approval: d.calibration.Approval.Words,
+			Decree:   d.calibration.Decree.Words,
+		},
+		Configuration: evidence.Statement{
+			ID: site.ID, Version: uint64(site.Version),
+			SHA256: sha256.Sum256(d.statements.configuration),
+		},
+		Software: d.software,
+		Key:      evidence.KeyInfo{Certificate: d.o.Certificate, Class: d.o.Signer.Class()},
+	}, nil
+}
+
+// note puts a record without measurement on flash.
+func (d *Device) note(kind evidence.Kind, body evidence.Body) error {
+	_, err := d.o.Outbox.Append(func(h outbox.Head) (*evidence.Sealed, error) {
+		r, err := d.base(h, kind)
+		if err != nil {
+			return nil, err
+		}
+		r.Body = body
+		return evidence.Seal(r, d.o.Signer)
+	})
+	return err
+}
+
+// noteOrLog is note for what a device can live without having recorded: a full
+// or failing store closes the gate, which says so, and does not end the device.
+func (d *Device) noteOrLog(kind evidence.Kind, body evidence.Body) {
+	if err := d.note(kind, body); err != nil {
+		d.o.Log.Error("not recorded", "kind", kind.String(), "error", err)
+	}
+}
+
+// begin records the start: what recovery found, and the statements in force, so
+// that every later record can be understood from the chain alone.
+func (d *Device) begin() error {
+	report := d.o.Outbox.Report()
+	clean := uint64(0)
+	if report.Clean {
+		clean = 1
+	}
+	boot := evidence.Body{1: "start of the program", 2: clean, 3: recoveryWords(report)}
+	if err := d.note(evidence.KindBoot, boot); err != nil {
+		return err
+	}
+	if err := d.note(evidence.KindCalibration, evidence.Body{1: d.statements.calibration, 2: calibration.MediaType}); err != nil {
+		return err
+	}
+	return d.note(evidence.KindConfiguration, evidence.Body{1: d.statements.configuration, 2: "application/toml"})
+}
+
+// recoveryWords says what the outbox found when it was opened; the whole is
+// in its log.
+func recoveryWords(r outbox.Report) string {
+	var words []string
+	add := func(format string, args ...any) { words = append(words, fmt.Sprintf(format, args...)) }
+	if r.Fresh {
+		add("new store")
+	}
+	if r.Rebuilt {
+		add("receipts lost, every record is sent again")
+	}
+	if r.Raised != "" {
+		add("new epoch: %s", r.Raised)
+	}
+	for _, m := range r.Missing {
+		add("missing %v", m)
+	}
+	for _, t := range r.Moved {
+		add("moved aside %s: %s", t.Name, t.Fact)
+	}
+	for _, t := range r.Records {
+		add("quarantined %s: %s", t.Name, t.Fact)
+	}
+	if len(words) == 0 {
+		return "nothing to recover"
+	}
+	return evidence.CleanText(strings.Join(words, "; "))
+}
+
+// end records the shutdown and why.
+func (d *Device) end(cause error) error {
+	reason := "stopped"
+	if cause != nil {
+		reason = evidence.CleanText(cause.Error())
+	}
+	return d.note(evidence.KindShutdown, evidence.Body{1: reason})
+}
+
+// heartbeat says that the device lives, and what it has seen.
+func (d *Device) heartbeat() {
+	counts := d.Counts()
+	var discards uint64
+	for _, n := range counts.Discarded {
+		discards += n
+	}
+	d.noteOrLog(evidence.KindHeartbeat, evidence.Body{
+		1: counts.Passages, 2: counts.Violations, 3: uint64(d.o.Outbox.Stats().Unsettled), 4: discards,
+	})
+}
+
+// clockStepped records that UTC jumped. Passages it fell into are discarded.
+func (d *Device) clockStepped(s clock.Step) {
+	d.lastStep.Store(int64(s.At))
+	d.o.Log.Warn("clock stepped", "by", s.Size)
+	state, err := d.o.Clock.State()
+	if err != nil {
+		state.Source = "none"
+	}
+	d.noteOrLog(evidence.KindClockStep, evidence.Body{1: int64(s.Size), 2: state.Source})
+}

@@ -1,0 +1,58 @@
+package agent
+
+import (
+	"time"
+
+	"ciglio/uplink/wire"
+)
+
+// health is the device's report to the centre: what it has seen, what waits,
+// and why it does not measure if it does not.
+func (d *Device) health() wire.Health {
+	counts, store := d.Counts(), d.o.Outbox.Stats()
+	h := wire.Health{
+		UptimeS:  uint64(d.o.Clock.Now()) / uint64(time.Second),
+		Software: Version,
+		Counts: wire.HealthCounts{
+			Passages: counts.Passages, Violations: counts.Violations, Discarded: map[string]uint64{},
+		},
+		Outbox: wire.HealthOutbox{
+			Records: store.Records, Unsettled: store.Unsettled, Bytes: uint64(store.Bytes),
+			RoomBytes: uint64(store.Room), Quarantined: uint64(store.Damaged), SetAside: uint64(store.SetAside),
+		},
+	}
+	if !store.Oldest.IsZero() {
+		h.Outbox.Oldest = &store.Oldest
+	}
+	for reason, n := range counts.Discarded {
+		h.Counts.Discarded[reason.Code()] = n
+	}
+	for _, cause := range d.Gate() {
+		h.Reasons = append(h.Reasons, wire.Reason(cause))
+	}
+	h.Measuring = len(h.Reasons) == 0
+	for _, t := range d.o.Outbox.Report().Moved {
+		h.Alarms = append(h.Alarms, wire.Reason{Code: "store_damaged", Words: t.Name + ": " + t.Fact})
+	}
+	if state, err := d.o.Clock.State(); err == nil {
+		h.Clock = wire.HealthClock{
+			Source: state.Source, Synchronised: state.Synchronised, OffsetUS: state.Offset.Microseconds(),
+			UncertaintyUS: state.Uncertainty.Microseconds(), LockAgeS: int64(state.LockAge / time.Second),
+		}
+	}
+	return h
+}
+
+// profile is what the public map says of the device.
+func (d *Device) profile() (wire.Profile, bool) {
+	site, identity := d.o.Config.Site, d.o.Source.Identity()
+	return wire.Profile{
+		SiteID: site.ID, Road: site.Road, PositionM: d.site.Position,
+		LatitudeE7: d.site.Latitude, LongitudeE7: d.site.Longitude, Heading: d.site.Heading,
+		Limit: int32(site.Limit), Model: identity.Model, Serial: identity.Serial,
+		Approval: d.calibration.Approval.Words, Decree: d.calibration.Decree.Words,
+		Calibration: wire.ProfileCalibration{
+			ID: d.calibration.ID, Version: d.calibration.Version, NotAfter: d.calibration.NotAfter,
+		},
+	}, true
+}

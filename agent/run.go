@@ -1,0 +1,198 @@
+package agent
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/hex"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"ciglio/agent/config"
+	"ciglio/capture/evidence"
+	"ciglio/capture/httpcam"
+	"ciglio/capture/key"
+	"ciglio/sensor/clock"
+	"ciglio/sensor/doppler"
+	"ciglio/sensor/rawiq"
+	"ciglio/uplink/mqtt"
+	"ciglio/uplink/outbox"
+)
+
+// run is the service.
+func run(args []string, stdout, stderr io.Writer) int {
+	f := newFlags("run", "--config FILE", stderr)
+	path := f.String("config", config.DefaultPath, "configuration `file`")
+	if _, exit, ok := f.parse(args); !ok {
+		return exit
+	}
+	c, err := config.Load(*path, os.Environ())
+	if err != nil {
+		return fail(stderr, err, "ciglio config print shows every key with its default")
+	}
+	var handler slog.Handler = slog.NewTextHandler(stderr, nil)
+	if *f.json {
+		handler = slog.NewJSONHandler(stderr, nil)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := serve(ctx, c, slog.New(handler)); err != nil {
+		return fail(stderr, err, "docs/operation.md says what a device needs")
+	}
+	return exitGood
+}
+
+// serve opens the parts that the configuration names and runs the device until
+// ctx ends.
+func serve(ctx context.Context, c *config.Config, log *slog.Logger) (err error) {
+	id, err := evidence.ParseDeviceID(c.Device.ID)
+	if err != nil {
+		return err
+	}
+	signer, certificate, err := identity(c, id, log)
+	if err != nil {
+		return err
+	}
+	statement, err := os.ReadFile(c.Device.Calibration)
+	if err != nil {
+		return fmt.Errorf("calibration: %w", err)
+	}
+	trust, err := loadTrust(c.Uplink.Trust)
+	if err != nil {
+		return fmt.Errorf("trust: %w", err)
+	}
+	system := new(clock.System)
+	store, err := outbox.Open(outboxDir(c), outbox.Options{
+		Device: id, Quota: int64(c.Outbox.Quota), Reserve: int64(c.Outbox.Reserve), Retention: c.Outbox.Retention, Log: log,
+		Now: func() time.Time { _, utc := system.Pair(); return utc },
+	})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, store.Close()) }()
+	samples, err := openSensor(c.Sensor.Path)
+	if err != nil {
+		return err
+	}
+	defer samples.Close()
+	stream, err := rawiq.NewStream(samples, int(c.Sensor.Rate), system)
+	if err != nil {
+		return err
+	}
+	source, err := doppler.NewSource(stream, doppler.Options{
+		Carrier: int64(c.Sensor.Carrier), Angle: int(c.Sensor.Angle), KeepTrace: true,
+		Model: c.Sensor.Model, Serial: c.Sensor.Serial,
+	})
+	if err != nil {
+		return err
+	}
+	camera, err := httpcam.New(system, httpcam.Options{
+		URL: c.Camera.URL, Latency: c.Camera.Latency,
+		Model: c.Camera.Model, Serial: c.Camera.Serial, MaxFrame: int(c.Camera.Slot),
+	})
+	if err != nil {
+		return err
+	}
+	defer camera.Close()
+	dialer, err := mqtt.New(mqtt.Options{Broker: c.Uplink.Broker})
+	if err != nil {
+		return err
+	}
+	device, err := New(Options{
+		Config: c, Calibration: statement, Certificate: sha256.Sum256(certificate), Signer: signer, Clock: system,
+		Source: source, Camera: camera, Outbox: store, Dialer: dialer, Trust: trust, Boot: bootID(), Log: log,
+	})
+	if err != nil {
+		return err
+	}
+	log.Info("device starts", "device", c.Device.ID, "site", c.Site.ID, "version", Version)
+	return device.Run(ctx)
+}
+
+// bootID names the run of the kernel: instants of CLOCK_MONOTONIC compare within
+// one. Without the kernel's own name, each start of the program is one.
+func bootID() (id [16]byte) {
+	text, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err == nil {
+		var b []byte
+		if b, err = hex.DecodeString(strings.ReplaceAll(strings.TrimSpace(string(text)), "-", "")); err == nil && len(b) == len(id) {
+			return [16]byte(b)
+		}
+	}
+	rand.Read(id[:])
+	return id
+}
+
+// identity loads the evidence key and its certificate (DER), and makes them at
+// the first start.
+func identity(c *config.Config, id evidence.DeviceID, log *slog.Logger) (*key.Key, []byte, error) {
+	if err := os.MkdirAll(filepath.Dir(c.Device.Key), 0o700); err != nil {
+		return nil, nil, err
+	}
+	k, err := key.Load(c.Device.Key)
+	if errors.Is(err, os.ErrNotExist) {
+		log.Info("evidence key made", "file", c.Device.Key)
+		k, err = key.Create(c.Device.Key)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	text, err := os.ReadFile(c.Device.Certificate)
+	if errors.Is(err, os.ErrNotExist) {
+		const years = 10
+		der, err := key.Certificate(k, id, time.Now(), years, nil, nil)
+		if err != nil {
+			return nil, nil, err
+		}
+		text = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+		if err := os.WriteFile(c.Device.Certificate, text, 0o644); err != nil {
+			return nil, nil, err
+		}
+		log.Info("certificate made: enrol the device with it", "file", c.Device.Certificate)
+	} else if err != nil {
+		return nil, nil, err
+	}
+	block, _ := pem.Decode(text)
+	if block == nil {
+		return nil, nil, fmt.Errorf("%s: no PEM certificate", c.Device.Certificate)
+	}
+	certificate, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", c.Device.Certificate, err)
+	}
+	if !k.Public().Equal(certificate.PublicKey) {
+		return nil, nil, fmt.Errorf("%s: not of the key in %s", c.Device.Certificate, c.Device.Key)
+	}
+	return k, certificate.Raw, nil
+}
+
+// openSensor opens the stream of samples. A recording in a plain file is
+// refused: it would pass for a road.
+func openSensor(path string) (*os.File, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, fmt.Errorf("sensor: %w", err)
+	}
+	mode := os.O_RDONLY
+	switch {
+	case info.Mode().IsRegular() || info.IsDir():
+		return nil, fmt.Errorf("sensor: %s is a plain file or folder; recordings are for ciglio measure", path)
+	case info.Mode()&os.ModeNamedPipe != 0:
+		mode = os.O_RDWR // so that it does not end whenever its writer does
+	}
+	f, err := os.OpenFile(path, mode|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, fmt.Errorf("sensor: %w", err)
+	}
+	return f, nil
+}
