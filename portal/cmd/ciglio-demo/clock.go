@@ -1,0 +1,37 @@
+package main
+
+import (
+	"sync/atomic"
+	"time"
+
+	"ciglio/sensor"
+	"ciglio/sensor/sensortest"
+)
+
+// A roadClock stands still until it is started: the road must not begin while
+// the landscape is still being painted. It is safe for concurrent use.
+type roadClock struct {
+	base    sensor.Mono
+	running atomic.Pointer[sensortest.Clock]
+}
+
+func (c *roadClock) start() { c.running.Store(sensortest.NewClock(c.base)) }
+
+// Now, Pair and State make it a [sensor.Clock].
+func (c *roadClock) Now() sensor.Mono {
+	if r := c.running.Load(); r != nil {
+		return r.Now()
+	}
+	return c.base
+}
+
+func (c *roadClock) Pair() (sensor.Mono, time.Time) {
+	if r := c.running.Load(); r != nil {
+		return r.Pair()
+	}
+	return c.base, time.Now()
+}
+
+func (c *roadClock) State() (sensor.ClockState, error) {
+	return sensortest.NewClock(c.base).State()
+}

@@ -1,0 +1,354 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"ciglio/agent"
+	"ciglio/agent/config"
+	"ciglio/capture"
+	"ciglio/capture/capturetest"
+	"ciglio/capture/evidence"
+	"ciglio/capture/key"
+	"ciglio/portal"
+	"ciglio/sensor"
+	"ciglio/sensor/doppler"
+	"ciglio/sensor/sensortest"
+	"ciglio/uplink"
+	"ciglio/uplink/mqtt"
+	"ciglio/uplink/outbox"
+)
+
+const (
+	// lead is how long the camera and the broker have before the road starts.
+	lead = 500 * time.Millisecond
+	// patience is how long the last receipts may take after the road's end.
+	patience = 15 * time.Second
+)
+
+type options struct {
+	duration time.Duration // of the road
+	seed     uint64
+	listen   string // of the pages
+	keep     string // folder for bundles and trust file; empty for none
+	log      *slog.Logger
+	say      func(format string, args ...any)
+}
+
+// demonstrate runs the roadside until the road is over and everything is
+// settled, or until ctx ends.
+func demonstrate(ctx context.Context, o options) (*report, error) {
+	if o.keep != "" {
+		if err := checkKeep(o.keep); err != nil {
+			return nil, err
+		}
+	}
+	dir, err := os.MkdirTemp("", "ciglio-demo-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+
+	centre, err := openCentre(ctx, filepath.Join(dir, "portal"), o)
+	if err != nil {
+		return nil, err
+	}
+	defer centre.Close()
+	clock := &roadClock{base: sensor.Mono(time.Hour)}
+	origin := clock.base.Add(lead)
+	side, road, err := simulate(dir, centre.MQTTAddr(), clock, origin, o)
+	if err != nil {
+		return nil, err
+	}
+	defer side.outbox.Close()
+
+	clock.start()
+	// The device ends before the centre, which takes what is under way.
+	var running sync.WaitGroup
+	errs := make(chan error, 3)
+	start := func(ctx context.Context, part func(context.Context) error) context.CancelFunc {
+		ctx, stop := context.WithCancel(ctx)
+		running.Go(func() { errs <- part(ctx) })
+		return stop
+	}
+	stopCentre := start(context.WithoutCancel(ctx), centre.Run)
+	stopDevice := start(context.WithoutCancel(ctx), side.device.Run)
+	stopTracker := start(context.WithoutCancel(ctx), side.tracker.run)
+	defer func() {
+		stopDevice()
+		stopTracker()
+		stopCentre()
+		running.Wait()
+	}()
+
+	o.say("A simulated road, limit %v. Everything below is a test: no real vehicle, keys of this run.", side.config.Site.Limit)
+	o.say("Open http://%s/ in a browser. Ctrl-C ends it.", centre.Addr())
+	o.say("")
+
+	select {
+	case <-ctx.Done():
+		return &report{}, nil
+	case err := <-errs:
+		return nil, fmt.Errorf("a part ended early: %w", err)
+	case <-time.After(lead + o.duration):
+	}
+	settled, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	side.tracker.wait(settled)
+
+	bundles, err := fetchBundles(ctx, centre.Addr(), side.tracker.records())
+	if err != nil {
+		return nil, err
+	}
+	trust, err := os.ReadFile(portal.TrustFile(filepath.Join(dir, "portal")))
+	if err != nil {
+		return nil, err
+	}
+	if o.keep != "" {
+		if err := keep(o.keep, bundles, trust); err != nil {
+			return nil, err
+		}
+	}
+	return side.report(road, origin, bundles, trust, centre.Stats().Measured.Verified)
+}
+
+// openCentre makes a centre with keys of its own.
+func openCentre(ctx context.Context, dir string, o options) (*portal.Portal, error) {
+	if _, err := portal.Init(dir); err != nil {
+		return nil, err
+	}
+	options := portal.Options{Dir: dir, Listen: o.listen, MQTT: "127.0.0.1:0", Log: o.log}
+	if l, err := net.Listen("tcp", o.listen); err != nil {
+		host, _, _ := net.SplitHostPort(o.listen)
+		options.Listen = net.JoinHostPort(host, "0")
+	} else {
+		l.Close()
+	}
+	return portal.New(ctx, options)
+}
+
+// simulate builds a road and the device beside it.
+func simulate(dir, broker string, clock sensor.Clock, origin sensor.Mono, o options) (*roadside, *sensortest.Road, error) {
+	var id evidence.DeviceID
+	rand.Read(id[:])
+	c := settings(id, filepath.Join(dir, "device"))
+	c.Uplink.Broker = "tcp://" + broker
+	road, err := sensortest.NewRoad(sensortest.Traffic(o.seed, c.Site.Limit, o.duration))
+	if err != nil {
+		return nil, nil, err
+	}
+	source, err := newRadar(road.Stream(clock, origin), c)
+	if err != nil {
+		return nil, nil, err
+	}
+	dialer, err := mqtt.New(mqtt.Options{Broker: c.Uplink.Broker})
+	if err != nil {
+		return nil, nil, err
+	}
+	side, err := newRoadside(filepath.Join(dir, "portal"), c, parts{
+		clock: clock, source: endless{source}, camera: capturetest.New(road, clock, origin),
+		dialer: dialer, log: o.log, say: o.say,
+	})
+	return side, road, err
+}
+
+// newRadar returns the device's sensor on a simulated signal.
+func newRadar(stream doppler.Stream, c *config.Config) (*doppler.Source, error) {
+	return doppler.NewSource(stream, doppler.Options{
+		Carrier: int64(c.Sensor.Carrier), KeepTrace: true, Model: c.Sensor.Model, Serial: c.Sensor.Serial, Simulated: true,
+	})
+}
+
+// serial is that of the simulated radar, on its calibration.
+const serial = "SIM-0001"
+
+// settings returns the configuration of a simulated device that keeps its state
+// in dir.
+func settings(id evidence.DeviceID, dir string) *config.Config {
+	c := config.Default()
+	c.Device.ID, c.Device.Dir, c.Device.Key = id.String(), dir, filepath.Join(dir, "evidence.key")
+	c.Site.ID, c.Site.Road, c.Site.Position = "DEMO-1", "SP 14 (simulated)", 12_400_000
+	c.Site.Latitude, c.Site.Longitude, c.Site.Heading = 446_949_000, 112_426_000, 90
+	c.Site.Limit, c.Site.Direction = 70*sensor.KmH, sensor.DirectionUnknown
+	c.Sensor.Model, c.Sensor.Serial = "simulated radar 24.125 GHz", serial
+	c.Camera.Slot = 512 << 10
+	return c
+}
+
+// parts is what a roadside is made of that differs between the demonstration
+// and the tests.
+type parts struct {
+	clock  sensor.Clock
+	source sensor.Source
+	camera capture.Camera
+	dialer uplink.Dialer
+	log    *slog.Logger
+	say    func(format string, args ...any)
+	// observe is told of each passage, beside the tracker; nil for nobody.
+	observe func(agent.Outcome)
+}
+
+// A roadside is a device that is enrolled at a centre.
+type roadside struct {
+	config  *config.Config
+	outbox  *outbox.Outbox
+	device  *agent.Device
+	tracker *tracker
+}
+
+// newRoadside makes a device with its state in the folder that c names, or opens
+// it again, and enrols it at the centre in centreDir when it is new there.
+func newRoadside(centreDir string, c *config.Config, p parts) (*roadside, error) {
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	id, err := evidence.ParseDeviceID(c.Device.ID)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(c.Device.Dir, 0o700); err != nil {
+		return nil, err
+	}
+	signer, certificate, err := enrol(centreDir, c.Device.Key, id)
+	if err != nil {
+		return nil, err
+	}
+	trustText, err := os.ReadFile(portal.TrustFile(centreDir))
+	if err != nil {
+		return nil, err
+	}
+	trust, err := evidence.ParseTrust(trustText)
+	if err != nil {
+		return nil, err
+	}
+	side := &roadside{config: c}
+	if side.outbox, err = outbox.Open(filepath.Join(c.Device.Dir, "outbox"), outbox.Options{
+		Device: id, Quota: int64(c.Outbox.Quota), Reserve: int64(c.Outbox.Reserve), Log: p.log,
+	}); err != nil {
+		return nil, err
+	}
+	var boot [16]byte
+	rand.Read(boot[:])
+	side.tracker = newTracker(side.outbox, p.clock, p.say)
+	observe := func(o agent.Outcome) {
+		side.tracker.observe(o)
+		if p.observe != nil {
+			p.observe(o)
+		}
+	}
+	side.device, err = agent.New(agent.Options{
+		Config: c, Calibration: calibrationOf(time.Now()), Certificate: sha256.Sum256(certificate),
+		Signer: signer, Clock: p.clock, Source: p.source, Camera: p.camera,
+		Outbox: side.outbox, Dialer: p.dialer, Trust: trust, Boot: boot, Log: p.log, Observe: observe,
+	})
+	if err != nil {
+		return nil, errors.Join(err, side.outbox.Close())
+	}
+	return side, nil
+}
+
+// enrol loads the device's evidence key and certificate (DER). A device without
+// them gets them, and is registered at the centre.
+func enrol(centreDir, keyFile string, id evidence.DeviceID) (*key.Key, []byte, error) {
+	certificateFile := keyFile + ".crt"
+	if der, err := os.ReadFile(certificateFile); err == nil {
+		k, err := key.Load(keyFile)
+		return k, der, err
+	}
+	k, err := key.Create(keyFile)
+	if err != nil {
+		return nil, nil, err
+	}
+	der, err := key.Certificate(k, id, time.Now().Add(-time.Minute), 1, nil, nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	certificate, err := x509.ParseCertificate(der)
+	if err != nil {
+		return nil, nil, err
+	}
+	if _, err := portal.Enrol(centreDir, id, 1, certificate); err != nil {
+		return nil, nil, err
+	}
+	return k, der, os.WriteFile(certificateFile, der, 0o644)
+}
+
+// calibrationOf returns a statement for the simulated radar, in force for a
+// month from the day before now.
+func calibrationOf(now time.Time) []byte {
+	from := now.UTC().Truncate(24*time.Hour).AddDate(0, 0, -1)
+	const form = "2006-01-02T15:04:05Z"
+	return fmt.Appendf(nil, `# A simulated radar has no certificate: this statement exists for the demonstration only.
+id = "DEMO"
+version = 1
+sensor_serial = %q
+not_before = %s
+not_after = %s
+uncertainty = "1km/h"
+[approval]
+words = "none: simulated radar"
+from = %[2]s
+[decree]
+words = "none: simulated road"
+from = %[2]s
+[register]
+words = "none: simulated device"
+from = %[2]s
+`, serial, from.Format(form), from.AddDate(0, 1, 0).Format(form))
+}
+
+// endless keeps a device running when its road is over.
+type endless struct{ sensor.Source }
+
+func (e endless) Next(ctx context.Context) (sensor.Passage, error) {
+	p, err := e.Source.Next(ctx)
+	if err != nil && ctx.Err() == nil {
+		<-ctx.Done()
+		err = ctx.Err()
+	}
+	return p, err
+}
+
+// report compares what came to the centre with what happened on the road.
+func (side *roadside) report(road *sensortest.Road, origin sensor.Mono, bundles []bundle, trustText []byte, received uint64) (*report, error) {
+	trust, err := evidence.ParseTrust(trustText)
+	if err != nil {
+		return nil, err
+	}
+	counts := side.device.Counts()
+	recorded, latencies := side.tracker.result(origin)
+	a := compare(road.Truth(), side.config.Site.Limit, recorded)
+	r := &report{
+		Passages: counts.Passages, Expected: a.Expected, Violations: counts.Violations, Received: received,
+		Settled: len(latencies), Discarded: map[string]uint64{}, Latency: newLatency(latencies),
+		MaxError: float64(a.MaxError) / float64(sensor.KmH), Faults: a.Faults,
+	}
+	for reason, n := range counts.Discarded {
+		r.Discarded[reason.Code()] = n
+	}
+	for _, b := range bundles {
+		if err := b.verify(trust); err != nil {
+			r.Faults = append(r.Faults, err.Error())
+			continue
+		}
+		r.Verified++
+	}
+	if r.Verified != a.Expected {
+		r.Faults = append(r.Faults, fmt.Sprintf("%d bundles verified, want %d", r.Verified, a.Expected))
+	}
+	if r.Faults == nil {
+		r.Faults = []string{}
+	}
+	r.OK = len(r.Faults) == 0 && a.Matched == a.Expected && a.Expected > 0
+	return r, nil
+}

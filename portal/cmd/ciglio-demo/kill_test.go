@@ -1,0 +1,320 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/hex"
+	"fmt"
+	"image"
+	"image/jpeg"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"ciglio/agent"
+	"ciglio/capture"
+	"ciglio/capture/evidence"
+	"ciglio/portal"
+	"ciglio/portal/store"
+	"ciglio/sensor"
+	"ciglio/sensor/sensortest"
+	"ciglio/uplink"
+	"ciglio/uplink/mqtt"
+	"ciglio/uplink/outbox"
+)
+
+// The environment of a process that plays the device to be killed.
+const (
+	envDevice = "CIGLIO_TEST_DEVICE" // folder of device and centre
+	envBroker = "CIGLIO_TEST_BROKER"
+	envDrain  = "CIGLIO_TEST_DRAIN" // measure nothing, end when everything is settled
+)
+
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(envDevice); dir != "" {
+		if err := playDevice(dir); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	os.Exit(m.Run())
+}
+
+var killedDevice = evidence.DeviceID{9, 9, 9}
+
+// playDevice runs a device with much traffic, and prints the id of each record
+// once it has been accepted.
+func playDevice(dir string) error {
+	dialer, err := mqtt.New(mqtt.Options{Broker: "tcp://" + os.Getenv(envBroker)})
+	if err != nil {
+		return err
+	}
+	clock := sensortest.NewClock(sensor.Mono(time.Hour))
+	c := settings(killedDevice, filepath.Join(dir, "device"))
+	c.Sensor.Maximum = 300 * sensor.KmH
+	drain := os.Getenv(envDrain) != ""
+	side, err := newRoadside(filepath.Join(dir, "portal"), c, parts{
+		clock: clock, source: &rush{clock: clock, none: drain}, camera: &steadyCamera{clock: clock, picture: noise()},
+		dialer: dialer, log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError})),
+		say: func(string, ...any) {},
+		observe: func(o agent.Outcome) {
+			if o.Record != nil {
+				fmt.Printf("accepted %v\n", o.Record.ID)
+			}
+		},
+	})
+	if err != nil {
+		return err
+	}
+	defer side.outbox.Close()
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	if drain {
+		go func() {
+			for side.outbox.Stats().Unsettled > 0 {
+				<-side.outbox.Changed()
+			}
+			cancel()
+		}()
+	}
+	return side.device.Run(ctx)
+}
+
+// TestKilledDeviceLosesNothing kills a device that measures and sends, twenty
+// times at random moments. Every record it has accepted must be at the centre
+// exactly once, or still in the outbox, and the chain must be whole.
+func TestKilledDeviceLosesNothing(t *testing.T) {
+	const kills = 20
+	dir := t.TempDir()
+	centreDir := filepath.Join(dir, "portal")
+	if _, err := portal.Init(centreDir); err != nil {
+		t.Fatal(err)
+	}
+	centre, err := portal.New(t.Context(), portal.Options{Dir: centreDir, Listen: "127.0.0.1:0", MQTT: "127.0.0.1:0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- centre.Run(ctx) }()
+	stop := func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		if err := centre.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+
+	random := rand.New(rand.NewPCG(20, 26))
+	accepted := map[evidence.Hash]bool{}
+	for kill := range kills {
+		killAfter(t, dir, centre.MQTTAddr(), 1+random.IntN(20), time.Duration(random.IntN(20_000))*time.Microsecond, accepted)
+		if kill == kills/2 {
+			auditOutbox(t, dir, accepted)
+		}
+	}
+	drainDevice(t, dir, centre.MQTTAddr())
+	stop()
+	if len(accepted) < kills {
+		t.Errorf("%d records in %d runs: too few to show anything", len(accepted), kills)
+	}
+	t.Logf("%d kills, %d accepted records", kills, len(accepted))
+	auditCentre(t, centreDir, accepted)
+}
+
+// device returns the process that plays the device.
+func device(t *testing.T, dir, broker string, env ...string) *exec.Cmd {
+	t.Helper()
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), append(env, envDevice+"="+dir, envBroker+"="+broker)...)
+	cmd.Stderr = os.Stderr
+	return cmd
+}
+
+// killAfter starts the device, and kills it a moment after it has accepted n
+// records. What it accepted is added to accepted, however late it was printed.
+func killAfter(t *testing.T, dir, broker string, n int, moment time.Duration, accepted map[evidence.Hash]bool) {
+	t.Helper()
+	cmd := device(t, dir, broker)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	lines := 0
+	for s := bufio.NewScanner(out); s.Scan(); {
+		text, ok := strings.CutPrefix(s.Text(), "accepted ")
+		if !ok || len(text) != 64 {
+			continue // the line that was being printed when it was killed
+		}
+		id, err := hex.DecodeString(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		accepted[evidence.Hash(id)] = true
+		if lines++; lines == n {
+			time.AfterFunc(moment, func() { cmd.Process.Kill() })
+		}
+	}
+	cmd.Wait() // it was killed: that is no news
+	if lines < n {
+		t.Fatalf("the device ended by itself after %d records", lines)
+	}
+}
+
+// drainDevice runs the device without traffic until everything is settled.
+func drainDevice(t *testing.T, dir, broker string) {
+	t.Helper()
+	if out, err := device(t, dir, broker, envDrain+"=1").Output(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+}
+
+// auditOutbox looks into the store of a killed device, which retention has not
+// touched: all it has accepted must be there.
+func auditOutbox(t *testing.T, dir string, accepted map[evidence.Hash]bool) {
+	t.Helper()
+	view, err := outbox.OpenView(filepath.Join(dir, "device", "outbox"), killedDevice)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer view.Close()
+	inOutbox := map[evidence.Hash]bool{}
+	for after := (uplink.Key{}); ; {
+		items, err := view.List(after, 1000)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(items) == 0 {
+			break
+		}
+		for _, i := range items {
+			inOutbox[i.ID] = true
+		}
+		after = items[len(items)-1].Key
+	}
+	for id := range accepted {
+		if !inOutbox[id] {
+			t.Errorf("record %v was accepted and is not in the outbox", id)
+		}
+	}
+}
+
+// auditCentre finds every accepted record at the centre, whole, settled and
+// once, in a chain without a break.
+func auditCentre(t *testing.T, dir string, accepted map[evidence.Hash]bool) {
+	t.Helper()
+	st, err := store.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer st.Close()
+	var chain []*evidence.Sealed
+	passages := map[sensor.Mono]evidence.Hash{}
+	for seq := uint64(1); ; seq++ {
+		id, err := st.RecordAt(t.Context(), killedDevice, 1, seq)
+		if err != nil {
+			break
+		}
+		r, err := st.Record(t.Context(), id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sealed, err := evidence.Open(r.Bytes)
+		if err != nil {
+			t.Fatal(err)
+		}
+		chain = append(chain, sealed)
+		if m := sealed.Record.Measurement; m != nil {
+			if other, twice := passages[m.Start]; twice && sealed.Record.Boot == chain[len(chain)-2].Record.Boot {
+				t.Errorf("passage %v is in records %v and %v", m.Start, other, id)
+			}
+			passages[m.Start] = id
+			for _, f := range sealed.Record.Frames {
+				if _, err := st.Blob(t.Context(), f.SHA256); err != nil {
+					t.Errorf("record %d: frame: %v", seq, err)
+				}
+			}
+		}
+		delete(accepted, id)
+	}
+	if len(accepted) > 0 {
+		t.Errorf("%d accepted records are not at the centre", len(accepted))
+	}
+	if breaks := evidence.VerifyChain(chain); len(breaks) > 0 {
+		t.Errorf("chain: %v", breaks)
+	}
+}
+
+// rush is a sensor with one offender after the other.
+type rush struct {
+	clock sensor.Clock
+	none  bool
+	start sensor.Mono
+}
+
+func (*rush) Identity() sensor.Identity {
+	return sensor.Identity{Model: "rush", Serial: serial, Settings: []byte("none"), Simulated: true}
+}
+
+func (r *rush) Next(ctx context.Context) (sensor.Passage, error) {
+	if r.none {
+		<-ctx.Done()
+		return sensor.Passage{}, ctx.Err()
+	}
+	select {
+	case <-ctx.Done():
+		return sensor.Passage{}, ctx.Err()
+	case <-time.After(5 * time.Millisecond):
+	}
+	end := r.clock.Now()
+	return sensor.Passage{
+		Start: end.Add(-time.Second), End: end, Speed: 240 * sensor.KmH, Direction: sensor.Approaching, Readings: 30,
+		Budget: sensor.Budget{Noise: 3},
+		Trace:  sensor.Trace{Format: "audio/wav", Data: bytes.Repeat([]byte("trace "), 20_000), Samples: 1, First: end.Add(-time.Second), Last: end},
+	}, nil
+}
+
+// steadyCamera gives 12.5 pictures a second.
+type steadyCamera struct {
+	clock   sensor.Clock
+	picture []byte
+	number  uint64
+}
+
+func (*steadyCamera) Info() capture.Info { return capture.Info{Model: "steady", Test: true} }
+
+func (c *steadyCamera) Next(ctx context.Context) (capture.Frame, error) {
+	select {
+	case <-ctx.Done():
+		return capture.Frame{}, ctx.Err()
+	case <-time.After(80 * time.Millisecond):
+	}
+	c.number++
+	return capture.Frame{Number: c.number, At: c.clock.Now(), MediaType: "image/jpeg", Data: c.picture}, nil
+}
+
+// noise returns a picture of several chunks.
+func noise() []byte {
+	random := rand.New(rand.NewPCG(1, 2))
+	m := image.NewGray(image.Rect(0, 0, 480, 360))
+	for i := range m.Pix {
+		m.Pix[i] = byte(random.Uint32())
+	}
+	var b bytes.Buffer
+	if err := jpeg.Encode(&b, m, &jpeg.Options{Quality: 80}); err != nil {
+		panic(err)
+	}
+	return b.Bytes()
+}

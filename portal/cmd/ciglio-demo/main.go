@@ -1,0 +1,89 @@
+// Command ciglio-demo is a whole roadside in one process, without hardware: a
+// simulated road and camera, the real chain of the device, an embedded broker
+// and the centre. What it seals are tests, signed by keys made for this run.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+)
+
+// The exit codes.
+const (
+	exitGood   = 0
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// forever is how long the road is when nobody says how long.
+const forever = 7 * 24 * time.Hour
+
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	f := flag.NewFlagSet("ciglio-demo", flag.ContinueOnError)
+	f.SetOutput(stderr)
+	var o options
+	duration := f.Duration("for", 0, "end by itself after this long, at least 15s; 0 means not")
+	asJSON := f.Bool("json", false, "print one JSON object at the end and nothing else")
+	f.StringVar(&o.keep, "keep", "", "leave bundles and the trust file in this `folder`")
+	f.Uint64Var(&o.seed, "seed", 1, "which road: the same seed gives the same traffic")
+	f.StringVar(&o.listen, "listen", "127.0.0.1:8470", "`address` of the pages; another one is taken when it is in use")
+	if err := f.Parse(args); errors.Is(err, flag.ErrHelp) {
+		return exitGood
+	} else if err != nil {
+		return exitUsage
+	}
+	switch {
+	case f.NArg() > 0:
+		fmt.Fprintf(stderr, "ciglio-demo: no argument %q\nhint: ciglio-demo --help lists the flags\n", f.Arg(0))
+		return exitUsage
+	case *duration != 0 && *duration < 15*time.Second:
+		fmt.Fprintf(stderr, "ciglio-demo: --for %v: want at least 15s\nhint: a vehicle takes some seconds to pass\n", *duration)
+		return exitUsage
+	case *asJSON && *duration == 0:
+		fmt.Fprintf(stderr, "ciglio-demo: --json without --for: want a duration\nhint: the JSON object is printed at the end\n")
+		return exitUsage
+	}
+	o.duration = *duration
+	if o.duration == 0 {
+		o.duration = forever
+	}
+	o.log = slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	o.say = func(format string, args ...any) { fmt.Fprintf(stdout, format+"\n", args...) }
+	if *asJSON {
+		o.say = func(string, ...any) {}
+	}
+	r, err := demonstrate(ctx, o)
+	if err != nil {
+		fmt.Fprintf(stderr, "ciglio-demo: %v\n", err)
+		return exitFailed
+	}
+	if *duration == 0 {
+		return exitGood // ended by hand: the road was not over
+	}
+	if *asJSON {
+		e := json.NewEncoder(stdout)
+		e.SetIndent("", "  ")
+		e.Encode(r)
+	} else {
+		r.print(o.say)
+	}
+	if !r.OK {
+		return exitFailed
+	}
+	return exitGood
+}
