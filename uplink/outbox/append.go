@@ -22,9 +22,11 @@ type Prepared struct {
 	// hashes and lengths.
 	Blobs []BlobInfo
 
-	chunks [][][]byte
-	size   int64
-	buffer *[]byte // holds the chunks; nil when they have been stored
+	refs    []blobRef // the same, out of the caller's reach
+	chunks  [][][]byte
+	cutting sync.WaitGroup // chunks are being made
+	size    int64
+	buffer  *[]byte // holds the chunks; nil when they have been stored
 }
 
 // buffers keeps the memory of the chunks of a violation for the next one.
@@ -38,11 +40,12 @@ func (b *buffers) take(size int) *[]byte {
 	return &p
 }
 
-// Prepare hashes blobs and cuts them into messages, on as many processors as
-// there are. It takes no lock. The blobs may be changed when it has returned.
-// The error wraps [ErrMismatch]: a blob is empty, or larger than 64 MiB.
+// Prepare hashes blobs, and begins to cut them into messages, on as many
+// processors as there are. It takes no lock. The blobs must not be changed before
+// AppendPrepared has returned. The error wraps [ErrMismatch] when a blob is empty
+// or larger than 64 MiB, and [ErrTooLarge].
 func (o *Outbox) Prepare(blobs ...[]byte) (*Prepared, error) {
-	p := &Prepared{Blobs: make([]BlobInfo, len(blobs)), chunks: make([][][]byte, len(blobs))}
+	p := &Prepared{Blobs: make([]BlobInfo, len(blobs)), refs: make([]blobRef, len(blobs)), chunks: make([][][]byte, len(blobs))}
 	for i, b := range blobs {
 		if len(b) == 0 || len(b) > wire.MaxBlob {
 			return nil, fmt.Errorf("%w: blob %d has %d bytes, want 1 to %d", ErrMismatch, i, len(b), wire.MaxBlob)
@@ -55,18 +58,20 @@ func (o *Outbox) Prepare(blobs ...[]byte) (*Prepared, error) {
 		return nil, fmt.Errorf("%w: blobs of %d bytes, a segment takes %d", ErrTooLarge, p.size, capacity(o.options.SegmentSize)-onDisk(0))
 	}
 	p.buffer = o.buffers.take(int(p.size))
+	var hashing sync.WaitGroup
+	for i, b := range blobs {
+		hashing.Go(func() { p.Blobs[i].SHA256 = sha256.Sum256(b) })
+	}
+	hashing.Wait()
 	rest := (*p.buffer)[:0]
-	var wg sync.WaitGroup
 	for i, b := range blobs {
 		own := len(b) + p.Blobs[i].Chunks*wire.ChunkHeader
 		space := rest[:0:own]
 		rest = rest[own:own:cap(rest)]
-		wg.Go(func() {
-			p.Blobs[i].SHA256 = sha256.Sum256(b)
-			p.chunks[i] = cut(p.Blobs[i].SHA256, b, space)
-		})
+		hash := p.Blobs[i].SHA256
+		p.refs[i] = blobRef{hash, uint32(len(b))}
+		p.cutting.Go(func() { p.chunks[i] = cut(hash, b, space) })
 	}
-	wg.Wait()
 	return p, nil
 }
 
@@ -108,6 +113,7 @@ func (o *Outbox) AppendPrepared(seal func(Head) (*evidence.Sealed, error), p *Pr
 		return nil, fmt.Errorf("%w: blobs prepared for another record", ErrMismatch)
 	}
 	defer func() {
+		p.cutting.Wait()
 		o.buffers.Put(p.buffer)
 		p.buffer, p.chunks = nil, nil
 	}()
@@ -128,6 +134,7 @@ func (o *Outbox) AppendPrepared(seal func(Head) (*evidence.Sealed, error), p *Pr
 	if err := o.fits(s, head, p); err != nil {
 		return nil, err
 	}
+	p.cutting.Wait()
 	if err := o.store(s, p); err != nil {
 		return nil, err
 	}
@@ -148,12 +155,12 @@ func (o *Outbox) fits(s *evidence.Sealed, head Head, p *Prepared) error {
 		return fmt.Errorf("%w: record acknowledges receipt %v, the newest is %v", ErrMismatch, r.Ack, head.Ack)
 	}
 	named := blobsOf(r)
-	if len(named) != len(p.Blobs) {
-		return fmt.Errorf("%w: record names %d blobs, %d were given", ErrMismatch, len(named), len(p.Blobs))
+	if len(named) != len(p.refs) {
+		return fmt.Errorf("%w: record names %d blobs, %d were given", ErrMismatch, len(named), len(p.refs))
 	}
-	for i, b := range p.Blobs {
-		if named[i] != (blobRef{b.SHA256, uint32(b.Length)}) {
-			return fmt.Errorf("%w: blob %d is %v of %d bytes, the record names %v of %d", ErrMismatch, i, b.SHA256, b.Length, named[i].hash, named[i].length)
+	for i, b := range p.refs {
+		if b != named[i] {
+			return fmt.Errorf("%w: blob %d is %v of %d bytes, the record names %v of %d", ErrMismatch, i, b.hash, b.length, named[i].hash, named[i].length)
 		}
 	}
 	if room, need := o.room(r.Kind.Measured()), p.size+roomOther; room < need {

@@ -44,7 +44,7 @@ func filled(t testing.TB) (*bed, []stored) {
 	var all []stored
 	for day := range 2 {
 		b.now = noon.AddDate(0, 0, day)
-		for i := range 120 {
+		for i := range 60 {
 			var s stored
 			if i%10 != 0 {
 				s.Sealed = b.beat()
@@ -55,7 +55,7 @@ func filled(t testing.TB) (*bed, []stored) {
 			all = append(all, s)
 		}
 	}
-	b.settle(all[0].Sealed, all[119].Sealed)
+	b.settle(all[0].Sealed, all[59].Sealed)
 	b.crash()
 	return b, all
 }
@@ -130,8 +130,8 @@ func TestDamagedPagesNeverGiveOtherBytes(t *testing.T) {
 						patch(name, int64(id)*pageSize, page...)(t, b.dir)
 						b.open()
 						whole := b.verify(all)
-						if least := map[bool]int{true: 240, false: 120}[name == "state.db"]; whole < least {
-							t.Errorf("page %d: %d of 240 records whole, want at least %d; %+v", id, whole, least, b.Report())
+						if least := map[bool]int{true: 120, false: 60}[name == "state.db"]; whole < least {
+							t.Errorf("page %d: %d of 120 records whole, want at least %d; %+v", id, whole, least, b.Report())
 						}
 						next := key(b.beat())
 						for _, s := range all {
