@@ -229,7 +229,7 @@ func (l *ledger) resume() {
 // lacks is the centre's word on what it has of a record. It is asked for by
 // sending the record alone and heard once: the answer to a first sending, which
 // says that nothing is there, comes while everything is under way.
-func (l *ledger) lacks(h *wire.Have, now time.Time) {
+func (l *ledger) lacks(h *wire.Have) {
 	f := l.byID[h.ID]
 	if f == nil || !f.awaiting {
 		return

@@ -30,9 +30,6 @@ func (r *run) handle(m Message) {
 		r.counters.refused.Add(1)
 	}
 	r.changes.set(r.log, "uplink message refused", err)
-	if err != nil {
-		return
-	}
 	select {
 	case r.events <- e:
 	case <-r.gone:
@@ -76,5 +73,8 @@ func (r *run) command(b []byte) (*wire.Have, error) {
 	if err != nil {
 		return nil, fmt.Errorf("command: %w", err)
 	}
-	return have.Have, have.Verify(key)
+	if err := have.Verify(key); err != nil {
+		return nil, fmt.Errorf("command: %w", err)
+	}
+	return have.Have, nil
 }

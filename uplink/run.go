@@ -40,7 +40,8 @@ type sent struct {
 	result <-chan error
 }
 
-// An event is what handle has understood of a message.
+// An event is what handle has understood of a message: nothing, if it was
+// refused.
 type event struct {
 	receipt   *evidence.Receipt
 	unsettled bool // the store did not settle all of it
@@ -61,12 +62,12 @@ func (r *run) serve(ctx context.Context) error {
 		if r.atEnd && !now.Before(r.again) {
 			r.rewind(now)
 		}
+		r.overdue(now)
+		blocked := r.fill(now)
 		if n := r.changes.count.Load(); n != r.noted {
 			r.noted = n
 			r.reportSoon(now)
 		}
-		r.overdue(now)
-		blocked := r.fill(now)
 		r.counters.records.Store(int64(len(r.flights)))
 		r.counters.bytes.Store(r.bytes)
 		r.counters.messages.Store(int64(len(r.inflight)))
@@ -132,7 +133,7 @@ func (r *run) next(blocked bool) time.Time {
 	if !blocked {
 		soonest(r.listAt)
 	}
-	if !blocked && r.o.Health != nil {
+	if !blocked && r.o.Health != nil && r.mayReport(wire.WhatHealth) {
 		soonest(r.health)
 	}
 	if len(r.inflight) > 0 {
@@ -173,14 +174,20 @@ func (r *run) fill(now time.Time) (blocked bool) {
 // report says which of state, profile and health is due.
 func (r *run) report(now time.Time) wire.What {
 	switch {
-	case r.online:
+	case r.online && r.mayReport(wire.WhatState):
 		return wire.WhatState
-	case r.profile && r.o.Profile != nil:
+	case r.profile && r.o.Profile != nil && r.mayReport(wire.WhatProfile):
 		return wire.WhatProfile
-	case r.o.Health != nil && !now.Before(r.health):
+	case r.o.Health != nil && !now.Before(r.health) && r.mayReport(wire.WhatHealth):
 		return wire.WhatHealth
 	}
 	return ""
+}
+
+// mayReport says whether one of them is to be published at all; one that is sent
+// alone comes after a record has gone through.
+func (r *run) mayReport(what wire.What) bool {
+	return !r.muted[what] && (r.progress || !r.isolated(messageID{what: what}))
 }
 
 // publishReport publishes one of them.
@@ -205,7 +212,7 @@ func (r *run) publishReport(what wire.What, now time.Time) {
 		b, err = r.healthReport()
 	}
 	r.changes.set(r.log, "uplink report cannot be encoded", err, "what", string(what))
-	if err != nil || r.muted[what] {
+	if err != nil {
 		return
 	}
 	id := messageID{what: what}
@@ -241,12 +248,11 @@ func (r *run) record(now time.Time) (did, waits bool) {
 		}
 	}
 	if suspected == nil || !r.progress {
-		listed, err := r.list(now)
-		if listed {
+		if listed, err := r.list(now); listed {
 			r.changes.set(r.log, "outbox cannot be listed", err)
 		}
 		// A page of records that are all in flight is read over.
-		if r.admit() || listed && err == nil && !r.atEnd && !r.full {
+		if r.admit() || len(r.page) == 0 && !r.atEnd && !now.Before(r.listAt) {
 			return true, false
 		}
 	}
@@ -311,8 +317,11 @@ func (r *run) acknowledged(m sent) {
 
 // take acts on what handle has understood.
 func (r *run) take(e event) {
-	if e.have != nil {
-		r.lacks(e.have, time.Now())
+	switch {
+	case e.have != nil:
+		r.lacks(e.have)
+		return
+	case e.receipt == nil:
 		return
 	}
 	if soon := time.Now().Add(firstWait); e.unsettled && r.again.After(soon) {

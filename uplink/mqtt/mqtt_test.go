@@ -140,6 +140,7 @@ func TestSlowHandlerHoldsUpNothing(t *testing.T) {
 			t.Errorf("acknowledged after %v, %v", time.Since(start), err)
 		}
 		time.Sleep((n + 1) * time.Minute)
+		synctest.Wait()
 		if handled != n || s.Err() != nil {
 			t.Errorf("%d of %d messages handled, %v", handled, n, s.Err())
 		}
