@@ -13,8 +13,9 @@ const (
 	followSNR = 6.3  // 8 dB
 	birthSNR  = 15.8 // 12 dB
 
-	// The noise of a bin is the median of blockBins bins about it, over ln 2,
-	// which turns the median of exponentially distributed power into its mean.
+	// The noise of a bin is the median of every second one of blockBins bins
+	// about it, since the window makes neighbours alike, over ln 2, which turns
+	// the median of exponentially distributed power into its mean.
 	blockBins = 32
 
 	// The background of each bin is its mean power over learnTime, in which no
@@ -56,7 +57,7 @@ type detector struct {
 	frames     int     // learned from
 	slow       float32 // share of a frame in the background
 	start      int     // frames of startTime
-	block      [blockBins]float32
+	block      [blockBins / 2]float32
 }
 
 func newDetector(bins int, cplx bool, low, high int, hop time.Duration) *detector {
@@ -82,7 +83,10 @@ func newDetector(bins int, cplx bool, low, high int, hop time.Duration) *detecto
 // lines. A vehicle fills a few bins of a block and does not move its median.
 func (d *detector) noise(power []float32) {
 	for b := range d.blocks {
-		copy(d.block[:], power[b*blockBins:])
+		from := power[b*blockBins : (b+1)*blockBins]
+		for i := range d.block {
+			d.block[i] = from[2*i]
+		}
 		d.blocks[b] = median32(&d.block) / math.Ln2
 	}
 	last := len(d.blocks) - 1
@@ -241,9 +245,10 @@ func decibel(power float32) float32 { return 3.0103 * log2(power) }
 
 func middle(a, b, c float32) float32 { return max(min(a, b), min(max(a, b), c)) }
 
-// median32 returns the upper median of a block, which it reorders.
-func median32(v *[blockBins]float32) float32 {
-	low, high := 0, blockBins-1
+// median32 returns the upper median of half a block, which it reorders.
+func median32(v *[blockBins / 2]float32) float32 {
+	const wanted = len(v) / 2
+	low, high := 0, len(v)-1
 	for low < high {
 		pivot, i, j := v[(low+high)/2], low, high
 		for i <= j {
@@ -260,13 +265,13 @@ func median32(v *[blockBins]float32) float32 {
 			}
 		}
 		switch {
-		case blockBins/2 <= j:
+		case wanted <= j:
 			high = j
-		case blockBins/2 >= i:
+		case wanted >= i:
 			low = i
 		default:
-			return v[blockBins/2]
+			return v[wanted]
 		}
 	}
-	return v[blockBins/2]
+	return v[wanted]
 }

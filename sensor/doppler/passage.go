@@ -21,7 +21,7 @@ const (
 	collapse   = 0.95 // of the plateau: the line must fall below it at the near end
 	bend       = 0.97 // of the plateau: where it begins to fall
 	nearLevel  = 3.0  // dB by which a vehicle is stronger near than far
-	nearCosine = 7.0  // distance over offset from which the cosine is above 0.99
+	nearCosine = 5.5  // distance over offset from which the cosine is above 0.984
 	zoneBand   = 0.035
 	zoneDip    = 0.6 // s outside the band that do not end the zone
 	topBand    = 0.99
@@ -52,7 +52,8 @@ type verdict struct {
 	from, to    int64   // frames of the zone
 	tau         float64 // frames
 	tonal       bool    // a sound, not a vehicle
-	image       float64 // times by which the mirror frequency is weaker
+	level       float64 // dB, the highest
+	image       float64 // share of strong readings whose mirror frequency is 10 dB weaker
 	readings    int
 	reasons     []sensor.Reason
 }
@@ -136,12 +137,13 @@ func (g *gauge) lowest(readings []reading) (int, bool) {
 // judgeWay judges a track, or the way to or from the closest point, with which
 // it began or ended.
 func (g *gauge) judgeWay(readings, whole []reading) (verdict, bool) {
-	n := len(readings)
-	if n < minZoneN {
+	if len(readings) < minZoneN {
 		return verdict{}, false
 	}
-	first, last := readings[0].frame, readings[n-1].frame
-	frames := float64(last - first + 1)
+	first, last := readings[0].frame, readings[len(readings)-1].frame
+	readings = dense(readings)
+	n := len(readings)
+	frames := float64(readings[n-1].frame - readings[0].frame + 1)
 	if frames*g.hop < minTrack || float64(n) < minDensity*frames {
 		return verdict{}, false
 	}
@@ -159,15 +161,46 @@ func (g *gauge) judgeWay(readings, whole []reading) (verdict, bool) {
 		} else {
 			w.near = float64(readings[g.source[0]].frame) - p.x0/g.hop
 		}
-		var line, mirror float64
-		for _, r := range readings {
-			line, mirror = line+float64(r.power), mirror+float64(r.image)
-		}
-		w.image = line / max(mirror, 1e-30)
+		w.image = rejection(readings)
+		w.level = slices.Max(g.l)
 		g.measure(readings, p, &w)
 		return w, w.speed >= minSpeed && !w.tonal
 	}
 	return verdict{}, false
+}
+
+// rejection returns the share of the strong readings whose mirror frequency is
+// at least 10 dB weaker. Weak ones cannot tell.
+func rejection(readings []reading) float64 {
+	for _, snr := range []float32{300, 100, 30, 0} {
+		var n, good float64
+		for _, r := range readings {
+			if r.snr >= snr {
+				n++
+				if r.power >= 10*r.image {
+					good++
+				}
+			}
+		}
+		if n >= minZoneN {
+			return good / n
+		}
+	}
+	return 0
+}
+
+// dense cuts off both ends of a track in which the readings lie far apart:
+// there the line is lost in the noise.
+func dense(r []reading) []reading {
+	const some = minZoneN
+	limit := int64(some / minDensity)
+	for len(r) > some && r[some-1].frame-r[0].frame >= limit {
+		r = r[1:]
+	}
+	for len(r) > some && r[len(r)-1].frame-r[len(r)-some].frame >= limit {
+		r = r[:len(r)-1]
+	}
+	return r
 }
 
 // approach unfolds the readings and looks for the collapse. What lies beyond

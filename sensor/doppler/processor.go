@@ -16,7 +16,8 @@ const (
 	minFrame = 32 * time.Millisecond
 	overlap  = 4 // frames begin a quarter of a frame apart
 
-	settleFrames = 4 // frames between looks at what is held back
+	settleFrames = 4  // frames between looks at what is held back
+	toneFrames   = 16 // frames between looks for tracks that are tones
 
 	lowestSpeed  = 3 / 3.6 // m/s, below which no line is looked for
 	lowestBin    = 4       // the window's width keeps the constant part out
@@ -184,7 +185,7 @@ func (p *Processor) frame() {
 		if !t.confirmed {
 			continue
 		}
-		if p.tracker.steady(t) {
+		if p.number%toneFrames == 0 && p.tracker.steady(t) && !p.passes(t) {
 			p.detector.adopt(power, t.f)
 			p.tracker.drop(t)
 			i--

@@ -14,7 +14,7 @@ const (
 	// A trace begins traceLead before the track and ends traceTail after it,
 	// but lasts no longer than maxTrace: of a longer track it holds the near
 	// end, where the measuring zone lies.
-	traceLead = time.Second
+	traceLead = 2500 * time.Millisecond
 	traceTail = 350 * time.Millisecond
 	maxTrace  = 12 * time.Second
 )

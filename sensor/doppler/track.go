@@ -7,7 +7,7 @@ import (
 
 const (
 	maxTracks   = 24
-	maxReadings = 2048 // of one track, about 50 s; older ones are forgotten by quarters
+	maxReadings = 2048 // of one track, about 25 s
 
 	confirmHits   = 8                      // readings that make a line a track
 	confirmMisses = 3                      // frames in a row without one that end a line before
@@ -24,7 +24,7 @@ const (
 	purity     = 55 // dB below a vehicle, where converters add lines of their own
 	imageLevel = 10 // dB by which an image is weaker: less is no image rejection
 
-	toneTime = 4 * time.Second // a line as steady as only a tone is, for this long
+	toneTime = 8 * time.Second // a line as steady as only a tone is, for this long
 )
 
 // A reading is one frame's line of one vehicle.
@@ -66,9 +66,12 @@ func (t *track) gate() float64 {
 
 // add takes a reading into the track and predicts the next.
 func (t *track) add(r reading) {
-	if len(t.readings) == cap(t.readings) {
-		keep := t.readings[len(t.readings)/4:]
-		t.readings = t.readings[:copy(t.readings, keep)]
+	if n := len(t.readings); n == cap(t.readings) {
+		if t.readings[n/8].level > t.readings[n-n/8].level {
+			t.readings = t.readings[:n-1] // it goes away: what matters was first
+		} else {
+			t.readings = t.readings[:copy(t.readings, t.readings[n/4:])]
+		}
 	}
 	off := float64(r.f) - t.f
 	t.f += gainPosition * off
@@ -145,7 +148,7 @@ func (t *tracker) update(f *frame) {
 			k.confirmed = true
 			t.back(k)
 			alive = append(alive, k)
-		case k.confirmed && k.misses > t.coast:
+		case k.confirmed && (k.misses > t.coast || k.sparse(f.number, t.coast)):
 			t.ended = append(t.ended, k)
 		case !k.confirmed && k.misses > confirmMisses:
 			t.free = append(t.free, k)
@@ -160,6 +163,13 @@ func (t *tracker) update(f *frame) {
 			t.born(p, f)
 		}
 	}
+}
+
+// sparse reports whether the last readings lie so far apart that they are more
+// likely noise.
+func (t *track) sparse(now int64, coast int) bool {
+	n := len(t.readings)
+	return n > confirmHits && now-t.readings[n-confirmHits].frame > int64(coast+coast/2)
 }
 
 // weight orders tracks: the stronger comes first, and of two that are about as
@@ -307,7 +317,7 @@ func steady(recent []reading) bool {
 	}
 	n := float64(len(recent))
 	sdF, sdL := math.Sqrt(max(ff/n-f*f/n/n, 0)), math.Sqrt(max(ll/n-l*l/n/n, 0))
-	return sdF < 0.15+0.6*inverse/n && sdL < 1+6*inverse/n
+	return sdF < 0.1+0.6*inverse/n && sdL < 0.5+6*inverse/n
 }
 
 // drop ends a track without giving it out.

@@ -13,14 +13,16 @@ const (
 	// to and from the sensor.
 	vehicleLength = 13.0 // m
 	partTime      = 0.5  // s, at least
+	besideTime    = 1.0  // s between the closest points of a vehicle and of its weaker lines
 	badTime       = 3.0  // s: what gave no speed this near to a vehicle was part of it
 	partSpeed     = 0.1  // share by which the speeds of parts may differ
 
-	imageRejection = 10.0 // 10 dB, from which the sign of the frequency counts
+	imageShare = 0.8 // of the strong readings that must have 10 dB of image rejection
 
 	targetTime = 0.5 // s that another track must share to count as a target
 	minTarget  = 0.8 // s that it must last itself
 	goOn       = 0.2 // s after the end of a track: what is still there then is not part of it
+	wheelReach = 5.0 // times the offset, the distance along the road in which wheels are heard
 	wheelTime  = 1.0 // s about the closest point in which wheels are heard, at least
 	keepTime   = 60  // s for which an ended track is remembered
 )
@@ -59,7 +61,7 @@ func (p *Processor) finish(t *track, reason sensor.Reason) {
 	case !passed:
 		p.remember(v)
 		return
-	case p.part(w), slices.Contains(w.reasons, sensor.ReasonTooFewReadings) && p.accompanied(w):
+	case p.part(w), p.wheels(t, w), slices.Contains(w.reasons, sensor.ReasonTooFewReadings) && p.accompanied(w):
 		p.remember(v)
 		return
 	}
@@ -124,6 +126,12 @@ func (p *Processor) cut(r []reading) verdict {
 	return w
 }
 
+// passes reports whether a track that goes on is a vehicle's already.
+func (p *Processor) passes(t *track) bool {
+	_, ok := p.gauge.judge(t.readings)
+	return ok
+}
+
 // part reports whether a vehicle of this verdict was given out already.
 func (p *Processor) part(w verdict) bool {
 	for _, v := range p.recent {
@@ -132,6 +140,61 @@ func (p *Processor) part(w verdict) bool {
 		}
 	}
 	return false
+}
+
+// wheels reports whether all that a track tells was told around the closest
+// point of a stronger vehicle, or whether both have the same one: the wheels of
+// a vehicle turn at every speed from zero to twice its own.
+func (p *Processor) wheels(t *track, w verdict) bool {
+	of := func(v verdict, stronger float64) bool {
+		if v.sign != w.sign || stronger < ghostLevel || w.speed > 2.3*v.speed {
+			return false
+		}
+		reach := wheelReach * v.tau
+		around := math.Abs(float64(w.from)-v.near) < reach && math.Abs(float64(w.to)-v.near) < reach
+		beside := v.atEnd == w.atEnd && math.Abs(v.near-w.near)*p.gauge.hop < besideTime
+		return around || beside
+	}
+	for _, v := range p.recent {
+		if v.judged && of(v.verdict, v.verdict.level-w.level) {
+			return true
+		}
+	}
+	for _, k := range p.tracker.tracks {
+		if k == t || !k.confirmed {
+			continue
+		}
+		if v, ok := p.gauge.judge(k.readings); ok && of(v, stronger(k.readings, t.readings, w)) {
+			return true
+		}
+	}
+	return false
+}
+
+// stronger returns by how many dB a track lies above another in the zone of the
+// other.
+func stronger(a, b []reading, w verdict) float64 {
+	var sum, n float64
+	for i, k := 0, 0; i < len(a) && k < len(b); {
+		switch {
+		case a[i].frame < b[k].frame || a[i].frame < w.from:
+			i++
+			continue
+		case a[i].frame > b[k].frame:
+			k++
+			continue
+		case a[i].frame > w.to:
+			i = len(a)
+			continue
+		}
+		sum, n = sum+float64(a[i].level-b[k].level), n+1
+		i++
+		k++
+	}
+	if n < minZoneN {
+		return 0
+	}
+	return sum / n
 }
 
 // accompanied reports whether another track goes on. A piece without a zone is
@@ -233,7 +296,7 @@ func (p *Processor) apart(a, b []reading, w verdict) float64 {
 }
 
 func (p *Processor) amidWheels(frame int64, w verdict) bool {
-	return math.Abs(float64(frame)-w.near) < max(wheelTime/p.gauge.hop, 5*w.tau)
+	return math.Abs(float64(frame)-w.near) < max(wheelTime/p.gauge.hop, wheelReach*w.tau)
 }
 
 // before counts the vehicles that were in the beam during a track and have
@@ -290,7 +353,7 @@ func (p *Processor) passage(w verdict, targets int) sensor.Passage {
 		Readings: w.readings,
 		Reasons:  w.reasons,
 	}
-	if p.format.Complex && w.image >= imageRejection {
+	if p.format.Complex && w.image >= imageShare {
 		q.Direction = sensor.Approaching
 		if w.sign < 0 {
 			q.Direction = sensor.Receding

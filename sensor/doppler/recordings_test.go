@@ -1,0 +1,196 @@
+package doppler
+
+import (
+	"bytes"
+	"encoding/csv"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"strconv"
+	"testing"
+
+	"ciglio/sensor"
+	"ciglio/sensor/sensortest/recording"
+	"ciglio/sensor/wav"
+)
+
+var update = flag.Bool("update", false, "rewrite docs/recordings.md")
+
+// A reference is one vehicle of reference_passes.csv.
+type reference struct {
+	file, kind      string
+	from, to        float64 // s
+	kmh, spread     float64 // the spread includes what the driver changed
+	carrier         int64
+	passage         sensor.Passage
+	found, measured bool
+}
+
+func readReferences(t *testing.T) []reference {
+	t.Helper()
+	data, err := os.ReadFile(recording.Path(t, "radar/reference_passes.csv"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows, err := csv.NewReader(bytes.NewReader(data)).ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	column := map[string]int{}
+	for i, name := range rows[0] {
+		column[name] = i
+	}
+	number := func(row []string, name string) float64 {
+		v, err := strconv.ParseFloat(row[column[name]], 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+	var all []reference
+	for _, row := range rows[1:] {
+		carrier := number(row, "f0_nominal_ghz") * 1e9
+		all = append(all, reference{
+			file:    row[column["file"]],
+			kind:    row[column["kind"]],
+			from:    number(row, "track_t0"),
+			to:      number(row, "track_t1"),
+			kmh:     number(row, "v_radial_kmh"),
+			spread:  number(row, "f_plateau_sd_hz") * speedOfLight / (2 * carrier) * 3.6,
+			carrier: int64(math.Round(carrier)),
+		})
+	}
+	return all
+}
+
+// measureFile runs a WAV file through a processor in blocks of the given size.
+func measureFile(t testing.TB, path string, o Options, block int) []sensor.Passage {
+	t.Helper()
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	return measureWAV(t, f, o, func() int { return block })
+}
+
+func measureWAV(t testing.TB, r io.Reader, o Options, block func() int) []sensor.Passage {
+	t.Helper()
+	w, err := wav.NewReader(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	format := Format{Rate: w.Format().Rate, Complex: w.Format().Channels == 2}
+	p, err := NewProcessor(format, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []sensor.Passage
+	for index := uint64(0); ; {
+		b := Block{Index: index, At: sensor.Mono(p.span(int64(index))), I: make([]float32, block())}
+		if format.Complex {
+			b.Q = make([]float32, len(b.I))
+		}
+		n, err := w.Read(b.I, b.Q)
+		if err != nil && !errors.Is(err, io.EOF) {
+			t.Fatal(err)
+		}
+		if err != nil {
+			p.Flush()
+		} else {
+			b.I = b.I[:n]
+			if format.Complex {
+				b.Q = b.Q[:n]
+			}
+			if err := p.Push(b); err != nil {
+				t.Fatal(err)
+			}
+		}
+		index += uint64(n)
+		for x, ok := p.Pop(); ok; x, ok = p.Pop() {
+			all = append(all, x)
+		}
+		if err != nil {
+			return all
+		}
+	}
+}
+
+const limitKmh = 0.5 // or the reference's own spread where that is larger
+
+func TestRecordings(t *testing.T) {
+	all := readReferences(t)
+	passages := map[string][]sensor.Passage{}
+	var out bytes.Buffer
+	out.WriteString(recordingsHead)
+	for n := range all {
+		r := &all[n]
+		got, ok := passages[r.file]
+		if !ok {
+			got = measureFile(t, recording.Path(t, "radar/"+r.file), Options{Carrier: r.carrier}, 4096)
+		}
+		best := -1
+		for i, p := range got {
+			shared := min(p.End.Seconds(), r.to) - max(p.Start.Seconds(), r.from)
+			if p.Valid() && shared > 0.5*(r.to-r.from) && (best < 0 || math.Abs(kmh(p)-r.kmh) < math.Abs(kmh(got[best])-r.kmh)) {
+				best = i
+			}
+		}
+		if best < 0 {
+			t.Errorf("%s: the %s at %.1f to %.1f s was missed", r.file, r.kind, r.from, r.to)
+			continue
+		}
+		p := got[best]
+		passages[r.file] = append(got[:best:best], got[best+1:]...)
+		e, limit := kmh(p)-r.kmh, max(limitKmh, r.spread)
+		if math.Abs(e) > limit {
+			t.Errorf("%s: the %s at %.1f to %.1f s: %v, reference %.2f km/h, limit %.2f", r.file, r.kind, r.from, r.to, p.Speed, r.kmh, limit)
+		}
+		fmt.Fprintf(&out, "| `%s` | %s | %.2f to %.2f | %.2f | %.2f | %.2f | %+.2f | %.2f | %d |\n",
+			r.file, r.kind, p.Start.Seconds(), p.End.Seconds(), r.kmh, limit, kmh(p), e, float64(p.Budget.Total())/100, p.Targets)
+	}
+	for file, rest := range passages {
+		for _, p := range rest {
+			t.Errorf("%s: invented: %.2f to %.2f s %v %v", file, p.Start.Seconds(), p.End.Seconds(), p.Speed, p.Reasons)
+		}
+	}
+	if t.Failed() {
+		return
+	}
+	path := filepath.Join("..", "..", "docs", "recordings.md")
+	if *update {
+		if err := os.WriteFile(path, out.Bytes(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(want, out.Bytes()) {
+		t.Errorf("%s differs; run with -update and review it:\n%s", path, out.String())
+	}
+}
+
+const recordingsHead = `# Measured against reference
+
+The speeds that the measuring chain finds in recordings of real vehicles. The
+recordings and their references were made by others; the references are read
+from spectrograms by hand and are radial speeds, far from the closest point. The
+limit is 0.5 km/h, or the spread of the reference where that is larger. All are
+recordings of one channel, so no direction can be known. Where the carrier of a
+sensor is known to 0.5 % only, that adds 0.3 % of the speed to the uncertainty;
+the column u, a standard uncertainty, leaves it out, since reference and
+measurement use the same nominal carrier.
+
+This page is written by ` + "`go test ./sensor/doppler -run TestRecordings -update`" + `, and
+the same test fails when a change of the chain changes it.
+
+| recording | vehicle | track, s | reference, km/h | limit | measured, km/h | error | u | other targets |
+| --- | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |
+`
