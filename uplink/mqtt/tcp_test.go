@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -33,8 +34,9 @@ func overMochi(t testing.TB) string {
 	return "tcp://" + l.Address()
 }
 
-// overMosquitto starts Mosquitto on a free loopback port. Where it is not
-// installed the test is skipped, but on the build machine it fails.
+// overMosquitto starts Mosquitto on a free loopback port, with the settings that
+// docs/mqtt.md recommends. Where it is not installed the test is skipped, but on
+// the build machine it fails.
 func overMosquitto(t testing.TB) string {
 	t.Helper()
 	path, err := exec.LookPath("mosquitto")
@@ -53,8 +55,18 @@ func overMosquitto(t testing.TB) string {
 	}
 	address := free.Addr().(*net.TCPAddr)
 	free.Close()
+	page, err := os.ReadFile("../../docs/mqtt.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const listener = "listener 1883 127.0.0.1\n"
+	_, settings, ok := strings.Cut(string(page), "```\n"+listener)
+	settings, _, closed := strings.Cut(settings, "```")
+	if !ok || !closed {
+		t.Fatal("docs/mqtt.md has no settings of Mosquitto")
+	}
 	config := filepath.Join(t.TempDir(), "mosquitto.conf")
-	text := fmt.Sprintf("listener %d 127.0.0.1\nallow_anonymous true\nset_tcp_nodelay true\nmax_queued_messages 0\n", address.Port)
+	text := fmt.Sprintf("listener %d 127.0.0.1\n%s", address.Port, settings)
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}

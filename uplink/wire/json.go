@@ -71,7 +71,7 @@ type Head struct {
 type State struct {
 	Head
 	Boot     BootID `json:"boot"`
-	Sequence uint64 `json:"sequence"` // counts the sessions of this boot, from 1
+	Sequence uint64 `json:"sequence"` // grows with each session of this boot, from 1
 	Online   bool   `json:"online"`
 	Reason   string `json:"reason,omitempty"` // why it is not online: ReasonShutdown or ReasonLost
 }
@@ -89,12 +89,12 @@ type Reason struct {
 }
 
 // Health is a device's report about itself, every minute and whenever Measuring,
-// Reasons or Alarms change. Counters count since boot.
+// Reasons or Alarms change. Counters count since the program was started.
 type Health struct {
 	Head
 	Boot      BootID        `json:"boot"`
-	Sequence  uint64        `json:"sequence"` // counts the reports of this boot, from 1
-	UptimeS   uint64        `json:"uptime_s"` // since boot, seconds
+	Sequence  uint64        `json:"sequence"` // grows with each report of this boot, from 1
+	UptimeS   uint64        `json:"uptime_s"` // seconds since boot
 	Software  string        `json:"software"` // version
 	Measuring bool          `json:"measuring"`
 	Reasons   []Reason      `json:"reasons"` // why it does not measure, empty when it does
