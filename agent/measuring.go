@@ -152,21 +152,27 @@ func (d *Device) shots(ctx context.Context, photo sensor.Mono) ([]capture.Shot, 
 func (d *Device) record(p sensor.Passage, a enforce.Assessment, photo sensor.Mono, shots []capture.Shot) (*evidence.Sealed, error) {
 	identity := d.o.Source.Identity()
 	blobs := make([][]byte, 0, len(shots)+1)
+	for _, s := range shots {
+		blobs = append(blobs, s.Frame.Data)
+	}
+	prepared, err := d.o.Outbox.Prepare(append(blobs, p.Trace.Data)...)
+	if err != nil {
+		return nil, err
+	}
 	frames := make([]evidence.Frame, len(shots))
 	for i, s := range shots {
 		frames[i] = evidence.Frame{
 			Role:      s.Role,
 			MediaType: s.Frame.MediaType,
-			SHA256:    sha256.Sum256(s.Frame.Data),
+			SHA256:    prepared.Blobs[i].SHA256,
 			Length:    uint32(len(s.Frame.Data)),
 			Number:    s.Frame.Number,
 			Mono:      s.Frame.At,
 			Exposure:  s.Frame.Exposure.Truncate(time.Microsecond),
 		}
-		blobs = append(blobs, s.Frame.Data)
 	}
 	trace := evidence.Trace{
-		SHA256:   sha256.Sum256(p.Trace.Data),
+		SHA256:   prepared.Blobs[len(shots)].SHA256,
 		Length:   uint32(len(p.Trace.Data)),
 		Format:   p.Trace.Format,
 		Model:    identity.Model,
@@ -176,13 +182,12 @@ func (d *Device) record(p sensor.Passage, a enforce.Assessment, photo sensor.Mon
 		First:    p.Trace.First,
 		Last:     p.Trace.Last,
 	}
-	blobs = append(blobs, p.Trace.Data)
 
 	kind, body := evidence.KindViolation, evidence.Body(nil)
 	if why := d.whyTest(); why != "" {
 		kind, body = evidence.KindTest, evidence.Body{1: why}
 	}
-	return d.o.Outbox.Append(func(h outbox.Head) (*evidence.Sealed, error) {
+	return d.o.Outbox.AppendPrepared(func(h outbox.Head) (*evidence.Sealed, error) {
 		r, err := d.base(h, kind)
 		if err != nil {
 			return nil, err
@@ -206,7 +211,7 @@ func (d *Device) record(p sensor.Passage, a enforce.Assessment, photo sensor.Mon
 			Photo:       photo,
 		}
 		return evidence.Seal(r, d.o.Signer)
-	}, blobs...)
+	}, prepared)
 }
 
 // whyTest says why what this device records accuses nobody; empty when it does.
