@@ -328,11 +328,11 @@ func (r *run) take(e event) {
 		r.again = soon // find what is still there, and ask for another receipt
 	}
 	for _, entry := range e.receipt.Entries {
-		f := r.flights[Key{entry.Epoch, entry.Seq}]
-		if f != nil && f.item.ID == entry.ID {
+		key := Key{entry.Epoch, entry.Seq}
+		if f := r.flights[key]; f != nil && f.item.ID == entry.ID {
 			r.drop(f)
-			r.forget(f.item.Key)
 		}
+		r.forget(key)
 	}
 }
 

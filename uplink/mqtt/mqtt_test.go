@@ -228,8 +228,9 @@ func TestSilentBrokerIsNoticed(t *testing.T) {
 				if took := time.Since(start); took > c.within {
 					t.Errorf("noticed after %v, want %v", took, c.within)
 				}
-				if err := s.Err(); err == nil || !strings.Contains(err.Error(), c.want) {
-					t.Errorf("reason %v, want %q", err, c.want)
+				var timeout net.Error
+				if err := s.Err(); err == nil || !strings.Contains(err.Error(), c.want) || !errors.As(err, &timeout) || !timeout.Timeout() {
+					t.Errorf("reason %v, want a timeout with %q", err, c.want)
 				}
 				for _, ack := range acks {
 					if err := <-ack; err == nil {

@@ -270,13 +270,22 @@ func (s *session) watch() {
 	if errors.Is(err, errClosed) {
 		// paho closed the connection, and says why; or Close did.
 		select {
-		case err = <-s.lost:
+		case lost := <-s.lost:
+			err = silence{lost}
 		case <-s.done:
 		case <-time.After(time.Second):
 		}
 	}
 	s.end(err)
 }
+
+// silence is a loss that paho found by itself, which it does in one case: the
+// broker did not answer a ping. It is a timeout like those of the network.
+type silence struct{ error }
+
+func (silence) Timeout() bool   { return true }
+func (silence) Temporary() bool { return false }
+func (s silence) Unwrap() error { return s.error }
 
 // end marks the session as ended. The first reason stays.
 func (s *session) end(err error) {
