@@ -38,6 +38,14 @@ func Init(dir string) (root evidence.Hash, err error) {
 			return root, errors.Join(fmt.Errorf("directory %s: %w (%s)", dir, ErrExists, name), err)
 		}
 	}
+	// The store first: what can fail does so before there are keys.
+	s, err := store.Open(dir)
+	if err != nil {
+		return root, err
+	}
+	if err := s.Close(); err != nil {
+		return root, err
+	}
 	made := make([]*keys.Key, 2)
 	for i, name := range []string{rootKeyName, centreKeyName} {
 		if made[i], err = keys.Generate(); err != nil {
@@ -52,14 +60,7 @@ func Init(dir string) (root evidence.Hash, err error) {
 	entry := evidence.RegisterEntry{
 		Role: evidence.RoleCentre, Key: made[1].SPKI(), NotBefore: from, NotAfter: from.Add(centreValid),
 	}
-	if err := register.Create(dir, made[0], entry, time.Now()); err != nil {
-		return root, err
-	}
-	s, err := store.Open(dir)
-	if err != nil {
-		return root, err
-	}
-	return made[0].KeyID(), s.Close()
+	return made[0].KeyID(), register.Create(dir, made[0], entry, time.Now())
 }
 
 // Enrol adds a device to the register in dir: the evidence key of the

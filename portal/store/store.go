@@ -95,6 +95,11 @@ func Open(dir string) (s *Store, err error) {
 }
 
 func open(path string, options url.Values) (*sql.DB, error) {
+	// The first word of a relative path would be taken for a host.
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return nil, err
+	}
 	return sql.Open("sqlite", (&url.URL{Scheme: "file", Path: path, RawQuery: options.Encode()}).String())
 }
 

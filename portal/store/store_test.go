@@ -52,6 +52,22 @@ func TestSecondProcessIsRefused(t *testing.T) {
 	open(t, dir)
 }
 
+// A folder may be named as people name it: SQLite gets it inside a URI.
+func TestFolderNames(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for _, dir := range []string{"centre", "./a/b", "with space", "per%20cent", "question?mode=memory", "hash#1", "città"} {
+		if err := open(t, dir).Close(); err != nil {
+			t.Errorf("%s: %v", dir, err)
+		}
+		if _, err := os.Stat(filepath.Join(dir, "portal.db")); err != nil {
+			t.Error(err)
+		}
+		if err := store.Backup(t.Context(), dir, dir+"-copy"); err != nil {
+			t.Errorf("backup of %s: %v", dir, err)
+		}
+	}
+}
+
 func TestNewerSchemaIsRefused(t *testing.T) {
 	dir := t.TempDir()
 	open(t, dir).Close()
