@@ -19,6 +19,8 @@ const (
 	maxZone    = 10.0 // s: the trace holds it
 
 	collapse   = 0.95 // of the plateau: the line must fall below it at the near end
+	slowDrop   = 0.90 // the same, where the fall takes longer than
+	slowTau    = 0.17 // s in this measure
 	bend       = 0.97 // of the plateau: where it begins to fall
 	nearLevel  = 3.0  // dB by which a vehicle is stronger near than far
 	nearCosine = 5.5  // distance over offset from which the cosine is above 0.984
@@ -29,7 +31,7 @@ const (
 	maxScatter = 0.005 // of the speed, plus a bin, from one reading to the next
 
 	dip       = 1.3  // times by which both sides of the closest point are higher
-	maxMisfit = 0.04 // of the plateau, and half a bin
+	maxMisfit = 0.07 // of the plateau, and half a bin
 	minRise   = 4.5  // dB
 
 	minOffset, maxOffset = 0.8, 30 // m between the sensor and the vehicle's path
@@ -52,7 +54,7 @@ type verdict struct {
 	from, to    int64   // frames of the zone
 	tau         float64 // frames
 	tonal       bool    // a sound, not a vehicle
-	level       float64 // dB, the highest
+	level       float64 // dB, mean over the zone
 	image       float64 // share of strong readings whose mirror frequency is 10 dB weaker
 	readings    int
 	reasons     []sensor.Reason
@@ -162,7 +164,6 @@ func (g *gauge) judgeWay(readings, whole []reading) (verdict, bool) {
 			w.near = float64(readings[g.source[0]].frame) - p.x0/g.hop
 		}
 		w.image = rejection(readings)
-		w.level = slices.Max(g.l)
 		g.measure(readings, p, &w)
 		return w, w.speed >= minSpeed && !w.tonal
 	}
@@ -275,6 +276,14 @@ func (p geometry) cosine(x float64) float64 {
 	return y / math.Sqrt(1+y*y)
 }
 
+// drop returns how far the line must fall. A slow fall can be followed far down.
+func (p geometry) drop() float64 {
+	if p.tau > slowTau {
+		return slowDrop
+	}
+	return collapse
+}
+
 // pass looks for the cosine collapse at the near end. With c = v/plateau the
 // cosine, c/sqrt(1-c²) is distance over offset, and so rises in proportion to
 // the time from the closest point: a straight line through these values gives
@@ -325,7 +334,7 @@ func (g *gauge) pass() (geometry, bool) {
 		p.misfit = g.median(off) / p.top
 	}
 	offset := p.tau * p.top
-	return p, offset >= minOffset && offset <= maxOffset && p.misfit < maxMisfit+g.mps/2/p.top && p.cosine(max(-p.x0, 0)) < collapse
+	return p, offset >= minOffset && offset <= maxOffset && p.misfit < maxMisfit+g.mps/2/p.top && p.cosine(max(-p.x0, 0)) < p.drop()
 }
 
 // until returns the number of values up to time x.
@@ -393,7 +402,7 @@ func (g *gauge) grow(from int, level float64) int {
 func (g *gauge) mean(readings []reading, from, to int, p geometry, w *verdict) {
 	w.reasons, w.readings = nil, 0
 	var clipped, line, tonal int
-	var t, sum, tt, deficit float64
+	var t, sum, tt, deficit, level float64
 	good := g.scratch[:0]
 	for i := from; i < to; i++ {
 		r := &readings[g.source[i]]
@@ -411,6 +420,7 @@ func (g *gauge) mean(readings []reading, from, to int, p geometry, w *verdict) {
 		good = append(good, g.v[i])
 		t, tt = t+g.x[i], tt+g.x[i]*g.x[i]
 		deficit += 1 - p.cosine(g.x[i])
+		level += float64(r.level)
 		sum++
 	}
 	n := to - from
@@ -418,7 +428,7 @@ func (g *gauge) mean(readings []reading, from, to int, p geometry, w *verdict) {
 	a, b := readings[g.source[from]].frame, readings[g.source[to-1]].frame
 	w.from, w.to, w.tau = min(a, b), max(a, b), p.tau/g.hop
 	if sum == 0 {
-		good, sum = append(good, g.m[from]), 1
+		good, sum, level = append(good, g.m[from]), 1, g.l[from]
 	}
 	w.readings = len(good)
 	if clipped > n/2 {
@@ -428,7 +438,7 @@ func (g *gauge) mean(readings []reading, from, to int, p geometry, w *verdict) {
 		w.reasons = append(w.reasons, sensor.ReasonInterference)
 	}
 	width := g.x[to-1] - g.x[from]
-	w.deficit = deficit / sum
+	w.deficit, w.level = deficit/sum, level/sum
 	g.scratch = good
 	good = append(g.good[:0], good...)
 	slices.Sort(good)

@@ -11,8 +11,10 @@ const (
 	// Two tracks whose closest points lie nearer than a vehicle is long, at
 	// one speed, are parts of one vehicle: axles, front and rear, or the ways
 	// to and from the sensor.
-	vehicleLength = 13.0 // m
+	vehicleLength = 12.0 // m
 	partTime      = 0.5  // s, at least
+	behindWay     = 18.0 // m
+	stubWay       = 35.0 // m that a line of what leaves must last to be a vehicle's own
 	besideTime    = 1.0  // s between the closest points of a vehicle and of its weaker lines
 	badTime       = 3.0  // s: what gave no speed this near to a vehicle was part of it
 	partSpeed     = 0.1  // share by which the speeds of parts may differ
@@ -35,6 +37,7 @@ type vehicle struct {
 	judged      bool    // it passed the sensor: verdict holds
 	verdict     verdict
 	targets     int
+	f, level    float64 // last of them, in bins and dB
 }
 
 // finish judges a track that has ended and gives out its passage. A reason of 0
@@ -61,17 +64,33 @@ func (p *Processor) finish(t *track, reason sensor.Reason) {
 	case !passed:
 		p.remember(v)
 		return
-	case p.part(w), p.wheels(t, w), slices.Contains(w.reasons, sensor.ReasonTooFewReadings) && p.accompanied(w):
+	case p.part(w), p.wheels(t, w), len(w.reasons) > 0 && p.accompanied(w):
 		p.remember(v)
 		return
 	}
 	v.judged, v.verdict = true, w
 	v.targets = p.others(t, w)
-	if reason == 0 && p.continued(t, w) {
+	v.f, v.level = t.f, t.level
+	if reason == 0 && (p.continued(t, w) || p.crowded(v)) {
 		p.held = append(p.held, v)
 		return
 	}
 	p.give(v)
+}
+
+// crowded reports whether a vehicle that left did so while a line as strong
+// went on beside its own. Which of them tells its speed shows when that one
+// ends.
+func (p *Processor) crowded(v vehicle) bool {
+	if v.verdict.atEnd {
+		return false
+	}
+	for _, k := range p.tracker.tracks {
+		if share := k.f / v.f; k.confirmed && k.first() < v.last && share > 0.8 && share < 1.25 && k.level > v.level {
+			return true
+		}
+	}
+	return false
 }
 
 // give gives out the passage of a vehicle, unless a held part of it was better.
@@ -90,7 +109,7 @@ func (p *Processor) settle() {
 	for i := 0; i < len(p.held); {
 		v := p.held[i]
 		given := p.part(v.verdict)
-		if !given && p.continued(nil, v.verdict) {
+		if !given && (p.continued(nil, v.verdict) || p.crowded(v)) {
 			i++
 			continue
 		}
@@ -146,17 +165,21 @@ func (p *Processor) part(w verdict) bool {
 // point of a stronger vehicle, or whether both have the same one: the wheels of
 // a vehicle turn at every speed from zero to twice its own.
 func (p *Processor) wheels(t *track, w verdict) bool {
-	of := func(v verdict, stronger float64) bool {
-		if v.sign != w.sign || stronger < ghostLevel || w.speed > 2.3*v.speed {
+	of := func(v verdict, stronger float64, alive bool) bool {
+		if v.sign != w.sign || w.speed > 2.3*v.speed {
 			return false
 		}
 		reach := wheelReach * v.tau
 		around := math.Abs(float64(w.from)-v.near) < reach && math.Abs(float64(w.to)-v.near) < reach
 		beside := v.atEnd == w.atEnd && math.Abs(v.near-w.near)*p.gauge.hop < besideTime
-		return around || beside
+		// Of what leaves, a part that came later and is gone before the rest.
+		behind := alive && !v.atEnd && !w.atEnd && w.near > v.near && (w.near-v.near)*p.gauge.hop*v.speed < behindWay
+		// A real signal does not tell what comes from what goes.
+		against := alive && v.atEnd != w.atEnd && around && stronger > -ghostLevel
+		return stronger > ghostLevel && (around || beside) || behind || against
 	}
 	for _, v := range p.recent {
-		if v.judged && of(v.verdict, v.verdict.level-w.level) {
+		if v.judged && of(v.verdict, v.verdict.level-w.level, false) {
 			return true
 		}
 	}
@@ -164,7 +187,7 @@ func (p *Processor) wheels(t *track, w verdict) bool {
 		if k == t || !k.confirmed {
 			continue
 		}
-		if v, ok := p.gauge.judge(k.readings); ok && of(v, stronger(k.readings, t.readings, w)) {
+		if v, ok := p.gauge.judge(k.readings); ok && of(v, stronger(k.readings, t.readings, w), true) {
 			return true
 		}
 	}
@@ -225,6 +248,14 @@ func (p *Processor) continued(t *track, w verdict) bool {
 	return false
 }
 
+// stub reports whether a is a line of what leaves, b, that ended before it
+// reached the plateau.
+func (p *Processor) stub(a, b verdict) bool {
+	way := func(frames float64) float64 { return math.Abs(frames) * p.gauge.hop * a.speed }
+	return !a.atEnd && !b.atEnd && a.sign == b.sign && a.last < b.last && a.speed < b.speed && a.speed > 0.75*b.speed &&
+		way(a.near-b.near) < behindWay && way(float64(a.last)-a.near) < stubWay
+}
+
 func (p *Processor) together(a, b verdict) bool {
 	apart := math.Abs(a.near-b.near) * p.gauge.hop
 	bad := len(b.reasons) > 0
@@ -237,6 +268,9 @@ func (p *Processor) together(a, b verdict) bool {
 	}
 	if a.root.frame == b.root.frame && a.root.f == b.root.f && a.atEnd != b.atEnd {
 		return true // two tails of one line
+	}
+	if p.stub(a, b) || p.stub(b, a) {
+		return true
 	}
 	if math.Abs(a.speed-b.speed) > partSpeed*max(a.speed, b.speed) {
 		return false
