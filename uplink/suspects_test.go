@@ -102,6 +102,9 @@ func TestPoisonIsSetAside(t *testing.T) {
 				if n := l.store.unsettled(); n != 0 {
 					t.Errorf("%d records without receipt after the broker was mended", n)
 				}
+				if l.centre.twice != 0 {
+					t.Errorf("%d chunks were sent twice", l.centre.twice)
+				}
 				l.stop()
 			})
 		})

@@ -1,6 +1,7 @@
 package mqtt
 
 import (
+	"bufio"
 	"bytes"
 	"fmt"
 	"io"
@@ -11,7 +12,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/eclipse/paho.mqtt.golang/packets"
 	"github.com/mochi-mqtt/server/v2/listeners"
@@ -70,9 +70,11 @@ func overMosquitto(t testing.TB) string {
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	var log bytes.Buffer
-	cmd := exec.Command(path, "-c", config)
-	cmd.Stdout, cmd.Stderr = &log, &log
+	cmd := exec.Command(path, "-v", "-c", config)
+	log, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -80,14 +82,15 @@ func overMosquitto(t testing.TB) string {
 		cmd.Process.Signal(syscall.SIGTERM)
 		cmd.Wait()
 	})
-	for range 200 {
-		if c, err := net.Dial("tcp", address.String()); err == nil {
-			c.Close()
+	var said []string
+	for lines := bufio.NewScanner(log); lines.Scan(); {
+		said = append(said, lines.Text())
+		if strings.HasSuffix(lines.Text(), " running") {
+			go io.Copy(io.Discard, log) // or it would wait for us
 			return "tcp://" + address.String()
 		}
-		time.Sleep(25 * time.Millisecond) // until another process listens: no event tells
 	}
-	t.Fatalf("mosquitto does not listen: %s", log.String())
+	t.Fatalf("mosquitto does not run:\n%s", strings.Join(said, "\n"))
 	return ""
 }
 
