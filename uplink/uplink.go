@@ -1,6 +1,15 @@
 // Package uplink carries sealed records from the outbox to the centre and
-// brings back its receipts. This file is its contract with the network: a
-// [Dialer] opens a [Session] with a broker, and package uplink/mqtt is the one
+// brings back its receipts.
+//
+// A [Sender] keeps this true: a record is settled by a receipt whose signature
+// by a centre of the register was verified, and by nothing else; whatever is
+// lost on the way is sent again; memory does not depend on how much waits. The
+// caller gives it a [Store] and a [Dialer], runs it, and calls Refresh when a
+// report has changed. Refresh and Snapshot may be called by anyone at any time.
+//
+// This file is the contract with the network: a Dialer opens a [Session] with a
+// broker, and package uplink/mqtt is the one that does so in the field.
+package uplink/mqtt is the one
 // that does so in the field.
 package uplink
 
