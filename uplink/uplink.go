@@ -9,8 +9,6 @@
 //
 // This file is the contract with the network: a Dialer opens a [Session] with a
 // broker, and package uplink/mqtt is the one that does so in the field.
-package uplink/mqtt is the one
-// that does so in the field.
 package uplink
 
 import "context"
