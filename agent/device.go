@@ -19,6 +19,7 @@ import (
 	"log/slog"
 	"math"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -85,9 +86,12 @@ type Device struct {
 	ring        *capture.Ring
 	lastStep    atomic.Int64 // instant of UTC's last jump; 0 when there was none
 
-	mu       sync.Mutex // guards what follows
-	selfTest error
-	counts   Counts
+	mu          sync.Mutex // guards what follows
+	selfTest    error      // what was found and recorded last
+	sensorFault error      // what the sensor failed with last
+	faultAt     sensor.Mono
+	gate        string // codes of the causes that were logged last
+	counts      Counts
 }
 
 // Counts is what the device has seen since it was started.
@@ -211,22 +215,37 @@ func (d *Device) cameraFault() func(error) {
 	}
 }
 
-// housekeeping tests the device, says that it lives, and lets retention drop
-// what is settled: at the start, then every hour.
+// How often the device looks at itself, and how long a sensor or camera may be
+// without a sign of life. One that works gives many in that time.
+const (
+	lookEvery = 10 * time.Second
+	patience  = 5 * time.Second
+)
+
+// housekeeping tests the device and tells when the gate opens or closes. Every
+// hour it also says that the device lives, and lets retention drop what is
+// settled.
 func (d *Device) housekeeping(ctx context.Context) error {
 	const period = time.Hour
-	for {
-		if err := d.testSelf(ctx); err != nil {
-			return err
+	first, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	_ = d.ring.Wait(first, 0) // none within that time is what the self-test finds
+	ticker := time.NewTicker(lookEvery)
+	defer ticker.Stop()
+	for next := time.Now(); ctx.Err() == nil; {
+		d.testSelf()
+		d.tellGate(d.Gate())
+		if !time.Now().Before(next) {
+			next = next.Add(period)
+			d.heartbeat()
+			d.expire()
 		}
-		d.heartbeat()
-		d.expire()
 		select {
 		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(period):
+		case <-ticker.C:
 		}
 	}
+	return ctx.Err()
 }
 
 // expire lets retention drop what is settled, and records what it dropped.
@@ -241,40 +260,68 @@ func (d *Device) expire() {
 	}
 }
 
-// testSelf finds out whether the device is in order, records the finding when
-// it has changed, and keeps it for the gate.
-func (d *Device) testSelf(ctx context.Context) error {
-	finding := d.tryCamera(ctx)
-	defer d.sender.Refresh()
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
+// testSelf finds out whether the device is in order, and records and logs the
+// finding when it has changed.
+func (d *Device) testSelf() {
+	finding := d.look()
 	d.mu.Lock()
 	changed := (finding == nil) != (d.selfTest == nil) || errors.Is(d.selfTest, errSelfTestPending)
 	d.selfTest = finding
 	d.mu.Unlock()
 	if !changed {
-		return nil
+		return
 	}
-	pass, words := uint64(1), "camera gives pictures"
+	pass, words := uint64(1), "sensor and camera work"
 	if finding != nil {
-		pass, words = 0, finding.Error()
+		pass, words = 0, evidence.CleanText(finding.Error())
 	}
 	d.o.Log.Info("self-test", "pass", finding == nil, "finding", words)
 	d.noteOrLog(evidence.KindSelfTest, evidence.Body{1: pass, 2: words})
+}
+
+// look returns what is wrong with sensor or camera at this moment.
+func (d *Device) look() error {
+	now := d.o.Clock.Now()
+	d.mu.Lock()
+	fault, at := d.sensorFault, d.faultAt
+	d.mu.Unlock()
+	if fault != nil && now.Sub(at) <= patience {
+		return fmt.Errorf("sensor %s: %w", d.o.Source.Identity().Model, fault)
+	}
+	if newest, ok := d.ring.Newest(); !ok || now.Sub(newest) > patience {
+		return fmt.Errorf("camera %s gives no pictures", d.o.Camera.Info().Model)
+	}
 	return nil
 }
 
-// tryCamera waits for a new picture, up to the time in which a camera that
-// works has given many.
-func (d *Device) tryCamera(ctx context.Context) error {
-	const patience = 5 * time.Second
-	wait, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	if err := d.ring.Wait(wait, d.o.Clock.Now()); err != nil {
-		return fmt.Errorf("camera %s gave no picture within %v", d.o.Camera.Info().Model, patience)
+// sensorFailed keeps the sensor's fault for look; nil when it has none.
+func (d *Device) sensorFailed(err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.sensorFault, d.faultAt = err, d.o.Clock.Now()
+}
+
+// tellGate logs the causes for which the gate is closed, once for as long as
+// they are the same, and has the centre told.
+func (d *Device) tellGate(causes []trust.Cause) {
+	codes, words := "gate", make([]string, len(causes))
+	for i, c := range causes {
+		codes += " " + c.Code
+		words[i] = c.Code + " (" + c.Words + ")"
 	}
-	return nil
+	d.mu.Lock()
+	changed := codes != d.gate
+	d.gate = codes
+	d.mu.Unlock()
+	switch {
+	case !changed:
+		return
+	case len(causes) == 0:
+		d.o.Log.Info("gate open: the device measures")
+	default:
+		d.o.Log.Warn("gate closed: the device does not measure", "causes", strings.Join(words, "; "))
+	}
+	d.sender.Refresh()
 }
 
 // Gate returns every cause for which the device may not measure now; none when
@@ -285,6 +332,9 @@ func (d *Device) Gate() []trust.Cause {
 	d.mu.Lock()
 	selfTest := d.selfTest
 	d.mu.Unlock()
+	if !errors.Is(selfTest, errSelfTestPending) {
+		selfTest = d.look() // it may have changed since
+	}
 	return trust.Check(trust.Facts{
 		At:           utc,
 		Calibration:  d.calibration,

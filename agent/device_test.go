@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -67,6 +68,7 @@ type rig struct {
 	clock    *fakeClock
 	sensor   *fakeSensor
 	camera   *fakeCamera
+	log      *slog.Logger
 	outcomes []Outcome
 	stop     func() error
 }
@@ -83,6 +85,7 @@ func newRig(t *testing.T, change func(*rig)) *rig {
 		clock:  &fakeClock{start: time.Now()},
 		sensor: &fakeSensor{passages: make(chan sensor.Passage), identity: sensor.Identity{Model: "fake", Serial: "S1"}},
 		camera: &fakeCamera{picture: picture(t)},
+		log:    slog.New(slog.DiscardHandler),
 	}
 	r.camera.clock = r.clock
 	if change != nil {
@@ -101,7 +104,7 @@ func newRig(t *testing.T, change func(*rig)) *rig {
 	r.Device, err = New(Options{
 		Config: c, Calibration: []byte(calibrationText), Certificate: evidence.Hash{1},
 		Signer: signer, Clock: r.clock, Source: r.sensor, Camera: r.camera,
-		Outbox: r.outbox, Dialer: noNetwork{}, Boot: [16]byte{7}, Log: slog.New(slog.DiscardHandler),
+		Outbox: r.outbox, Dialer: noNetwork{}, Boot: [16]byte{7}, Log: r.log,
 		Observe: func(o Outcome) { r.outcomes = append(r.outcomes, o) },
 	})
 	if err != nil {
@@ -236,7 +239,8 @@ func TestDiscards(t *testing.T) {
 			[]sensor.Reason{sensor.ReasonWrongDirection, sensor.ReasonTwoTargets}},
 		{"clock beyond its bound", func(r *rig) { r.clock.offset = time.Second }, nil, []sensor.Reason{sensor.ReasonGate}},
 		{"calibration of another sensor", func(r *rig) { r.sensor.identity.Serial = "S2" }, nil, []sensor.Reason{sensor.ReasonGate}},
-		{"no picture", func(r *rig) { r.camera.stopAfter = 8 * time.Second }, nil, []sensor.Reason{sensor.ReasonFrameMissing}},
+		{"no picture", func(r *rig) { r.camera.stopAfter = 17 * time.Second }, nil, []sensor.Reason{sensor.ReasonFrameMissing}},
+		{"camera gone since the self-test", func(r *rig) { r.camera.stopAfter = 11 * time.Second }, nil, []sensor.Reason{sensor.ReasonGate}},
 		{"camera never worked", func(r *rig) { r.camera.stopAfter = -1 }, nil, []sensor.Reason{sensor.ReasonGate}},
 		{"sensor that separates two vehicles", func(r *rig) { r.sensor.identity.Separates = true; r.config.Site.Limit = 100 * sensor.KmH },
 			func(p *sensor.Passage) { p.Targets = 1 }, nil},
@@ -338,13 +342,66 @@ func TestFullOutboxRefusesAndGoesOn(t *testing.T) {
 	})
 }
 
-func TestSensorThatComesBackMeasuresAgain(t *testing.T) {
+// What breaks closes the gate within seconds and is recorded; what comes back
+// opens it again without waiting for the next hour.
+func TestPartsThatComeBackMeasureAgain(t *testing.T) {
+	for _, c := range []struct {
+		name, finding string
+		set           func(*rig, bool)
+	}{
+		{"sensor", "sensor fake: unplugged", func(r *rig, broken bool) {
+			r.sensor.fail(map[bool]error{true: errors.New("unplugged")}[broken])
+		}},
+		{"camera", "camera fake gives no pictures", func(r *rig, broken bool) { r.camera.dead.Store(broken) }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var log bytes.Buffer
+				r := newRig(t, func(r *rig) { r.log = slog.New(slog.NewTextHandler(&log, nil)) })
+				r.start(t)
+				c.set(r, true)
+				time.Sleep(2 * patience)
+				if causes := r.Gate(); len(causes) != 1 || causes[0].Code != "self_test" {
+					t.Errorf("gate %v, want it closed by the self-test", causes)
+				}
+				time.Sleep(time.Minute)
+				c.set(r, false)
+				if o := r.pass(speeding()); o.Record == nil {
+					t.Errorf("not recorded: %v", o.Reasons)
+				}
+				time.Sleep(time.Minute)
+				if err := r.stop(); err != nil {
+					t.Error(err)
+				}
+				var findings []any
+				for _, s := range r.records(t) {
+					if s.Record.Kind == evidence.KindSelfTest {
+						findings = append(findings, s.Record.Body[1], s.Record.Body[2])
+					}
+				}
+				good := "sensor and camera work"
+				if want := []any{uint64(1), good, uint64(0), c.finding, uint64(1), good}; !slices.Equal(findings, want) {
+					t.Errorf("findings %q, want %q", findings, want)
+				}
+				for line, want := range map[string]int{"gate open": 2, "gate closed": 1} {
+					if n := bytes.Count(log.Bytes(), []byte(line)); n != want {
+						t.Errorf("%q is logged %d times, want %d:\n%s", line, n, want, &log)
+					}
+				}
+			})
+		})
+	}
+}
+
+// A camera that starts later than the device is waited for.
+func TestCameraThatStartsLate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, nil)
+		r := newRig(t, func(r *rig) { r.camera.dead.Store(true) })
 		r.start(t)
-		r.sensor.fail(errors.New("unplugged"))
-		time.Sleep(time.Hour)
-		r.sensor.fail(nil)
+		if len(r.Gate()) == 0 {
+			t.Error("gate open without a camera")
+		}
+		r.camera.dead.Store(false)
 		if o := r.pass(speeding()); o.Record == nil {
 			t.Errorf("not recorded: %v", o.Reasons)
 		}
@@ -418,6 +475,7 @@ type fakeCamera struct {
 	picture   []byte
 	test      bool
 	stopAfter time.Duration
+	dead      atomic.Bool // gives nothing while it is set
 	number    uint64
 }
 
@@ -428,10 +486,12 @@ func (c *fakeCamera) Next(ctx context.Context) (capture.Frame, error) {
 		<-ctx.Done()
 		return capture.Frame{}, ctx.Err()
 	}
-	select {
-	case <-ctx.Done():
-		return capture.Frame{}, ctx.Err()
-	case <-time.After(80 * time.Millisecond):
+	for wait := true; wait; wait = c.dead.Load() {
+		select {
+		case <-ctx.Done():
+			return capture.Frame{}, ctx.Err()
+		case <-time.After(80 * time.Millisecond):
+		}
 	}
 	c.number++
 	return capture.Frame{

@@ -37,6 +37,7 @@ func (d *Device) measure(ctx context.Context) error {
 			d.o.Log.Info("sensor recording ended")
 			return nil
 		case err != nil:
+			d.sensorFailed(err)
 			if err.Error() != last {
 				last = err.Error()
 				d.o.Log.Error("sensor fault", "error", err)
@@ -49,6 +50,7 @@ func (d *Device) measure(ctx context.Context) error {
 			continue
 		}
 		last = ""
+		d.sensorFailed(nil)
 		outcome, err := d.judge(ctx, p)
 		if err != nil {
 			return err
@@ -118,7 +120,7 @@ func (d *Device) objections(p sensor.Passage) []sensor.Reason {
 	step := sensor.Mono(d.lastStep.Load())
 	object(sensor.ReasonClock, step != 0 && step >= p.Start)
 	if causes := d.Gate(); len(causes) > 0 {
-		d.o.Log.Warn("violation while the gate is closed", "causes", causes)
+		d.tellGate(causes)
 		object(sensor.ReasonGate, true)
 	}
 	return reasons

@@ -116,7 +116,11 @@ func serve(ctx context.Context, c *config.Config, log *slog.Logger) (err error) 
 		return err
 	}
 	log.Info("device starts", "device", c.Device.ID, "site", c.Site.ID, "version", Version)
-	return device.Run(ctx)
+	if err := device.Run(ctx); err != nil {
+		return err
+	}
+	log.Info("device stopped")
+	return nil
 }
 
 // bootID names the run of the kernel: instants of CLOCK_MONOTONIC compare within
