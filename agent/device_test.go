@@ -34,6 +34,7 @@ road = "SP 14"
 limit = "70km/h"
 direction = "approaching"
 [sensor]
+model = "M1"
 serial = "S1"
 maximum = "200km/h"
 [camera]

@@ -153,7 +153,7 @@ func configCheck(args []string, stdout, stderr io.Writer) int {
 	if _, exit, ok := f.parse(args); !ok {
 		return exit
 	}
-	if _, err := config.Load(*path, os.Environ()); err != nil {
+	if _, err := loadConfig(*path); err != nil {
 		return fail(stderr, err, "ciglio config print shows every key with its default")
 	}
 	if *f.json {

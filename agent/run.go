@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -22,11 +23,13 @@ import (
 	"ciglio/capture/evidence"
 	"ciglio/capture/httpcam"
 	"ciglio/capture/key"
+	"ciglio/sensor"
 	"ciglio/sensor/clock"
 	"ciglio/sensor/doppler"
 	"ciglio/sensor/rawiq"
 	"ciglio/uplink/mqtt"
 	"ciglio/uplink/outbox"
+	"ciglio/uplink/wire"
 )
 
 // run is the service.
@@ -36,7 +39,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	if _, exit, ok := f.parse(args); !ok {
 		return exit
 	}
-	c, err := config.Load(*path, os.Environ())
+	c, err := loadConfig(*path)
 	if err != nil {
 		return fail(stderr, err, "ciglio config print shows every key with its default")
 	}
@@ -50,6 +53,40 @@ func run(args []string, stdout, stderr io.Writer) int {
 		return fail(stderr, err, "docs/operation.md says what a device needs")
 	}
 	return exitGood
+}
+
+// loadConfig reads a configuration with which the service can start, as far as
+// that shows without opening anything.
+func loadConfig(path string) (*config.Config, error) {
+	c, err := config.Load(path, os.Environ())
+	if err != nil {
+		return nil, err
+	}
+	blame := func(key string, err error) error {
+		if err != nil {
+			err = fmt.Errorf("%s: %s: %w", path, key, err)
+		}
+		return err
+	}
+	if c.Sensor.Path == "" {
+		return nil, blame("sensor.path", errors.New("missing"))
+	}
+	_, camera := newCamera(c, new(clock.System))
+	_, broker := newDialer(c)
+	return c, cmp.Or(blame("camera.url", camera), blame("uplink.broker", broker), blame("uplink.shard", wire.CheckShard(c.Uplink.Shard)))
+}
+
+// newCamera returns the camera that c names. It connects to nothing yet.
+func newCamera(c *config.Config, clock sensor.Clock) (*httpcam.Camera, error) {
+	return httpcam.New(clock, httpcam.Options{
+		URL: c.Camera.URL, Latency: c.Camera.Latency,
+		Model: c.Camera.Model, Serial: c.Camera.Serial, MaxFrame: int(c.Camera.Slot),
+	})
+}
+
+// newDialer returns the way to the broker that c names. It opens nothing yet.
+func newDialer(c *config.Config) (*mqtt.Dialer, error) {
+	return mqtt.New(mqtt.Options{Broker: c.Uplink.Broker})
 }
 
 // serve opens the parts that the configuration names and runs the device until
@@ -96,15 +133,12 @@ func serve(ctx context.Context, c *config.Config, log *slog.Logger) (err error) 
 	if err != nil {
 		return err
 	}
-	camera, err := httpcam.New(system, httpcam.Options{
-		URL: c.Camera.URL, Latency: c.Camera.Latency,
-		Model: c.Camera.Model, Serial: c.Camera.Serial, MaxFrame: int(c.Camera.Slot),
-	})
+	camera, err := newCamera(c, system)
 	if err != nil {
 		return err
 	}
 	defer camera.Close()
-	dialer, err := mqtt.New(mqtt.Options{Broker: c.Uplink.Broker})
+	dialer, err := newDialer(c)
 	if err != nil {
 		return err
 	}

@@ -308,24 +308,27 @@ func (c *Config) Validate() error {
 	if _, err := time.LoadLocation(c.Site.TimeZone); err != nil {
 		return fmt.Errorf("site.time_zone: %w", err)
 	}
+	const wantText = "want a text of 1 to 256 bytes"
 	for _, need := range []struct {
 		key string
 		ok  bool
 		say string
 	}{
 		{"device.dir", c.Device.Dir != "", "missing"},
-		{"site.id", c.Site.ID != "", "missing"},
+		{"site.id", printable(c.Site.ID), wantText},
 		{"site.version", c.Site.Version > 0, "want 1 or more"},
-		{"site.road", c.Site.Road != "", "missing"},
+		{"site.road", printable(c.Site.Road), wantText},
 		{"site.latitude", c.Site.Latitude.within(90), "want -90deg to 90deg"},
 		{"site.limit", c.Site.Limit >= 5*sensor.KmH && c.Site.Limit <= 150*sensor.KmH, "want 5km/h to 150km/h"},
 		{"site.photo_range", c.Site.PhotoRange <= 200e3, "want at most 200m"},
 		{"site.frames", c.Site.Frames >= 2 && c.Site.Frames <= 5, "want 2 to 5"},
 		{"sensor.rate", c.Sensor.Rate >= 8e3 && c.Sensor.Rate <= 200e3, "want 8kHz to 200kHz"},
-		{"sensor.serial", c.Sensor.Serial != "", "missing"},
+		{"sensor.model", printable(c.Sensor.Model), wantText},
+		{"sensor.serial", printable(c.Sensor.Serial), wantText},
 		{"sensor.maximum", c.Sensor.Maximum > c.Site.Limit, "want more than the limit"},
 		{"camera.slots", c.Camera.Slots >= 8 && c.Camera.Slots <= 1024, "want 8 to 1024"},
 		{"camera.slot", c.Camera.Slot >= 16<<10 && c.Camera.Slot <= 8<<20, "want 16KiB to 8MiB"},
+		{"camera.slots", int64(c.Camera.Slots)*int64(c.Camera.Slot) <= 256<<20, "want at most 256MiB with camera.slot"},
 		{"clock.bound", c.Clock.Bound > 0, "want more than 0s"},
 		{"outbox.quota", c.Outbox.Quota > c.Outbox.Reserve, "want more than outbox.reserve"},
 		{"outbox.reserve", c.Outbox.Reserve >= 1<<20, "want at least 1MiB"},
@@ -337,6 +340,11 @@ func (c *Config) Validate() error {
 		}
 	}
 	return nil
+}
+
+// printable reports whether a record can hold s as a text that must not be empty.
+func printable(s string) bool {
+	return s != "" && len(s) <= evidence.MaxText && s == evidence.CleanText(s)
 }
 
 func (c Coordinate) within(degrees int64) bool {

@@ -20,6 +20,7 @@ road = "SP 14"
 limit = "70km/h"
 latitude = "44.4949deg"
 [sensor]
+model = "M1"
 serial = "S1"
 `
 
@@ -70,6 +71,10 @@ func TestBadConfigIsRefused(t *testing.T) {
 		{"capital device id", "aabb", "AABB", "device.id"},
 		{"latitude beyond the pole", "44.4949deg", "94.4949deg", "site.latitude"},
 		{"latitude too fine to keep", "44.4949deg", "44.49491234567deg", "decimal"},
+		{"a sensor that no record can name", `"M1"`, `""`, "sensor.model"},
+		{"a road longer than a record's text", `"SP 14"`, `"` + strings.Repeat("x", 257) + `"`, "site.road"},
+		{"a line break in the road", `"SP 14"`, `"SP\n14"`, "site.road"},
+		{"more pictures than memory", "[sensor]", "[camera]\nslots = 1024\nslot = \"8MiB\"\n[sensor]", "camera.slots"},
 		{"not TOML", "[site]", "[site", ""},
 	} {
 		_, err := Parse([]byte(strings.Replace(minimal, c.from, c.to, 1)), nil)
