@@ -37,7 +37,8 @@ const (
 type peak struct {
 	f     float32 // in bins from frequency 0, negative for receding
 	snr   float32 // power over noise and background
-	level float32 // dB of the power about the line
+	level float32 // dB of the power about the line, that of the whole vehicle
+	own   float32 // dB of the power of the line alone
 	power float32 // of the line
 	image float32 // power at the mirror frequency
 	line  bool    // too close to a constant line to be measured
@@ -161,6 +162,7 @@ func (d *detector) describe(power []float32, peaks []peak) {
 		}
 		p.level = decibel(sum)
 		p.power = power[k]
+		p.own = decibel(power[k-1] + power[k] + power[k+1])
 		if d.complex {
 			p.image = power[2*d.zero-k]
 		}

@@ -11,10 +11,12 @@ const (
 	speedOfLight = 299_792_458 // m/s
 
 	minTrack   = 0.6  // s
+	nearSlack  = 0.3  // of tau: so far beyond the closest point a track may reach
 	minDensity = 0.5  // readings a frame
 	minZone    = 0.4  // s
 	minZoneWay = 2.5  // m
 	minZoneN   = 12   // readings
+	zoneFill   = 0.35 // readings a frame of the zone
 	maxZoneWay = 30.0 // m of road
 	maxZone    = 10.0 // s: the trace holds it
 
@@ -210,7 +212,7 @@ func (g *gauge) approach(readings []reading, atEnd bool) (geometry, bool) {
 	for range 4 {
 		g.unfold(readings, atEnd)
 		p, ok := g.pass()
-		if !ok || p.x0 >= -0.02 {
+		if !ok || p.x0 >= -nearSlack*p.tau {
 			return p, ok
 		}
 		cut := g.until(-p.x0)
@@ -451,7 +453,7 @@ func (g *gauge) mean(readings []reading, from, to int, p geometry, w *verdict) {
 		}
 		scatter = g.median(rough) / 0.6745
 	}
-	if len(w.reasons) == 0 && (len(good) < minZoneN || width < minZone || width*w.speed < minZoneWay ||
+	if len(w.reasons) == 0 && (len(good) < minZoneN || float64(n) < zoneFill*float64(w.to-w.from) || width < minZone || width*w.speed < minZoneWay ||
 		w.deficit > maxDeficit || scatter > maxScatter*w.speed+g.mps) {
 		w.reasons = append(w.reasons, sensor.ReasonTooFewReadings)
 	}

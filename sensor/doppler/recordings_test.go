@@ -22,12 +22,10 @@ var update = flag.Bool("update", false, "rewrite docs/recordings.md")
 
 // A reference is one vehicle of reference_passes.csv.
 type reference struct {
-	file, kind      string
-	from, to        float64 // s
-	kmh, spread     float64 // the spread includes what the driver changed
-	carrier         int64
-	passage         sensor.Passage
-	found, measured bool
+	file, kind  string
+	from, to    float64 // s
+	kmh, spread float64 // the spread includes what the driver changed
+	carrier     int64
 }
 
 func readReferences(t *testing.T) []reference {

@@ -31,7 +31,8 @@ const (
 type reading struct {
 	frame   int64
 	f       float32 // in bins, negative when receding
-	level   float32 // dB
+	level   float32 // dB of the vehicle
+	own     float32 // dB of the line
 	snr     float32 // power ratio
 	power   float32
 	image   float32
@@ -45,7 +46,8 @@ type track struct {
 	number    int64 // running
 	confirmed bool
 	f, rate   float64 // expected in the next frame, in bins and bins a frame
-	level     float64 // dB, smoothed
+	level     float64 // dB of the vehicle, smoothed
+	own       float64 // dB of the line, smoothed
 	misses    int
 	watched   int // frames since the track was confirmed in which it had a reading
 	ghosts    int // of them, those in which a stronger track explained the line
@@ -77,6 +79,7 @@ func (t *track) add(r reading) {
 	t.f += gainPosition * off
 	t.rate += gainRate * off / float64(1+t.misses)
 	t.level += 0.3 * (float64(r.level) - t.level)
+	t.own += 0.3 * (float64(r.own) - t.own)
 	t.misses = 0
 	t.readings = append(t.readings, r)
 	t.f += t.rate
@@ -131,9 +134,7 @@ func (t *tracker) slot(number int64) *frame {
 // update gives the peaks of one frame to the tracks and to new ones. The tracks
 // that ended are in t.ended until the next call.
 func (t *tracker) update(f *frame) {
-	for _, e := range t.ended {
-		t.free = append(t.free, e)
-	}
+	t.free = append(t.free, t.ended...)
 	t.ended = t.ended[:0]
 	for i := 1; i < len(t.tracks); i++ { // the stronger chooses first
 		for j := i; j > 0 && before(t.tracks[j], t.tracks[j-1]); j-- {
@@ -189,19 +190,19 @@ func (t *tracker) born(p *peak, f *frame) {
 	k := t.free[len(t.free)-1]
 	t.free = t.free[:len(t.free)-1]
 	t.number++
-	*k = track{number: t.number, f: float64(p.f), level: float64(p.level), readings: k.readings[:0]}
+	*k = track{number: t.number, f: float64(p.f), level: float64(p.level), own: float64(p.own), readings: k.readings[:0]}
 	k.readings = append(k.readings, p.reading(f))
 	p.taken = true
 	t.tracks = append(t.tracks, k)
 }
 
 func (p *peak) reading(f *frame) reading {
-	return reading{frame: f.number, f: p.f, level: p.level, snr: p.snr, power: p.power, image: p.image, clipped: f.clipped, line: p.line, tonal: p.tonal}
+	return reading{frame: f.number, f: p.f, level: p.level, own: p.own, snr: p.snr, power: p.power, image: p.image, clipped: f.clipped, line: p.line, tonal: p.tonal}
 }
 
 // choose returns the peak that fits a prediction best: near it in frequency and
 // in level.
-func choose(peaks []peak, f, gate, level float64, shared bool) *peak {
+func choose(peaks []peak, f, gate, own float64, shared bool) *peak {
 	var best *peak
 	least := math.Inf(1)
 	for i := range peaks {
@@ -210,7 +211,7 @@ func choose(peaks []peak, f, gate, level float64, shared bool) *peak {
 		if off > gate || p.taken && !shared || (p.f < 0) != (f < 0) {
 			continue
 		}
-		dl := (float64(p.level) - level) / 12
+		dl := (float64(p.own) - own) / 12
 		if 12*math.Abs(dl) > levelJump {
 			continue
 		}
@@ -222,7 +223,7 @@ func choose(peaks []peak, f, gate, level float64, shared bool) *peak {
 }
 
 func (t *tracker) follow(k *track, f *frame) {
-	p := choose(f.peaks, k.f, k.gate(), k.level, false)
+	p := choose(f.peaks, k.f, k.gate(), k.own, false)
 	if p == nil {
 		k.misses++
 		k.rate *= 0.8
@@ -276,7 +277,7 @@ func (t *tracker) back(k *track) {
 		x, y := float64(r.frame-k.first()), float64(r.f)
 		sx, sy, sxx, sxy = sx+x, sy+y, sxx+x*x, sxy+x*y
 	}
-	way := track{confirmed: true, f: float64(k.readings[0].f), level: float64(k.readings[0].level), readings: t.scratch[:0]}
+	way := track{confirmed: true, f: float64(k.readings[0].f), level: float64(k.readings[0].level), own: float64(k.readings[0].own), readings: t.scratch[:0]}
 	if d := n*sxx - sx*sx; d > 0 {
 		way.rate = -(n*sxy - sx*sy) / d
 	}
@@ -286,7 +287,7 @@ func (t *tracker) back(k *track) {
 		if f.number != at {
 			break
 		}
-		if p := choose(f.peaks, way.f, way.gate(), way.level, true); p != nil {
+		if p := choose(f.peaks, way.f, way.gate(), way.own, true); p != nil {
 			way.add(p.reading(f))
 			continue
 		}
@@ -333,9 +334,7 @@ func (t *tracker) drop(k *track) {
 
 // endAll ends every track.
 func (t *tracker) endAll() {
-	for _, e := range t.ended {
-		t.free = append(t.free, e)
-	}
+	t.free = append(t.free, t.ended...)
 	t.ended = t.ended[:0]
 	for _, k := range t.tracks {
 		if k.confirmed {

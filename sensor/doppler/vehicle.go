@@ -15,6 +15,7 @@ const (
 	partTime      = 0.5  // s, at least
 	behindWay     = 18.0 // m
 	stubWay       = 35.0 // m that a line of what leaves must last to be a vehicle's own
+	roughDeficit  = 0.1  // beyond which a track without a speed says nothing of others
 	besideTime    = 1.0  // s between the closest points of a vehicle and of its weaker lines
 	badTime       = 3.0  // s: what gave no speed this near to a vehicle was part of it
 	partSpeed     = 0.1  // share by which the speeds of parts may differ
@@ -166,7 +167,7 @@ func (p *Processor) part(w verdict) bool {
 // a vehicle turn at every speed from zero to twice its own.
 func (p *Processor) wheels(t *track, w verdict) bool {
 	of := func(v verdict, stronger float64, alive bool) bool {
-		if v.sign != w.sign || w.speed > 2.3*v.speed {
+		if v.sign != w.sign || w.speed > 2.3*v.speed || len(v.reasons) > 0 && v.deficit > roughDeficit {
 			return false
 		}
 		reach := wheelReach * v.tau
@@ -215,7 +216,7 @@ func stronger(a, b []reading, w verdict) float64 {
 		k++
 	}
 	if n < minZoneN {
-		return 0
+		return math.Inf(-1)
 	}
 	return sum / n
 }
