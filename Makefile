@@ -6,9 +6,9 @@ DEBS    := mosquitto nodejs python3 qemu-user-static gcc libc6-dev
 BUILD   := CGO_ENABLED=0 GOOS=linux $(GO) build -trimpath -buildvcs=false -ldflags='-s -w -buildid='
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.7.0
 # Packages that run on the device: their tests also run as ARM programs.
-DEVICE  := ./sensor/... ./capture/... ./uplink/... ./agent/...
+DEVICE  := $(shell $(GO) list ./sensor/... ./capture/... ./uplink/... ./agent/... | grep -v test)
 
-.PHONY: help demo test check bench build accuracy deps vet cross reproducible arm clean
+.PHONY: help demo test check bench build accuracy deps vet race cross reproducible arm clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -18,9 +18,9 @@ demo: ## a whole roadside in one process: prints the address of a page to open
 	$(GO) run ./portal/cmd/ciglio-demo
 
 test: deps ## every test; as root or with sudo it installs the Debian packages they need
-	$(GO) test $(if $(shell command -v gcc),-race) ./...
+	$(GO) test ./...
 
-check: vet cross reproducible arm ## vet, staticcheck, formatting, cross-builds, dependency policy, tests as ARM programs
+check: deps vet race cross reproducible arm ## vet, staticcheck, formatting, races, cross-builds, dependency policy, tests as ARM programs
 
 bench: ## speed against the limit measured in the same run
 	$(GO) test -run '^$$' -bench . -benchmem $(BENCHED)
@@ -52,6 +52,10 @@ vet:
 	$(GO) mod verify
 	$(GO) test -count=1 . ./docs/...
 
+# Where goroutines meet.
+race:
+	$(GO) test -race -short ./agent ./capture ./capture/httpcam ./uplink/... ./portal/broker ./portal/intake ./portal/web
+
 cross: build
 	@for t in $(TARGETS); do \
 	  size=$$(stat -c %s dist/ciglio-linux-$$t); echo "ciglio-linux-$$t $$size bytes"; \
@@ -66,8 +70,9 @@ reproducible: build
 	cmp dist/SHA256SUMS $$tmp/dist/SHA256SUMS && echo "reproducible: same bytes from another folder"
 
 arm:
-	GOARCH=arm GOARM=7 CGO_ENABLED=0 $(GO) test -short -exec '$(call qemu,arm)' $(DEVICE)
-	GOARCH=arm64 CGO_ENABLED=0 $(GO) test -short -exec '$(call qemu,aarch64)' $(DEVICE)
+	$(call emulated,arm,arm)
+	$(call emulated,arm64,aarch64)
+emulated = CIGLIO_EXEC='$(call qemu,$(2))' GOARCH=$(1) GOARM=7 CGO_ENABLED=0 $(GO) test -short -exec '$(call qemu,$(2))' $(DEVICE)
 qemu = $(or $(shell command -v qemu-$(1)-static),$(shell command -v qemu-$(1)),qemu-$(1)-static)
 
 clean: ## remove what make has built

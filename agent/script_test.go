@@ -16,6 +16,9 @@ func TestMain(m *testing.M) {
 
 // TestScripts runs the commands as their users do.
 func TestScripts(t *testing.T) {
+	if os.Getenv("CIGLIO_EXEC") != "" {
+		t.Skip("the scripts run the program itself, which is of another processor")
+	}
 	vectors, err := filepath.Abs("../capture/evidence/testdata")
 	if err != nil {
 		t.Fatal(err)

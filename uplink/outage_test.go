@@ -47,6 +47,9 @@ func TestBackOff(t *testing.T) {
 
 // TestWeekWithoutNetwork has a store that grows while nobody answers.
 func TestWeekWithoutNetwork(t *testing.T) {
+	if testing.Short() {
+		t.Skip("short: thousands of records")
+	}
 	synctest.Test(t, func(t *testing.T) {
 		l := newLab(t, nil)
 		l.run()
@@ -76,6 +79,9 @@ func TestWeekWithoutNetwork(t *testing.T) {
 // TestMemoryDoesNotGrowWithTheBacklog compares what a sender holds of 2,000 and
 // of 200,000 records that wait.
 func TestMemoryDoesNotGrowWithTheBacklog(t *testing.T) {
+	if testing.Short() {
+		t.Skip("short: thousands of records")
+	}
 	held := func(n int) (grown int64) {
 		synctest.Test(t, func(t *testing.T) {
 			l := newLab(t, nil)
@@ -113,6 +119,9 @@ func heap() int64 {
 // TestSilentCentreForSomeRecords has a centre that never answers the first 1,500
 // records, more than may wait: the others get through all the same.
 func TestSilentCentreForSomeRecords(t *testing.T) {
+	if testing.Short() {
+		t.Skip("short: thousands of records")
+	}
 	synctest.Test(t, func(t *testing.T) {
 		l := newLab(t, nil)
 		for range 1600 {

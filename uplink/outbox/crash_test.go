@@ -79,10 +79,12 @@ func TestChild(t *testing.T) {
 	say("end")
 }
 
-// child starts the device on dir.
+// child starts the device on dir. Where the tests are programs of another
+// processor, CIGLIO_EXEC names what runs them.
 func child(t *testing.T, dir string, environment ...string) (*exec.Cmd, *bufio.Scanner) {
 	t.Helper()
-	c := exec.Command(os.Args[0], "-test.run=^TestChild$", "-test.v")
+	words := append(strings.Fields(os.Getenv("CIGLIO_EXEC")), os.Args[0], "-test.run=^TestChild$", "-test.v")
+	c := exec.Command(words[0], words[1:]...)
 	c.Env = append(append(os.Environ(), childDir+"="+dir), environment...)
 	out, err := c.StdoutPipe()
 	if err != nil {
