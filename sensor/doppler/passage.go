@@ -29,6 +29,8 @@ const (
 	zoneBand   = 0.035
 	zoneDip    = 0.6 // s outside the band that do not end the zone
 	topBand    = 0.99
+	maxNoise   = 0.015 // of the speed, standard uncertainty of the mean
+	maxChange  = 0.03  // of the speed, the same, by change within the zone
 	maxDeficit = 0.035 // mean of 1 - cos in the zone: more is too near
 	maxScatter = 0.005 // of the speed, plus a bin, from one reading to the next
 
@@ -426,7 +428,7 @@ func (g *gauge) mean(readings []reading, from, to int, p geometry, w *verdict) {
 		sum++
 	}
 	n := to - from
-	w.tonal = tonal > n/2
+	w.tonal = 3*tonal > n
 	a, b := readings[g.source[from]].frame, readings[g.source[to-1]].frame
 	w.from, w.to, w.tau = min(a, b), max(a, b), p.tau/g.hop
 	if sum == 0 {
@@ -474,6 +476,9 @@ func (g *gauge) mean(readings []reading, from, to int, p geometry, w *verdict) {
 	w.change = math.Abs(slope) * width / math.Sqrt(12)
 	if len(w.reasons) == 0 && math.Abs(slope) > maxAcceleration {
 		w.reasons = append(w.reasons, sensor.ReasonAcceleration)
+	}
+	if len(w.reasons) == 0 && (w.noise > maxNoise*w.speed || w.change > maxChange*w.speed) {
+		w.reasons = append(w.reasons, sensor.ReasonUncertain)
 	}
 }
 

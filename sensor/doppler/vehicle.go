@@ -15,6 +15,7 @@ const (
 	partTime      = 0.5  // s, at least
 	behindWay     = 18.0 // m
 	stubWay       = 35.0 // m that a line of what leaves must last to be a vehicle's own
+	againstReach  = 3.5  // times the offset, the same for lines that would go the other way
 	roughDeficit  = 0.1  // beyond which a track without a speed says nothing of others
 	besideTime    = 1.0  // s between the closest points of a vehicle and of its weaker lines
 	badTime       = 3.0  // s: what gave no speed this near to a vehicle was part of it
@@ -79,15 +80,20 @@ func (p *Processor) finish(t *track, reason sensor.Reason) {
 	p.give(v)
 }
 
-// crowded reports whether a vehicle that left did so while a line as strong
-// went on beside its own. Which of them tells its speed shows when that one
-// ends.
+// crowded reports whether a track ended while a line about as strong went on
+// beside it. Which of them tells the vehicle's speed shows when that one ends.
+// Where the sign of the frequency tells what approaches from what leaves, that
+// happens only to what leaves.
 func (p *Processor) crowded(v vehicle) bool {
+	f, weaker := v.f, float64(ghostLevel)
 	if v.verdict.atEnd {
-		return false
+		if p.format.Complex {
+			return false
+		}
+		f, weaker = v.verdict.speed/p.gauge.mps, 2*ghostLevel
 	}
 	for _, k := range p.tracker.tracks {
-		if share := k.f / v.f; k.confirmed && k.first() < v.last && share > 0.8 && share < 1.25 && k.level > v.level {
+		if share := k.f / f; k.confirmed && k.first() < v.last && share > 0.8 && share < 1.25 && k.level > v.level-weaker {
 			return true
 		}
 	}
@@ -109,7 +115,7 @@ func (p *Processor) give(v vehicle) {
 func (p *Processor) settle() {
 	for i := 0; i < len(p.held); {
 		v := p.held[i]
-		given := p.part(v.verdict)
+		given := p.part(v.verdict) || p.wheels(nil, v.verdict)
 		if !given && (p.continued(nil, v.verdict) || p.crowded(v)) {
 			i++
 			continue
@@ -176,7 +182,8 @@ func (p *Processor) wheels(t *track, w verdict) bool {
 		// Of what leaves, a part that came later and is gone before the rest.
 		behind := alive && !v.atEnd && !w.atEnd && w.near > v.near && (w.near-v.near)*p.gauge.hop*v.speed < behindWay
 		// A real signal does not tell what comes from what goes.
-		against := alive && v.atEnd != w.atEnd && around && stronger > -ghostLevel
+		against := v.atEnd != w.atEnd && (alive && around && stronger > -ghostLevel || !alive && v.last > w.last &&
+			math.Abs(float64(w.from)-v.near) < againstReach*v.tau && math.Abs(float64(w.to)-v.near) < againstReach*v.tau)
 		return stronger > ghostLevel && (around || beside) || behind || against
 	}
 	for _, v := range p.recent {
@@ -185,7 +192,7 @@ func (p *Processor) wheels(t *track, w verdict) bool {
 		}
 	}
 	for _, k := range p.tracker.tracks {
-		if k == t || !k.confirmed {
+		if t == nil || k == t || !k.confirmed {
 			continue
 		}
 		if v, ok := p.gauge.judge(k.readings); ok && of(v, stronger(k.readings, t.readings, w), true) {
@@ -267,8 +274,12 @@ func (p *Processor) together(a, b verdict) bool {
 	if a.sign == b.sign && 10*shared > 7*min(a.to-a.from, b.to-b.from) && math.Abs(a.speed-b.speed) < 0.01*a.speed {
 		return true // one stretch of one line
 	}
-	if a.root.frame == b.root.frame && a.root.f == b.root.f && a.atEnd != b.atEnd {
-		return true // two tails of one line
+	if a.root.frame == b.root.frame && a.root.f == b.root.f {
+		// Two tails of one line: those of two vehicles that shared it end with
+		// each vehicle's own closest point.
+		if a.atEnd != b.atEnd || a.atEnd && math.Abs(float64(a.last-b.last))*p.gauge.hop*a.speed < vehicleLength {
+			return true
+		}
 	}
 	if p.stub(a, b) || p.stub(b, a) {
 		return true
@@ -338,6 +349,11 @@ func (p *Processor) amidWheels(frame int64, w verdict) bool {
 // left it.
 func (p *Processor) before(w verdict) int {
 	n := 0
+	for _, v := range p.held {
+		if !p.together(v.verdict, w) && float64(min(v.last, w.last)-max(v.first, w.first))*p.gauge.hop >= targetTime {
+			n++
+		}
+	}
 	for _, v := range p.recent {
 		from, to := max(v.first, w.first), min(v.last, w.last)
 		if v.judged {
