@@ -48,6 +48,12 @@ func newDeviceRow(d *store.Device, now time.Time) deviceRow {
 // it is not.
 func (d deviceRow) Online() bool { return d.State != nil && d.State.Online }
 
+// Alarm reports whether the device needs a person: by what the centre found in
+// its records, or because it says so.
+func (d deviceRow) Alarm() bool {
+	return d.Device.Alarm() || d.Health != nil && len(d.Health.Alarms) > 0
+}
+
 // Silent reports whether heartbeats have stopped coming.
 func (d deviceRow) Silent() bool {
 	return !d.Heartbeat.IsZero() && d.Now.Sub(d.Heartbeat) > silentAfter

@@ -235,6 +235,46 @@ func TestHostileTextIsEscaped(t *testing.T) {
 	}
 }
 
+// What a device said last is not the present when it has gone, and what it
+// complains of shows where all devices are listed.
+func TestDeviceSaysHowItIs(t *testing.T) {
+	d := portaltest.NewDevice(t, "one")
+	c := portaltest.NewCentre(t, d)
+	head := wire.Head{Device: wire.Device(d.ID), UTC: time.Now()}
+	tell := func(online bool, sequence uint64, alarms ...wire.Reason) []uplink.Message {
+		t.Helper()
+		state, err := wire.State{Head: head, Boot: wire.BootID{1}, Sequence: sequence, Online: online}.Marshal()
+		if err != nil {
+			t.Fatal(err)
+		}
+		health, err := wire.Health{Head: head, Boot: wire.BootID{1}, Sequence: sequence, Measuring: true, Alarms: alarms}.Marshal()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return []uplink.Message{d.Message(wire.WhatState, state), d.Message(wire.WhatHealth, health)}
+	}
+	for i, row := range []struct {
+		name     string
+		messages []uplink.Message
+		has, not string
+	}{
+		{"connected and measuring", tell(true, 1), `<span class="state good">Yes</span>`, "when last heard"},
+		{"gone", tell(false, 2), "yes when last heard", `<span class="state good">Yes</span>`},
+		{"complains", tell(true, 3, wire.Reason{Code: "store_damaged", Words: "segment 7 is damaged"}), `<tr class="alarm">`, "wrongly linked"},
+	} {
+		s := receive(t, c, row.messages...)
+		if body := s.get("/").Body.String(); !strings.Contains(body, row.has) || strings.Contains(body, row.not) {
+			t.Errorf("%s: want %q and not %q in\n%s", row.name, row.has, row.not, body)
+		}
+		if body := s.get("/devices/" + d.ID.String()).Body.String(); i == 2 && !strings.Contains(body, "The device reports: segment 7 is damaged.") {
+			t.Errorf("%s: not on its page:\n%s", row.name, body)
+		}
+		if err := s.store.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func TestRecordSaysWhatItIs(t *testing.T) {
 	test, v := violation(t, func(r *evidence.Record) {
 		r.Kind, r.Body = evidence.KindTest, evidence.Body{1: "simulated"}
