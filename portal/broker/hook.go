@@ -126,7 +126,11 @@ func (h *hook) OnDisconnect(cl *mqtt.Client, err error, _ bool) {
 	h.moved.Broadcast()
 	h.mu.Unlock()
 	if !isCentre(cl) {
-		h.log.Info("device disconnected", "device", cl.ID, "error", err)
+		why := "said goodbye"
+		if err != nil {
+			why = err.Error()
+		}
+		h.log.Info("device disconnected", "device", cl.ID, "why", why)
 	}
 }
 
