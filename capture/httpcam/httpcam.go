@@ -158,7 +158,7 @@ func (c *Camera) Next(ctx context.Context) (capture.Frame, error) {
 	stop := context.AfterFunc(ctx, c.cancel)
 	c.watch.Reset(silence)
 	arrived, data, err := c.parts.next()
-	c.watch.Stop()
+	silent := !c.watch.Stop()
 	if !stop() && ctx.Err() != nil {
 		c.drop()
 		return capture.Frame{}, ctx.Err()
@@ -166,6 +166,9 @@ func (c *Camera) Next(ctx context.Context) (capture.Frame, error) {
 	if err != nil {
 		c.drop()
 		c.postpone()
+		if silent { // err says only that the watch has cancelled the request
+			err = fmt.Errorf("nothing came for %v: %w", silence, ErrStream)
+		}
 		return capture.Frame{}, fmt.Errorf("camera: %w", err)
 	}
 	c.backOff = 0

@@ -278,8 +278,8 @@ func TestSilentCameraIsGivenUp(t *testing.T) {
 			_, _ = io.WriteString(w, okHeader)
 			stay(w)
 		})
-		if _, err := c.Next(t.Context()); !errors.Is(err, ErrStream) {
-			t.Errorf("error %v, want %v", err, ErrStream)
+		if _, err := c.Next(t.Context()); !errors.Is(err, ErrStream) || !strings.Contains(err.Error(), "nothing came for 5s") {
+			t.Errorf("error %v, want %v and for how long", err, ErrStream)
 		}
 		if clock.Now() != sensor.Mono(silence) {
 			t.Errorf("given up after %v, want %v", time.Duration(clock.Now()), silence)
