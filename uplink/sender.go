@@ -158,7 +158,7 @@ func (s *Sender) Run(ctx context.Context) error {
 		}
 		backOff = min(2*backOff, lastBackOff)
 	}
-	s.setStatus(false, errors.New("stopped"))
+	s.setStatus(false, errStopped)
 	return nil
 }
 

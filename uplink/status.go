@@ -1,6 +1,7 @@
 package uplink
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -72,6 +73,9 @@ func (s *Sender) alarms() []wire.Reason {
 	return a
 }
 
+// errStopped is why there is no session once Run has ended.
+var errStopped = errors.New("stopped")
+
 // setStatus notes whether there is a session, and logs each change once.
 func (s *Sender) setStatus(connected bool, err error) {
 	old := s.status.Load()
@@ -86,6 +90,8 @@ func (s *Sender) setStatus(connected bool, err error) {
 	switch {
 	case connected && !old.connected:
 		s.log.Info("uplink connected", "session", s.sequence)
+	case !connected && errors.Is(err, errStopped):
+		s.log.Info("uplink stopped", "session", s.sequence)
 	case !connected && old.connected:
 		s.log.Warn("uplink lost", "session", s.sequence, "err", err)
 	case !connected && old.trouble == "not started":
