@@ -85,6 +85,8 @@ type Device struct {
 	sender      *uplink.Sender
 	ring        *capture.Ring
 	lastStep    atomic.Int64 // instant of UTC's last jump; 0 when there was none
+	opening     []note       // records of the start that are still to be made
+	begun       atomic.Bool  // none of them is left
 
 	mu          sync.Mutex // guards what follows
 	selfTest    error      // what was found and recorded last
@@ -180,9 +182,14 @@ func ownSoftware() (evidence.Software, error) {
 }
 
 // Run measures until ctx ends or a part fails for good. When it returns, every
-// goroutine it started has ended and a record of the shutdown is on flash. It
-// returns nil when ctx ended, and when the sensor's recording ended.
+// goroutine it started has ended and a record of the shutdown is on flash, if
+// there was room. It returns nil when ctx ended, and when the sensor's recording
+// ended.
+//
+// A device whose store is full runs all the same, with its gate closed: what it
+// sends makes room. The record of its start follows then.
 func (d *Device) Run(ctx context.Context) error {
+	d.opening = d.beginning()
 	if err := d.begin(); err != nil {
 		return err
 	}
@@ -201,15 +208,28 @@ func (d *Device) Run(ctx context.Context) error {
 	if errors.Is(err, context.Canceled) {
 		err = nil
 	}
-	return errors.Join(err, d.end(err))
+	if failed := d.end(err); errors.Is(failed, outbox.ErrFull) {
+		d.o.Log.Error("shutdown not recorded", "error", failed)
+	} else {
+		err = errors.Join(err, failed)
+	}
+	return err
 }
 
-// cameraFault returns a reporter that logs the first of a run of equal faults.
+// cameraFault returns a reporter that logs a fault once for as long as it stays
+// the same, whatever the number of the frame, and again after an hour.
 func (d *Device) cameraFault() func(error) {
 	var last string
+	var at sensor.Mono
 	return func(err error) {
-		if err.Error() != last {
-			last = err.Error()
+		what := err.Error()
+		for _, bad := range []error{capture.ErrDamaged, capture.ErrTooLarge, capture.ErrOrder} {
+			if errors.Is(err, bad) {
+				what = bad.Error()
+			}
+		}
+		if now := d.o.Clock.Now(); what != last || now.Sub(at) >= time.Hour {
+			last, at = what, now
 			d.o.Log.Warn("camera fault", "error", err)
 		}
 	}
@@ -233,6 +253,9 @@ func (d *Device) housekeeping(ctx context.Context) error {
 	ticker := time.NewTicker(lookEvery)
 	defer ticker.Stop()
 	for next := time.Now(); ctx.Err() == nil; {
+		if err := d.begin(); err != nil {
+			return err
+		}
 		d.testSelf()
 		d.tellGate(d.Gate())
 		if !time.Now().Before(next) {
@@ -343,7 +366,7 @@ func (d *Device) Gate() []trust.Cause {
 		ClockError:   err,
 		ClockBound:   d.o.Config.Clock.Bound,
 		SelfTest:     selfTest,
-		Room:         d.o.Outbox.Room(true),
+		Room:         d.begun.Load() && d.o.Outbox.Room(true),
 	})
 }
 

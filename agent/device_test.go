@@ -343,6 +343,27 @@ func TestFullOutboxRefusesAndGoesOn(t *testing.T) {
 	})
 }
 
+// A store that has no room even for the start must not keep the device from
+// sending what is in it. The start is recorded when there is room again.
+func TestStartWithoutRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, func(r *rig) { r.config.Outbox.Quota, r.config.Outbox.Reserve = 1, 0 })
+		r.start(t)
+		if causes := r.Gate(); len(causes) != 1 || causes[0].Code != "store_full" {
+			t.Errorf("gate %v, want it closed: no room", causes)
+		}
+		if o := r.pass(speeding()); o.Record != nil {
+			t.Error("recorded before the start was")
+		}
+		if err := r.stop(); err != nil {
+			t.Error(err)
+		}
+		if n := len(r.records(t)); n != 0 {
+			t.Errorf("%d records in a store without room", n)
+		}
+	})
+}
+
 // What breaks closes the gate within seconds and is recorded; what comes back
 // opens it again without waiting for the next hour.
 func TestPartsThatComeBackMeasureAgain(t *testing.T) {

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -73,22 +74,42 @@ func (d *Device) noteOrLog(kind evidence.Kind, body evidence.Body) {
 	}
 }
 
-// begin records the start: what recovery found, and the statements in force, so
-// that every later record can be understood from the chain alone.
-func (d *Device) begin() error {
+// A note is a record without measurement, before it has a place in the chain.
+type note struct {
+	kind evidence.Kind
+	body evidence.Body
+}
+
+// beginning returns the records of a start: what recovery found, and the
+// statements in force, so that every later record can be understood from the
+// chain alone.
+func (d *Device) beginning() []note {
 	report := d.o.Outbox.Report()
 	clean := uint64(0)
 	if report.Clean {
 		clean = 1
 	}
-	boot := evidence.Body{1: "start of the program", 2: clean, 3: recoveryWords(report)}
-	if err := d.note(evidence.KindBoot, boot); err != nil {
-		return err
+	return []note{
+		{evidence.KindBoot, evidence.Body{1: "start of the program", 2: clean, 3: recoveryWords(report)}},
+		{evidence.KindCalibration, evidence.Body{1: d.statements.calibration, 2: calibration.MediaType}},
+		{evidence.KindConfiguration, evidence.Body{1: d.statements.configuration, 2: "application/toml"}},
 	}
-	if err := d.note(evidence.KindCalibration, evidence.Body{1: d.statements.calibration, 2: calibration.MediaType}); err != nil {
-		return err
+}
+
+// begin records the start, as far as it is not recorded and there is room.
+func (d *Device) begin() error {
+	for len(d.opening) > 0 {
+		err := d.note(d.opening[0].kind, d.opening[0].body)
+		if errors.Is(err, outbox.ErrFull) {
+			return nil // the gate stays closed and says so
+		}
+		if err != nil {
+			return err
+		}
+		d.opening = d.opening[1:]
 	}
-	return d.note(evidence.KindConfiguration, evidence.Body{1: d.statements.configuration, 2: "application/toml"})
+	d.begun.Store(true)
+	return nil
 }
 
 // recoveryWords says what the outbox found when it was opened; the whole is
