@@ -108,6 +108,18 @@ func (f flags) parse(args []string) (rest []string, exit int, ok bool) {
 	}
 }
 
+// parseAlone is parse for a command that takes flags only. A file name without
+// its flag would otherwise pass unnoticed.
+func (f flags) parseAlone(args []string) (exit int, ok bool) {
+	rest, exit, ok := f.parse(args)
+	if ok && len(rest) > 0 {
+		fmt.Fprintf(f.Output(), "%s: unexpected argument %q\n", f.Name(), rest[0])
+		f.Usage()
+		return exitUsage, false
+	}
+	return exit, ok
+}
+
 // fail prints what went wrong and a hint, and returns the exit code.
 func fail(stderr io.Writer, err error, hint string) int {
 	fmt.Fprintf(stderr, "ciglio: %v\n", err)
@@ -126,7 +138,7 @@ func printJSON(w io.Writer, v any) {
 
 func version(args []string, stdout, stderr io.Writer) int {
 	f := newFlags("version", "", stderr)
-	if _, exit, ok := f.parse(args); !ok {
+	if exit, ok := f.parseAlone(args); !ok {
 		return exit
 	}
 	core, err := CoreID()
@@ -150,7 +162,7 @@ func version(args []string, stdout, stderr io.Writer) int {
 func configCheck(args []string, stdout, stderr io.Writer) int {
 	f := newFlags("config check", "--config FILE", stderr)
 	path := f.String("config", config.DefaultPath, "configuration `file`")
-	if _, exit, ok := f.parse(args); !ok {
+	if exit, ok := f.parseAlone(args); !ok {
 		return exit
 	}
 	if _, err := loadConfig(*path); err != nil {
@@ -167,7 +179,7 @@ func configCheck(args []string, stdout, stderr io.Writer) int {
 func configPrint(args []string, stdout, stderr io.Writer) int {
 	f := newFlags("config print", "[--config FILE]", stderr)
 	path := f.String("config", "", "configuration `file`; without it the defaults are printed")
-	if _, exit, ok := f.parse(args); !ok {
+	if exit, ok := f.parseAlone(args); !ok {
 		return exit
 	}
 	c := config.Default()

@@ -24,18 +24,22 @@ const outboxHint = "--dir names the outbox folder: device.dir of the configurati
 // listAtOnce bounds how many records are held in memory at a time.
 const listAtOnce = 1000
 
-// openView reads the flags of an outbox command and opens the store it names.
-func openView(f flags, args []string, stderr io.Writer) (view *outbox.View, rest []string, exit int, ok bool) {
-	dir := f.String("dir", outboxDir(config.Default()), "outbox `folder`")
-	rest, exit, ok = f.parse(args)
-	if !ok {
-		return nil, nil, exit, false
+// dirFlag adds the flag that says where the store is.
+func dirFlag(f flags) *string {
+	return f.String("dir", outboxDir(config.Default()), "outbox `folder`")
+}
+
+// openView opens the store of a command that takes flags only.
+func openView(f flags, args []string, stderr io.Writer) (view *outbox.View, exit int, ok bool) {
+	dir := dirFlag(f)
+	if exit, ok := f.parseAlone(args); !ok {
+		return nil, exit, false
 	}
 	view, err := outbox.OpenView(*dir, evidence.DeviceID{})
 	if err != nil {
-		return nil, nil, fail(stderr, err, outboxHint), false
+		return nil, fail(stderr, err, outboxHint), false
 	}
-	return view, rest, exitGood, true
+	return view, exitGood, true
 }
 
 // outboxDir is where a device keeps its outbox.
@@ -43,7 +47,7 @@ func outboxDir(c *config.Config) string { return filepath.Join(c.Device.Dir, "ou
 
 func outboxStats(args []string, stdout, stderr io.Writer) int {
 	f := newFlags("outbox stats", "--dir DIR", stderr)
-	view, _, exit, ok := openView(f, args, stderr)
+	view, exit, ok := openView(f, args, stderr)
 	if !ok {
 		return exit
 	}
@@ -78,7 +82,7 @@ func outboxStats(args []string, stdout, stderr io.Writer) int {
 
 func outboxList(args []string, stdout, stderr io.Writer) int {
 	f := newFlags("outbox list", "--dir DIR", stderr)
-	view, _, exit, ok := openView(f, args, stderr)
+	view, exit, ok := openView(f, args, stderr)
 	if !ok {
 		return exit
 	}
@@ -116,27 +120,35 @@ func outboxExport(args []string, stdout, stderr io.Writer) int {
 	f := newFlags("outbox export", "--dir DIR [--out DIR] SEQ…", stderr)
 	out := f.String("out", ".", "`folder` for the bundles")
 	epoch := f.Uint64("epoch", 0, "epoch of the records; 0 means the present one")
-	view, seqs, exit, ok := openView(f, args, stderr)
+	dir := dirFlag(f)
+	texts, exit, ok := f.parse(args)
 	if !ok {
 		return exit
 	}
-	defer view.Close()
-	if len(seqs) == 0 {
+	if len(texts) == 0 {
 		f.Usage()
 		return exitUsage
 	}
+	seqs := make([]uint64, len(texts))
+	for i, text := range texts {
+		var err error
+		if seqs[i], err = strconv.ParseUint(text, 10, 64); err != nil {
+			fmt.Fprintf(stderr, "ciglio: %q is no sequence number\nhint: ciglio outbox list shows which records there are\n", text)
+			return exitUsage
+		}
+	}
+	view, err := outbox.OpenView(*dir, evidence.DeviceID{})
+	if err != nil {
+		return fail(stderr, err, outboxHint)
+	}
+	defer view.Close()
 	if *epoch == 0 {
 		*epoch = view.Stats().Head.Epoch
 	}
 	if err := os.MkdirAll(*out, 0o755); err != nil {
-		return fail(stderr, err, "")
+		return fail(stderr, err, "--out names the folder for the bundles")
 	}
-	for _, text := range seqs {
-		seq, err := strconv.ParseUint(text, 10, 64)
-		if err != nil {
-			fmt.Fprintf(stderr, "ciglio: %q is no sequence number\n", text)
-			return exitUsage
-		}
+	for _, seq := range seqs {
 		path := filepath.Join(*out, fmt.Sprintf("%d-%d.zip", *epoch, seq))
 		if err := export(view, uplink.Key{Epoch: *epoch, Seq: seq}, path); err != nil {
 			return fail(stderr, err, "ciglio outbox list shows which records there are")

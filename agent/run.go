@@ -36,7 +36,7 @@ import (
 func run(args []string, stdout, stderr io.Writer) int {
 	f := newFlags("run", "--config FILE", stderr)
 	path := f.String("config", config.DefaultPath, "configuration `file`")
-	if _, exit, ok := f.parse(args); !ok {
+	if exit, ok := f.parseAlone(args); !ok {
 		return exit
 	}
 	c, err := loadConfig(*path)

@@ -2,8 +2,10 @@ package agent
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"strings"
 
@@ -32,7 +34,7 @@ func verify(args []string, stdout, stderr io.Writer) int {
 	var results []verdictJSON
 	exit = exitGood
 	for _, path := range paths {
-		verdict := verifyPath(path, trust)
+		verdict, unreadable := verifyPath(path, trust)
 		result := verdictJSON{Path: path, OK: verdict.OK(), Checks: verdict.Checks}
 		if s := verdict.Record; s != nil {
 			result.Kind, result.Record = s.Record.Kind.String(), s.ID.String()
@@ -41,7 +43,10 @@ func verify(args []string, stdout, stderr io.Writer) int {
 		if !*f.json {
 			printVerdict(stdout, path, verdict)
 		}
-		if !verdict.OK() {
+		switch {
+		case errors.Is(unreadable, fs.ErrNotExist) || errors.Is(unreadable, fs.ErrPermission):
+			exit = fail(stderr, unreadable, "name a bundle (.zip), a folder or a record")
+		case !verdict.OK():
 			exit = blame(stderr, path, verdict, trust != nil)
 		}
 	}
@@ -60,12 +65,14 @@ type verdictJSON struct {
 	Checks []evidence.Check `json:"checks"`
 }
 
-func verifyPath(path string, trust *evidence.Trust) evidence.Verdict {
+// verifyPath returns the verdict on a path, and the error when it could not be
+// read.
+func verifyPath(path string, trust *evidence.Trust) (evidence.Verdict, error) {
 	b, err := loadBundle(path)
 	if err != nil {
-		return evidence.Unreadable(err)
+		return evidence.Unreadable(err), err
 	}
-	return evidence.Verify(b, trust)
+	return evidence.Verify(b, trust), nil
 }
 
 func printVerdict(w io.Writer, path string, v evidence.Verdict) {
