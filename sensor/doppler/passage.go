@@ -10,15 +10,17 @@ import (
 const (
 	speedOfLight = 299_792_458 // m/s
 
-	minTrack   = 0.6  // s
-	nearSlack  = 0.3  // of tau: so far beyond the closest point a track may reach
-	minDensity = 0.5  // readings a frame
-	minZone    = 0.4  // s
-	minZoneWay = 2.5  // m
-	minZoneN   = 12   // readings
-	zoneFill   = 0.35 // readings a frame of the zone
-	maxZoneWay = 30.0 // m of road
-	maxZone    = 10.0 // s: the trace holds it
+	minTrack    = 0.6  // s
+	minPiece    = 1.2  // s, of a track that was cut where it was steepest
+	settleSlope = 0.25 // bins a frame: less is nearly level
+	nearSlack   = 0.3  // of tau: so far beyond the closest point a track may reach
+	minDensity  = 0.5  // readings a frame
+	minZone     = 0.4  // s
+	minZoneWay  = 2.5  // m
+	minZoneN    = 12   // readings
+	zoneFill    = 0.35 // readings a frame of the zone
+	maxZoneWay  = 30.0 // m of road
+	maxZone     = 10.0 // s: the trace holds it
 
 	collapse   = 0.95 // of the plateau: the line must fall below it at the near end
 	slowDrop   = 0.90 // the same, where the fall takes longer than
@@ -103,10 +105,21 @@ func newGauge(hop, mps float64) *gauge {
 func (g *gauge) judge(readings []reading) (verdict, bool) {
 	k, ok := g.lowest(readings)
 	if !ok {
-		return g.judgeWay(readings, readings)
+		if w, ok := g.judgeWay(readings, readings); ok {
+			return w, true
+		}
+		// Where lines cross, a track may change from one to the other: then it
+		// is steepest there.
+		if k = g.steepest(readings); k == 0 {
+			return verdict{}, false
+		}
 	}
 	a, isA := g.judgeWay(readings[:k+1], readings)
 	b, isB := g.judgeWay(readings[k:], readings)
+	if !ok {
+		isA = isA && float64(a.last-a.first)*g.hop > minPiece
+		isB = isB && float64(b.last-b.first)*g.hop > minPiece
+	}
 	if isA && isB && better(b, a) || !isA {
 		return b, isB
 	}
@@ -138,6 +151,24 @@ func (g *gauge) lowest(readings []reading) (int, bool) {
 		return 0, false
 	}
 	return k, dip*g.m[k] < slices.Max(g.m[:k+1]) && dip*g.m[k] < slices.Max(g.m[k:])
+}
+
+// steepest returns where a track changes fastest, or 0 when it is nearly level
+// or too short to be cut.
+func (g *gauge) steepest(readings []reading) int {
+	n := len(readings)
+	if n < 4*minZoneN {
+		return 0
+	}
+	const reach = 4
+	k, most := 0, settleSlope
+	for i := minZoneN; i < n-minZoneN; i++ {
+		a, b := &readings[i-reach], &readings[i+reach]
+		if d := math.Abs(float64(b.f-a.f)) / float64(b.frame-a.frame); d > most {
+			k, most = i, d
+		}
+	}
+	return k
 }
 
 // judgeWay judges a track, or the way to or from the closest point, with which

@@ -110,19 +110,16 @@ func expect(t *testing.T, got []sensor.Passage, limit float64, direction bool, c
 func kmh(p sensor.Passage) float64 { return float64(p.Speed) / 100 }
 
 func TestSpeeds(t *testing.T) {
-	for _, v := range []float64{8, 15, 30, 45, 70, 90, 110, 130, 150, 200} {
+	for _, v := range []float64{8, 15, 30, 50, 70, 100, 130, 160, 200} {
 		for _, away := range []bool{false, true} {
 			for _, offset := range []float64{2.5, 5} {
-				c := car{kmh: v, pass: 12, offset: offset, away: away}
-				if v < 20 {
-					c.pass = 30
-				}
+				c := car{kmh: v, pass: 1 + 250/v, offset: offset, away: away}
 				i, q := signal(c)
 				t.Run(fmt.Sprintf("%g km/h away %t at %g m", v, away, offset), func(t *testing.T) {
-					expect(t, feed(t, 2*c.pass, 0.004, 1, i, q), max(0.2, 0.002*v), true, c)
+					expect(t, feed(t, 1.8*c.pass, 0.004, 1, i, q), max(0.2, 0.002*v), true, c)
 				})
 				t.Run(fmt.Sprintf("%g km/h away %t at %g m, real", v, away, offset), func(t *testing.T) {
-					expect(t, feed(t, 2*c.pass, 0.004, 1, i, nil), max(0.2, 0.002*v), false, c)
+					expect(t, feed(t, 1.8*c.pass, 0.004, 1, i, nil), max(0.2, 0.002*v), false, c)
 				})
 			}
 		}

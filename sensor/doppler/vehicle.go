@@ -395,7 +395,7 @@ func (p *Processor) passage(w verdict, targets int) sensor.Passage {
 		Speed: sensor.SpeedFromMPS(w.speed),
 		Budget: sensor.Budget{
 			Noise:        up(w.noise),
-			Angle:        up(uniform * math.Hypot(side, w.deficit)),
+			Angle:        up(math.Hypot(uniform*side, w.speed*w.deficit)),
 			Carrier:      up(uniform * float64(o.CarrierTolerance) / 1e6),
 			Clock:        up(uniform * float64(o.ClockTolerance) / 1e6),
 			Acceleration: up(w.change),

@@ -1,0 +1,136 @@
+package agent
+
+import (
+	"bytes"
+	"encoding/json"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"ciglio/sensor/sensortest/recording"
+	"ciglio/sensor/wav"
+)
+
+// measureLines runs the command and decodes its output.
+func measureLines(t *testing.T, args ...string) (lines []map[string]any, stderr string, code int) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	code = measure(args, &out, &errs)
+	if strings.HasPrefix(out.String(), "usage:") {
+		return nil, errs.String(), code
+	}
+	d := json.NewDecoder(&out)
+	for d.More() {
+		var line map[string]any
+		if err := d.Decode(&line); err != nil {
+			t.Fatal(err)
+		}
+		lines = append(lines, line)
+	}
+	return lines, errs.String(), code
+}
+
+func TestMeasurePrintsPassages(t *testing.T) {
+	file := recording.Path(t, "radar/uct_40kmh_v1.wav")
+	for _, args := range [][]string{
+		{"--carrier", "24GHz", file},
+		{file, "--carrier=24000MHz", "--json"},
+		{"--angle", "0deg", "--carrier", "24000000000Hz", "--format", "wav", "--", file},
+	} {
+		lines, stderr, code := measureLines(t, args...)
+		if code != 0 || len(lines) != 1 || stderr != "" {
+			t.Fatalf("%q: exit %d, %d lines, %s", args, code, len(lines), stderr)
+		}
+		l := lines[0]
+		if v := l["speed_kmh"].(float64); math.Abs(v-37.57) > 0.5 {
+			t.Errorf("speed %v", v)
+		}
+		if l["file"] != file || l["direction"] != "unknown" || l["valid"] != true || l["reason"] != "" || len(l) != 9 {
+			t.Errorf("line %v", l)
+		}
+		for _, key := range []string{"start_s", "end_s", "u_kmh", "targets"} {
+			if _, ok := l[key].(float64); !ok {
+				t.Errorf("%s is %v", key, l[key])
+			}
+		}
+	}
+}
+
+func TestMeasureAngleCorrects(t *testing.T) {
+	file := recording.Path(t, "radar/uct_40kmh_v1.wav")
+	straight, _, _ := measureLines(t, "--carrier", "24GHz", file)
+	slanted, _, code := measureLines(t, "--carrier", "24GHz", "--angle", "20deg", file)
+	if code != 0 || len(straight) != 1 || len(slanted) != 1 {
+		t.Fatalf("exit %d, %v, %v", code, straight, slanted)
+	}
+	if ratio := slanted[0]["speed_kmh"].(float64) / straight[0]["speed_kmh"].(float64); math.Abs(ratio*math.Cos(math.Pi/9)-1) > 0.005 {
+		t.Errorf("ratio %v", ratio)
+	}
+}
+
+func TestMeasureWrongUse(t *testing.T) {
+	for _, args := range [][]string{
+		{},
+		{"--carrier", "24GHz"},
+		{"--carrier", "24", "x.wav"},
+		{"--carrier", "NaNGHz", "x.wav"},
+		{"--angle", "61deg", "x.wav"},
+		{"--angle", "5", "x.wav"},
+		{"--format", "ops243", "x.wav"},
+		{"--format", "iq16le@", "x.wav"},
+		{"--colour", "x.wav"},
+	} {
+		lines, stderr, code := measureLines(t, args...)
+		if code != 2 || len(lines) != 0 || !strings.Contains(stderr, "usage:") {
+			t.Errorf("%q: exit %d, %v, %s", args, code, lines, stderr)
+		}
+	}
+	if _, _, code := measureLines(t, "--help"); code != 0 {
+		t.Errorf("--help: exit %d", code)
+	}
+}
+
+func TestMeasureNamesWhatItCannotRead(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name string, data []byte) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	var whole bytes.Buffer
+	w, err := wav.NewWriter(&whole, wav.Format{Rate: 20000, Channels: 2, Bits: 16}, 30000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	silence := make([]float32, 30000)
+	if err := w.Write(silence, silence); err != nil {
+		t.Fatal(err)
+	}
+	serial := write("capture.txt", []byte("{\"speed\": 12.3}\r\n"))
+	short := write("short.wav", whole.Bytes()[:5000])
+	empty := write("empty.wav", nil)
+	missing := filepath.Join(dir, "missing.wav")
+	good := write("good.wav", whole.Bytes())
+	_, stderr, code := measureLines(t, serial, short, good, empty, missing)
+	if code != 1 {
+		t.Errorf("exit %d", code)
+	}
+	for _, want := range []string{serial + ": ", short + ": ", "cut short", empty + ": ", missing + ": no such file"} {
+		if !strings.Contains(stderr, want) {
+			t.Errorf("no %q in:\n%s", want, stderr)
+		}
+	}
+	if strings.Contains(stderr, good) {
+		t.Errorf("the good file failed:\n%s", stderr)
+	}
+	if _, _, code := measureLines(t, "--format", "iq16le@20000", good); code != 0 {
+		t.Errorf("headerless: exit %d", code)
+	}
+	if _, _, code := measureLines(t, "--format", "real16le@100", good); code != 1 {
+		t.Errorf("absurd rate: exit %d", code)
+	}
+}
