@@ -9,7 +9,9 @@ import (
 	"image/jpeg"
 	"io"
 	"log/slog"
+	"os"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -535,6 +537,32 @@ func picture(t *testing.T) []byte {
 		t.Fatal(err)
 	}
 	return b.Bytes()
+}
+
+func TestIdentityIsMadeOnce(t *testing.T) {
+	c := config.Default()
+	dir := t.TempDir()
+	c.Device.Key, c.Device.Certificate = dir+"/new/evidence.key", dir+"/device.crt"
+	log := slog.New(slog.DiscardHandler)
+	first, certificate, err := identity(c, evidence.DeviceID{1}, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, same, err := identity(c, evidence.DeviceID{1}, log)
+	if err != nil || again.KeyID() != first.KeyID() || !bytes.Equal(same, certificate) {
+		t.Errorf("the second start has key %v, %v; want %v", again, err, first.KeyID())
+	}
+	if left, err := os.ReadDir(dir + "/new"); err != nil || len(left) != 1 {
+		t.Errorf("beside the key: %v, %v", left, err)
+	}
+	c.Device.Key = dir + "/other.key"
+	if _, _, err := identity(c, evidence.DeviceID{1}, log); err == nil || !strings.Contains(err.Error(), "not of the key") {
+		t.Errorf("a certificate of another key: %v", err)
+	}
+	c.Device.Certificate = dir + "/absent/device.crt"
+	if _, _, err := identity(c, evidence.DeviceID{1}, log); !errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), "certificate") {
+		t.Errorf("a folder that is not there: %v", err)
+	}
 }
 
 func TestMainRefusesWhatItDoesNotKnow(t *testing.T) {

@@ -192,15 +192,28 @@ func export(view *outbox.View, k uplink.Key, path string) error {
 	if err := findStatements(view, k, r, b); err != nil {
 		return err
 	}
-	temporary, err := os.CreateTemp(filepath.Dir(path), ".bundle-*")
+	return writeWhole(path, func(w io.Writer) error { return evidence.WriteBundle(w, b) })
+}
+
+// writeWhole writes a file that others may read. It appears whole and on disk,
+// or not at all.
+func writeWhole(path string, write func(io.Writer) error) error {
+	temporary, err := os.CreateTemp(filepath.Dir(path), ".new-*")
 	if err != nil {
 		return err
 	}
-	defer os.Remove(temporary.Name())
-	if err := errors.Join(evidence.WriteBundle(temporary, b), temporary.Chmod(0o644), temporary.Sync(), temporary.Close()); err != nil {
+	defer os.Remove(temporary.Name()) // fails once renamed
+	if err := errors.Join(write(temporary), temporary.Chmod(0o644), temporary.Sync(), temporary.Close()); err != nil {
 		return err
 	}
-	return os.Rename(temporary.Name(), path)
+	if err := os.Rename(temporary.Name(), path); err != nil {
+		return err
+	}
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
 }
 
 // findStatements adds the calibration and configuration that the record names,

@@ -19,6 +19,7 @@ import (
 	"syscall"
 	"time"
 
+	"ciglio/agent/calibration"
 	"ciglio/agent/config"
 	"ciglio/capture/evidence"
 	"ciglio/capture/httpcam"
@@ -50,7 +51,11 @@ func run(args []string, stdout, stderr io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := serve(ctx, c, slog.New(handler)); err != nil {
-		return fail(stderr, err, "docs/operation.md says what a device needs")
+		hint := "docs/operation.md says what a device needs"
+		if errors.Is(err, outbox.ErrLocked) {
+			hint = "another ciglio runs on this folder; one device is one process"
+		}
+		return fail(stderr, err, hint)
 	}
 	return exitGood
 }
@@ -103,6 +108,9 @@ func serve(ctx context.Context, c *config.Config, log *slog.Logger) (err error) 
 	statement, err := os.ReadFile(c.Device.Calibration)
 	if err != nil {
 		return fmt.Errorf("calibration: %w", err)
+	}
+	if _, err := calibration.Parse(statement); err != nil {
+		return fmt.Errorf("%s: %w", c.Device.Calibration, err)
 	}
 	trust, err := loadTrust(c.Uplink.Trust)
 	if err != nil {
@@ -193,8 +201,11 @@ func identity(c *config.Config, id evidence.DeviceID, log *slog.Logger) (*key.Ke
 			return nil, nil, err
 		}
 		text = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
-		if err := os.WriteFile(c.Device.Certificate, text, 0o644); err != nil {
-			return nil, nil, err
+		if err := writeWhole(c.Device.Certificate, func(w io.Writer) error {
+			_, err := w.Write(text)
+			return err
+		}); err != nil {
+			return nil, nil, fmt.Errorf("certificate: %w", err)
 		}
 		log.Info("certificate made: enrol the device with it", "file", c.Device.Certificate)
 	} else if err != nil {

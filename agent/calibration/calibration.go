@@ -67,8 +67,16 @@ func Parse(text []byte) (*trust.Calibration, error) {
 	if unknown := meta.Undecoded(); len(unknown) > 0 {
 		return nil, fmt.Errorf("calibration: unknown key %s", unknown[0])
 	}
-	if s.ID == "" || s.SensorSerial == "" || s.NotBefore.IsZero() || s.NotAfter.IsZero() {
-		return nil, fmt.Errorf("calibration %s: id, sensor_serial, not_before or not_after is missing", s.ID)
+	for _, need := range []struct {
+		key   string
+		there bool
+	}{
+		{"id", s.ID != ""}, {"sensor_serial", s.SensorSerial != ""},
+		{"not_before", !s.NotBefore.IsZero()}, {"not_after", !s.NotAfter.IsZero()},
+	} {
+		if !need.there {
+			return nil, fmt.Errorf("calibration: %s is missing", need.key)
+		}
 	}
 	if s.Version < 1 {
 		return nil, fmt.Errorf("calibration %s: version %d, want 1 or more", s.ID, s.Version)

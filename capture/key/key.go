@@ -63,24 +63,21 @@ func Create(path string) (*Key, error) {
 	return wrap(path, private)
 }
 
-// writeNew writes a file that must not exist yet. A file that could not be
-// written whole is removed again.
-func writeNew(path string, data []byte) (err error) {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+// writeNew writes a file that must not exist yet. It appears whole and on disk,
+// or not at all: a device with half a key would never start again.
+func writeNew(path string, data []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(path), ".key-*") // of mode 0600
 	if err != nil {
 		return errors.Unwrap(err) // without the path, which is named once
 	}
-	defer func() {
-		if err != nil {
-			os.Remove(path)
-		}
-	}()
+	defer os.Remove(f.Name())
 	_, err = f.Write(data)
-	if err == nil {
-		err = f.Sync()
-	}
-	if err := errors.Join(err, f.Close()); err != nil {
+	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return err
+	}
+	// Unlike a rename, a link never replaces a file.
+	if err := os.Link(f.Name(), path); err != nil {
+		return errors.Unwrap(err)
 	}
 	dir, err := os.Open(filepath.Dir(path))
 	if err != nil {
