@@ -70,7 +70,7 @@ func (f *fft) transform(re, im []float32) {
 type spectrum struct {
 	n       int
 	complex bool
-	window  []float32 // Hann, scaled so that its mean is 1/n·n = 1
+	window  []float32 // Hann, of sum 1
 	fft     *fft
 	re, im  []float32
 	cos     []float32 // of the split of a real spectrum

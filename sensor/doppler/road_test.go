@@ -110,7 +110,7 @@ func expect(t *testing.T, got []sensor.Passage, limit float64, direction bool, c
 func kmh(p sensor.Passage) float64 { return float64(p.Speed) / 100 }
 
 func TestSpeeds(t *testing.T) {
-	for _, v := range []float64{8, 15, 30, 50, 70, 100, 130, 160, 200} {
+	for _, v := range []float64{10, 15, 30, 50, 70, 100, 130, 160, 200} {
 		for _, away := range []bool{false, true} {
 			for _, offset := range []float64{2.5, 5} {
 				c := car{kmh: v, pass: 1 + 250/v, offset: offset, away: away}

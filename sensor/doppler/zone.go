@@ -1,0 +1,160 @@
+package doppler
+
+import (
+	"math"
+	"slices"
+
+	"ciglio/sensor"
+)
+
+// measure finds the zone and the mean speed in it.
+func (g *gauge) measure(readings []reading, p geometry, w *verdict) {
+	from, to := g.zone(p)
+	g.mean(readings, from, to, p, w)
+	if f, ok := g.fit(p); ok && len(w.reasons) == 0 && f.speed > w.speed {
+		// Half of what the angle adds counts as not known.
+		w.deficit = (f.speed - w.speed) / f.speed / 2
+		w.speed, w.noise, w.near = f.speed, max(f.u, w.noise), w.near+(p.x0-f.x0)/g.hop*w.back()
+		w.change = 0
+	}
+	if w.speed > maxSpeed {
+		w.reasons = append(w.reasons, sensor.ReasonOutOfRange)
+	}
+	slices.Sort(w.reasons)
+}
+
+// zone returns the stretch nearest to the closest point in which the cosine
+// hardly matters.
+func (g *gauge) zone(p geometry) (from, to int) {
+	reach := g.until(g.x[p.bend] + maxZoneWay/p.top)
+	top := p.bend
+	for i := p.bend; i < reach; i++ {
+		if g.m[i] > g.m[top] {
+			top = i
+		}
+	}
+	from = g.until(nearCosine*p.tau-p.x0) - 1
+	if top <= from {
+		// A vehicle that was never faster than here gained speed on the way: the
+		// cosine can only hide speed.
+		for from = top; from > 0 && g.m[from-1] >= topBand*g.m[top]; {
+			from--
+		}
+	}
+	return from, g.grow(from, max(g.m[from], g.m[min(top, len(g.m)-1)]))
+}
+
+// grow returns the end of the stretch that begins at from and stays within the
+// band about level.
+func (g *gauge) grow(from int, level float64) int {
+	limit := g.x[from] + min(maxZoneWay/level, maxZone)
+	end := from + 1
+	for i := from; i < len(g.x) && g.x[i] <= limit; i++ {
+		if math.Abs(g.m[i]-level) <= zoneBand*level {
+			end = i + 1
+		} else if g.x[i]-g.x[end-1] > zoneDip {
+			break
+		}
+	}
+	return end
+}
+
+// mean sets the speed of w to the robust mean over the values from … to.
+func (g *gauge) mean(readings []reading, from, to int, p geometry, w *verdict) {
+	w.reasons, w.readings = nil, 0
+	var clipped, line, tonal int
+	var t, sum, tt, deficit, level float64
+	good := g.scratch[:0]
+	for i := from; i < to; i++ {
+		r := &readings[g.source[i]]
+		if r.clipped {
+			clipped++
+			continue
+		}
+		if r.line {
+			line++
+			continue
+		}
+		if r.tonal {
+			tonal++
+		}
+		good = append(good, g.v[i])
+		t, tt = t+g.x[i], tt+g.x[i]*g.x[i]
+		deficit += 1 - p.cosine(g.x[i])
+		level += float64(r.level)
+		sum++
+	}
+	n := to - from
+	w.tonal = 3*tonal > n
+	a, b := readings[g.source[from]].frame, readings[g.source[to-1]].frame
+	w.from, w.to, w.tau = min(a, b), max(a, b), p.tau/g.hop
+	if sum == 0 {
+		good, sum, level = append(good, g.m[from]), 1, g.l[from]
+	}
+	w.readings = len(good)
+	if clipped > n/2 {
+		w.reasons = append(w.reasons, sensor.ReasonClipped)
+	}
+	if line > n/2 {
+		w.reasons = append(w.reasons, sensor.ReasonInterference)
+	}
+	width := g.x[to-1] - g.x[from]
+	w.deficit, w.level = deficit/sum, level/sum
+	g.scratch = good
+	good = append(g.good[:0], good...)
+	slices.Sort(good)
+	var spread float64
+	w.speed, spread = huber(good)
+	scatter := 0.0
+	if rough := g.rough[:0]; n > 0 {
+		for i := from; i < to; i++ {
+			rough = append(rough, math.Abs(g.v[i]-g.m[i]))
+		}
+		scatter = g.median(rough) / 0.6745
+	}
+	if len(w.reasons) == 0 && (len(good) < minZoneN || float64(n) < zoneFill*float64(w.to-w.from) || width < minZone || width*w.speed < minZoneWay ||
+		w.deficit > maxDeficit || scatter > maxScatter*w.speed+g.mps) {
+		w.reasons = append(w.reasons, sensor.ReasonTooFewReadings)
+	}
+	// Frames overlap by three quarters and the window weighs their middles: one
+	// reading in three is independent.
+	w.noise = spread / math.Sqrt(max(sum/3, 1))
+	slope := 0.0
+	if d := sum*tt - t*t; d > 1e-9 {
+		var tv, v float64
+		for i := from; i < to; i++ {
+			if r := &readings[g.source[i]]; !r.clipped && !r.line {
+				dv := max(-3*spread, min(3*spread, g.v[i]-w.speed))
+				tv, v = tv+g.x[i]*dv, v+dv
+			}
+		}
+		slope = (sum*tv - t*v) / d
+	}
+	w.change = math.Abs(slope) * width / math.Sqrt(12)
+	if len(w.reasons) == 0 && math.Abs(slope) > maxAcceleration {
+		w.reasons = append(w.reasons, sensor.ReasonAcceleration)
+	}
+	if len(w.reasons) == 0 && (w.noise > maxNoise*w.speed || w.change > maxChange*w.speed) {
+		w.reasons = append(w.reasons, sensor.ReasonUncertain)
+	}
+}
+
+// huber returns the robust mean of sorted values and their spread: values
+// farther than 1.345 spreads from it count with the limit only.
+func huber(sorted []float64) (mean, spread float64) {
+	n := len(sorted)
+	mean = (sorted[(n-1)/2] + sorted[n/2]) / 2
+	// Half the range between the quarters is 0.6745 standard deviations.
+	spread = (sorted[(n-1)*3/4] - sorted[n/4]) / 2 / 0.6745
+	if n < 4 || spread <= 0 {
+		return mean, max(spread, 0)
+	}
+	for range 10 {
+		var off float64
+		for _, v := range sorted {
+			off += max(-1.345*spread, min(1.345*spread, v-mean))
+		}
+		mean += off / float64(n)
+	}
+	return mean, spread
+}
