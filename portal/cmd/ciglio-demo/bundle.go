@@ -73,14 +73,14 @@ func checkKeep(dir string) error {
 	if err == nil && len(old) > 0 {
 		err = fmt.Errorf("--keep %s: holds bundles of another run", dir)
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	return os.MkdirAll(filepath.Join(dir, "bundles"), 0o755)
 }
 
 // keep leaves the bundles and the trust file in a folder.
 func keep(dir string, bundles []bundle, trust []byte) error {
-	if err := os.MkdirAll(filepath.Join(dir, "bundles"), 0o755); err != nil {
-		return err
-	}
 	for _, b := range bundles {
 		if err := os.WriteFile(filepath.Join(dir, "bundles", b.id.String()+".zip"), b.data, 0o644); err != nil {
 			return err

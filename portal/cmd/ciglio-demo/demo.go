@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"time"
 
 	"ciglio/agent"
@@ -46,7 +47,7 @@ type options struct {
 }
 
 // demonstrate runs the roadside until the road is over and everything is
-// settled, or until ctx ends.
+// settled, or until ctx ends, which gives an error.
 func demonstrate(ctx context.Context, o options) (*report, error) {
 	if o.keep != "" {
 		if err := checkKeep(o.keep); err != nil {
@@ -97,7 +98,7 @@ func demonstrate(ctx context.Context, o options) (*report, error) {
 
 	select {
 	case <-ctx.Done():
-		return &report{}, nil
+		return nil, ctx.Err()
 	case err := <-errs:
 		return nil, fmt.Errorf("a part ended early: %w", err)
 	case <-time.After(lead + o.duration):
@@ -122,19 +123,20 @@ func demonstrate(ctx context.Context, o options) (*report, error) {
 	return side.report(road, origin, bundles, trust, centre.Stats().Measured.Verified)
 }
 
-// openCentre makes a centre with keys of its own.
+// openCentre makes a centre with keys of its own. Its pages take another port
+// when the one asked for is in use.
 func openCentre(ctx context.Context, dir string, o options) (*portal.Portal, error) {
 	if _, err := portal.Init(dir); err != nil {
 		return nil, err
 	}
 	options := portal.Options{Dir: dir, Listen: o.listen, MQTT: "127.0.0.1:0", Log: o.log}
-	if l, err := net.Listen("tcp", o.listen); err != nil {
+	centre, err := portal.New(ctx, options)
+	if errors.Is(err, syscall.EADDRINUSE) {
 		host, _, _ := net.SplitHostPort(o.listen)
 		options.Listen = net.JoinHostPort(host, "0")
-	} else {
-		l.Close()
+		centre, err = portal.New(ctx, options)
 	}
-	return portal.New(ctx, options)
+	return centre, err
 }
 
 // simulate builds a road and the device beside it.

@@ -30,7 +30,8 @@ func main() {
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 
-// forever is how long the road is when nobody says how long.
+// forever is how long the road is when nobody says how long, and at most: its
+// vehicles are all made before it begins.
 const forever = 7 * 24 * time.Hour
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
@@ -54,6 +55,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	case *duration != 0 && *duration < 15*time.Second:
 		fmt.Fprintf(stderr, "ciglio-demo: --for %v: want at least 15s\nhint: a vehicle takes some seconds to pass\n", *duration)
 		return exitUsage
+	case *duration > forever:
+		fmt.Fprintf(stderr, "ciglio-demo: --for %v: want at most %v\nhint: without --for it goes on until Ctrl-C\n", *duration, forever)
+		return exitUsage
 	case *asJSON && *duration == 0:
 		fmt.Fprintf(stderr, "ciglio-demo: --json without --for: want a duration\nhint: the JSON object is printed at the end\n")
 		return exitUsage
@@ -68,12 +72,15 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		o.say = func(string, ...any) {}
 	}
 	r, err := demonstrate(ctx, o)
+	if ctx.Err() != nil {
+		if *duration == 0 {
+			return exitGood // that is how it ends
+		}
+		err = errors.New("stopped before the road was over")
+	}
 	if err != nil {
 		fmt.Fprintf(stderr, "ciglio-demo: %v\n", err)
 		return exitFailed
-	}
-	if *duration == 0 {
-		return exitGood // ended by hand: the road was not over
 	}
 	if *asJSON {
 		e := json.NewEncoder(stdout)

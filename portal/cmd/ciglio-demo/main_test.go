@@ -1,0 +1,67 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestRunRefusesAndStops(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	stopped, stop := context.WithCancel(t.Context())
+	stop()
+	for _, c := range []struct {
+		name, args string
+		ctx        context.Context
+		exit       int
+		stderr     string
+	}{
+		{"an argument", "more", t.Context(), exitUsage, "no argument"},
+		{"too short for a vehicle", "--for 14s", t.Context(), exitUsage, "at least 15s"},
+		{"more vehicles than memory", "--for 169h", t.Context(), exitUsage, "at most 168h"},
+		{"JSON without an end", "--json", t.Context(), exitUsage, "want a duration"},
+		{"a folder that cannot be made is told before the run", "--for 15s --keep " + file, t.Context(), exitFailed, "not a directory"},
+		{"no such address", "--for 15s --listen 192.0.2.1:1", t.Context(), exitFailed, "192.0.2.1:1"},
+		{"stopped before the end", "--for 15s --json", stopped, exitFailed, "stopped before the road was over"},
+		{"stopped, as it should be without --for", "", stopped, exitGood, ""},
+	} {
+		temporary := t.TempDir()
+		t.Setenv("TMPDIR", temporary)
+		var stdout, stderr bytes.Buffer
+		if exit := run(c.ctx, strings.Fields(c.args), &stdout, &stderr); exit != c.exit || !strings.Contains(stderr.String(), c.stderr) {
+			t.Errorf("%s: exit %d, want %d and %q:\n%s", c.name, exit, c.exit, c.stderr, &stderr)
+		}
+		if strings.Contains(stdout.String(), "passages") {
+			t.Errorf("%s: a result is printed:\n%s", c.name, &stdout)
+		}
+		if left, err := os.ReadDir(temporary); err != nil || len(left) > 0 {
+			t.Errorf("%s: leaves %v, %v", c.name, left, err)
+		}
+	}
+}
+
+func TestPagesTakeAnotherPort(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	centre, err := openCentre(t.Context(), t.TempDir(), options{listen: taken.Addr().String(), log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if centre.Addr() == taken.Addr().String() {
+		t.Errorf("pages at %s, which is in use", centre.Addr())
+	}
+	if err := centre.Close(); err != nil {
+		t.Error(err)
+	}
+}
