@@ -33,6 +33,7 @@ id = "00112233445566778899aabbccddeeff"
 [site]
 id = "SP14-12"
 road = "SP 14"
+latitude = "44.4949deg"
 limit = "70km/h"
 direction = "approaching"
 [sensor]

@@ -320,6 +320,7 @@ func (c *Config) Validate() error {
 		{"site.road", printable(c.Site.Road), wantText},
 		{"site.latitude", c.Site.Latitude.within(90), "want -90deg to 90deg"},
 		{"site.limit", c.Site.Limit >= 5*sensor.KmH && c.Site.Limit <= 150*sensor.KmH, "want 5km/h to 150km/h"},
+		{"site.latitude", c.Site.Latitude != 0 || c.Site.Longitude != 0, "missing, with site.longitude"},
 		{"site.photo_range", c.Site.PhotoRange <= 200e3, "want at most 200m"},
 		{"site.frames", c.Site.Frames >= 2 && c.Site.Frames <= 5, "want 2 to 5"},
 		{"sensor.rate", c.Sensor.Rate >= 8e3 && c.Sensor.Rate <= 200e3, "want 8kHz to 200kHz"},

@@ -69,6 +69,7 @@ func TestBadConfigIsRefused(t *testing.T) {
 		{"limit of another world", `"70km/h"`, `"700km/h"`, "site.limit"},
 		{"short device id", "00112233", "001122", "device.id"},
 		{"capital device id", "aabb", "AABB", "device.id"},
+		{"nowhere on Earth", `latitude = "44.4949deg"`, "", "site.latitude"},
 		{"latitude beyond the pole", "44.4949deg", "94.4949deg", "site.latitude"},
 		{"latitude too fine to keep", "44.4949deg", "44.49491234567deg", "decimal"},
 		{"a sensor that no record can name", `"M1"`, `""`, "sensor.model"},
