@@ -275,6 +275,20 @@ func TestDeviceSaysHowItIs(t *testing.T) {
 	}
 }
 
+// A network camera does not tell its exposure: nothing is said of it then.
+func TestUnknownExposure(t *testing.T) {
+	for exposure, want := range map[time.Duration]bool{0: false, time.Millisecond: true} {
+		s, v := violation(t, func(r *evidence.Record) {
+			for i := range r.Frames {
+				r.Frames[i].Exposure = exposure
+			}
+		})
+		if body := s.get("/records/" + v.ID.String()).Body.String(); strings.Contains(body, "exposure ") != want {
+			t.Errorf("exposure %v: shown %v, want %v", exposure, !want, want)
+		}
+	}
+}
+
 func TestRecordSaysWhatItIs(t *testing.T) {
 	test, v := violation(t, func(r *evidence.Record) {
 		r.Kind, r.Body = evidence.KindTest, evidence.Body{1: "simulated"}
