@@ -261,7 +261,6 @@ func auditCentre(t *testing.T, dir string, accepted map[evidence.Hash]bool) {
 type rush struct {
 	clock sensor.Clock
 	none  bool
-	start sensor.Mono
 }
 
 func (*rush) Identity() sensor.Identity {
