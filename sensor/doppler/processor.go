@@ -50,9 +50,10 @@ type Processor struct {
 	origin  uint64 // index of the first sample of frame 0
 	clock   clock
 
-	held   []vehicle // those of which another track still tells
-	recent []vehicle // those that lately ended
-	done   []sensor.Passage
+	held    []vehicle // those of which another track still tells
+	leaving []vehicle // those whose passage is about to be given out
+	recent  []vehicle // those that lately ended
+	done    []sensor.Passage
 }
 
 // A clock relates sample numbers to instants, block by block.
@@ -180,6 +181,7 @@ func (p *Processor) frame() {
 	if len(p.held) > 0 && p.number%settleFrames == 0 {
 		p.settle()
 	}
+	p.leave(false)
 	for i := 0; i < len(p.tracker.tracks); i++ {
 		t := p.tracker.tracks[i]
 		if !t.confirmed {
@@ -223,6 +225,7 @@ func (p *Processor) end(reason sensor.Reason) {
 		p.finish(t, reason)
 	}
 	p.settle()
+	p.leave(true)
 }
 
 // Pop returns the oldest finished passage that was not returned yet.

@@ -23,12 +23,16 @@ const (
 
 	imageShare = 0.8 // of the strong readings that must have 10 dB of image rejection
 
-	targetTime = 0.5 // s that another track must share to count as a target
-	minTarget  = 0.8 // s that it must last itself
-	goOn       = 0.2 // s after the end of a track: what is still there then is not part of it
-	wheelReach = 5.0 // times the offset, the distance along the road in which wheels are heard
-	wheelTime  = 1.0 // s about the closest point in which wheels are heard, at least
-	keepTime   = 60  // s for which an ended track is remembered
+	// Another vehicle in the beam must not be overlooked, since the wrong one
+	// could be accused; one too many costs no more than a record.
+	targetTime = 0.3  // s that another track must share to count as a target
+	minTarget  = 0.8  // s that it must last itself
+	goOn       = 0.2  // s after the end of a track: what is still there then is not part of it
+	wheelReach = 5.0  // times the offset, the distance along the road in which wheels are heard
+	wheelTime  = 0.4  // s about the closest point in which wheels are heard, at least
+	holdTime   = 0.36 // s from the end of a track until its passage leaves: only then can it be seen what goes on without it
+	afterTime  = 0.5  // s after the end of what approaches in which nothing of it is left
+	keepTime   = 60   // s for which an ended track is remembered
 )
 
 // A vehicle is what is remembered of an ended track.
@@ -100,7 +104,8 @@ func (p *Processor) crowded(v vehicle) bool {
 	return false
 }
 
-// give gives out the passage of a vehicle, unless a held part of it was better.
+// give decides on the passage of a vehicle, unless a held part of it was better.
+// It leaves when holdTime is over.
 func (p *Processor) give(v vehicle) {
 	for _, h := range p.held {
 		if len(h.verdict.reasons) < len(v.verdict.reasons) && p.together(h.verdict, v.verdict) {
@@ -108,7 +113,20 @@ func (p *Processor) give(v vehicle) {
 		}
 	}
 	p.remember(v)
-	p.done = append(p.done, p.passage(v.verdict, v.targets+p.before(v.verdict)))
+	p.leaving = append(p.leaving, v)
+}
+
+// leave gives out the passages that were held long enough, or all.
+func (p *Processor) leave(all bool) {
+	for i := 0; i < len(p.leaving); {
+		v := p.leaving[i]
+		if !all && (float64(p.number-v.last)*p.gauge.hop < holdTime || p.undecided(v)) {
+			i++
+			continue
+		}
+		p.leaving = slices.Delete(p.leaving, i, i+1)
+		p.done = append(p.done, p.passage(v.verdict, max(v.targets, p.beyond(v))+p.before(v.verdict)))
+	}
 }
 
 // settle gives out held vehicles that no track continues any longer.
@@ -120,10 +138,10 @@ func (p *Processor) settle() {
 			i++
 			continue
 		}
+		p.held = slices.Delete(p.held, i, i+1)
 		if !given {
 			p.give(v)
 		}
-		p.held = slices.Delete(p.held, i, i+1)
 	}
 }
 
@@ -299,24 +317,62 @@ func (p *Processor) real(r []reading) bool {
 	return float64(frames)*p.gauge.hop >= minTarget && 10*len(r) >= 6*int(frames) && !steady(r)
 }
 
-// others counts the vehicles in the beam now that were there during a track.
+// others counts the vehicles in the beam now that ran beside a track that has
+// just ended. A vehicle is rigid: far from the sensor all of it has one
+// frequency, so what runs beside it at another is no part of it.
 func (p *Processor) others(t *track, w verdict) int {
 	n := 0
 	for _, k := range p.tracker.tracks {
-		if k == t || !k.confirmed || 5*k.ghosts > 3*k.watched || !p.real(k.readings) {
-			continue
-		}
-		if v, ok := p.gauge.judge(k.readings); ok && p.together(v, w) {
-			continue
-		}
-		apart := p.apart(k.readings, t.readings, w)
-		goesOn := k.misses <= 2 && float64(k.last()-t.last())*p.gauge.hop > goOn &&
-			float64(t.last()-k.first())*p.gauge.hop > targetTime
-		if goesOn || apart > targetTime {
+		if k != t && p.target(k) && p.apart(k.readings, t.readings, w) > targetTime {
 			n++
 		}
 	}
 	return n
+}
+
+// beyond counts the vehicles in the beam now that were there with v and go on
+// after its end.
+func (p *Processor) beyond(v vehicle) int {
+	n := 0
+	for _, k := range p.tracker.tracks {
+		if !p.target(k) || !p.goesOn(k, v) {
+			continue
+		}
+		if v.verdict.atEnd && float64(k.last()-v.last)*p.gauge.hop > afterTime {
+			n++
+			continue
+		}
+		if float64(v.last-k.first())*p.gauge.hop <= targetTime {
+			continue
+		}
+		if w, ok := p.gauge.judge(k.readings); !ok || !p.together(w, v.verdict) {
+			n++
+		}
+	}
+	return n
+}
+
+// goesOn reports whether a track that was there with v is there without it.
+func (p *Processor) goesOn(k *track, v vehicle) bool {
+	return k.misses <= 2 && k.first() <= v.last && float64(k.last()-v.last)*p.gauge.hop > goOn
+}
+
+// undecided reports whether a track goes on of which it will show whether it is
+// another vehicle: behind one of the same speed, a vehicle has a line of its own
+// only when the first is past.
+func (p *Processor) undecided(v vehicle) bool {
+	for _, k := range p.tracker.tracks {
+		if k.confirmed && p.goesOn(k, v) && v.verdict.atEnd && (k.f > 0) == (v.f > 0) &&
+			(float64(k.last()-k.first())*p.gauge.hop < minTarget || float64(k.last()-v.last)*p.gauge.hop <= afterTime) {
+			return true
+		}
+	}
+	return false
+}
+
+// target reports whether a track in progress may be a vehicle of its own.
+func (p *Processor) target(k *track) bool {
+	return k.confirmed && 5*k.ghosts <= 3*k.watched && p.real(k.readings)
 }
 
 // apart returns for how many seconds two tracks ran side by side, at different
