@@ -33,6 +33,9 @@ Every command takes --json. "ciglio-portal COMMAND --help" tells its options.
 // errUsage marks wrong use of a command.
 var errUsage = errors.New("wrong use")
 
+// errCertificate marks a certificate file that cannot be read.
+var errCertificate = errors.New("certificate")
+
 // A command fills its flags, then runs. What it returns is printed: as JSON with
 // --json, otherwise with its String method.
 type command struct {
@@ -118,6 +121,10 @@ func hint(err error) string {
 		return "choose another directory; init never replaces a centre"
 	case errors.Is(err, register.ErrEnrolled):
 		return "a device that got a new key or a new store needs the next --epoch"
+	case errors.Is(err, register.ErrNotInForce):
+		return "set the device's clock, remove its certificate file and start it again: it makes a new one"
+	case errors.Is(err, errCertificate):
+		return "--cert names the certificate that the device makes at its first start"
 	case errors.Is(err, fs.ErrNotExist):
 		return "make a centre with: ciglio-portal init --dir DIR"
 	}
@@ -184,7 +191,7 @@ func enrolFlags(flags *flag.FlagSet) func(context.Context, io.Writer, io.Writer,
 		}
 		text, err := os.ReadFile(*cert)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("%w: %w", errCertificate, err)
 		}
 		certificate, err := ReadCertificate(text)
 		if err != nil {

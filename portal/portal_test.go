@@ -12,10 +12,12 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"ciglio/capture/evidence"
 	"ciglio/portal"
 	"ciglio/portal/portaltest"
+	"ciglio/portal/register"
 	"ciglio/portal/store"
 	"ciglio/uplink"
 	"ciglio/uplink/mqtt"
@@ -198,6 +200,22 @@ func TestOtherMachinesNeedPermission(t *testing.T) {
 	}
 }
 
+// A device that started with its clock in another decade made a certificate
+// under which nothing would verify.
+func TestCertificateOfAnotherTime(t *testing.T) {
+	dir := newCentre(t)
+	d := portaltest.NewDevice(t, "one")
+	for name, from := range map[string]time.Time{
+		"expired": time.Now().AddDate(-40, 0, 0), "not yet in force": time.Now().AddDate(1, 0, 0),
+	} {
+		c := *d.Certificate
+		c.NotBefore, c.NotAfter = from, from.AddDate(10, 0, 0)
+		if _, err := portal.Enrol(dir, d.ID, 1, &c); !errors.Is(err, register.ErrNotInForce) {
+			t.Errorf("%s: %v, want ErrNotInForce", name, err)
+		}
+	}
+}
+
 func TestCommands(t *testing.T) {
 	d := portaltest.NewDevice(t, "one")
 	dir := filepath.Join(t.TempDir(), "centre")
@@ -221,6 +239,7 @@ func TestCommands(t *testing.T) {
 		{"init again", "init --json --dir " + dir, 1, "hint: choose another directory"},
 		{"a device id in capitals", "enrol --dir " + dir + " --device " + strings.ToUpper(d.ID.String()) + " --cert " + cert, 2, "hexadecimal"},
 		{"a certificate that is none", "enrol --dir " + dir + " --device " + d.ID.String() + " --cert " + dir + "/root.key", 1, "CERTIFICATE"},
+		{"a certificate that is not there", "enrol --dir " + dir + " --device " + d.ID.String() + " --cert nowhere", 1, "hint: --cert names"},
 		{"enrol", "enrol --json --dir " + dir + " --device " + d.ID.String() + " --cert " + cert, 0, ""},
 		{"enrol again", "enrol --json --dir " + dir + " --device " + d.ID.String() + " --cert " + cert, 1, "hint: a device that got a new key"},
 		{"serve to the world", "serve --dir " + dir + " --listen 0.0.0.0:0", 1, "--allow-remote"},

@@ -38,6 +38,9 @@ const (
 // register.
 var ErrEnrolled = errors.New("already in the register")
 
+// ErrNotInForce says that a certificate is not valid at the present time.
+var ErrNotInForce = errors.New("not valid today")
+
 // A Root signs the register.
 type Root interface {
 	evidence.Signer
@@ -188,6 +191,12 @@ func Add(dir string, root Root, device evidence.DeviceID, epoch uint64, certific
 	spki, err := evidence.EncodeKey(pub)
 	if err != nil {
 		return entry, fmt.Errorf("certificate: %w", err)
+	}
+	// A device whose clock was wrong at its first start makes such a one, and
+	// nothing that it seals would ever verify.
+	if now.Before(certificate.NotBefore.Add(-24*time.Hour)) || now.After(certificate.NotAfter) {
+		return entry, fmt.Errorf("certificate: %w: from %s to %s", ErrNotInForce,
+			certificate.NotBefore.UTC().Format(time.DateTime), certificate.NotAfter.UTC().Format(time.DateTime))
 	}
 	lock, err := os.OpenFile(filepath.Join(dir, lockName), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
