@@ -9,7 +9,7 @@
 //  1. Frames (fft.go). The signal is cut into frames of 32 to 64 ms that overlap
 //     by three quarters, weighted with a Hann window and transformed. Longer
 //     frames would see weaker vehicles, but not the fall of the frequency of a
-//     fast one near the sensor. A frame in which more than 0.05 % of the samples
+//     fast one near the sensor. A frame in which more than a twentieth of the samples
 //     touch full scale is clipped: it may carry a track on, and measures nothing.
 //  2. Noise and background (detect.go). The noise of a bin is the median of the
 //     bins about it, over ln 2. Its background is its mean power over 30 s, in

@@ -12,7 +12,7 @@ const (
 	// one speed, are parts of one vehicle: axles, front and rear, or the ways
 	// to and from the sensor.
 	vehicleLength = 12.0 // m
-	partTime      = 0.5  // s, at least
+	partTime      = 0.3  // s, at least
 	behindWay     = 18.0 // m
 	stubWay       = 35.0 // m that a line of what leaves must last to be a vehicle's own
 	againstReach  = 3.5  // times the offset, the same for lines that would go the other way
@@ -289,8 +289,13 @@ func (p *Processor) together(a, b verdict) bool {
 		return true
 	}
 	shared := min(a.to, b.to) - max(a.from, b.from)
-	if a.sign == b.sign && 10*shared > 7*min(a.to-a.from, b.to-b.from) && math.Abs(a.speed-b.speed) < 0.01*a.speed {
-		return true // one stretch of one line
+	// One stretch of one line. In a real signal lines that meet swap pieces.
+	share, alike := int64(7), 0.01
+	if !p.format.Complex {
+		share, alike = 5, 0.02
+	}
+	if a.sign == b.sign && 10*shared > share*min(a.to-a.from, b.to-b.from) && math.Abs(a.speed-b.speed) < alike*a.speed {
+		return true
 	}
 	if a.root.frame == b.root.frame && a.root.f == b.root.f {
 		// Two tails of one line: those of two vehicles that shared it end with
