@@ -25,8 +25,13 @@ type Reader interface {
 	SetReadDeadline(time.Time) error
 }
 
-// blockTime is the length of one block.
-const blockTime = 20 * time.Millisecond
+const (
+	// blockTime is the length of one block.
+	blockTime = 20 * time.Millisecond
+	// silence is how long a sensor may give nothing: many blocks, so that a
+	// busy machine is not taken for a dead sensor.
+	silence = time.Second
+)
 
 // A Stream is the signal of one sensor. It implements [doppler.Stream].
 type Stream struct {
@@ -56,11 +61,16 @@ func NewStream(r Reader, rate int, clock sensor.Clock) (*Stream, error) {
 // Format implements [doppler.Stream].
 func (s *Stream) Format() doppler.Format { return doppler.Format{Rate: s.rate, Complex: true} }
 
-// Next implements [doppler.Stream]. A pair that is cut off at the end of the
+// Next implements [doppler.Stream]. When no sample has come for a second it
+// returns an error, and may be called again: the next bytes then begin a pair,
+// as those of a writer that was started anew do. A pair that is cut off at the end of the
 // stream is dropped. Instants are those of arrival less the length of the
 // block: late by what the transport delays, which is the same for the frames of
 // a camera on this machine to within some milliseconds.
 func (s *Stream) Next(ctx context.Context) (doppler.Block, error) {
+	// Before the AfterFunc, which must have the last word. A reader that has no
+	// deadlines, or is closed, says so when it is read.
+	s.r.SetReadDeadline(time.Now().Add(silence))
 	stop := context.AfterFunc(ctx, func() { s.r.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
 	n, err := io.ReadFull(s.r, s.bytes)
@@ -73,7 +83,7 @@ func (s *Stream) Next(ctx context.Context) (doppler.Block, error) {
 			err = io.EOF
 		}
 		if os.IsTimeout(err) {
-			err = fmt.Errorf("raw I/Q: no samples: %w", err)
+			err = fmt.Errorf("raw I/Q: no samples for %v", silence)
 		}
 		return doppler.Block{}, err
 	}

@@ -61,10 +61,36 @@ func TestSilentStreamEndsWithItsContext(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		ctx, cancel := context.WithTimeout(t.Context(), silence/2)
 		defer cancel()
 		if _, err := s.Next(ctx); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("Next = %v, want the context's end", err)
+		}
+	})
+}
+
+// A writer that died in the middle of a pair is an error, and what the next one
+// writes begins with a whole pair.
+func TestSilenceIsAnErrorAndBeginsAnew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		device, sender := net.Pipe()
+		defer sender.Close()
+		s, err := NewStream(device, 8000, bubbleClock{time.Now()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		go sender.Write([]byte{1, 2, 3})
+		if b, err := s.Next(t.Context()); err == nil {
+			t.Fatalf("%d pairs of a broken one", len(b.I))
+		}
+		if _, err := s.Next(t.Context()); err == nil || s.clock.Now() != sensor.Mono(2*silence) {
+			t.Errorf("after %v: %v, want an error each %v", s.clock.Now(), err, silence)
+		}
+		block := make([]byte, 4*160)
+		block[1], block[3] = 0x40, 0x80
+		go sender.Write(block)
+		if b, err := s.Next(t.Context()); err != nil || len(b.I) != 160 || b.I[0] != 0.5 || b.Q[0] != -1 {
+			t.Errorf("the next writer's block: %v, %v", b, err)
 		}
 	})
 }
