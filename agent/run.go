@@ -118,13 +118,17 @@ func serve(ctx context.Context, c *config.Config, log *slog.Logger) (err error) 
 	}
 	system := new(clock.System)
 	store, err := outbox.Open(outboxDir(c), outbox.Options{
-		Device: id, Quota: int64(c.Outbox.Quota), Reserve: int64(c.Outbox.Reserve), Retention: c.Outbox.Retention, Log: log,
+		Device: id, Epoch: uint64(c.Device.Epoch), Quota: int64(c.Outbox.Quota), Reserve: int64(c.Outbox.Reserve), Retention: c.Outbox.Retention, Log: log,
 		Now: func() time.Time { _, utc := system.Pair(); return utc },
 	})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
+	if _, _, err := trust.DeviceKey(id, store.Head().Epoch, signer.KeyID(), time.Now()); err != nil {
+		log.Warn("not enrolled as far as the trust file tells: records wait until the centre knows key and epoch",
+			"device", c.Device.ID, "epoch", store.Head().Epoch, "error", err)
+	}
 	samples, err := openSensor(c.Sensor.Path)
 	if err != nil {
 		return err
@@ -160,6 +164,9 @@ func serve(ctx context.Context, c *config.Config, log *slog.Logger) (err error) 
 	log.Info("device starts", "device", c.Device.ID, "site", c.Site.ID, "version", Version)
 	if err := device.Run(ctx); err != nil {
 		return err
+	}
+	if ctx.Err() == nil {
+		return fmt.Errorf("sensor %s: its stream has ended", c.Sensor.Path)
 	}
 	log.Info("device stopped")
 	return nil

@@ -228,7 +228,7 @@ type ClockState struct {
 	Synchronised bool          // false in holdover
 	Offset       time.Duration // estimated, positive when our clock is ahead
 	Uncertainty  time.Duration // standard uncertainty (k = 1)
-	LockAge      time.Duration // since the last time the source was locked
+	LockAge      time.Duration // since the source was last seen locked; 0 when it is, or never was
 }
 
 // Clock reads the two clocks of the machine. Implementations are safe for

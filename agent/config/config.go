@@ -39,6 +39,7 @@ type Config struct {
 // Device names the device and its files.
 type Device struct {
 	ID          string `toml:"id" doc:"device id: 32 hexadecimal digits, for life"`
+	Epoch       int    `toml:"epoch" doc:"counts keys and stores of this device: one more after either was lost, then enrol it anew"`
 	Dir         string `toml:"dir" doc:"folder of the outbox and the device's state"`
 	Key         string `toml:"key" doc:"evidence key, PKCS #8 PEM, readable by this user only"`
 	Certificate string `toml:"certificate" doc:"certificate of the evidence key, PEM"`
@@ -109,6 +110,7 @@ const DefaultPath = "/etc/ciglio/ciglio.toml"
 func Default() *Config {
 	return &Config{
 		Device: Device{
+			Epoch:       1,
 			Dir:         "/var/lib/ciglio",
 			Key:         "/var/lib/ciglio/evidence.key",
 			Certificate: "/var/lib/ciglio/device.crt",
@@ -314,6 +316,7 @@ func (c *Config) Validate() error {
 		ok  bool
 		say string
 	}{
+		{"device.epoch", c.Device.Epoch > 0, "want 1 or more"},
 		{"device.dir", c.Device.Dir != "", "missing"},
 		{"site.id", printable(c.Site.ID), wantText},
 		{"site.version", c.Site.Version > 0, "want 1 or more"},
@@ -330,7 +333,7 @@ func (c *Config) Validate() error {
 		{"camera.slots", c.Camera.Slots >= 8 && c.Camera.Slots <= 1024, "want 8 to 1024"},
 		{"camera.slot", c.Camera.Slot >= 16<<10 && c.Camera.Slot <= 8<<20, "want 16KiB to 8MiB"},
 		{"camera.slots", int64(c.Camera.Slots)*int64(c.Camera.Slot) <= 256<<20, "want at most 256MiB with camera.slot"},
-		{"clock.bound", c.Clock.Bound > 0, "want more than 0s"},
+		{"clock.bound", c.Clock.Bound > 0 && c.Clock.Bound <= time.Second, "want more than 0s and at most 1s"},
 		{"outbox.quota", c.Outbox.Quota > c.Outbox.Reserve, "want more than outbox.reserve"},
 		{"outbox.reserve", c.Outbox.Reserve >= 1<<20, "want at least 1MiB"},
 		{"outbox.retention", c.Outbox.Retention >= 0, "want no less than 0s"},

@@ -25,7 +25,7 @@ import (
 )
 
 // System is the machine's own clock, a [sensor.Clock]. Its zero value is ready
-// for use and counts the lock age from its first State.
+// for use; a lock counts from the first State that saw it.
 type System struct {
 	// lock is the instant, plus one, at which State last found UTC
 	// synchronised, or of the first State when it never did. 0: no State yet.
@@ -111,8 +111,11 @@ func (s *System) lockAge(now sensor.Mono, synchronised bool) time.Duration {
 		s.lock.Store(int64(now) + 1)
 		return 0
 	}
-	s.lock.CompareAndSwap(0, int64(now)+1)
-	return max(0, now.Sub(sensor.Mono(s.lock.Load()-1)))
+	locked := s.lock.Load()
+	if locked == 0 {
+		return 0 // never since this program began
+	}
+	return max(0, now.Sub(sensor.Mono(locked-1)))
 }
 
 // kernel is the part of struct timex that State reads, with one width for
