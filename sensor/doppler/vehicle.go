@@ -282,6 +282,10 @@ func (p *Processor) stub(a, b verdict) bool {
 		way(a.near-b.near) < behindWay && way(float64(a.last)-a.near) < stubWay
 }
 
+// around reports whether w began before v and ended after it.
+func (w verdict) around(v verdict) bool { return w.first < v.first && w.last > v.last }
+
+// together reports whether two verdicts tell of one vehicle.
 func (p *Processor) together(a, b verdict) bool {
 	apart := math.Abs(a.near-b.near) * p.gauge.hop
 	bad := len(b.reasons) > 0
@@ -296,6 +300,9 @@ func (p *Processor) together(a, b verdict) bool {
 	}
 	if a.sign == b.sign && 10*shared > share*min(a.to-a.from, b.to-b.from) && math.Abs(a.speed-b.speed) < alike*a.speed {
 		return true
+	}
+	if a.sign == b.sign && math.Abs(a.speed-b.speed) < 0.02*a.speed && (a.around(b) || b.around(a)) {
+		return true // of two vehicles at one speed, the second stays longer
 	}
 	if a.root.frame == b.root.frame && a.root.f == b.root.f {
 		// Two tails of one line: those of two vehicles that shared it end with
