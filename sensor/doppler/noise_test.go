@@ -161,6 +161,9 @@ func limit(v float64) float32 {
 }
 
 func TestWhatIsNoVehicleGivesNoPassage(t *testing.T) {
+	if testing.Short() {
+		t.Skip("short: minutes of signal")
+	}
 	silence := func(float64) float64 { return 0 }
 	siren := func(period, low, high float64) sound {
 		mid, half := (low+high)/2, (high-low)/2

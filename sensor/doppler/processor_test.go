@@ -95,6 +95,9 @@ func TestBlockSizeChangesNothing(t *testing.T) {
 }
 
 func TestTraceGivesTheSpeedAgain(t *testing.T) {
+	if testing.Short() {
+		t.Skip("short: minutes of signal")
+	}
 	again := func(t *testing.T, all []sensor.Passage, limit float64, o Options) {
 		if len(all) == 0 {
 			t.Error("no passage")
@@ -203,6 +206,9 @@ func newPlayer(seconds float64, cars ...car) *player {
 }
 
 func TestInterruptedPassageIsNeverValid(t *testing.T) {
+	if testing.Short() {
+		t.Skip("short: minutes of signal")
+	}
 	fault := errors.New("converter: unplugged")
 	for _, c := range []struct {
 		name string

@@ -179,6 +179,9 @@ func TestRecordings(t *testing.T) {
 // TestRecordingsFromOtherSamplesOn starts each recording at other samples, so
 // that every frame is another: what the chain finds must not hang on luck.
 func TestRecordingsFromOtherSamplesOn(t *testing.T) {
+	if testing.Short() {
+		t.Skip("short: minutes of signal")
+	}
 	all := readReferences(t)
 	for _, skip := range []int{97, 1180, 1684} {
 		passages := map[string][]sensor.Passage{}

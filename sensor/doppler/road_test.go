@@ -110,6 +110,9 @@ func expect(t *testing.T, got []sensor.Passage, limit float64, direction bool, c
 func kmh(p sensor.Passage) float64 { return float64(p.Speed) / 100 }
 
 func TestSpeeds(t *testing.T) {
+	if testing.Short() {
+		t.Skip("short: minutes of signal")
+	}
 	for _, v := range []float64{10, 15, 30, 50, 70, 100, 130, 160, 200} {
 		for _, away := range []bool{false, true} {
 			for _, offset := range []float64{2.5, 5} {
@@ -127,6 +130,9 @@ func TestSpeeds(t *testing.T) {
 }
 
 func TestSeveralVehicles(t *testing.T) {
+	if testing.Short() {
+		t.Skip("short: minutes of signal")
+	}
 	for _, c := range []struct {
 		name  string
 		limit float64 // km/h
@@ -154,6 +160,9 @@ func TestSeveralVehicles(t *testing.T) {
 }
 
 func TestImageIsNoVehicle(t *testing.T) {
+	if testing.Short() {
+		t.Skip("short: minutes of signal")
+	}
 	for _, db := range []float64{15, 20, 25, 35} {
 		c := []car{{kmh: 80, pass: 6, offset: 3}, {kmh: 95, pass: 12, offset: 5, away: true}}
 		i, q := signal(c...)
@@ -175,6 +184,9 @@ func TestImageIsNoVehicle(t *testing.T) {
 }
 
 func TestSpeedThatChanges(t *testing.T) {
+	if testing.Short() {
+		t.Skip("short: minutes of signal")
+	}
 	for _, c := range []car{
 		{kmh: 60, pass: 10, offset: 3, gain: 0.5},
 		{kmh: 50, pass: 10, offset: 3, gain: 2},

@@ -16,6 +16,9 @@ import (
 // TestSimulatedTraffic drives the simulated road, with its noise, fading,
 // wheels, tones and images, through the chain.
 func TestSimulatedTraffic(t *testing.T) {
+	if testing.Short() {
+		t.Skip("short: minutes of signal")
+	}
 	for _, seed := range []uint64{1, 2} {
 		road, err := sensortest.NewRoad(sensortest.Traffic(seed, 70*sensor.KmH, time.Minute))
 		if err != nil {
