@@ -183,6 +183,10 @@ func TestViolationIsSealedWithItsPictures(t *testing.T) {
 		if o.Record.Record.Kind != evidence.KindViolation {
 			t.Errorf("kind %v", o.Record.Record.Kind)
 		}
+		// The clock began at midnight with an hour on it.
+		if r := o.Record.Record; r.Mono != m.Photo || r.UTC.Sub(time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)) != time.Duration(m.Photo).Truncate(time.Microsecond)-time.Hour {
+			t.Errorf("pair %v, %v, want the instant of the photo position %v", r.Mono, r.UTC, m.Photo)
+		}
 		frames := o.Record.Record.Frames
 		if len(frames) != 3 || frames[0].Role != "before" || frames[1].Role != "photo" || frames[2].Role != "after" {
 			t.Fatalf("frames %+v", frames)

@@ -194,6 +194,9 @@ func (d *Device) record(p sensor.Passage, a enforce.Assessment, photo sensor.Mon
 		if err != nil {
 			return nil, err
 		}
+		// UTC is that of the photo position: the pair just read, carried back
+		// along the monotonic clock. No step of UTC lies between, see objections.
+		r.Mono, r.UTC = photo, r.UTC.Add(photo.Sub(r.Mono)).Truncate(time.Microsecond)
 		r.Body = body
 		r.Frames = frames
 		r.Trace = &trace
