@@ -296,7 +296,7 @@ version = 1
 sensor_serial = %q
 not_before = %s
 not_after = %s
-uncertainty = "1km/h"
+uncertainty = "1.5km/h"
 [approval]
 words = "none: simulated radar"
 from = %[2]s
