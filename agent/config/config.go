@@ -118,7 +118,7 @@ func Default() *Config {
 		},
 		Site: Site{Version: 1, TimeZone: "Europe/Rome", Direction: sensor.Approaching, PhotoRange: 20e3, Frames: 3},
 		Sensor: Sensor{
-			Rate: 20e3, Carrier: 24.125e9, Maximum: 250 * sensor.KmH,
+			Rate: 20e3, Carrier: 24.125e9, Maximum: 200 * sensor.KmH,
 		},
 		Camera: Camera{Slots: 96, Slot: 256 << 10},
 		Clock:  Clock{Bound: 100 * time.Millisecond},
@@ -330,6 +330,7 @@ func (c *Config) Validate() error {
 		{"sensor.model", printable(c.Sensor.Model), wantText},
 		{"sensor.serial", printable(c.Sensor.Serial), wantText},
 		{"sensor.maximum", c.Sensor.Maximum > c.Site.Limit, "want more than the limit"},
+		{"sensor.maximum", c.Sensor.shows(c.Sensor.Maximum), "its Doppler frequency is more than 0.45 of sensor.rate: want a lower maximum or a higher rate"},
 		{"camera.slots", c.Camera.Slots >= 8 && c.Camera.Slots <= 1024, "want 8 to 1024"},
 		{"camera.slot", c.Camera.Slot >= 16<<10 && c.Camera.Slot <= 8<<20, "want 16KiB to 8MiB"},
 		{"camera.slots", int64(c.Camera.Slots)*int64(c.Camera.Slot) <= 256<<20, "want at most 256MiB with camera.slot"},
@@ -349,6 +350,15 @@ func (c *Config) Validate() error {
 // printable reports whether a record can hold s as a text that must not be empty.
 func printable(s string) bool {
 	return s != "" && len(s) <= evidence.MaxText && s == evidence.CleanText(s)
+}
+
+// shows reports whether the sampling rate shows a speed: its Doppler frequency
+// must lie clear of half the rate, beyond which it would pass for another speed
+// in the other direction.
+func (s Sensor) shows(v sensor.Speed) bool {
+	const speedOfLight = 299_792_458 // m/s
+	doppler := 2 * v.MPS() * float64(s.Carrier) / speedOfLight
+	return doppler <= 0.45*float64(s.Rate)
 }
 
 func (c Coordinate) within(degrees int64) bool {

@@ -76,6 +76,7 @@ func TestBadConfigIsRefused(t *testing.T) {
 		{"a road longer than a record's text", `"SP 14"`, `"` + strings.Repeat("x", 257) + `"`, "site.road"},
 		{"a line break in the road", `"SP 14"`, `"SP\n14"`, "site.road"},
 		{"more pictures than memory", "[sensor]", "[camera]\nslots = 1024\nslot = \"8MiB\"\n[sensor]", "camera.slots"},
+		{"a speed that the samples would fold over", `serial = "S1"`, "serial = \"S1\"\nmaximum = \"210km/h\"", "sensor.maximum"},
 		{"not TOML", "[site]", "[site", ""},
 	} {
 		_, err := Parse([]byte(strings.Replace(minimal, c.from, c.to, 1)), nil)

@@ -58,7 +58,7 @@ func playDevice(dir string) error {
 	}
 	clock := sensortest.NewClock(sensor.Mono(time.Hour))
 	c := settings(killedDevice, filepath.Join(dir, "device"))
-	c.Sensor.Maximum = 300 * sensor.KmH
+	c.Sensor.Maximum, c.Sensor.Rate = 300*sensor.KmH, 40e3
 	drain := os.Getenv(envDrain) != ""
 	side, err := newRoadside(filepath.Join(dir, "portal"), c, parts{
 		clock: clock, source: &rush{clock: clock, none: drain}, camera: &steadyCamera{clock: clock, picture: noise()},
