@@ -85,7 +85,7 @@ func (c *Camera) Next(ctx context.Context) (capture.Frame, error) {
 		if late := c.clock.Now().Sub(c.at(c.next).Add(Exposure)); late > remembered*Interval {
 			c.next += uint64(late / Interval)
 		}
-		if err := c.wait(ctx, c.at(c.next).Add(Exposure)); err != nil {
+		if err := sensortest.Until(ctx, c.clock, c.at(c.next).Add(Exposure)); err != nil {
 			return capture.Frame{}, err
 		}
 	}
@@ -106,22 +106,6 @@ func (c *Camera) Next(ctx context.Context) (capture.Frame, error) {
 
 func (c *Camera) at(number uint64) sensor.Mono {
 	return c.origin.Add(time.Duration(number) * Interval)
-}
-
-func (c *Camera) wait(ctx context.Context, at sensor.Mono) error {
-	for {
-		left := at.Sub(c.clock.Now())
-		if left <= 0 {
-			return nil
-		}
-		timer := time.NewTimer(left)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
-			return ctx.Err()
-		case <-timer.C:
-		}
-	}
 }
 
 // render returns the JPEG picture of the road at t after its start. The bytes

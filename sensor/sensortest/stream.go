@@ -70,7 +70,7 @@ func (s *Stream) Next(ctx context.Context) (doppler.Block, error) {
 		return doppler.Block{}, io.EOF
 	}
 	if s.clock != nil {
-		if err := until(ctx, s.clock, s.at(s.index+uint64(n))); err != nil {
+		if err := Until(ctx, s.clock, s.at(s.index+uint64(n))); err != nil {
 			return doppler.Block{}, err
 		}
 	}
@@ -94,8 +94,9 @@ func (s *Stream) read(i, q []float32) {
 	}
 }
 
-// until waits for an instant of the clock.
-func until(ctx context.Context, clock sensor.Clock, at sensor.Mono) error {
+// Until waits for an instant of a clock that follows package time. It returns
+// ctx.Err() when ctx ends first.
+func Until(ctx context.Context, clock sensor.Clock, at sensor.Mono) error {
 	for {
 		left := at.Sub(clock.Now())
 		if left <= 0 {
