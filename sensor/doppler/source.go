@@ -35,8 +35,9 @@ func NewSource(s Stream, o Options) (*Source, error) {
 // Identity implements [sensor.Source].
 func (s *Source) Identity() sensor.Identity { return s.identity }
 
-// Next implements [sensor.Source]. A passage is returned within half a second
-// of the end of its track. When the stream fails, the passages under way are
+// Next implements [sensor.Source]. A passage is returned about half a second
+// after the end of its track, and later where a line beside it goes on by which
+// it shows whether another vehicle was in the beam. When the stream fails, the passages under way are
 // returned by later calls, each with [sensor.ReasonLostSamples].
 func (s *Source) Next(ctx context.Context) (sensor.Passage, error) {
 	for {
