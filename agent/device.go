@@ -74,19 +74,21 @@ type Outcome struct {
 
 // A Device runs one measuring place. Its methods are safe for concurrent use.
 type Device struct {
-	o           Options
-	id          evidence.DeviceID
-	rules       enforce.Table
-	zone        *time.Location
-	calibration *trust.Calibration
-	statements  struct{ calibration, configuration []byte }
-	software    evidence.Software
-	site        evidence.Site
-	sender      *uplink.Sender
-	ring        *capture.Ring
-	lastStep    atomic.Int64 // instant of UTC's last jump; 0 when there was none
-	opening     []note       // records of the start that are still to be made
-	begun       atomic.Bool  // none of them is left
+	o             Options
+	id            evidence.DeviceID
+	rules         enforce.Table
+	zone          *time.Location
+	calibration   *trust.Calibration
+	statements    struct{ calibration, configuration []byte }
+	software      evidence.Software
+	site          evidence.Site
+	certificate   evidence.Calibration // what records say of the calibration
+	configuration evidence.Statement   // and of the settings
+	sender        *uplink.Sender
+	ring          *capture.Ring
+	lastStep      atomic.Int64 // instant of UTC's last jump; 0 when there was none
+	opening       []note       // records of the start that are still to be made
+	begun         atomic.Bool  // none of them is left
 
 	mu          sync.Mutex // guards what follows
 	selfTest    error      // what was found and recorded last
@@ -138,6 +140,17 @@ func New(o Options) (*Device, error) {
 		Latitude:  int32(site.Latitude),
 		Longitude: int32(site.Longitude),
 		Heading:   uint16(site.Heading),
+	}
+	d.certificate = evidence.Calibration{
+		Statement: evidence.Statement{
+			ID: d.calibration.ID, Version: d.calibration.Version, SHA256: sha256.Sum256(d.statements.calibration),
+		},
+		NotAfter: d.calibration.NotAfter,
+		Approval: d.calibration.Approval.Words,
+		Decree:   d.calibration.Decree.Words,
+	}
+	d.configuration = evidence.Statement{
+		ID: site.ID, Version: uint64(site.Version), SHA256: sha256.Sum256(d.statements.configuration),
 	}
 	d.sender, err = uplink.NewSender(uplink.SenderOptions{
 		Store: o.Outbox, Dialer: o.Dialer, Device: d.id, Shard: o.Config.Uplink.Shard,

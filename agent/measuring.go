@@ -190,12 +190,10 @@ func (d *Device) record(p sensor.Passage, a enforce.Assessment, photo sensor.Mon
 		kind, body = evidence.KindTest, evidence.Body{1: why}
 	}
 	return d.o.Outbox.AppendPrepared(func(h outbox.Head) (*evidence.Sealed, error) {
-		r, err := d.base(h, kind)
-		if err != nil {
-			return nil, err
-		}
+		r := d.base(h, kind)
 		// UTC is that of the photo position: the pair just read, carried back
-		// along the monotonic clock. No step of UTC lies between, see objections.
+		// along the monotonic clock. A step of UTC between the two that was noticed has
+		// discarded the passage, see objections.
 		r.Mono, r.UTC = photo, r.UTC.Add(photo.Sub(r.Mono)).Truncate(time.Microsecond)
 		r.Body = body
 		r.Frames = frames

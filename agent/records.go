@@ -1,7 +1,6 @@
 package agent
 
 import (
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"strings"
@@ -16,50 +15,35 @@ import (
 
 // base returns a record of the given kind with all that every record says:
 // where in the chain, when, by which program, key, calibration and settings.
-func (d *Device) base(h outbox.Head, kind evidence.Kind) (*evidence.Record, error) {
+func (d *Device) base(h outbox.Head, kind evidence.Kind) *evidence.Record {
 	state, err := d.o.Clock.State()
 	if err != nil {
 		state = sensor.ClockState{Source: "none"}
 	}
 	mono, utc := d.o.Clock.Pair()
-	site := d.o.Config.Site
 	return &evidence.Record{
-		Kind:   kind,
-		Device: d.id,
-		Epoch:  h.Epoch,
-		Seq:    h.Next,
-		Prev:   h.Prev,
-		Ack:    h.Ack,
-		Boot:   d.o.Boot,
-		Mono:   mono,
-		UTC:    utc.UTC().Truncate(time.Microsecond),
-		Clock:  state,
-		Site:   &d.site,
-		Calibration: &evidence.Calibration{
-			Statement: evidence.Statement{
-				ID: d.calibration.ID, Version: d.calibration.Version,
-				SHA256: sha256.Sum256(d.statements.calibration),
-			},
-			NotAfter: d.calibration.NotAfter,
-			Approval: d.calibration.Approval.Words,
-			Decree:   d.calibration.Decree.Words,
-		},
-		Configuration: evidence.Statement{
-			ID: site.ID, Version: uint64(site.Version),
-			SHA256: sha256.Sum256(d.statements.configuration),
-		},
-		Software: d.software,
-		Key:      evidence.KeyInfo{Certificate: d.o.Certificate, Class: d.o.Signer.Class()},
-	}, nil
+		Kind:          kind,
+		Device:        d.id,
+		Epoch:         h.Epoch,
+		Seq:           h.Next,
+		Prev:          h.Prev,
+		Ack:           h.Ack,
+		Boot:          d.o.Boot,
+		Mono:          mono,
+		UTC:           utc.UTC().Truncate(time.Microsecond),
+		Clock:         state,
+		Site:          &d.site,
+		Calibration:   &d.certificate,
+		Configuration: d.configuration,
+		Software:      d.software,
+		Key:           evidence.KeyInfo{Certificate: d.o.Certificate, Class: d.o.Signer.Class()},
+	}
 }
 
 // note puts a record without measurement on flash.
 func (d *Device) note(kind evidence.Kind, body evidence.Body) error {
 	_, err := d.o.Outbox.Append(func(h outbox.Head) (*evidence.Sealed, error) {
-		r, err := d.base(h, kind)
-		if err != nil {
-			return nil, err
-		}
+		r := d.base(h, kind)
 		r.Body = body
 		return evidence.Seal(r, d.o.Signer)
 	})
