@@ -1,3 +1,4 @@
+// Package docs_test holds the documents to what the programs do.
 package docs_test
 
 import (

@@ -1,4 +1,4 @@
-// Ciglio-portal is the centre that receives the evidence of speed cameras. See
+// Command ciglio-portal is the centre that receives the evidence of speed cameras. See
 // package portal.
 package main
 
