@@ -22,7 +22,7 @@ var update = flag.Bool("update", false, "rewrite the golden core_id: a decision,
 // homes names the only folders whose programs may import each third-party
 // module. A folder counts with all below it.
 var homes = map[string][]string{
-	"github.com/BurntSushi/toml":          {"agent/config", "agent/enforce", "agent/calibration"},
+	"github.com/BurntSushi/toml":          {"agent/config", "agent/enforce", "agent/calibration", "sensor/sensortest"},
 	"github.com/eclipse/paho.mqtt.golang": {"uplink/mqtt"},
 	"github.com/fxamacker/cbor":           {"uplink/wire"},
 
@@ -32,15 +32,21 @@ var homes = map[string][]string{
 	"golang.org/x/sync":            {"agent", "portal", "uplink"},
 	"golang.org/x/sys":             {"sensor", "uplink/outbox", "uplink/mqtt"},
 	"modernc.org/sqlite":           {"portal/store"},
+
+	"github.com/warthog618/go-gpiocdev": {"sensor/port"},
+	"periph.io/x/conn":                  {"sensor"},
+	"periph.io/x/host":                  {"sensor/port"},
 }
 
 // testHomes names what only tests may import, and where.
 var testHomes = map[string][]string{
+	"github.com/mjibson/go-dsp":             {"sensor/doppler"},
 	"github.com/mochi-mqtt/server":          {"uplink", "agent", "portal"},
 	"github.com/rogpeppe/go-internal":       {"agent", "portal"},
 	"github.com/santhosh-tekuri/jsonschema": {"docs"},
 	"github.com/veraison/go-cose":           {"capture/evidence"},
 	"go.etcd.io/bbolt":                      {"uplink/outbox"},
+	"gonum.org/v1/gonum":                    {"sensor/doppler"},
 	"gopkg.in/yaml.v3":                      {"docs"},
 }
 
@@ -64,7 +70,7 @@ var may = map[string][]string{
 	"portal":                      {"sensor", "capture", "capture/evidence", "capture/still", "uplink", "uplink/wire", "uplink/mqtt", "portal/…"},
 	"portal/cmd/ciglio-demo":      {"sensor/…", "capture/…", "uplink/…", "agent/…", "portal/…"},
 	"docs":                        {},
-	"sensor/sensortest":           {"sensor", "sensor/doppler", "sensor/wav", "sensor/sensortest"},
+	"sensor/sensortest":           {"sensor/…"},
 	"sensor/sensortest/recording": {},
 }
 
