@@ -206,6 +206,10 @@ type Identity struct {
 	// Simulated is true when no real vehicle was measured. What it measures is
 	// sealed as a test, never as a violation.
 	Simulated bool
+	// Unchecked is true when the wire has no check sum, so that a wrong byte
+	// cannot be told from a right one. A passage then counts only with a
+	// consistent run of readings and a second speed.
+	Unchecked bool
 }
 
 // Source is a speed sensor in operation.
