@@ -9,14 +9,15 @@ import (
 const (
 	// A line is followed while it stands this far above the noise, and a new
 	// one is taken up from birthSNR on. Noise alone crosses the latter in one
-	// bin of ten million.
-	followSNR = 6.3  // 8 dB
-	birthSNR  = 15.8 // 12 dB
+	// bin of sixty million.
+	followSNR = 7.1  // 8.5 dB
+	birthSNR  = 17.9 // 12.5 dB
 
 	// The noise of a bin is the median of every second one of blockBins bins
-	// about it, since the window makes neighbours alike, over ln 2, which turns
-	// the median of exponentially distributed power into its mean.
-	blockBins = 32
+	// about it, since the window makes neighbours alike. The ninth of sixteen
+	// exponentially distributed powers is 1/8 + 1/9 + … + 1/16 times their mean.
+	blockBins  = 32
+	medianMean = 0.788
 
 	// The background of each bin is its mean power over learnTime, in which no
 	// frame counts for more than learnClip times the mean: a vehicle that
@@ -88,7 +89,7 @@ func (d *detector) noise(power []float32) {
 		for i := range d.block {
 			d.block[i] = from[2*i]
 		}
-		d.blocks[b] = median32(&d.block) / math.Ln2
+		d.blocks[b] = median32(&d.block) / medianMean
 	}
 	last := len(d.blocks) - 1
 	previous := middle(d.blocks[0], d.blocks[min(1, last)], d.blocks[min(2, last)])

@@ -12,10 +12,10 @@
 //     fast one near the sensor. A frame in which more than a twentieth of the samples
 //     touch full scale is clipped: it may carry a track on, and measures nothing.
 //  2. Noise and background (detect.go). The noise of a bin is the median of the
-//     bins about it, over ln 2. Its background is its mean power over 30 s, in
+//     bins about it, made a mean. Its background is its mean power over 30 s, in
 //     which no frame weighs more than three times the mean, and nothing is
-//     learned under a track. A peak counts when it lies 8 dB above both, and
-//     begins a track from 12 dB on: a constant false alarm rate. So mains lines
+//     learned under a track. A peak counts when it lies 8.5 dB above both, and
+//     begins a track from 12.5 dB on: a constant false alarm rate. So mains lines
 //     and constant tones fade out of sight, and a vehicle does not.
 //  3. Frequency. The top of the parabola through the logarithms of three bins.
 //  4. Tracks (track.go). Each track predicts its next frequency and takes the
