@@ -82,6 +82,9 @@ type Block struct {
 	// nil for a real signal. A positive frequency of I + jQ is a vehicle that
 	// approaches: the driver swaps the two where its sensor has it otherwise.
 	I, Q []float32
+	// Clipped says that the sensor reported an overdriven input, which the
+	// samples need not show.
+	Clipped bool
 }
 
 // Format describes the samples of a [Stream].

@@ -129,6 +129,9 @@ func (p *Processor) Push(b Block) error {
 		if p.format.Complex {
 			p.take(p.q[p.filled:p.filled+n], b.Q[at:at+n], p.clip[p.filled:p.filled+n], true)
 		}
+		for k := range p.clip[p.filled : p.filled+n] {
+			p.clip[p.filled+k] = p.clip[p.filled+k] || b.Clipped
+		}
 		if p.tape != nil {
 			p.tape.write(p.i[p.filled:p.filled+n], p.q, p.filled)
 		}
