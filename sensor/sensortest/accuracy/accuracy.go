@@ -1,0 +1,288 @@
+// Package accuracy says how well the Doppler chain measures vehicles whose true
+// speed is known: it drives simulated roads of every class through the chain
+// and compares each passage with the vehicle it belongs to.
+//
+// # Which vehicle a passage belongs to
+//
+// By time and direction, never by speed: a wrong speed must show as an error of
+// the vehicle that was there, not as a vehicle that was missed. A passage may
+// belong to a vehicle when their directions agree, or the passage has none,
+// when its track lies in the time in which the radar could see the vehicle, and
+// when its near end (the end of what approaches, the start of what recedes)
+// lies within 1 s, or 30 m of road where that takes longer, of the vehicle's
+// closest point. Among all such pairs the nearest in time are joined first, each
+// passage and each vehicle once. What is left over is a vehicle that was missed,
+// a second passage of a vehicle, or a passage that no vehicle explains.
+//
+// # What is counted
+//
+// A passage that is valid and has no other target could accuse a driver. Of
+// these three are faults, and must not occur: a wrong speed, off by more than
+// 1 km/h and 1 %; a wrong assignment, where another vehicle could be seen in the
+// beam for [maxOverlap] or longer, or the speed is another vehicle's; and one
+// that no vehicle explains, or a second one of the same vehicle. A passage that
+// is marked with other targets accuses nobody: its errors are counted apart.
+//
+// Everything follows from one seed; how many cores worked on it does not show.
+package accuracy
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"runtime"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"ciglio/sensor"
+	"ciglio/sensor/doppler"
+	"ciglio/sensor/sensortest"
+)
+
+const (
+	wrongSpeed = sensor.KmH // and
+	wrongShare = 0.01       // of the speed
+
+	// maxOverlap is how long two vehicles may both be visible without the
+	// passage of one counting the other. The first moments of an echo fade in
+	// and out of the noise.
+	maxOverlap = time.Second
+
+	nearTime = time.Second
+	nearWay  = 30.0 // m
+)
+
+// A Road is one scenario and the sensor that looks at it.
+type Road struct {
+	Class    string
+	Seed     uint64
+	Scenario sensortest.Scenario
+	Real     bool // the sensor has one channel
+}
+
+// A Fate is what became of one vehicle.
+type Fate uint8
+
+// The fates.
+const (
+	Missed    Fate = iota // no passage
+	Found                 // a valid passage, and no other target
+	Marked                // a valid passage with other targets: nobody can be accused
+	Discarded             // a passage with reasons
+)
+
+// An Outcome is one vehicle of a road and what the chain said of it.
+type Outcome struct {
+	Class   string
+	Seed    uint64 // of the road
+	Truth   sensortest.Truth
+	Fate    Fate
+	Passage sensor.Passage // of a vehicle that was not missed
+	Error   float64        // km/h, of a valid passage
+}
+
+// Wrong reports whether the speed of a valid passage is off by more than
+// 1 km/h and 1 %.
+func (o *Outcome) Wrong() bool {
+	return (o.Fate == Found || o.Fate == Marked) && wrong(o.Passage.Speed, o.Truth.Speed)
+}
+
+func wrong(speed, truth sensor.Speed) bool {
+	return math.Abs(float64(speed-truth)) > max(float64(wrongSpeed), wrongShare*float64(truth))
+}
+
+// A Fault is what must not occur.
+type Fault struct {
+	Kind  string // "wrong speed", "wrong assignment", "invented", "twice"
+	Class string
+	Seed  uint64 // of the road
+	Text  string
+}
+
+// A Result is all that came of a set of roads, in their order.
+type Result struct {
+	Outcomes []Outcome
+	Faults   []Fault
+	Spare    int // discarded passages that belong to no vehicle, or to one that has another
+	Seconds  float64
+}
+
+// Run drives the roads through the chain on all cores.
+func Run(ctx context.Context, roads []Road) (Result, error) {
+	results, errs := make([]Result, len(roads)), make([]error, len(roads))
+	var next atomic.Int64
+	var all sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		all.Go(func() {
+			for n := int(next.Add(1) - 1); n < len(roads) && ctx.Err() == nil; n = int(next.Add(1) - 1) {
+				results[n], errs[n] = drive(ctx, roads[n])
+			}
+		})
+	}
+	all.Wait()
+	var sum Result
+	for _, r := range results {
+		sum.Outcomes = append(sum.Outcomes, r.Outcomes...)
+		sum.Faults = append(sum.Faults, r.Faults...)
+		sum.Spare += r.Spare
+		sum.Seconds += r.Seconds
+	}
+	return sum, errors.Join(append(errs, ctx.Err())...)
+}
+
+// drive measures one road.
+func drive(ctx context.Context, r Road) (Result, error) {
+	road, err := sensortest.NewRoad(r.Scenario)
+	if err != nil {
+		return Result{}, fmt.Errorf("%s, seed %d: %w", r.Class, r.Seed, err)
+	}
+	var stream doppler.Stream = road.Unpaced(0)
+	if r.Real {
+		stream = oneChannel{stream}
+	}
+	source, err := doppler.NewSource(stream, doppler.Options{Carrier: road.Radar().Carrier, Simulated: true})
+	if err != nil {
+		return Result{}, fmt.Errorf("%s, seed %d: %w", r.Class, r.Seed, err)
+	}
+	var passages []sensor.Passage
+	for {
+		p, err := source.Next(ctx)
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return Result{}, fmt.Errorf("%s, seed %d: %w", r.Class, r.Seed, err)
+		}
+		passages = append(passages, p)
+	}
+	result := compare(r, road.Truth(), passages)
+	result.Seconds = road.Duration().Seconds()
+	return result, nil
+}
+
+// oneChannel leaves out Q.
+type oneChannel struct{ doppler.Stream }
+
+func (o oneChannel) Format() doppler.Format { return doppler.Format{Rate: o.Stream.Format().Rate} }
+
+func (o oneChannel) Next(ctx context.Context) (doppler.Block, error) {
+	b, err := o.Stream.Next(ctx)
+	b.Q = nil
+	return b, err
+}
+
+// A pair is a passage that may belong to a vehicle.
+type pair struct {
+	passage, vehicle int
+	apart            time.Duration
+}
+
+// compare joins passages and vehicles and says what became of each.
+func compare(r Road, truth []sensortest.Truth, passages []sensor.Passage) Result {
+	var pairs []pair
+	for i, p := range passages {
+		for k, v := range truth {
+			if apart, ok := belongs(p, v); ok {
+				pairs = append(pairs, pair{i, k, apart})
+			}
+		}
+	}
+	slices.SortStableFunc(pairs, func(a, b pair) int { return cmp.Compare(a.apart, b.apart) })
+	of := make([]int, len(passages)) // index of the vehicle, plus 1
+	has := make([]int, len(truth))   // index of the passage, plus 1
+	for _, p := range pairs {
+		if of[p.passage] == 0 && has[p.vehicle] == 0 {
+			of[p.passage], has[p.vehicle] = p.vehicle+1, p.passage+1
+		}
+	}
+	var result Result
+	fault := func(kind, format string, args ...any) {
+		result.Faults = append(result.Faults, Fault{kind, r.Class, r.Seed, fmt.Sprintf(format, args...)})
+	}
+	for k, v := range truth {
+		if v.Enter == v.Leave { // the radar never could see it
+			continue
+		}
+		o := Outcome{Class: r.Class, Seed: r.Seed, Truth: v}
+		if n := has[k]; n > 0 {
+			o.Passage = passages[n-1]
+			o.Passage.Trace = sensor.Trace{}
+			o.Error = float64(o.Passage.Speed-v.Speed) / 100
+			o.Fate = Discarded
+			if o.Passage.Valid() {
+				o.Fate = Marked
+				if o.Passage.Targets == 0 {
+					o.Fate = Found
+				}
+			}
+		}
+		result.Outcomes = append(result.Outcomes, o)
+		if o.Fate != Found {
+			continue
+		}
+		switch other := another(truth, k, o.Passage); {
+		case o.Wrong() && other != "":
+			fault("wrong assignment", "%s; the speed is that of %s", describe(o), other)
+		case o.Wrong():
+			fault("wrong speed", "%s", describe(o))
+		case v.Overlap >= maxOverlap:
+			fault("wrong assignment", "%s; another was in the beam for %.2f s", describe(o), v.Overlap.Seconds())
+		}
+	}
+	for i, p := range passages {
+		switch {
+		case of[i] > 0:
+		case !p.Valid():
+			result.Spare++
+		case p.Targets > 0:
+			result.Spare++
+		case slices.ContainsFunc(pairs, func(x pair) bool { return x.passage == i }):
+			fault("twice", "a second passage, %s", said(p))
+		default:
+			fault("invented", "no vehicle explains %s", said(p))
+		}
+	}
+	return result
+}
+
+// belongs reports whether a passage may be a vehicle's, and how far apart their
+// closest points are.
+func belongs(p sensor.Passage, v sensortest.Truth) (time.Duration, bool) {
+	if p.Direction != sensor.DirectionUnknown && p.Direction != v.Direction {
+		return 0, false
+	}
+	if time.Duration(p.End) < v.Enter || time.Duration(p.Start) > v.Leave {
+		return 0, false
+	}
+	near := p.End
+	if v.Direction == sensor.Receding {
+		near = p.Start
+	}
+	apart := (time.Duration(near) - v.Passing).Abs()
+	return apart, apart <= max(nearTime, time.Duration(nearWay/v.Speed.MPS()*1e9))
+}
+
+// another names the vehicle beside vehicle k whose speed a passage tells.
+func another(truth []sensortest.Truth, k int, p sensor.Passage) string {
+	for i, v := range truth {
+		if i != k && !wrong(p.Speed, v.Speed) && time.Duration(p.End) > v.Enter && time.Duration(p.Start) < v.Leave {
+			return vehicle(v)
+		}
+	}
+	return ""
+}
+
+func vehicle(v sensortest.Truth) string {
+	return fmt.Sprintf("the %v in lane %d, %v, %v at %.2f s", v.Class, v.Lane, v.Speed, v.Direction, v.Passing.Seconds())
+}
+
+func said(p sensor.Passage) string {
+	return fmt.Sprintf("%v ± %v %v from %.2f to %.2f s, %d other targets %v", p.Speed, p.Budget.Total(), p.Direction, p.Start.Seconds(), p.End.Seconds(), p.Targets, p.Reasons)
+}
+
+func describe(o Outcome) string { return vehicle(o.Truth) + ": " + said(o.Passage) }
