@@ -1,0 +1,448 @@
+//go:build linux
+
+package port
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+	"periph.io/x/conn/v3/physic"
+	"periph.io/x/conn/v3/uart"
+	"periph.io/x/conn/v3/uart/uartreg"
+
+	"ciglio/sensor/sensortest/pty"
+)
+
+func newPTY(t *testing.T) *pty.PTY {
+	t.Helper()
+	p, err := pty.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { p.Close() })
+	return p
+}
+
+func open(t *testing.T, name string) *Port {
+	t.Helper()
+	p, err := Open(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { p.Close() })
+	return p
+}
+
+func dial(t *testing.T, name string, baud int) *Conn {
+	t.Helper()
+	c, err := Dial(name, baud)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
+// speed returns what the line is set to, as its other end sees it.
+func speed(t *testing.T, p *pty.PTY) (baud uint32) {
+	t.Helper()
+	raw, err := p.Master.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw.Control(func(fd uintptr) {
+		var set *unix.Termios
+		if set, err = unix.IoctlGetTermios(int(fd), unix.TCGETS); err != nil {
+			return
+		}
+		for b, code := range named {
+			if set.Cflag&unix.CBAUD == code {
+				baud = b
+			}
+		}
+		if set.Cflag&unix.CBAUD == unix.BOTHER {
+			set, err = unix.IoctlGetTermios(int(fd), unix.TCGETS2)
+			baud = set.Ospeed
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return baud
+}
+
+func TestEveryByteArrivesAsItIs(t *testing.T) {
+	line := newPTY(t)
+	c := dial(t, line.Name, 115200)
+	all := make([]byte, 256)
+	for i := range all {
+		all[i] = byte(i)
+	}
+	got := make([]byte, len(all))
+	if _, err := line.Master.Write(all); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadFull(c, got); err != nil || !bytes.Equal(got, all) {
+		t.Errorf("read % x, %v", got, err)
+	}
+	if _, err := c.Write(all); err != nil {
+		t.Fatal(err)
+	}
+	clear(got)
+	if _, err := io.ReadFull(line.Master, got); err != nil || !bytes.Equal(got, all) {
+		t.Errorf("the sensor read % x, %v", got, err)
+	}
+}
+
+func TestConnectOnce(t *testing.T) {
+	line := newPTY(t)
+	p := open(t, line.Name)
+	if _, err := p.Connect(9600*physic.Hertz, uart.OneHalf, uart.NoParity, uart.NoFlow, 8); err == nil {
+		t.Fatal("one and a half stop bits were accepted")
+	}
+	c, err := p.Connect(9600*physic.Hertz, uart.One, uart.NoParity, uart.NoFlow, 8)
+	if err != nil {
+		t.Fatalf("after an error: %v", err)
+	}
+	if _, err := p.Connect(9600*physic.Hertz, uart.One, uart.NoParity, uart.NoFlow, 8); err == nil {
+		t.Error("connected twice")
+	}
+	if p.String() != line.Name || c.String() != line.Name {
+		t.Errorf("port %q, connection %q, want %q", p, c, line.Name)
+	}
+}
+
+func TestTheLowerSpeedIsTaken(t *testing.T) {
+	for _, c := range []struct {
+		name           string
+		before, driver physic.Frequency
+		after          physic.Frequency
+		want           uint32
+	}{
+		{"no limit", 0, 115200 * physic.Hertz, 0, 115200},
+		{"limit below the sensor", 9600 * physic.Hertz, 115200 * physic.Hertz, 0, 9600},
+		{"limit above the sensor", 115200 * physic.Hertz, 19200 * physic.Hertz, 0, 19200},
+		{"limit set later", 0, 115200 * physic.Hertz, 57600 * physic.Hertz, 57600},
+		{"limit raised later", 9600 * physic.Hertz, 115200 * physic.Hertz, physic.MegaHertz, 115200},
+		{"part of a baud is dropped", 0, 19200*physic.Hertz + physic.Hertz/2, 0, 19200},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			line := newPTY(t)
+			p := open(t, line.Name)
+			limit := func(f physic.Frequency) {
+				if f != 0 {
+					if err := p.LimitSpeed(f); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			limit(c.before)
+			if _, err := p.Connect(c.driver, uart.One, uart.NoParity, uart.NoFlow, 8); err != nil {
+				t.Fatal(err)
+			}
+			limit(c.after)
+			if got := speed(t, line); got != c.want {
+				t.Errorf("%d bauds, want %d", got, c.want)
+			}
+		})
+	}
+}
+
+func TestAnySpeed(t *testing.T) {
+	line := newPTY(t)
+	c, err := Dial(line.Name, 250_001)
+	if errors.Is(err, syscall.ENOSYS) {
+		t.Skip("termios2, and so a speed without a name, is not emulated here")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if got := speed(t, line); got != 250_001 {
+		t.Errorf("%d bauds", got)
+	}
+}
+
+func TestSpeedsOutsideTheRangeAreRefused(t *testing.T) {
+	p := open(t, newPTY(t).Name)
+	for _, f := range []physic.Frequency{0, -physic.Hertz, 49 * physic.Hertz, 2 * physic.GigaHertz} {
+		if err := p.LimitSpeed(f); err == nil {
+			t.Errorf("limit %v accepted", f)
+		}
+		if _, err := p.Connect(f, uart.One, uart.NoParity, uart.NoFlow, 8); err == nil {
+			t.Errorf("speed %v accepted", f)
+		}
+	}
+}
+
+func TestTermios(t *testing.T) {
+	const always = unix.CREAD | unix.CLOCAL
+	for _, c := range []struct {
+		name string
+		line line
+		want uint32 // c_cflag; 0 for an error
+	}{
+		{"the line of most sensors", line{115200 * physic.Hertz, uart.One, uart.NoParity, uart.NoFlow, 8}, always | unix.B115200 | unix.CS8},
+		{"even parity, seven bits", line{9600 * physic.Hertz, uart.One, uart.Even, uart.NoFlow, 7}, always | unix.B9600 | unix.CS7 | unix.PARENB},
+		{"odd parity, two stop bits", line{19200 * physic.Hertz, uart.Two, uart.Odd, uart.NoFlow, 8}, always | unix.B19200 | unix.CS8 | unix.PARENB | unix.PARODD | unix.CSTOPB},
+		{"the lines RTS and CTS", line{921600 * physic.Hertz, uart.One, uart.NoParity, uart.RTSCTS, 8}, always | unix.B921600 | unix.CS8 | unix.CRTSCTS},
+		{"a speed without a name", line{31250 * physic.Hertz, uart.One, uart.NoParity, uart.NoFlow, 8}, always | unix.BOTHER | unix.CS8},
+		{"six bits", line{9600 * physic.Hertz, uart.One, uart.NoParity, uart.NoFlow, 6}, 0},
+		{"mark parity: no sensor has it", line{9600 * physic.Hertz, uart.One, uart.Mark, uart.NoFlow, 8}, 0},
+		{"one and a half stop bits", line{9600 * physic.Hertz, uart.OneHalf, uart.NoParity, uart.NoFlow, 8}, 0},
+		{"XON and XOFF would eat bytes of frames", line{9600 * physic.Hertz, uart.One, uart.NoParity, uart.XOnXOff, 8}, 0},
+	} {
+		got, err := c.line.termios()
+		switch {
+		case c.want == 0 && err == nil:
+			t.Errorf("%s: accepted as %#x", c.name, got.Cflag)
+		case c.want != 0 && (err != nil || got.Cflag != c.want):
+			t.Errorf("%s: %#x, %v, want %#x", c.name, got.Cflag, err, c.want)
+		case c.want != 0 && (got.Iflag != unix.INPCK || got.Oflag != 0 || got.Lflag != 0 || got.Ospeed != uint32(c.line.speed/physic.Hertz)):
+			t.Errorf("%s: %+v is not raw at its speed", c.name, got)
+		}
+	}
+}
+
+func TestWhatTheKernelDidNotDoIsAnError(t *testing.T) {
+	named, err := line{115200 * physic.Hertz, uart.One, uart.Even, uart.NoFlow, 8}.termios()
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := line{100_000 * physic.Hertz, uart.One, uart.NoParity, uart.NoFlow, 8}.termios()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name   string
+		want   *unix.Termios
+		change func(*unix.Termios)
+		ok     bool
+	}{
+		{"as asked", named, func(*unix.Termios) {}, true},
+		{"another speed by name", named, func(s *unix.Termios) { s.Cflag = s.Cflag&^unix.CBAUD | unix.B9600 }, false},
+		{"a speed by number for one by name", named, func(s *unix.Termios) { s.Cflag = s.Cflag&^unix.CBAUD | unix.BOTHER }, false},
+		{"2 % too fast", other, func(s *unix.Termios) { s.Ospeed = 102_000 }, true},
+		{"2 % too slow", other, func(s *unix.Termios) { s.Ospeed = 98_000 }, true},
+		{"more than 2 % too fast", other, func(s *unix.Termios) { s.Ospeed = 102_001 }, false},
+		{"more than 2 % too slow", other, func(s *unix.Termios) { s.Ospeed = 97_999 }, false},
+		{"no parity", named, func(s *unix.Termios) { s.Cflag &^= unix.PARENB }, false},
+		{"seven bits", named, func(s *unix.Termios) { s.Cflag = s.Cflag&^unix.CSIZE | unix.CS7 }, false},
+		{"carriage returns translated", named, func(s *unix.Termios) { s.Iflag |= unix.ICRNL }, false},
+		{"echo", named, func(s *unix.Termios) { s.Lflag |= unix.ECHO }, false},
+	} {
+		got := *c.want
+		c.change(&got)
+		if err := compare(c.want, &got); (err == nil) != c.ok {
+			t.Errorf("%s: %v", c.name, err)
+		}
+	}
+}
+
+// A pseudo-terminal drops parity, as some adapters do, and tells nobody.
+func TestParityThatIsNotDoneIsAnError(t *testing.T) {
+	p := open(t, newPTY(t).Name)
+	_, err := p.Connect(9600*physic.Hertz, uart.One, uart.Even, uart.NoFlow, 8)
+	if err == nil || !strings.Contains(err.Error(), "parity") {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestReadEndsFromOutside(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		end  func(*Conn, *pty.PTY) error
+		want error
+	}{
+		{"a deadline", func(c *Conn, _ *pty.PTY) error { return c.SetReadDeadline(time.Unix(1, 0)) }, os.ErrDeadlineExceeded},
+		{"Close", func(c *Conn, _ *pty.PTY) error { return c.Close() }, os.ErrClosed},
+		{"an adapter is unplugged", func(_ *Conn, p *pty.PTY) error { return p.Hangup() }, ErrUnplugged},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			line := newPTY(t)
+			conn := dial(t, line.Name, 9600)
+			ended := make(chan error)
+			go func() {
+				_, err := conn.Read(make([]byte, 1))
+				ended <- err
+			}()
+			if err := c.end(conn, line); err != nil {
+				t.Fatal(err)
+			}
+			if err := <-ended; !errors.Is(err, c.want) {
+				t.Errorf("error %v, want %v", err, c.want)
+			}
+		})
+	}
+}
+
+func TestDeadlineCanBeLifted(t *testing.T) {
+	line := newPTY(t)
+	c := dial(t, line.Name, 9600)
+	c.SetReadDeadline(time.Unix(1, 0))
+	if _, err := c.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Fatal(err)
+	}
+	c.SetReadDeadline(time.Time{})
+	line.Master.Write([]byte("x"))
+	if n, err := c.Read(make([]byte, 9)); n != 1 || err != nil {
+		t.Errorf("read %d bytes, %v", n, err)
+	}
+}
+
+func TestUnpluggedForGood(t *testing.T) {
+	line := newPTY(t)
+	c := dial(t, line.Name, 9600)
+	line.Hangup()
+	for range 2 {
+		if _, err := c.Read(make([]byte, 1)); !errors.Is(err, ErrUnplugged) {
+			t.Errorf("read: %v", err)
+		}
+		if _, err := c.Write([]byte("x")); !errors.Is(err, ErrUnplugged) {
+			t.Errorf("write: %v", err)
+		}
+	}
+	if err := c.port.LimitSpeed(4800 * physic.Hertz); !errors.Is(err, ErrUnplugged) {
+		t.Errorf("speed: %v", err)
+	}
+	if want := "serial port " + line.Name + ": unplugged"; c.port.fault(io.EOF).Error() != want {
+		t.Errorf("%q, want %q", c.port.fault(io.EOF), want)
+	}
+}
+
+// A sensor that does not read holds a writer only until its deadline.
+func TestWriteEndsAtItsDeadline(t *testing.T) {
+	c := dial(t, newPTY(t).Name, 9600)
+	c.SetWriteDeadline(time.Unix(1, 0))
+	if _, err := c.Write([]byte("x")); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Error(err)
+	}
+}
+
+func TestOneOwner(t *testing.T) {
+	line := newPTY(t)
+	p := open(t, line.Name)
+	if other, err := Open(line.Name); !errors.Is(err, ErrBusy) {
+		t.Fatalf("a second owner: %v, %v", other, err)
+	}
+	if err := p.Close(); err != nil {
+		t.Fatal(err)
+	}
+	open(t, line.Name)
+}
+
+func TestWhatIsNoSerialPort(t *testing.T) {
+	dir := t.TempDir()
+	plain := dir + "/file"
+	if err := os.WriteFile(plain, []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	pipe := dir + "/pipe"
+	if err := unix.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{plain, pipe, "/dev/null"} {
+		if p, err := Open(name); err == nil || !strings.Contains(err.Error(), "not a serial port") || strings.Count(err.Error(), name) != 1 {
+			t.Errorf("%s: %v, %v", name, p, err)
+		}
+	}
+	if _, err := Open(dir + "/none"); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("no such file: %v", err)
+	}
+}
+
+func TestConnectDropsWhatCameBefore(t *testing.T) {
+	line := newPTY(t)
+	p := open(t, line.Name)
+	line.Master.Write([]byte("old"))
+	c, err := p.Connect(9600*physic.Hertz, uart.One, uart.NoParity, uart.NoFlow, 8)
+	if err != nil {
+		t.Fatal(err)
+	}
+	line.Master.Write([]byte("new"))
+	b := make([]byte, 9)
+	if n, err := c.(*Conn).Read(b); string(b[:n]) != "new" {
+		t.Errorf("read %q, %v", b[:n], err)
+	}
+}
+
+func TestTx(t *testing.T) {
+	line := newPTY(t)
+	c := dial(t, line.Name, 9600)
+	line.Master.Write([]byte("four"))
+	r := make([]byte, 4)
+	if err := c.Tx([]byte("FOUR"), r); err != nil || string(r) != "four" {
+		t.Errorf("%q, %v", r, err)
+	}
+	if _, err := io.ReadFull(line.Master, r); err != nil || string(r) != "FOUR" {
+		t.Errorf("the sensor got %q, %v", r, err)
+	}
+	if err := c.Tx([]byte("three"), r); err == nil {
+		t.Error("full duplex of five and four bytes")
+	}
+	if err := c.Tx(make([]byte, c.MaxTxSize()+1), nil); err == nil {
+		t.Error("more than MaxTxSize")
+	}
+}
+
+func TestLineErrors(t *testing.T) {
+	if n := unsafe.Sizeof(counters{}); n != 80 {
+		t.Errorf("struct serial_icounter_struct has 80 bytes, ours %d", n)
+	}
+	if e, ok := dial(t, newPTY(t).Name, 9600).LineErrors(); ok {
+		t.Errorf("a pseudo-terminal counts %+v", e)
+	}
+}
+
+func TestList(t *testing.T) {
+	root := t.TempDir()
+	for _, dir := range []string{
+		"sys/class/tty/console", "sys/class/tty/ttyS0/device", "sys/class/tty/ttyS1/device",
+		"sys/class/tty/ttyUSB0/device", "dev/serial/by-id",
+	} {
+		if err := os.MkdirAll(root+"/"+dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	os.WriteFile(root+"/sys/class/tty/ttyS0/type", []byte("4\n"), 0o600)
+	os.WriteFile(root+"/sys/class/tty/ttyS1/type", []byte("0\n"), 0o600)
+	os.Symlink("../../ttyUSB0", root+"/dev/serial/by-id/usb-Radar_1-if00")
+	os.Symlink("../../ttyUSB0", root+"/dev/serial/by-id/usb-Radar_1:0")
+	line := newPTY(t)
+	os.Symlink(line.Name, root+"/dev/ttyUSB0")
+
+	ports, err := list(root)
+	if err != nil || len(ports) != 2 || ports[0].Name != "ttyS0" || ports[1].Name != "ttyUSB0" || len(ports[1].Links) != 2 {
+		t.Fatalf("%+v, %v, want the chip's port and the adapter with its links", ports, err)
+	}
+	for range 2 { // the second time finds them known
+		if err := register(ports); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Cleanup(func() {
+		for _, l := range ports {
+			uartreg.Unregister(l.Name)
+		}
+	})
+	for _, name := range []string{"ttyUSB0", root + "/dev/ttyUSB0", root + "/dev/serial/by-id/usb-Radar_1-if00"} {
+		p, err := uartreg.Open(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := p.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	if p, err := uartreg.Open("ttyS0"); err == nil || p != nil {
+		t.Errorf("a port without a file: %v, %v", p, err)
+	}
+}
