@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"os"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -29,7 +30,7 @@ import (
 type Config struct {
 	Device Device `toml:"device" doc:"The device itself."`
 	Site   Site   `toml:"site" doc:"Where the device stands and what it enforces there."`
-	Sensor Sensor `toml:"sensor" doc:"The speed sensor: raw I/Q samples of a Doppler radar."`
+	Sensor Sensor `toml:"sensor" doc:"The speed sensor."`
 	Camera Camera `toml:"camera" doc:"The camera: pictures as they come, MJPEG over HTTP."`
 	Clock  Clock  `toml:"clock" doc:"UTC on this machine."`
 	Outbox Outbox `toml:"outbox" doc:"Records waiting on flash."`
@@ -64,8 +65,11 @@ type Site struct {
 
 // Sensor says which sensor measures and how it is mounted.
 type Sensor struct {
-	Path    string       `toml:"path" doc:"stream of samples: a device file or a named pipe of 16-bit little-endian pairs I, Q"`
-	Rate    Frequency    `toml:"rate" doc:"pairs a second"`
+	Driver  string       `toml:"driver" doc:"what speaks with the sensor: rawiq, iqframe, ops243, ops243raw, isys4001, agd or csr"`
+	Path    string       `toml:"path" doc:"rawiq: a device file or a named pipe of 16-bit little-endian pairs I, Q"`
+	Port    string       `toml:"port" doc:"all but rawiq: serial port, best by its link in /dev/serial/by-id"`
+	Baud    int          `toml:"baud" doc:"speed of the serial port; 0 for what the sensor comes with"`
+	Rate    Frequency    `toml:"rate" doc:"rawiq and iqframe: pairs a second"`
 	Carrier Frequency    `toml:"carrier" doc:"transmit frequency"`
 	Angle   Angle        `toml:"angle" doc:"between the beam and the road"`
 	Model   string       `toml:"model" doc:"as on its plate"`
@@ -118,7 +122,7 @@ func Default() *Config {
 		},
 		Site: Site{Version: 1, TimeZone: "Europe/Rome", Direction: sensor.Approaching, PhotoRange: 20e3, Frames: 3},
 		Sensor: Sensor{
-			Rate: 20e3, Carrier: 24.125e9, Maximum: 200 * sensor.KmH,
+			Driver: "rawiq", Rate: 20e3, Carrier: 24.125e9, Maximum: 200 * sensor.KmH,
 		},
 		Camera: Camera{Slots: 96, Slot: 256 << 10},
 		Clock:  Clock{Bound: 100 * time.Millisecond},
@@ -220,7 +224,7 @@ func set(v reflect.Value, value string) error {
 // AppendText appends the configuration as a TOML file with comments, which
 // [Parse] reads back as the same Config.
 func (c *Config) AppendText(b []byte) ([]byte, error) {
-	return c.appendSections(b, func(string) bool { return true })
+	return c.appendKeys(b, func(string, string) bool { return true })
 }
 
 // MarshalJSON writes the values by section and key, spelled as in the file.
@@ -241,17 +245,25 @@ func (c *Config) MarshalJSON() ([]byte, error) {
 }
 
 // Statement returns the part of the configuration that a measurement depends
-// on, as it is sealed into the chain: no paths, no addresses.
+// on, as it is sealed into the chain: no paths, no addresses. So a sensor on
+// another port of the machine is no change of the site; it is the same sensor by
+// its driver, model and serial number, which it is held to when it is opened.
 func (c *Config) Statement() ([]byte, error) {
-	return c.appendSections(nil, func(section string) bool {
-		return section == "site" || section == "sensor" || section == "clock"
+	return c.appendKeys(nil, func(section, key string) bool {
+		switch section {
+		case "site", "clock":
+			return true
+		case "sensor":
+			return key != "path" && key != "port" && key != "baud"
+		}
+		return false
 	})
 }
 
-func (c *Config) appendSections(b []byte, wanted func(section string) bool) ([]byte, error) {
+func (c *Config) appendKeys(b []byte, wanted func(section, key string) bool) ([]byte, error) {
 	var last string
 	err := c.each(func(section, key, doc string, v reflect.Value) error {
-		if !wanted(section) {
+		if !wanted(section, key) {
 			return nil
 		}
 		if section != last {
@@ -326,11 +338,17 @@ func (c *Config) Validate() error {
 		{"site.latitude", c.Site.Latitude != 0 || c.Site.Longitude != 0, "missing, with site.longitude"},
 		{"site.photo_range", c.Site.PhotoRange <= 200e3, "want at most 200m"},
 		{"site.frames", c.Site.Frames >= 2 && c.Site.Frames <= 5, "want 2 to 5"},
+		{"sensor.driver", slices.Contains(Drivers(), c.Sensor.Driver), "want one of " + strings.Join(Drivers(), ", ")},
+		{"sensor.path", c.Sensor.Path == "" || c.Sensor.Driver == "rawiq", "only rawiq has one: want sensor.port"},
+		{"sensor.port", c.Sensor.Port == "" || c.Sensor.Driver != "rawiq", "rawiq has none: want sensor.path"},
+		{"sensor.baud", c.Sensor.Baud == 0 || c.Sensor.Driver != "rawiq", "rawiq has none"},
+		{"sensor.baud", c.Sensor.Baud == 0 || c.Sensor.Baud >= 50 && c.Sensor.Baud <= 4e6, "want 0, or 50 to 4000000"},
+		{"sensor.angle", c.Sensor.Samples() || c.Sensor.Angle%10 == 0, "want at most two decimals with this driver"},
 		{"sensor.rate", c.Sensor.Rate >= 8e3 && c.Sensor.Rate <= 200e3, "want 8kHz to 200kHz"},
 		{"sensor.model", printable(c.Sensor.Model), wantText},
 		{"sensor.serial", printable(c.Sensor.Serial), wantText},
 		{"sensor.maximum", c.Sensor.Maximum > c.Site.Limit, "want more than the limit"},
-		{"sensor.maximum", c.Sensor.shows(c.Sensor.Maximum), "its Doppler frequency is more than 0.45 of sensor.rate: want a lower maximum or a higher rate"},
+		{"sensor.maximum", !c.Sensor.Samples() || c.Sensor.shows(c.Sensor.Maximum), "its Doppler frequency is more than 0.45 of sensor.rate: want a lower maximum or a higher rate"},
 		{"camera.slots", c.Camera.Slots >= 8 && c.Camera.Slots <= 1024, "want 8 to 1024"},
 		{"camera.slot", c.Camera.Slot >= 16<<10 && c.Camera.Slot <= 8<<20, "want 16KiB to 8MiB"},
 		{"camera.slots", int64(c.Camera.Slots)*int64(c.Camera.Slot) <= 256<<20, "want at most 256MiB with camera.slot"},
@@ -346,6 +364,15 @@ func (c *Config) Validate() error {
 	}
 	return nil
 }
+
+// Drivers returns the names that sensor.driver may have.
+func Drivers() []string {
+	return []string{"rawiq", "iqframe", "ops243", "ops243raw", "isys4001", "agd", "csr"}
+}
+
+// Samples reports whether the sensor gives samples, in which this program finds
+// the vehicles, and not readings of targets that the sensor found.
+func (s Sensor) Samples() bool { return s.Driver == "rawiq" || s.Driver == "iqframe" }
 
 // printable reports whether a record can hold s as a text that must not be empty.
 func printable(s string) bool {

@@ -4,6 +4,7 @@ import (
 	"encoding"
 	"encoding/json"
 	"reflect"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -77,12 +78,53 @@ func TestBadConfigIsRefused(t *testing.T) {
 		{"a line break in the road", `"SP 14"`, `"SP\n14"`, "site.road"},
 		{"more pictures than memory", "[sensor]", "[camera]\nslots = 1024\nslot = \"8MiB\"\n[sensor]", "camera.slots"},
 		{"a speed that the samples would fold over", `serial = "S1"`, "serial = \"S1\"\nmaximum = \"210km/h\"", "sensor.maximum"},
+		{"a driver that is not there", `serial = "S1"`, "serial = \"S1\"\ndriver = \"ops242\"", "sensor.driver: want one of rawiq, iqframe"},
+		{"a serial port for a stream", `serial = "S1"`, "serial = \"S1\"\nport = \"/dev/ttyS0\"", "sensor.port: rawiq has none"},
+		{"a stream for a serial sensor", `serial = "S1"`, "serial = \"S1\"\ndriver = \"agd\"\npath = \"/dev/radar\"", "sensor.path: only rawiq has one"},
+		{"a speed for a stream", `serial = "S1"`, "serial = \"S1\"\nbaud = 9600", "sensor.baud: rawiq has none"},
+		{"a speed that no port has", `serial = "S1"`, "serial = \"S1\"\ndriver = \"agd\"\nbaud = -1", "sensor.baud: want 0, or 50"},
+		{"an angle finer than readings are corrected for", `serial = "S1"`, "serial = \"S1\"\ndriver = \"agd\"\nangle = \"22.505deg\"", "sensor.angle"},
 		{"not TOML", "[site]", "[site", ""},
 	} {
 		_, err := Parse([]byte(strings.Replace(minimal, c.from, c.to, 1)), nil)
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want it to name %q", c.name, err, c.want)
 		}
+	}
+}
+
+func TestRateBoundsOnlySensorsThatGiveSamples(t *testing.T) {
+	fast := strings.Replace(minimal, `serial = "S1"`, "serial = \"S1\"\nmaximum = \"350km/h\"\ndriver = %", 1)
+	for driver, want := range map[string]bool{"rawiq": false, "iqframe": false, "ops243": true, "agd": true} {
+		if _, err := Parse([]byte(strings.Replace(fast, "%", strconv.Quote(driver), 1)), nil); (err == nil) != want {
+			t.Errorf("%s up to 350 km/h: %v", driver, err)
+		}
+	}
+}
+
+// The statement is sealed: it changes with what a measurement depends on, and
+// not with where the sensor is plugged in.
+func TestStatementHoldsNoAddresses(t *testing.T) {
+	statement := func(sensor string) string {
+		c, err := Parse([]byte(strings.Replace(minimal, `serial = "S1"`, "serial = \"S1\"\n"+sensor, 1)), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := c.Statement()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(s)
+	}
+	here := statement("driver = \"agd\"\nport = \"/dev/ttyS0\"")
+	if there := statement("driver = \"agd\"\nport = \"/dev/ttyUSB3\"\nbaud = 57600"); there != here {
+		t.Errorf("another port gives another statement:\n%s\n%s", here, there)
+	}
+	if !strings.Contains(here, "driver = \"agd\"") || statement("driver = \"csr\"") == here {
+		t.Errorf("the driver is not stated in\n%s", here)
+	}
+	if statement("path = \"/dev/a\"") != statement("path = \"/dev/b\"") {
+		t.Error("another path gives another statement")
 	}
 }
 
