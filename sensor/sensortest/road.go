@@ -1,30 +1,40 @@
 // Package sensortest simulates the road in front of a speed sensor: vehicles
-// that drive by, and the signal that a continuous-wave Doppler radar gives of
-// them. The truth is known to the hundredth of a km/h, so it says how well a
+// that drive by, the signal that a continuous-wave Doppler radar gives of them,
+// the targets of a radar with range and angle, and the edges of contacts in the
+// road. The truth is known to the hundredth of a km/h, so it says how well a
 // sensor chain measures, and it drives demonstrations without hardware.
+// Scenarios are Go values or files, see [ParseScenario] and docs/simulator.md.
 //
 // # Geometry
 //
-// The radar stands at the verge, at the origin of the road. The x axis runs
-// along the road where the beam looks, in metres; a lane lies at a lateral
-// distance y and below the radar by a height. A vehicle moves at constant speed
-// and reflects at its near end, the front when it approaches and the rear when
-// it recedes; that end has x = 0, the closest point, at [Vehicle.Passing].
+// The radar stands at the origin of the road. The x axis runs along the road
+// where the beam looks, y to the right of it, both in metres; a lane lies at a
+// lateral distance y and below the radar by a height. The beam may be turned
+// from the x axis. A vehicle reflects at its near end, the front when it
+// approaches and the rear when it recedes; that end has x = 0, the closest
+// point, at [Vehicle.Passing], and the body lies beyond it. Long bodies reflect
+// at further places. Acceleration is piecewise constant and lane changes follow
+// a smooth path.
 //
 // # Signal
 //
-// The phase of an echo is −4π·R/λ with the exact distance R at each sample, so
-// that the Doppler shift, the cosine of the angle and their collapse near the
-// closest point follow from the geometry. I + jQ has a positive frequency when
-// the vehicle approaches, which is the convention of package doppler. On this
-// ideal echo lie, unless [Scenario.Ideal] is set: the range law, the beam,
-// Rician fading, the wheels, white and 1/f noise, a constant tone, mains lines,
-// I/Q imbalance and the steps of a 16-bit converter.
+// The phase of an echo is −4π·R/λ with the distance R, so that the Doppler
+// shift, the cosine of the angle and their collapse near the closest point
+// follow from the geometry. R is exact every 8 samples and interpolated by a
+// parabola between them; for every speed that half the sampling rate can show
+// and lanes 3 m away or more, the phase is off by less than 0.3 milliradians.
+// I + jQ has a positive frequency when the vehicle approaches, which is the
+// convention of package doppler. On this ideal echo lie, unless
+// [Scenario.Ideal] is set: the range law, the beam, Rician fading, the wheels,
+// white and 1/f noise, rain, moving vegetation, constant tones, mains lines and
+// I/Q imbalance. The steps and the ends of the converter always lie on it.
 //
-// A [Road] is immutable and safe for concurrent use. Each [Stream] has one
-// user. The same scenario gives the same samples byte for byte, however they are
-// read; processors whose compiler fuses multiplication and addition may differ
-// in the last bit of a sample.
+// # One seed, one road
+//
+// A [Road] is immutable and safe for concurrent use. Each [Stream] and each
+// [Cycles] has one user. The same scenario gives the same samples, cycles,
+// edges and truth byte for byte, on every processor and however they are read:
+// the arithmetic uses no operation whose rounding is the processor's choice.
 package sensortest
 
 import (
@@ -37,80 +47,6 @@ import (
 	"ciglio/sensor"
 )
 
-// Class is a kind of vehicle. It decides the size and how strongly it reflects.
-type Class uint8
-
-// The classes.
-const (
-	Car Class = iota
-	Van
-	Truck
-)
-
-// String returns "car", "van" or "truck".
-func (c Class) String() string {
-	switch c {
-	case Van:
-		return "van"
-	case Truck:
-		return "truck"
-	}
-	return "car"
-}
-
-// Size returns the length, width and height of a vehicle of this class, in
-// metres.
-func (c Class) Size() (length, width, height float64) {
-	switch c {
-	case Van:
-		return 5.6, 2.0, 2.4
-	case Truck:
-		return 9.5, 2.5, 3.4
-	}
-	return 4.3, 1.8, 1.48
-}
-
-// reflection is the strength of the echo against a car's, in dB.
-func (c Class) reflection() float64 {
-	switch c {
-	case Van:
-		return 2
-	case Truck:
-		return 5
-	}
-	return 0
-}
-
-// A Vehicle drives by at constant speed.
-type Vehicle struct {
-	Speed     sensor.Speed     // true speed over ground, 5 to 400 km/h
-	Direction sensor.Direction // approaching or receding, as the radar sees it
-	Lane      int              // from 1, the lane nearest to the radar
-	Class     Class
-	Passing   time.Duration // from the start of the road to the closest point
-}
-
-// Radar says where the radar stands and what it is.
-type Radar struct {
-	Carrier   int64     // transmit frequency in Hz; 0 means 24.125 GHz
-	Rate      int       // I/Q pairs a second; 0 means 20,000
-	Lanes     []float64 // lateral distance of each lane's middle in metres; nil means 3.0 and 6.4
-	Height    float64   // of the radar above the reflecting point in metres; 0 means 1.2
-	Beamwidth float64   // between the half-power directions, in degrees; 0 means 50
-	Gain      float64   // added to the usual level, in dB; 20 makes near vehicles clip
-}
-
-// A Scenario is what happens on a simulated road.
-type Scenario struct {
-	Seed     uint64
-	Duration time.Duration // of the road; a stream ends there
-	Vehicles []Vehicle
-	Radar    Radar
-	// Ideal leaves the echoes as geometry and range law make them: no fading,
-	// no wheels, no noise, no tones, no imbalance. The converter stays.
-	Ideal bool
-}
-
 const (
 	lightSpeed = 299_792_458.0 // m/s
 
@@ -119,12 +55,13 @@ const (
 	backLobe    = 25.0 // dB one way, below the middle of the beam
 	carLevel    = 0.06 // amplitude of a car at rangeNear in the middle of the beam; 1 is full scale
 	noiseLevel  = 0.028
+	usualRate   = 20_000
 	detectBand  = 20.0 // Hz: what a Hann window of 75 ms gathers noise from
 	detectLevel = 8.0  // dB in that band: above it a vehicle counts as in the beam
 	audible     = -14.0
 	beamGuard   = 300 * time.Millisecond
 
-	minSpeed = 5 * sensor.KmH
+	minSpeed = 1 * sensor.KmH
 	maxSpeed = 400 * sensor.KmH
 	maxReach = 400.0 // m: no echo comes from beyond
 )
@@ -132,9 +69,12 @@ const (
 // A Road is a scenario in motion.
 type Road struct {
 	scenario Scenario
+	beam     beam
 	vehicles []Vehicle // by passing time
+	drives   []drive   // same order
 	truth    []Truth   // same order
-	signal   []window  // same order: when the echo is generated
+	heard    []window  // same order: when the echo is generated
+	byHeard  []int     // vehicles by the start of their echo
 	slowest  float64   // m/s
 	zones    map[zoneKey]zone
 }
@@ -144,81 +84,49 @@ type Road struct {
 type zone struct{ near, far float64 }
 
 type zoneKey struct {
-	class Class
-	lane  int
-	level float64
+	class      Class
+	lane       int
+	reflection float64
+	level      float64
 }
 
 // window is a stretch of time in seconds from the start of the road.
 type window struct{ from, to float64 }
 
-// NewRoad checks a scenario and returns its road. The scenario's slices are
-// copied.
+// NewRoad checks a scenario, draws its random traffic and returns its road. The
+// scenario's slices are copied.
 func NewRoad(s Scenario) (*Road, error) {
-	if s.Radar.Carrier == 0 {
-		s.Radar.Carrier = 24_125_000_000
-	}
-	if s.Radar.Rate == 0 {
-		s.Radar.Rate = 20_000
-	}
-	if s.Radar.Lanes == nil {
-		s.Radar.Lanes = []float64{3.0, 6.4}
-	}
-	if s.Radar.Height == 0 {
-		s.Radar.Height = 1.2
-	}
-	if s.Radar.Beamwidth == 0 {
-		s.Radar.Beamwidth = 50
-	}
+	s.Radar.fill()
 	s.Radar.Lanes = slices.Clone(s.Radar.Lanes)
-	if err := checkScenario(s); err != nil {
+	s.Vehicles = slices.Clone(s.Vehicles)
+	if err := s.check(); err != nil {
 		return nil, fmt.Errorf("scenario: %w", err)
 	}
-	r := &Road{scenario: s, vehicles: slices.Clone(s.Vehicles), slowest: maxSpeed.MPS(), zones: map[zoneKey]zone{}}
-	s.Vehicles = nil
-	slices.SortStableFunc(r.vehicles, func(a, b Vehicle) int { return cmp.Compare(a.Passing, b.Passing) })
-	for _, v := range r.vehicles {
-		r.slowest = min(r.slowest, v.Speed.MPS())
-		echo, _ := r.above(v, audible)
-		r.signal = append(r.signal, echo)
+	r := &Road{scenario: s, beam: newBeam(s.Radar), slowest: maxSpeed.MPS(), zones: map[zoneKey]zone{}}
+	vehicles, err := s.expand()
+	if err != nil {
+		return nil, fmt.Errorf("scenario: %w", err)
 	}
+	r.scenario.Vehicles = nil
+	slices.SortStableFunc(vehicles, func(a, b Vehicle) int { return cmp.Compare(a.Passing, b.Passing) })
+	r.vehicles = vehicles
+	r.drives = make([]drive, len(vehicles))
+	r.heard = make([]window, len(vehicles))
+	r.byHeard = make([]int, len(vehicles))
+	for i, v := range vehicles {
+		d, err := newDrive(v, s.Radar.Lanes)
+		if err != nil {
+			return nil, fmt.Errorf("scenario: vehicle that passes at %v: %w", v.Passing, err)
+		}
+		for _, l := range d.legs {
+			r.slowest = min(r.slowest, l.v)
+		}
+		r.drives[i], r.byHeard[i] = d, i
+		r.heard[i], _ = r.above(v, &r.drives[i], audible)
+	}
+	slices.SortStableFunc(r.byHeard, func(a, b int) int { return cmp.Compare(r.heard[a].from, r.heard[b].from) })
 	r.truth = r.findTruth()
 	return r, nil
-}
-
-func checkScenario(s Scenario) error {
-	switch {
-	case s.Duration <= 0:
-		return fmt.Errorf("duration %v: want more than nothing", s.Duration)
-	case s.Radar.Carrier < 1e9 || s.Radar.Carrier > 1e11:
-		return fmt.Errorf("carrier %d Hz: want 1 to 100 GHz", s.Radar.Carrier)
-	case s.Radar.Rate < 8000 || s.Radar.Rate > 200_000:
-		return fmt.Errorf("rate %d Hz: want 8000 to 200000", s.Radar.Rate)
-	case !(s.Radar.Height > 0 && s.Radar.Height <= 20):
-		return fmt.Errorf("height %g m: want up to 20", s.Radar.Height)
-	case !(s.Radar.Beamwidth >= 3 && s.Radar.Beamwidth <= 90):
-		return fmt.Errorf("beam width %g°: want 3 to 90", s.Radar.Beamwidth)
-	case !(math.Abs(s.Radar.Gain) <= 60):
-		return fmt.Errorf("gain %g dB: want -60 to 60", s.Radar.Gain)
-	}
-	for i, y := range s.Radar.Lanes {
-		if !(y >= 1 && y <= 50) {
-			return fmt.Errorf("lane %d at %g m: want 1 to 50", i+1, y)
-		}
-	}
-	for i, v := range s.Vehicles {
-		switch {
-		case v.Speed < minSpeed || v.Speed > maxSpeed:
-			return fmt.Errorf("vehicle %d: speed %v: want %v to %v", i, v.Speed, minSpeed, maxSpeed)
-		case v.Direction != sensor.Approaching && v.Direction != sensor.Receding:
-			return fmt.Errorf("vehicle %d: direction %v: want approaching or receding", i, v.Direction)
-		case v.Lane < 1 || v.Lane > len(s.Radar.Lanes):
-			return fmt.Errorf("vehicle %d: lane %d: want 1 to %d", i, v.Lane, len(s.Radar.Lanes))
-		case v.Class > Truck:
-			return fmt.Errorf("vehicle %d: class %d is unknown", i, v.Class)
-		}
-	}
-	return nil
 }
 
 // Duration returns the length of the scenario.
@@ -243,73 +151,119 @@ type Position struct {
 // the closest point at time t after the start of the road, farthest ahead
 // first. It appends to dst.
 func (r *Road) Near(dst []Position, t time.Duration, reach float64) []Position {
-	span := time.Duration(reach / r.slowest * 1e9)
-	first, _ := slices.BinarySearchFunc(r.vehicles, t-span, func(v Vehicle, d time.Duration) int { return cmp.Compare(v.Passing, d) })
 	start := len(dst)
-	for i := first; i < len(r.vehicles) && r.vehicles[i].Passing <= t+span; i++ {
-		v := r.vehicles[i]
-		if x := v.at(t.Seconds()); math.Abs(x) <= reach {
-			dst = append(dst, Position{Vehicle: v, Index: i, X: x, Y: r.scenario.Radar.Lanes[v.Lane-1]})
+	for i := range r.around(t, reach) {
+		d, since := &r.drives[i], (t - r.vehicles[i].Passing).Seconds()
+		if x := d.x(since); math.Abs(x) <= reach {
+			y, _ := d.across(since)
+			dst = append(dst, Position{Vehicle: r.vehicles[i], Index: i, X: x, Y: y})
 		}
 	}
 	slices.SortStableFunc(dst[start:], func(a, b Position) int { return cmp.Compare(b.X, a.X) })
 	return dst
 }
 
-// at returns x at t seconds after the start of the road.
-func (v Vehicle) at(t float64) float64 {
-	x := v.Speed.MPS() * (t - v.Passing.Seconds())
-	if v.Direction == sensor.Approaching {
-		return -x
+// around yields the vehicles that may be within reach at time t.
+func (r *Road) around(t time.Duration, reach float64) func(yield func(int) bool) {
+	span := time.Duration(reach / r.slowest * 1e9)
+	first, _ := slices.BinarySearchFunc(r.vehicles, t-span, func(v Vehicle, d time.Duration) int { return cmp.Compare(v.Passing, d) })
+	return func(yield func(int) bool) {
+		for i := first; i < len(r.vehicles) && r.vehicles[i].Passing <= t+span; i++ {
+			if !yield(i) {
+				return
+			}
+		}
 	}
-	return x
 }
 
-// power returns the mean power of an echo from x along the road, at distance R,
-// in dB of full scale.
-func (r *Road) power(v Vehicle, x, distance float64) float64 {
-	level := 20*math.Log10(carLevel) + r.scenario.Radar.Gain + v.Class.reflection()
+// beam is the direction of the radar's beam and its width.
+type beam struct {
+	x, y, z float64 // unit vector; z points down
+	width   float64 // degrees
+	height  float64
+	level   float64 // of a car at rangeNear in its middle, dB of full scale
+}
+
+func newBeam(r Radar) beam {
+	sa, ca := degrees(r.Angle)
+	st, ct := degrees(r.Tilt)
+	return beam{x: ca * ct, y: sa * ct, z: st, width: r.Beamwidth, height: r.Height, level: 2*decibels(carLevel) + r.Gain}
+}
+
+// power returns the mean power of a car's echo from a place, in dB of full
+// scale.
+func (b *beam) power(x, y float64) float64 {
+	distance := hypot3(x, y, b.height)
+	level := b.level
 	if distance > rangeNear {
-		level -= rangeLaw * math.Log10(distance/rangeNear)
+		level -= float64(rangeLaw / 10 * decibels(distance/rangeNear))
 	}
 	// A Gaussian beam, 3 dB down at half its width, over an even back lobe.
-	off := math.Acos(x/distance) * 180 / math.Pi / r.scenario.Radar.Beamwidth
-	beam := math.Pow(10, -1.2*off*off) + math.Pow(10, -backLobe/10)
-	return level + 20*math.Log10(beam)
+	cosine := float64(float64(x*b.x)+float64(y*b.y)) + float64(b.height*b.z)
+	cosine = min(max(cosine/distance, -1), 1)
+	off := atan2(math.Sqrt(1-float64(cosine*cosine)), cosine) / b.width
+	lobe := amplitude(float64(-24*off*off)) + amplitude(-2*backLobe)
+	return level + 2*decibels(lobe)
+}
+
+// reflection returns what a vehicle's near end reflects against a car's, in dB.
+func (v *Vehicle) reflection() float64 { return kinds[v.Class].reflection + v.Reflection }
+
+// threshold returns the mean level of an echo with the given signal-to-noise
+// ratio in the detection band.
+func (r *Road) threshold(snr float64) float64 {
+	radar := &r.scenario.Radar
+	return snr + 2*decibels(noiseLevel) + radar.Gain + radar.Noise + decibels(detectBand/usualRate)
 }
 
 // above returns when the echo of v lies above the given signal-to-noise ratio
 // in the detection band, the mean taken over the fading.
-func (r *Road) above(v Vehicle, snr float64) (window, bool) {
-	key := zoneKey{v.Class, v.Lane, snr}
-	z, ok := r.zones[key]
-	if !ok {
-		z = r.zone(v, snr)
-		r.zones[key] = z
+func (r *Road) above(v Vehicle, d *drive, snr float64) (window, bool) {
+	var z zone
+	if len(d.bends) > 0 {
+		z = r.zone(v, d, snr)
+	} else {
+		key := zoneKey{v.Class, v.Lane, v.Reflection, snr}
+		known, ok := r.zones[key]
+		if !ok {
+			known = r.zone(v, d, snr)
+			r.zones[key] = known
+		}
+		z = known
 	}
 	if z.near > z.far {
 		return window{}, false
 	}
-	speed, passing := v.Speed.MPS(), v.Passing.Seconds()
-	if v.Direction == sensor.Approaching {
-		return window{passing - z.far/speed, passing - z.near/speed}, true
+	passing := v.Passing.Seconds()
+	if d.toward < 0 {
+		return window{passing + d.when(-z.far), passing + d.when(-z.near)}, true
 	}
-	return window{passing + z.near/speed, passing + z.far/speed}, true
+	return window{passing + d.when(z.near), passing + d.when(z.far)}, true
 }
 
-func (r *Road) zone(v Vehicle, snr float64) zone {
-	const step, usualRate = 0.1, 20_000
-	level := snr + 20*math.Log10(noiseLevel) + r.scenario.Radar.Gain + 10*math.Log10(detectBand/usualRate)
+// zone looks at the near end and at every further scattering centre, by the
+// place of the near end.
+func (r *Road) zone(v Vehicle, d *drive, snr float64) zone {
+	const steps = 4000 // of 0.1 m
+	level := r.threshold(snr) - v.reflection()
+	k := &kinds[v.Class]
 	z := zone{math.Inf(1), math.Inf(-1)}
-	for x := -maxReach; x <= maxReach; x += step {
-		if r.power(v, x, math.Hypot(x, r.side(v))) >= level {
+	for n := -steps; n <= steps; n++ {
+		x := float64(n) * (maxReach / steps)
+		y := d.y
+		if len(d.bends) > 0 {
+			y, _ = d.across(d.when(d.toward * x))
+		}
+		heard := r.beam.power(x, y) >= level
+		for _, c := range k.body {
+			if heard {
+				break
+			}
+			heard = r.beam.power(x+float64(c.place*k.length), y)+c.level >= level
+		}
+		if heard {
 			z.near, z.far = min(z.near, x), max(z.far, x)
 		}
 	}
 	return z
-}
-
-// side returns the distance of v from the radar at the closest point.
-func (r *Road) side(v Vehicle) float64 {
-	return math.Hypot(r.scenario.Radar.Lanes[v.Lane-1], r.scenario.Radar.Height)
 }

@@ -9,7 +9,7 @@ import (
 	"ciglio/sensor/doppler"
 )
 
-// BlockSamples is the number of I/Q pairs in a block of a [Stream]: 25.6 ms at
+// BlockSamples is the number of samples or I/Q pairs in a block of a [Stream]: 25.6 ms at
 // the usual 20,000 a second. The last block may be shorter.
 const BlockSamples = 512
 
@@ -51,7 +51,7 @@ func (r *Road) Unpaced(origin sensor.Mono) *Stream {
 
 // Format implements [doppler.Stream].
 func (s *Stream) Format() doppler.Format {
-	return doppler.Format{Rate: s.road.scenario.Radar.Rate, Complex: true}
+	return doppler.Format{Rate: s.road.scenario.Radar.Rate, Complex: !s.road.scenario.Radar.Real}
 }
 
 // at returns the instant of a sample.
@@ -76,6 +76,9 @@ func (s *Stream) Next(ctx context.Context) (doppler.Block, error) {
 	}
 	block := doppler.Block{Index: s.index, At: s.at(s.index), I: s.i[:n], Q: s.q[:n]}
 	s.read(block.I, block.Q)
+	if s.road.scenario.Radar.Real {
+		block.Q = nil
+	}
 	return block, nil
 }
 

@@ -64,7 +64,11 @@ func Traffic(seed uint64, limit sensor.Speed, duration time.Duration) Scenario {
 // leaves it.
 func (r *Road) seen(group []Vehicle) (enter, leave time.Duration) {
 	for i, v := range group {
-		w, _ := r.above(v, detectLevel)
+		d, err := newDrive(v, r.scenario.Radar.Lanes)
+		if err != nil {
+			continue // constant speed: never
+		}
+		w, _ := r.above(v, &d, detectLevel)
 		from, to := time.Duration(w.from*1e9), time.Duration(w.to*1e9)
 		if i == 0 || from < enter {
 			enter = from

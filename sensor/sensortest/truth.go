@@ -1,6 +1,7 @@
 package sensortest
 
 import (
+	"math"
 	"slices"
 	"time"
 
@@ -20,7 +21,39 @@ type Truth struct {
 	// to shortly after Leave. A vehicle that is not alone and has little
 	// Overlap may be taken for alone by a sensor that is in order.
 	Alone bool
+
+	drive *drive
 }
+
+// SpeedAt returns the speed along the road at an instant from the start of the
+// road, to the nearest hundredth of a km/h.
+func (t Truth) SpeedAt(at time.Duration) sensor.Speed {
+	if t.drive == nil {
+		return t.Speed
+	}
+	return nearest(t.drive.speed((at - t.Passing).Seconds()))
+}
+
+// MeanSpeed returns the mean speed over an interval from the start of the road,
+// to the nearest hundredth of a km/h: what a sensor that measures over it should
+// report.
+func (t Truth) MeanSpeed(from, until time.Duration) sensor.Speed {
+	if t.drive == nil || until <= from {
+		return t.SpeedAt(from)
+	}
+	a, b := (from - t.Passing).Seconds(), (until - t.Passing).Seconds()
+	return nearest((t.drive.at(b).travelled(b) - t.drive.at(a).travelled(a)) / (b - a))
+}
+
+// PlaceAt returns where the reflecting end is at an instant from the start of
+// the road, in metres along the road and across it.
+func (t Truth) PlaceAt(at time.Duration) (x, y float64) {
+	since := (at - t.Passing).Seconds()
+	y, _ = t.drive.across(since)
+	return t.drive.x(since), y
+}
+
+func nearest(mps float64) sensor.Speed { return sensor.Speed(math.RoundToEven(mps * 360)) }
 
 // Violation says whether the vehicle must end as a violation of the limit: it
 // was alone, and its assessed speed by the Italian rule exceeds the limit.
@@ -44,18 +77,18 @@ func (r *Road) findTruth() []Truth {
 	truth := make([]Truth, len(r.vehicles))
 	longest := time.Duration(0)
 	for i, v := range r.vehicles {
-		truth[i] = Truth{Vehicle: v}
-		seen, ok := r.above(v, detectLevel)
+		truth[i] = Truth{Vehicle: v, drive: &r.drives[i]}
+		seen, ok := r.above(v, &r.drives[i], detectLevel)
 		if !ok {
 			continue
 		}
-		truth[i].Alone = true
-		truth[i].Enter = time.Duration(seen.from * 1e9)
-		truth[i].Leave = time.Duration(seen.to * 1e9)
-		longest = max(longest, truth[i].Leave-truth[i].Enter)
+		t := &truth[i]
+		t.Alone = true
+		t.Enter, t.Leave = time.Duration(seen.from*1e9), time.Duration(seen.to*1e9)
+		longest = max(longest, (t.Enter - v.Passing).Abs(), (t.Leave - v.Passing).Abs())
 	}
 	// The intervals of two vehicles touch only when their passings are less
-	// than two intervals apart.
+	// than two of them apart.
 	for i := range truth {
 		a := &truth[i]
 		for j := i + 1; j < len(truth) && truth[j].Passing-a.Passing <= 2*longest+beamGuard; j++ {
