@@ -1,0 +1,215 @@
+package agd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync/atomic"
+	"time"
+
+	"ciglio/sensor"
+	"ciglio/sensor/framing"
+)
+
+const (
+	maxTargets = 100 // in one cycle: those that two digits tell apart
+	day        = 86400_00
+)
+
+// What [cycles.add] did.
+type outcome uint8
+
+const (
+	held  outcome = iota // the frame belongs to the cycle at hand, or to none
+	full                 // the cycle at hand is full
+	alive                // a heartbeat
+)
+
+// cycles gathers the targets of one time.
+type cycles struct {
+	check Check
+	hand  targets // being gathered
+	next  targets // its first target, once hand is full
+	time  int     // of the radar's clock, of the last target
+	begun bool
+	lost  bool // since the last cycle
+
+	targets, broken, other atomic.Int64
+}
+
+// targets are those of one time, with the bytes they came from.
+type targets struct {
+	time     int
+	at       sensor.Mono
+	readings []sensor.Reading
+	raw      []byte
+}
+
+func newCycles(check Check) *cycles {
+	c := &cycles{check: check}
+	for _, t := range []*targets{&c.hand, &c.next} {
+		t.readings = make([]sensor.Reading, 0, maxTargets)
+		t.raw = make([]byte, 0, maxTargets*maxMessage)
+	}
+	return c
+}
+
+func (c *cycles) open() bool { return len(c.hand.readings) > 0 }
+
+// take returns the cycle at hand, valid until the next add.
+func (c *cycles) take() sensor.Cycle {
+	t := c.hand
+	c.hand, c.next = c.next, c.hand
+	c.next.readings, c.next.raw = c.next.readings[:0], c.next.raw[:0]
+	return sensor.Cycle{At: t.at, Readings: t.readings}
+}
+
+// cut reports whether anything was lost since it was last called.
+func (c *cycles) cut() bool {
+	lost := c.lost
+	c.lost = false
+	return lost
+}
+
+// add takes a frame that came at an instant.
+func (c *cycles) add(f framing.Frame, at sensor.Mono) (outcome, error) {
+	c.lost = c.lost || f.Lost
+	if f.Bytes[0] != stx {
+		if len(framing.Trim(f.Bytes)) > 0 {
+			c.other.Add(1)
+		}
+		return held, nil
+	}
+	m, err := Parse(f.Bytes, c.check)
+	switch {
+	case errors.Is(err, ErrMPH), errors.Is(err, ErrUnknown):
+		return held, err
+	case err != nil: // a check sum of eight bits lets some garbage through
+		c.broken.Add(1)
+		c.lost = true
+		return held, nil
+	case m.Kind == Heartbeat:
+		return alive, nil
+	case m.Kind == Other:
+		c.other.Add(1)
+		return held, nil
+	}
+	if back := c.time - m.Time; c.begun && back > 0 && back < day/2 {
+		return held, fmt.Errorf("agd: the sensor's clock went back by %d.%02d s: it was started anew", back/100, back%100)
+	}
+	c.begun, c.time = true, m.Time
+	c.targets.Add(1)
+	to, done := &c.hand, held
+	if c.open() && !c.hand.takes(m) {
+		to, done = &c.next, full
+	}
+	to.add(m, at, f.Bytes)
+	return done, nil
+}
+
+// takes reports whether the target is another one of the same time.
+func (t *targets) takes(m Message) bool {
+	for k := range t.readings {
+		if t.readings[k].Target == m.Track {
+			return false
+		}
+	}
+	return m.Time == t.time && len(t.readings) < maxTargets
+}
+
+func (t *targets) add(m Message, at sensor.Mono, raw []byte) {
+	if len(t.readings) == 0 {
+		t.time, t.at = m.Time, at
+	}
+	from := len(t.raw)
+	t.raw = append(t.raw, raw...)
+	r := sensor.Reading{
+		At: t.at, Speed: m.Speed, Direction: m.Direction, Range: int32(m.Range), Angle: int32(m.Angle), Level: int16(m.Level),
+		Target: m.Track, Flags: sensor.FlagRange | sensor.FlagAngle, Raw: t.raw[from:],
+	}
+	if m.Simulated {
+		r.Flags |= sensor.FlagSimulated
+	}
+	t.readings = append(t.readings, r)
+}
+
+func (c *cycles) counters(s *framing.Scanner) Counters {
+	n := s.Counters()
+	return Counters{Targets: c.targets.Load(), Broken: c.broken.Load() + n.Broken, Other: c.other.Load(), Dropped: n.Dropped}
+}
+
+// A Playback is what a radar sent, from a recording. It implements
+// [sensor.Feed]. Its clock is that of the radar and starts at 0 with the first
+// target.
+type Playback struct {
+	scanner *framing.Scanner
+	cycles  *cycles
+	time    int // of the last target
+	at      sensor.Mono
+	begun   bool
+	ended   error
+}
+
+// NewPlayback reads messages with check sums of the given kind from r. It reads
+// nothing yet.
+func NewPlayback(r io.Reader, check Check) *Playback {
+	return &Playback{
+		scanner: framing.NewScanner(r, func() sensor.Mono { return 0 }, maxLine, check.judge),
+		cycles:  newCycles(check),
+	}
+}
+
+// Identity implements [sensor.Feed].
+func (p *Playback) Identity() sensor.Identity { return sensor.Identity{Model: "AGD", Separates: true} }
+
+// Counters returns what has been seen so far. It is safe for concurrent use.
+func (p *Playback) Counters() Counters { return p.cycles.counters(p.scanner) }
+
+// Next implements [sensor.Feed].
+func (p *Playback) Next(ctx context.Context) (sensor.Cycle, error) {
+	for {
+		if err := ctx.Err(); err != nil {
+			return sensor.Cycle{}, err
+		}
+		if p.ended != nil {
+			return sensor.Cycle{}, p.ended
+		}
+		f, err := p.scanner.Scan()
+		if err != nil {
+			p.ended = err
+			if p.cycles.open() {
+				return p.cycle(), nil
+			}
+			continue
+		}
+		kind, err := p.cycles.add(f, 0)
+		if err != nil {
+			p.ended = err
+			if p.cycles.open() {
+				return p.cycle(), nil
+			}
+			continue
+		}
+		if kind == full {
+			return p.cycle(), nil
+		}
+	}
+}
+
+// cycle returns the cycle at hand at its instant of the radar's clock.
+func (p *Playback) cycle() sensor.Cycle {
+	time := p.cycles.hand.time
+	if p.begun {
+		p.at = p.at.Add(hundredths((time - p.time + day) % day))
+	}
+	p.begun, p.time = true, time
+	c := p.cycles.take()
+	c.At, c.Lost = p.at, p.cycles.cut()
+	for k := range c.Readings {
+		c.Readings[k].At = p.at
+	}
+	return c
+}
+
+func hundredths(n int) time.Duration { return time.Duration(n) * 10 * time.Millisecond }

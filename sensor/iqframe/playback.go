@@ -1,0 +1,86 @@
+package iqframe
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"ciglio/sensor"
+	"ciglio/sensor/doppler"
+	"ciglio/sensor/framing"
+)
+
+// ErrNoFrames says that bytes hold no frame.
+var ErrNoFrames = errors.New("iqframe: no frames")
+
+// A Playback is the signal in recorded bytes. It implements [doppler.Stream]
+// and has one user at a time. Its clock is the sample clock, and starts at 0
+// with the first block.
+type Playback struct {
+	stream Stream
+	held   bool        // the block at hand has not been returned
+	end    sensor.Mono // of the block before
+}
+
+// NewPlayback reads r up to its first frame, which sets the rate. It returns
+// [ErrNoFrames] when there is none.
+func NewPlayback(r io.Reader) (*Playback, error) {
+	p := &Playback{held: true}
+	p.stream.scanner = framing.NewScanner(r, func() sensor.Mono { return 0 }, maxFrame, judge)
+	if err := p.read(); err != nil {
+		if errors.Is(err, io.EOF) {
+			err = ErrNoFrames
+		}
+		return nil, err
+	}
+	p.stream.rate = p.stream.block.Rate
+	return p, nil
+}
+
+func (p *Playback) read() error {
+	f, err := p.stream.scanner.Scan()
+	if err != nil {
+		return err
+	}
+	return p.stream.block.Decode(f.Bytes)
+}
+
+// Format implements [doppler.Stream].
+func (p *Playback) Format() doppler.Format { return p.stream.Format() }
+
+// Counters returns what has been seen so far. It is safe for concurrent use.
+func (p *Playback) Counters() Counters { return p.stream.Counters() }
+
+// Next implements [doppler.Stream]. A block of another rate than that of the
+// first is an error, at which the recording ends.
+func (p *Playback) Next(ctx context.Context) (doppler.Block, error) {
+	s := &p.stream
+	for {
+		if err := ctx.Err(); err != nil {
+			return doppler.Block{}, err
+		}
+		if !p.held {
+			if err := p.read(); err != nil {
+				return doppler.Block{}, err
+			}
+		}
+		p.held = false
+		if s.block.Rate != s.rate {
+			return doppler.Block{}, fmt.Errorf("iqframe: the rate changes from %d to %d pairs a second", s.rate, s.block.Rate)
+		}
+		begun, due := s.begun, s.next
+		if !s.accept() {
+			continue
+		}
+		// After a new start of the firmware, and after a gap of more than a
+		// second, nobody knows how much time has passed: at least none.
+		at := p.end
+		if gap := s.block.Index - due; begun && gap <= uint64(s.rate) {
+			at = at.Add(span(gap, s.rate))
+		}
+		b := s.signal(at)
+		p.end = at.Add(span(uint64(len(b.I)), s.rate))
+		return b, nil
+	}
+}
