@@ -17,15 +17,6 @@ const (
 	day        = 86400_00
 )
 
-// What [cycles.add] did.
-type outcome uint8
-
-const (
-	held  outcome = iota // the frame belongs to the cycle at hand, or to none
-	full                 // the cycle at hand is full
-	alive                // a heartbeat
-)
-
 // cycles gathers the targets of one time.
 type cycles struct {
 	check Check
@@ -72,37 +63,38 @@ func (c *cycles) cut() bool {
 	return lost
 }
 
-// add takes a frame that came at an instant.
-func (c *cycles) add(f framing.Frame, at sensor.Mono) (outcome, error) {
+// add takes a frame that came at an instant. It reports whether the cycle at hand
+// is complete.
+func (c *cycles) add(f framing.Frame, at sensor.Mono) (done bool, err error) {
 	c.lost = c.lost || f.Lost
 	if f.Bytes[0] != stx {
 		if len(framing.Trim(f.Bytes)) > 0 {
 			c.other.Add(1)
 		}
-		return held, nil
+		return false, nil
 	}
 	m, err := Parse(f.Bytes, c.check)
 	switch {
 	case errors.Is(err, ErrMPH), errors.Is(err, ErrUnknown):
-		return held, err
+		return false, err
 	case err != nil: // a check sum of eight bits lets some garbage through
 		c.broken.Add(1)
 		c.lost = true
-		return held, nil
+		return false, nil
 	case m.Kind == Heartbeat:
-		return alive, nil
+		return false, nil
 	case m.Kind == Other:
 		c.other.Add(1)
-		return held, nil
+		return false, nil
 	}
 	if back := c.time - m.Time; c.begun && back > 0 && back < day/2 {
-		return held, fmt.Errorf("agd: the sensor's clock went back by %d.%02d s: it was started anew", back/100, back%100)
+		return false, fmt.Errorf("agd: the sensor's clock went back by %d.%02d s: it was started anew", back/100, back%100)
 	}
 	c.begun, c.time = true, m.Time
 	c.targets.Add(1)
-	to, done := &c.hand, held
+	to := &c.hand
 	if c.open() && !c.hand.takes(m) {
-		to, done = &c.next, full
+		to, done = &c.next, true
 	}
 	to.add(m, at, f.Bytes)
 	return done, nil
@@ -143,12 +135,14 @@ func (c *cycles) counters(s *framing.Scanner) Counters {
 // [sensor.Feed]. Its clock is that of the radar and starts at 0 with the first
 // target.
 type Playback struct {
-	scanner *framing.Scanner
-	cycles  *cycles
-	time    int // of the last target
-	at      sensor.Mono
-	begun   bool
-	ended   error
+	scanner  *framing.Scanner
+	cycles   *cycles
+	begun    bool
+	time     int         // of the radar's clock, of the cycle before
+	at       sensor.Mono // of the cycle before
+	quiet    bool        // it had no readings
+	complete bool        // the cycle at hand is
+	ended    error
 }
 
 // NewPlayback reads messages with check sums of the given kind from r. It reads
@@ -168,7 +162,7 @@ func (p *Playback) Counters() Counters { return p.cycles.counters(p.scanner) }
 
 // Next implements [sensor.Feed].
 func (p *Playback) Next(ctx context.Context) (sensor.Cycle, error) {
-	for {
+	for done := p.complete; !done; {
 		if err := ctx.Err(); err != nil {
 			return sensor.Cycle{}, err
 		}
@@ -176,34 +170,30 @@ func (p *Playback) Next(ctx context.Context) (sensor.Cycle, error) {
 			return sensor.Cycle{}, p.ended
 		}
 		f, err := p.scanner.Scan()
+		if err == nil {
+			done, err = p.cycles.add(f, 0)
+		}
 		if err != nil {
 			p.ended = err
-			if p.cycles.open() {
-				return p.cycle(), nil
-			}
-			continue
-		}
-		kind, err := p.cycles.add(f, 0)
-		if err != nil {
-			p.ended = err
-			if p.cycles.open() {
-				return p.cycle(), nil
-			}
-			continue
-		}
-		if kind == full {
-			return p.cycle(), nil
+			done = p.cycles.open()
 		}
 	}
+	return p.cycle(), nil
 }
 
-// cycle returns the cycle at hand at its instant of the radar's clock.
+// cycle returns the cycle at hand at its instant of the radar's clock. When the
+// radar was silent for longer before it, it saw nothing: a cycle of its own.
 func (p *Playback) cycle() sensor.Cycle {
 	time := p.cycles.hand.time
-	if p.begun {
-		p.at = p.at.Add(hundredths((time - p.time + day) % day))
+	gap := hundredths((time - p.time + day) % day)
+	if p.complete = p.begun && !p.quiet && gap > idle; p.complete {
+		p.quiet = true
+		return sensor.Cycle{At: p.at.Add(idle)}
 	}
-	p.begun, p.time = true, time
+	if p.begun {
+		p.at = p.at.Add(gap)
+	}
+	p.begun, p.time, p.quiet = true, time, false
 	c := p.cycles.take()
 	c.At, c.Lost = p.at, p.cycles.cut()
 	for k := range c.Readings {

@@ -21,7 +21,8 @@ const (
 	heartbeat = 5 * time.Second
 	silence   = 12 * time.Second
 	// together is how long the messages of one time may lie apart, and idle how
-	// long a radar that sees a target may say nothing of it.
+	// long a radar that sees a target may say nothing of it: shorter than after
+	// which package track takes a silent sensor for a lost one.
 	together = 20 * time.Millisecond
 	idle     = 300 * time.Millisecond
 )
@@ -45,11 +46,12 @@ type Counters struct {
 // be called by any goroutine.
 type Radar struct {
 	conn     sensor.Conn
+	clock    sensor.Clock
 	scanner  *framing.Scanner
 	cycles   *cycles
 	identity sensor.Identity
 	last     sensor.Mono // of the cycle before
-	seen     bool        // it had readings
+	heard    sensor.Mono // arrival of the last message
 }
 
 // settings are what the driver sets, in the order of their names in the
@@ -65,7 +67,7 @@ var settings = [...]struct{ key, name, value string }{
 // Open sets the radar up and reads its settings back. When the radar is silent
 // it fails within two seconds. The caller closes c, also when Open fails.
 func Open(ctx context.Context, c sensor.Conn, clock sensor.Clock, o Options) (*Radar, error) {
-	r := &Radar{conn: c, cycles: newCycles(o.Check)}
+	r := &Radar{conn: c, clock: clock, cycles: newCycles(o.Check)}
 	r.scanner = framing.NewScanner(c, clock.Now, maxLine, o.Check.judge)
 	version, err := r.ask(ctx, "AGD", "#AGD")
 	if err != nil {
@@ -97,6 +99,7 @@ func Open(ctx context.Context, c sensor.Conn, clock sensor.Clock, o Options) (*R
 		}
 	}
 	text = fmt.Appendf(text, "version %s\n", version)
+	r.heard = clock.Now()
 	r.identity = sensor.Identity{Model: model, Serial: serial, Settings: text, Separates: true}
 	return r, nil
 }
@@ -217,54 +220,49 @@ func (r *Radar) Counters() Counters {
 	return r.cycles.counters(r.scanner)
 }
 
-// Next implements [sensor.Feed]. When nothing has come for 0.3 s after a target,
-// or a heartbeat comes, the radar sees nothing: a cycle without readings. Next
-// returns an error when nothing has come for 12 s, when the radar was started
-// anew or reports in other units, or when it sends messages that this package
-// does not know.
+// Next implements [sensor.Feed]. A radar that says nothing for 0.3 s sees
+// nothing: a cycle without readings. Next returns an error when nothing has come
+// for 12 s, when the radar was started anew or reports in other units, or when it
+// sends messages that this package does not know.
 func (r *Radar) Next(ctx context.Context) (sensor.Cycle, error) {
 	for {
-		patience := silence
+		patience := idle
 		if r.cycles.open() {
 			patience = together
-		} else if r.seen {
-			patience = idle
 		}
 		var f framing.Frame
 		err := framing.Within(ctx, r.conn, patience, func() (err error) {
 			f, err = r.scanner.Scan()
 			return err
 		})
-		silent := errors.Is(err, framing.ErrSilence)
-		switch {
+		switch silent := errors.Is(err, framing.ErrSilence); {
 		case silent && r.cycles.open():
 			return r.report(r.cycles.take()), nil
-		case silent && r.seen:
-			return r.report(sensor.Cycle{At: r.last.Add(idle)}), nil
-		case silent:
+		case silent && r.clock.Now().Sub(r.heard) > silence:
 			return sensor.Cycle{}, fmt.Errorf("agd: no message for %v", silence)
+		case silent:
+			return r.report(sensor.Cycle{At: r.clock.Now()}), nil
 		case err != nil:
 			return sensor.Cycle{}, err
 		}
-		kind, err := r.cycles.add(f, f.First)
-		switch {
-		case err != nil:
+		r.heard = f.Last
+		done, err := r.cycles.add(f, f.First)
+		if err != nil {
 			return sensor.Cycle{}, err
-		case kind == full:
+		}
+		if done {
 			return r.report(r.cycles.take()), nil
-		case kind == alive && !r.seen && !r.cycles.open():
-			return r.report(sensor.Cycle{At: f.First}), nil
 		}
 	}
 }
 
-// report keeps instants in order and remembers whether anything was seen.
+// report keeps instants in order.
 func (r *Radar) report(c sensor.Cycle) sensor.Cycle {
 	c.At = max(c.At, r.last)
 	for k := range c.Readings {
 		c.Readings[k].At = c.At
 	}
 	c.Lost = r.cycles.cut()
-	r.last, r.seen = c.At, len(c.Readings) > 0
+	r.last = c.At
 	return c
 }
