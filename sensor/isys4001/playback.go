@@ -1,0 +1,77 @@
+package isys4001
+
+import (
+	"context"
+	"io"
+	"time"
+
+	"ciglio/sensor"
+	"ciglio/sensor/framing"
+)
+
+// PlaybackOptions say what a recording does not. The zero value works.
+type PlaybackOptions struct {
+	Interval time.Duration // between two lists; 0 means the sensor's cycle of 75 ms
+}
+
+// A Playback is what a sensor has sent, recorded. It implements [sensor.Feed].
+// Lists carry no time: their instants are multiples of the interval.
+type Playback struct {
+	scanner  *framing.Scanner
+	interval time.Duration
+	counted  counted
+	lost     bool
+	steps    int64
+	targets  []Target
+	readings []sensor.Reading
+}
+
+// NewPlayback reads the recorded bytes of a sensor. Frames that are no target
+// lists, those of the other side of the line among them, are skipped and counted.
+func NewPlayback(r io.Reader, o PlaybackOptions) *Playback {
+	if o.Interval == 0 {
+		o.Interval = period
+	}
+	now := func() sensor.Mono { return 0 }
+	return &Playback{scanner: framing.NewScanner(r, now, maxFrame, judge), interval: o.Interval}
+}
+
+// Identity implements [sensor.Feed].
+func (p *Playback) Identity() sensor.Identity {
+	return sensor.Identity{Model: "iSYS-4001", Separates: true}
+}
+
+// Counters returns what was seen so far. It is safe for concurrent use.
+func (p *Playback) Counters() Counters { return p.counted.read(p.scanner.Counters()) }
+
+// Next implements [sensor.Feed].
+func (p *Playback) Next(ctx context.Context) (sensor.Cycle, error) {
+	for {
+		if err := ctx.Err(); err != nil {
+			return sensor.Cycle{}, err
+		}
+		raw, err := p.scanner.Scan()
+		if err != nil {
+			return sensor.Cycle{}, err
+		}
+		p.lost = p.lost || raw.Lost
+		f, err := ParseFrame(raw.Bytes)
+		if err != nil || f.Function != fcTargets || f.To != master {
+			p.counted.others.Add(1)
+			continue
+		}
+		l, err := ParseList(f, p.targets[:0])
+		if err != nil {
+			p.counted.refused.Add(1)
+			p.lost = true
+			continue
+		}
+		p.targets = l.Targets
+		at := sensor.Mono(p.steps) * sensor.Mono(p.interval)
+		p.steps++
+		p.readings = p.counted.readings(p.readings[:0], l, at, raw.Bytes)
+		cycle := sensor.Cycle{At: at, Readings: p.readings, Lost: p.lost}
+		p.lost = false
+		return cycle, nil
+	}
+}
