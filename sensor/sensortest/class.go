@@ -37,8 +37,8 @@ type centre struct{ place, level float64 }
 
 // kinds are typical European vehicles.
 var kinds = [...]kind{
-	Car: {"car", 4.3, 1.8, 1.48, []float64{0.86, 3.46}, 0.32, 0, nil},
-	Van: {"van", 5.6, 2.0, 2.4, []float64{0.95, 4.45}, 0.35, 2, nil},
+	Car:   {"car", 4.3, 1.8, 1.48, []float64{0.86, 3.46}, 0.32, 0, nil},
+	Van:   {"van", 5.6, 2.0, 2.4, []float64{0.95, 4.45}, 0.35, 2, nil},
 	Truck: {"truck", 9.5, 2.5, 3.4, []float64{1.25, 7.3}, 0.5, 5, nil},
 	Lorry: {"lorry", 16.5, 2.55, 4, []float64{1.4, 5.2, 11, 12.3, 13.6}, 0.5, 7,
 		[]centre{{0.16, -9}, {0.45, -15}, {0.75, -12}, {0.97, -16}}},

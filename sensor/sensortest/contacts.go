@@ -45,25 +45,34 @@ const inLane = 1.6
 // Jitter is the standard deviation of each edge. A line that is still on when
 // the next axle or vehicle comes gives no edge of it.
 func (r *Road) Edges(c Contacts) ([]Touch, error) {
-	switch {
-	case c.Lane < 1 || c.Lane > len(r.scenario.Radar.Lanes):
-		return nil, fmt.Errorf("contacts: lane %d: want 1 to %d", c.Lane, len(r.scenario.Radar.Lanes))
-	case len(c.At) < 1 || len(c.At) > 3:
-		return nil, fmt.Errorf("contacts: %d: want 1 to 3", len(c.At))
-	case !within(c.Length, 0, 10):
-		return nil, fmt.Errorf("contacts: loop of %g m: want up to 10", c.Length)
-	case c.Jitter < 0 || c.Jitter > 10*time.Millisecond:
-		return nil, fmt.Errorf("contacts: jitter %v: want up to 10ms", c.Jitter)
+	if err := c.check(len(r.scenario.Radar.Lanes)); err != nil {
+		return nil, fmt.Errorf("contacts: %w", err)
 	}
 	var all []Touch
-	for contact, at := range c.At {
-		if !within(at, -200, 200) {
-			return nil, fmt.Errorf("contacts: one at %g m: want -200 to 200", at)
-		}
+	for contact := range c.At {
 		all = append(all, r.line(c, contact)...)
 	}
 	slices.SortStableFunc(all, func(a, b Touch) int { return cmp.Compare(a.At, b.At) })
 	return all, nil
+}
+
+func (c *Contacts) check(lanes int) error {
+	switch {
+	case c.Lane < 1 || c.Lane > lanes:
+		return fmt.Errorf("lane %d: want 1 to %d", c.Lane, lanes)
+	case len(c.At) < 1 || len(c.At) > 3:
+		return fmt.Errorf("%d places: want 1 to 3", len(c.At))
+	case !within(c.Length, 0, 10):
+		return fmt.Errorf("loop of %g m: want up to 10", c.Length)
+	case c.Jitter < 0 || c.Jitter > 10*time.Millisecond:
+		return fmt.Errorf("jitter %v: want up to 10ms", c.Jitter)
+	}
+	for _, at := range c.At {
+		if !within(at, -200, 200) {
+			return fmt.Errorf("one at %g m: want -200 to 200", at)
+		}
+	}
+	return nil
 }
 
 // line returns the edges of one contact.

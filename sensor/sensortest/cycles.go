@@ -2,6 +2,7 @@ package sensortest
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"math"
 	"time"
@@ -60,6 +61,24 @@ func (r *Road) Cycles(o CycleOptions) *Cycles {
 		o.Targets = 32
 	}
 	return &Cycles{road: r, o: o, fades: map[int]*fading{}}
+}
+
+func (o *CycleOptions) check() error {
+	switch {
+	case o.Every != 0 && (o.Every < time.Millisecond || o.Every > time.Minute):
+		return fmt.Errorf("one every %v: want 1ms to 1m", o.Every)
+	case o.SpeedNoise < 0 || o.SpeedNoise > 50*sensor.KmH || o.SpeedResolution < 0 || o.SpeedResolution > 50*sensor.KmH:
+		return fmt.Errorf("speed noise %v, resolution %v: want up to 50 km/h", o.SpeedNoise, o.SpeedResolution)
+	case !within(o.RangeNoise, 0, 50) || !within(o.RangeResolution, 0, 50):
+		return fmt.Errorf("range noise %g m, resolution %g m: want up to 50", o.RangeNoise, o.RangeResolution)
+	case !within(o.AngleNoise, 0, 45) || !within(o.AngleResolution, 0, 45):
+		return fmt.Errorf("angle noise %g°, resolution %g°: want up to 45", o.AngleNoise, o.AngleResolution)
+	case !within(o.Missed, 0, 1):
+		return fmt.Errorf("missed %g: want a share, 0 to 1", o.Missed)
+	case !within(o.Ghosts, 0, 1000):
+		return fmt.Errorf("%g ghosts a second: want up to 1000", o.Ghosts)
+	}
+	return nil
 }
 
 // Identity implements [sensor.Feed].

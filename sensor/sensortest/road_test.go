@@ -212,7 +212,7 @@ func TestFadingIsRician(t *testing.T) {
 	var mean, power, far float64
 	var re, im []float64
 	for k := range n {
-		a, b := f.at(float64(k)*0.05)
+		a, b := f.at(float64(k) * 0.05)
 		re, im = append(re, a), append(im, b)
 		mean += a / n
 		power += (a*a + b*b) / n

@@ -17,8 +17,10 @@ type Scenario struct {
 	Vehicles []Vehicle
 	Flows    []Flow // random traffic, drawn by the seed
 	Radar    Radar
-	Rain     *Rain       // nil for none
-	Plants   *Vegetation // moving in the wind; nil for none
+	Rain     *Rain        // nil for none
+	Plants   *Vegetation  // moving in the wind; nil for none
+	Contacts []Contacts   // in the road, for [Road.Edges]
+	Readings CycleOptions // how good a radar with range and angle is, for [Road.Cycles]
 	// Ideal leaves the echoes as geometry and range law make them: no fading,
 	// no wheels, no noise, no weather, no tones, no imbalance. The converter
 	// stays.
@@ -143,6 +145,14 @@ func (s *Scenario) check() error {
 		if err := s.Vehicles[i].check(len(s.Radar.Lanes)); err != nil {
 			return fmt.Errorf("vehicle %d: %w", i+1, err)
 		}
+	}
+	for i, c := range s.Contacts {
+		if err := c.check(len(s.Radar.Lanes)); err != nil {
+			return fmt.Errorf("contacts %d: %w", i+1, err)
+		}
+	}
+	if err := s.Readings.check(); err != nil {
+		return fmt.Errorf("readings: %w", err)
 	}
 	if r := s.Rain; r != nil {
 		switch {
