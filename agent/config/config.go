@@ -68,8 +68,9 @@ type Sensor struct {
 	Driver  string       `toml:"driver" doc:"what speaks with the sensor: rawiq, iqframe, ops243, ops243raw, isys4001, agd or csr"`
 	Path    string       `toml:"path" doc:"rawiq: a device file or a named pipe of 16-bit little-endian pairs I, Q"`
 	Port    string       `toml:"port" doc:"all but rawiq: serial port, best by its link in /dev/serial/by-id"`
-	Baud    int          `toml:"baud" doc:"speed of the serial port; 0 for what the sensor comes with"`
-	Rate    Frequency    `toml:"rate" doc:"rawiq and iqframe: pairs a second"`
+	Baud    int          `toml:"baud" doc:"speed of the serial port in bits a second; 0 for what the sensor comes with"`
+	Parity  string       `toml:"parity" doc:"parity of the serial port: none, even or odd; empty for what the sensor comes with"`
+	Rate    Frequency    `toml:"rate" doc:"rawiq, iqframe and ops243: samples a second; 20kHz, 50kHz or 100kHz for ops243"`
 	Carrier Frequency    `toml:"carrier" doc:"transmit frequency"`
 	Angle   Angle        `toml:"angle" doc:"between the beam and the road"`
 	Model   string       `toml:"model" doc:"as on its plate"`
@@ -254,7 +255,7 @@ func (c *Config) Statement() ([]byte, error) {
 		case "site", "clock":
 			return true
 		case "sensor":
-			return key != "path" && key != "port" && key != "baud"
+			return key != "path" && key != "port" && key != "baud" && key != "parity"
 		}
 		return false
 	})
@@ -342,13 +343,15 @@ func (c *Config) Validate() error {
 		{"sensor.path", c.Sensor.Path == "" || c.Sensor.Driver == "rawiq", "only rawiq has one: want sensor.port"},
 		{"sensor.port", c.Sensor.Port == "" || c.Sensor.Driver != "rawiq", "rawiq has none: want sensor.path"},
 		{"sensor.baud", c.Sensor.Baud == 0 || c.Sensor.Driver != "rawiq", "rawiq has none"},
-		{"sensor.baud", c.Sensor.Baud == 0 || c.Sensor.Baud >= 50 && c.Sensor.Baud <= 4e6, "want 0, or 50 to 4000000"},
+		{"sensor.baud", c.Sensor.Baud == 0 || c.Sensor.Baud >= 50 && c.Sensor.Baud <= 50e6, "want 0, or 50 to 50000000"},
+		{"sensor.parity", slices.Contains([]string{"", "none", "even", "odd"}, c.Sensor.Parity), "want none, even or odd"},
 		{"sensor.angle", c.Sensor.Samples() || c.Sensor.Angle%10 == 0, "want at most two decimals with this driver"},
 		{"sensor.rate", c.Sensor.Rate >= 8e3 && c.Sensor.Rate <= 200e3, "want 8kHz to 200kHz"},
+		{"sensor.rate", !c.Sensor.ops243() || slices.Contains([]Frequency{20e3, 50e3, 100e3}, c.Sensor.Rate), "this driver sets 20kHz, 50kHz or 100kHz"},
 		{"sensor.model", printable(c.Sensor.Model), wantText},
 		{"sensor.serial", printable(c.Sensor.Serial), wantText},
 		{"sensor.maximum", c.Sensor.Maximum > c.Site.Limit, "want more than the limit"},
-		{"sensor.maximum", !c.Sensor.Samples() || c.Sensor.shows(c.Sensor.Maximum), "its Doppler frequency is more than 0.45 of sensor.rate: want a lower maximum or a higher rate"},
+		{"sensor.maximum", !c.Sensor.Samples() && !c.Sensor.ops243() || c.Sensor.shows(c.Sensor.Maximum), "its Doppler frequency is more than 0.45 of sensor.rate: want a lower maximum or a higher rate"},
 		{"camera.slots", c.Camera.Slots >= 8 && c.Camera.Slots <= 1024, "want 8 to 1024"},
 		{"camera.slot", c.Camera.Slot >= 16<<10 && c.Camera.Slot <= 8<<20, "want 16KiB to 8MiB"},
 		{"camera.slots", int64(c.Camera.Slots)*int64(c.Camera.Slot) <= 256<<20, "want at most 256MiB with camera.slot"},
@@ -373,6 +376,10 @@ func Drivers() []string {
 // Samples reports whether the sensor gives samples, in which this program finds
 // the vehicles, and not readings of targets that the sensor found.
 func (s Sensor) Samples() bool { return s.Driver == "rawiq" || s.Driver == "iqframe" }
+
+// ops243 reports whether the sensor takes samples at sensor.rate and tells
+// speeds of them.
+func (s Sensor) ops243() bool { return s.Driver == "ops243" || s.Driver == "ops243raw" }
 
 // printable reports whether a record can hold s as a text that must not be empty.
 func printable(s string) bool {

@@ -83,6 +83,8 @@ func TestBadConfigIsRefused(t *testing.T) {
 		{"a stream for a serial sensor", `serial = "S1"`, "serial = \"S1\"\ndriver = \"agd\"\npath = \"/dev/radar\"", "sensor.path: only rawiq has one"},
 		{"a speed for a stream", `serial = "S1"`, "serial = \"S1\"\nbaud = 9600", "sensor.baud: rawiq has none"},
 		{"a speed that no port has", `serial = "S1"`, "serial = \"S1\"\ndriver = \"agd\"\nbaud = -1", "sensor.baud: want 0, or 50"},
+		{"a parity that no port has", `serial = "S1"`, "serial = \"S1\"\ndriver = \"agd\"\nparity = \"mark\"", "sensor.parity: want none"},
+		{"a rate that the sensor has not", `serial = "S1"`, "serial = \"S1\"\ndriver = \"ops243\"\nrate = \"10kHz\"\nmaximum = \"90km/h\"", "sensor.rate: this driver sets"},
 		{"an angle finer than readings are corrected for", `serial = "S1"`, "serial = \"S1\"\ndriver = \"agd\"\nangle = \"22.505deg\"", "sensor.angle"},
 		{"not TOML", "[site]", "[site", ""},
 	} {
@@ -93,9 +95,9 @@ func TestBadConfigIsRefused(t *testing.T) {
 	}
 }
 
-func TestRateBoundsOnlySensorsThatGiveSamples(t *testing.T) {
+func TestRateBoundsTheRangeOnlyWhereItCan(t *testing.T) {
 	fast := strings.Replace(minimal, `serial = "S1"`, "serial = \"S1\"\nmaximum = \"350km/h\"\ndriver = %", 1)
-	for driver, want := range map[string]bool{"rawiq": false, "iqframe": false, "ops243": true, "agd": true} {
+	for driver, want := range map[string]bool{"rawiq": false, "iqframe": false, "ops243": false, "agd": true} {
 		if _, err := Parse([]byte(strings.Replace(fast, "%", strconv.Quote(driver), 1)), nil); (err == nil) != want {
 			t.Errorf("%s up to 350 km/h: %v", driver, err)
 		}
@@ -117,7 +119,7 @@ func TestStatementHoldsNoAddresses(t *testing.T) {
 		return string(s)
 	}
 	here := statement("driver = \"agd\"\nport = \"/dev/ttyS0\"")
-	if there := statement("driver = \"agd\"\nport = \"/dev/ttyUSB3\"\nbaud = 57600"); there != here {
+	if there := statement("driver = \"agd\"\nport = \"/dev/ttyUSB3\"\nbaud = 57600\nparity = \"none\""); there != here {
 		t.Errorf("another port gives another statement:\n%s\n%s", here, there)
 	}
 	if !strings.Contains(here, "driver = \"agd\"") || statement("driver = \"csr\"") == here {

@@ -167,14 +167,19 @@ func (p *Port) fault(err error) error {
 	return fmt.Errorf("serial port %s: %w", p.name, err)
 }
 
-// Dial opens a port with eight bits, no parity, one stop bit and no flow
-// control: the line of every sensor that this project knows.
-func Dial(name string, baud int) (*Conn, error) {
+// Dial opens a port with eight bits a byte, one stop bit and no flow control.
+// Parity is "none", "even" or "odd".
+func Dial(name string, baud int, parity string) (*Conn, error) {
+	known := map[string]uart.Parity{"none": uart.NoParity, "even": uart.Even, "odd": uart.Odd}
+	kind, ok := known[parity]
+	if !ok {
+		return nil, fmt.Errorf("serial port %s: parity %q: want none, even or odd", name, parity)
+	}
 	p, err := Open(name)
 	if err != nil {
 		return nil, err
 	}
-	c, err := p.Connect(physic.Frequency(baud)*physic.Hertz, uart.One, uart.NoParity, uart.NoFlow, 8)
+	c, err := p.Connect(physic.Frequency(baud)*physic.Hertz, uart.One, kind, uart.NoFlow, 8)
 	if err != nil {
 		p.Close()
 		return nil, err

@@ -43,7 +43,7 @@ func open(t *testing.T, name string) *Port {
 
 func dial(t *testing.T, name string, baud int) *Conn {
 	t.Helper()
-	c, err := Dial(name, baud)
+	c, err := Dial(name, baud, "none")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -158,7 +158,7 @@ func TestTheLowerSpeedIsTaken(t *testing.T) {
 
 func TestAnySpeed(t *testing.T) {
 	line := newPTY(t)
-	c, err := Dial(line.Name, 250_001)
+	c, err := Dial(line.Name, 250_001, "none")
 	if errors.Is(err, syscall.ENOSYS) {
 		t.Skip("termios2, and so a speed without a name, is not emulated here")
 	}
@@ -251,6 +251,11 @@ func TestWhatTheKernelDidNotDoIsAnError(t *testing.T) {
 func TestParityThatIsNotDoneIsAnError(t *testing.T) {
 	p := open(t, newPTY(t).Name)
 	_, err := p.Connect(9600*physic.Hertz, uart.One, uart.Even, uart.NoFlow, 8)
+	for _, parity := range []string{"odd", "mark"} {
+		if _, err := Dial(newPTY(t).Name, 9600, parity); err == nil || !strings.Contains(err.Error(), "parity") {
+			t.Errorf("%s: error %v", parity, err)
+		}
+	}
 	if err == nil || !strings.Contains(err.Error(), "parity") {
 		t.Errorf("error %v", err)
 	}
