@@ -45,7 +45,8 @@ type Signer interface {
 	Class() string // "file", "tpm2" or "se"
 }
 
-// Options is what a device is made of. Every field but Observe is needed.
+// Options is what a device is made of. Every field but Fault and Observe is
+// needed.
 type Options struct {
 	Config      *config.Config
 	Calibration []byte        // the calibration statement
@@ -53,12 +54,16 @@ type Options struct {
 	Signer      Signer
 	Clock       sensor.Clock
 	Source      sensor.Source
-	Camera      capture.Camera
-	Outbox      *outbox.Outbox
-	Dialer      uplink.Dialer
-	Trust       *evidence.Trust // whose receipts count
-	Boot        [16]byte        // names the run of the kernel that Clock counts from
-	Log         *slog.Logger
+	// Fault says in what state the sensor does not measure, nil when it does, and
+	// may be called at any time. Without it the errors of Source.Next tell for
+	// some seconds each.
+	Fault  func() error
+	Camera capture.Camera
+	Outbox *outbox.Outbox
+	Dialer uplink.Dialer
+	Trust  *evidence.Trust // whose receipts count
+	Boot   [16]byte        // names the run of the kernel that Clock counts from
+	Log    *slog.Logger
 	// Observe is called for each passage once its fate is known, on the
 	// measuring goroutine; nil for nobody.
 	Observe func(Outcome)
@@ -321,6 +326,11 @@ func (d *Device) look() error {
 	d.mu.Lock()
 	fault, at := d.sensorFault, d.faultAt
 	d.mu.Unlock()
+	if d.o.Fault != nil {
+		if err := d.o.Fault(); err != nil {
+			return err
+		}
+	}
 	if fault != nil && now.Sub(at) <= patience {
 		return fmt.Errorf("sensor %s: %w", d.o.Source.Identity().Model, fault)
 	}

@@ -26,8 +26,6 @@ import (
 	"ciglio/capture/key"
 	"ciglio/sensor"
 	"ciglio/sensor/clock"
-	"ciglio/sensor/doppler"
-	"ciglio/sensor/rawiq"
 	"ciglio/uplink/mqtt"
 	"ciglio/uplink/outbox"
 	"ciglio/uplink/wire"
@@ -73,8 +71,11 @@ func loadConfig(path string) (*config.Config, error) {
 		}
 		return err
 	}
-	if c.Sensor.Path == "" {
+	switch {
+	case c.Sensor.Driver == "rawiq" && c.Sensor.Path == "":
 		return nil, blame("sensor.path", errors.New("missing"))
+	case c.Sensor.Driver != "rawiq" && c.Sensor.Port == "":
+		return nil, blame("sensor.port", errors.New("missing"))
 	}
 	_, camera := newCamera(c, new(clock.System))
 	_, broker := newDialer(c)
@@ -129,22 +130,11 @@ func serve(ctx context.Context, c *config.Config, log *slog.Logger) (err error) 
 		log.Warn("not enrolled as far as the trust file tells: records wait until the centre knows key and epoch",
 			"device", c.Device.ID, "epoch", store.Head().Epoch, "error", err)
 	}
-	samples, err := openSensor(c.Sensor.Path)
+	source, err := newSource(c, system, log)
 	if err != nil {
 		return err
 	}
-	defer samples.Close()
-	stream, err := rawiq.NewStream(samples, int(c.Sensor.Rate), system)
-	if err != nil {
-		return err
-	}
-	source, err := doppler.NewSource(stream, doppler.Options{
-		Carrier: int64(c.Sensor.Carrier), Angle: int(c.Sensor.Angle), KeepTrace: true,
-		Model: c.Sensor.Model, Serial: c.Sensor.Serial,
-	})
-	if err != nil {
-		return err
-	}
+	defer source.Close()
 	camera, err := newCamera(c, system)
 	if err != nil {
 		return err
@@ -156,7 +146,7 @@ func serve(ctx context.Context, c *config.Config, log *slog.Logger) (err error) 
 	}
 	device, err := New(Options{
 		Config: c, Calibration: statement, Certificate: sha256.Sum256(certificate), Signer: signer, Clock: system,
-		Source: source, Camera: camera, Outbox: store, Dialer: dialer, Trust: trust, Boot: bootID(), Log: log,
+		Source: source, Fault: source.Fault, Camera: camera, Outbox: store, Dialer: dialer, Trust: trust, Boot: bootID(), Log: log,
 	})
 	if err != nil {
 		return err
@@ -164,9 +154,6 @@ func serve(ctx context.Context, c *config.Config, log *slog.Logger) (err error) 
 	log.Info("device starts", "device", c.Device.ID, "site", c.Site.ID, "version", Version)
 	if err := device.Run(ctx); err != nil {
 		return err
-	}
-	if ctx.Err() == nil {
-		return fmt.Errorf("sensor %s: its stream has ended", c.Sensor.Path)
 	}
 	log.Info("device stopped")
 	return nil
@@ -230,25 +217,4 @@ func identity(c *config.Config, id evidence.DeviceID, log *slog.Logger) (*key.Ke
 		return nil, nil, fmt.Errorf("%s: not of the key in %s", c.Device.Certificate, c.Device.Key)
 	}
 	return k, certificate.Raw, nil
-}
-
-// openSensor opens the stream of samples. A recording in a plain file is
-// refused: it would pass for a road.
-func openSensor(path string) (*os.File, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, fmt.Errorf("sensor: %w", err)
-	}
-	mode := os.O_RDONLY
-	switch {
-	case info.Mode().IsRegular() || info.IsDir():
-		return nil, fmt.Errorf("sensor: %s is a plain file or folder; recordings are for ciglio measure", path)
-	case info.Mode()&os.ModeNamedPipe != 0:
-		mode = os.O_RDWR // so that it does not end whenever its writer does
-	}
-	f, err := os.OpenFile(path, mode|syscall.O_NONBLOCK, 0)
-	if err != nil {
-		return nil, fmt.Errorf("sensor: %w", err)
-	}
-	return f, nil
 }

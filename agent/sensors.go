@@ -1,0 +1,353 @@
+package agent
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"ciglio/agent/config"
+	"ciglio/sensor"
+	"ciglio/sensor/agd"
+	"ciglio/sensor/csr"
+	"ciglio/sensor/doppler"
+	"ciglio/sensor/iqframe"
+	"ciglio/sensor/isys4001"
+	"ciglio/sensor/ops243"
+	"ciglio/sensor/port"
+	"ciglio/sensor/rawiq"
+	"ciglio/sensor/track"
+)
+
+// A driver joins a name that sensor.driver may have with the package that speaks
+// with that sensor. It gives either readings of targets or samples.
+type driver struct {
+	baud     int    // of a new sensor; for sensor.baud = 0
+	parity   string // the same; "" for none
+	readings func(context.Context, sensor.Conn, config.Sensor, sensor.Clock) (sensor.Feed, error)
+	samples  func(stream, config.Sensor, sensor.Clock) (doppler.Stream, error)
+	track    track.Options // what is known of its readings
+}
+
+// stream is a connection that is only read.
+type stream interface {
+	io.ReadCloser
+	SetReadDeadline(time.Time) error
+}
+
+// drivers returns the table of all sensors.
+func drivers() map[string]driver {
+	return map[string]driver{
+		"rawiq": {samples: func(s stream, c config.Sensor, clock sensor.Clock) (doppler.Stream, error) {
+			return rawiq.NewStream(s, int(c.Rate), clock)
+		}},
+		"iqframe": {baud: 921_600, samples: func(s stream, c config.Sensor, clock sensor.Clock) (doppler.Stream, error) {
+			return iqframe.NewStream(s, int(c.Rate), clock)
+		}},
+		"ops243":    {baud: 19_200, readings: openOPS243(ops243.JSON)},
+		"ops243raw": {baud: 230_400, readings: openOPS243(ops243.Raw)},
+		"isys4001": {baud: 115_200, readings: func(ctx context.Context, conn sensor.Conn, c config.Sensor, clock sensor.Clock) (sensor.Feed, error) {
+			return feed(isys4001.Open(ctx, conn, clock, isys4001.Options{Model: c.Model, Serial: c.Serial}))
+		}},
+		"agd": {baud: 921_600, parity: "odd", readings: func(ctx context.Context, conn sensor.Conn, c config.Sensor, clock sensor.Clock) (sensor.Feed, error) {
+			return feed(agd.Open(ctx, conn, clock, agd.Options{Model: c.Model, Serial: c.Serial}))
+		}},
+		"csr": {baud: 9_600, readings: func(ctx context.Context, conn sensor.Conn, c config.Sensor, clock sensor.Clock) (sensor.Feed, error) {
+			return feed(csr.Open(ctx, conn, clock, csr.Options{Model: c.Model, Serial: c.Serial}))
+		}},
+	}
+}
+
+func openOPS243(mode ops243.Mode) func(context.Context, sensor.Conn, config.Sensor, sensor.Clock) (sensor.Feed, error) {
+	return func(ctx context.Context, conn sensor.Conn, c config.Sensor, clock sensor.Clock) (sensor.Feed, error) {
+		return feed(ops243.Open(ctx, conn, clock, ops243.Options{
+			Model: c.Model, Serial: c.Serial, Mode: mode, Rate: int(c.Rate), Carrier: int64(c.Carrier), USB: ownUSB(c.Port),
+		}))
+	}
+}
+
+// feed keeps a driver that is nil from becoming a Feed that is not.
+func feed[F sensor.Feed](f F, err error) (sensor.Feed, error) {
+	if err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
+// ownUSB reports whether a port is the sensor's own USB connection, whose
+// packets are checked, and not an adapter to a serial line, whose bytes are not.
+func ownUSB(name string) bool {
+	target, err := filepath.EvalSymlinks(name)
+	return err == nil && strings.HasPrefix(filepath.Base(target), "ttyACM")
+}
+
+// A liveSource is a sensor in operation that may be unplugged and come back: its
+// connection is opened anew for the call of Next after one that failed.
+type liveSource struct {
+	sensor.Source
+	link *link
+}
+
+// newSource returns the sensor that c names. It opens nothing yet.
+func newSource(c *config.Config, clock sensor.Clock, log *slog.Logger) (*liveSource, error) {
+	d, ok := drivers()[c.Sensor.Driver]
+	if !ok {
+		return nil, fmt.Errorf("sensor.driver: no %q", c.Sensor.Driver)
+	}
+	l := &link{config: c.Sensor, driver: d, clock: clock, log: log, fault: errors.New("not reached yet")}
+	if d.samples != nil {
+		source, err := doppler.NewSource(&liveStream{link: l}, doppler.Options{
+			Carrier: int64(c.Sensor.Carrier), Angle: int(c.Sensor.Angle), KeepTrace: true,
+			Model: c.Sensor.Model, Serial: c.Sensor.Serial,
+		})
+		return &liveSource{source, l}, err
+	}
+	o := d.track
+	o.Model, o.Serial = c.Sensor.Model, c.Sensor.Serial
+	o.Angle, o.PhotoRange = int(c.Sensor.Angle)/10, int32(c.Site.PhotoRange)
+	o.KeepTrace = true
+	source, err := track.NewSource(l.dial, o)
+	return &liveSource{source, l}, err
+}
+
+// Next implements [sensor.Source].
+func (s *liveSource) Next(ctx context.Context) (sensor.Passage, error) {
+	p, err := s.Source.Next(ctx)
+	if err != nil && ctx.Err() == nil {
+		if s.link.driver.samples != nil { // package track names the sensor itself
+			err = fmt.Errorf("sensor %s: %w", s.link.config.Model, err)
+		}
+		s.link.tell(err)
+	}
+	return p, err
+}
+
+// Fault says why the sensor does not measure now; nil when it does. It is safe
+// for concurrent use.
+func (s *liveSource) Fault() error {
+	s.link.mu.Lock()
+	defer s.link.mu.Unlock()
+	return s.link.fault
+}
+
+// Close closes the connection. Nobody may be in Next.
+func (s *liveSource) Close() { s.link.close() }
+
+// A link is the way to one sensor.
+type link struct {
+	config config.Sensor
+	driver driver
+	clock  sensor.Clock
+	log    *slog.Logger
+	conn   io.Closer // nil while it is closed
+	before port.LineErrors
+
+	mu    sync.Mutex
+	fault error // nil while the sensor reports
+}
+
+func (l *link) tell(fault error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if fault == nil && l.fault != nil {
+		l.log.Info("sensor reports", "driver", l.config.Driver, "model", l.config.Model, "serial", l.config.Serial)
+	}
+	l.fault = fault
+}
+
+// close gives the connection up, and says what went wrong on its line.
+func (l *link) close() {
+	if l.conn == nil {
+		return
+	}
+	if c, ok := l.conn.(*port.Conn); ok {
+		if now, ok := c.LineErrors(); ok && now != l.before {
+			l.log.Warn("errors on the sensor's line", "port", l.config.Port,
+				"frame", now.Frame-l.before.Frame, "parity", now.Parity-l.before.Parity,
+				"overrun", now.Overrun-l.before.Overrun, "break", now.Break-l.before.Break)
+		}
+	}
+	l.conn.Close() // of what has failed: there is nothing to say of it
+	l.conn = nil
+}
+
+// serial opens the serial port.
+func (l *link) serial() (*port.Conn, error) {
+	baud := cmp.Or(l.config.Baud, l.driver.baud)
+	parity := cmp.Or(l.config.Parity, l.driver.parity, "none")
+	c, err := port.Dial(l.config.Port, baud, parity)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("%w; %s", err, portsHere())
+	}
+	if err != nil {
+		return nil, err
+	}
+	l.conn = c
+	l.before, _ = c.LineErrors()
+	return c, nil
+}
+
+// portsHere says which serial ports there are.
+func portsHere() string {
+	ports, err := port.List()
+	if err != nil || len(ports) == 0 {
+		return "this machine has no serial port"
+	}
+	names := make([]string, len(ports))
+	for i, p := range ports {
+		names[i] = p.Path
+	}
+	return "this machine has " + strings.Join(names, ", ")
+}
+
+// dial opens the port anew and sets the sensor up.
+func (l *link) dial(ctx context.Context) (sensor.Feed, error) {
+	l.close()
+	c, err := l.serial()
+	if err != nil {
+		return nil, err
+	}
+	f, err := l.driver.readings(ctx, c, l.config, l.clock)
+	if err != nil {
+		l.close()
+		return nil, err
+	}
+	return &liveFeed{f, l}, nil
+}
+
+// liveFeed gives its port up when it fails.
+type liveFeed struct {
+	sensor.Feed
+	link *link
+}
+
+// Next implements [sensor.Feed]. A sensor on the road has no end.
+func (f *liveFeed) Next(ctx context.Context) (sensor.Cycle, error) {
+	c, err := f.Feed.Next(ctx)
+	switch {
+	case err == nil:
+		f.link.tell(nil)
+	case ctx.Err() == nil:
+		f.link.close()
+		err = notEnded(err)
+	}
+	return c, err
+}
+
+func notEnded(err error) error {
+	if errors.Is(err, io.EOF) {
+		return errors.New("the sensor's stream has ended")
+	}
+	return err
+}
+
+// liveStream is the signal of a sensor whose connection is opened anew after it
+// failed.
+type liveStream struct {
+	link  *link
+	inner doppler.Stream // nil while it is closed
+}
+
+// Format implements [doppler.Stream].
+func (s *liveStream) Format() doppler.Format {
+	return doppler.Format{Rate: int(s.link.config.Rate), Complex: true}
+}
+
+// Next implements [doppler.Stream].
+func (s *liveStream) Next(ctx context.Context) (doppler.Block, error) {
+	if s.inner == nil {
+		c, err := s.link.stream()
+		if err == nil {
+			s.inner, err = s.link.driver.samples(c, s.link.config, s.link.clock)
+		}
+		if err != nil {
+			s.link.close()
+			return doppler.Block{}, err
+		}
+	}
+	b, err := s.inner.Next(ctx)
+	switch {
+	case err == nil:
+		s.link.tell(nil)
+	case ctx.Err() == nil && !s.link.samePipe():
+		s.link.close()
+		s.inner = nil
+	}
+	return b, notEnded(err)
+}
+
+// How frames are fetched from an SPI slave: in transfers that every kernel
+// allows, and again after a pause while it has none.
+const (
+	spiSpeed    = 10_000_000 // bits a second
+	spiTransfer = 1024
+	spiPause    = time.Millisecond
+)
+
+// stream opens what samples come from.
+func (l *link) stream() (stream, error) {
+	switch {
+	case l.config.Driver == "rawiq":
+		f, err := openSensor(l.config.Path)
+		if err != nil {
+			return nil, err
+		}
+		l.conn = f
+		return f, nil
+	case port.IsSPI(l.config.Port):
+		c, err := port.DialSPI(l.config.Port, cmp.Or(l.config.Baud, spiSpeed))
+		if err != nil {
+			return nil, err
+		}
+		l.conn = c
+		r, err := iqframe.NewSPI(c, spiTransfer, spiPause)
+		return spiStream{r, c}, err
+	}
+	return l.serial()
+}
+
+// spiStream reads frames and closes their slave.
+type spiStream struct {
+	*iqframe.SPI
+	io.Closer
+}
+
+// samePipe reports whether the sensor's path leads to the named pipe that is
+// open. It stays open then: its writer would be told that nobody reads.
+func (l *link) samePipe() bool {
+	f, ok := l.conn.(*os.File)
+	if !ok {
+		return false
+	}
+	open, err := f.Stat()
+	if err != nil || open.Mode()&os.ModeNamedPipe == 0 {
+		return false
+	}
+	now, err := os.Stat(l.config.Path)
+	return err == nil && os.SameFile(open, now)
+}
+
+// openSensor opens the stream of samples. A recording in a plain file is
+// refused: it would pass for a road.
+func openSensor(path string) (*os.File, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	mode := os.O_RDONLY
+	switch {
+	case info.Mode().IsRegular() || info.IsDir():
+		return nil, fmt.Errorf("%s is a plain file or folder; recordings are for ciglio measure", path)
+	case info.Mode()&os.ModeNamedPipe != 0:
+		mode = os.O_RDWR // so that it does not end whenever its writer does
+	}
+	return os.OpenFile(path, mode|syscall.O_NONBLOCK, 0)
+}
