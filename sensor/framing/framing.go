@@ -18,6 +18,7 @@
 package framing
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -88,13 +89,16 @@ func (s *Scanner) Counters() Counters {
 
 // Scan returns the next frame. It blocks in Read, whose errors it returns as
 // they are; what has been read stays, and Scan may be called again. A frame cut
-// off at the end of the stream is dropped and counted.
+// off at the end of the stream, io.EOF, is dropped and counted.
 func (s *Scanner) Scan() (Frame, error) {
 	for {
 		if f, ok := s.buffered(); ok {
 			return f, nil
 		}
 		if err := s.read(); err != nil {
+			if err == io.EOF && s.Resync() {
+				continue // the rest may hold a frame behind a false start
+			}
 			return Frame{}, err
 		}
 	}
@@ -149,9 +153,6 @@ func (s *Scanner) read() error {
 		}
 		return nil // an error that comes with bytes comes again without
 	}
-	if err == io.EOF {
-		s.drop(s.end - s.start)
-	}
 	if err == nil {
 		err = io.ErrNoProgress
 	}
@@ -183,31 +184,23 @@ func (s *Scanner) Clear() {
 // scanner begins in the middle of one: with midway set, everything up to the
 // first line end is skipped. Use a judge for one scanner only.
 func Lines(size int, midway bool) Judge {
-	skipping, seen := midway, 0 // seen bytes of b hold no LF
+	skipping := midway
 	return func(b []byte) (int, Verdict) {
-		for i := seen; i < len(b); i++ {
-			if b[i] != '\n' {
-				continue
-			}
-			seen = 0
-			if skipping {
-				skipping = false
-				return i + 1, Skip
-			}
-			if i+1 > size {
-				return i + 1, Broken
-			}
-			return i + 1, Good
-		}
-		if skipping {
-			seen = 0
+		n := bytes.IndexByte(b, '\n') + 1
+		switch {
+		case skipping && n > 0:
+			skipping = false
+			return n, Skip
+		case skipping:
 			return len(b), Skip
-		}
-		if len(b) >= size {
-			seen, skipping = 0, true
+		case n > size:
+			return n, Broken
+		case n > 0:
+			return n, Good
+		case len(b) >= size:
+			skipping = true
 			return len(b), Broken
 		}
-		seen = len(b)
 		return 0, More
 	}
 }

@@ -237,11 +237,13 @@ func (r *Radar) use(raw []byte, at sensor.Mono) (sensor.Cycle, bool, error) {
 	at = max(at, r.last)
 	r.changed, r.last = at, at
 	r.readings = r.counted.readings(r.readings[:0], l, at, raw)
+	r.lost = r.lost || l.Clipped
 	return sensor.Cycle{At: at, Readings: r.readings}, true, nil
 }
 
 // readings appends the targets of a list as readings. An overdriven input gives
-// one reading that has neither speed nor direction, with the flag.
+// one reading that has neither speed nor direction, with the flag; since it hid
+// the targets, such a cycle is also marked as lost.
 func (c *counted) readings(dst []sensor.Reading, l List, at sensor.Mono, raw []byte) []sensor.Reading {
 	c.lists.Add(1)
 	if l.Clipped {

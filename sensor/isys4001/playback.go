@@ -70,7 +70,7 @@ func (p *Playback) Next(ctx context.Context) (sensor.Cycle, error) {
 		at := sensor.Mono(p.steps) * sensor.Mono(p.interval)
 		p.steps++
 		p.readings = p.counted.readings(p.readings[:0], l, at, raw.Bytes)
-		cycle := sensor.Cycle{At: at, Readings: p.readings, Lost: p.lost}
+		cycle := sensor.Cycle{At: at, Readings: p.readings, Lost: p.lost || l.Clipped}
 		p.lost = false
 		return cycle, nil
 	}

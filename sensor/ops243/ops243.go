@@ -86,7 +86,7 @@ type Mode uint8
 const (
 	JSON Mode = iota // reports of up to four objects, with unit, time and magnitude
 	CSV              // reports of one object: time, magnitude, speed
-	Raw              // blocks of samples; 10 KiB each, so USB or 230,400 baud
+	Raw              // blocks of samples; 5 KiB each, so USB or 230,400 baud
 )
 
 // String returns the mode's name in the settings.
@@ -108,12 +108,15 @@ type Options struct {
 }
 
 const (
-	// patience is how long a sensor that reports may say nothing. With BZ it
-	// prints something for every block, at least four times a second.
+	// quiet is how long a sensor that reports may say nothing before it is asked
+	// whether it is there. With BZ it prints something for every block, some ten
+	// times a second; firmware that does not know BZ is silent on an empty road,
+	// and a track must not wait for its end.
+	quiet = 300 * time.Millisecond
+	// patience is how long an answer to that may take.
 	patience = time.Second
-	// rawPatience is the same for samples: two lines of 5 KiB take a second at
-	// 115,200 baud.
-	rawPatience = 5 * time.Second
+	// rawPatience is how long the lines of a block may take: 1 s at 57,600 baud.
+	rawPatience = 2 * time.Second
 	// inARow is how many lines in a row may be something else than the sensor was
 	// set to send. Noise spoils some; a sensor that has started anew spoils all.
 	inARow = 10
@@ -189,7 +192,7 @@ func (r *Radar) Counters() Counters { return r.counted.read(r.scanner.Counters()
 
 // Next implements [sensor.Feed].
 func (r *Radar) Next(ctx context.Context) (sensor.Cycle, error) {
-	wait := patience
+	wait := quiet
 	if r.mode == Raw {
 		wait = rawPatience
 	}
@@ -198,8 +201,8 @@ func (r *Radar) Next(ctx context.Context) (sensor.Cycle, error) {
 		l, f, err := r.line(ctx, wait)
 		switch {
 		case errors.Is(err, framing.ErrSilence) && !asked && r.mode != Raw:
-			// Firmware that does not know BZ is silent on an empty road.
-			if asked, err = true, r.send("?P"); err != nil {
+			asked, wait = true, patience
+			if err := r.send("?P"); err != nil {
 				return sensor.Cycle{}, err
 			}
 			continue
