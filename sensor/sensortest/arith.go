@@ -18,7 +18,7 @@ import "math"
 // sincos returns the sine and the cosine of an angle in turns.
 func sincos(turns float64) (s, c float64) {
 	quarter := math.RoundToEven(4 * turns)
-	x := 2 * math.Pi * (turns - float64(quarter/4)) // within an eighth of a turn
+	x := float64(2 * math.Pi * (turns - float64(quarter/4))) // within an eighth of a turn
 	z := x * x
 	s = -1.0 / 1307674368000
 	s = float64(s*z) + 1.0/6227020800
@@ -85,7 +85,7 @@ func log(x float64) float64 {
 }
 
 // decibels returns a ratio of powers in dB.
-func decibels(power float64) float64 { return log(power) * (10 / math.Ln10) }
+func decibels(power float64) float64 { return float64(log(power) * (10 / math.Ln10)) }
 
 // amplitude returns the ratio of amplitudes that is the given number of dB.
 func amplitude(db float64) float64 { return exp(db * (math.Ln10 / 20)) }
@@ -121,7 +121,7 @@ func atan2(y, x float64) float64 {
 	for n := 23.0; n >= 1; n -= 2 {
 		a = 1/n - float64(a*z)
 	}
-	return 8 * 180 / math.Pi * u * a
+	return float64(8 * 180 / math.Pi * u * a)
 }
 
 // degrees returns sine and cosine of an angle in degrees.
@@ -145,5 +145,5 @@ func gaussians(key uint64, n int64) (a, b float64) {
 	v := float64(int64(mix(h)>>11)) / (1 << 53)
 	s, c := sincos(v)
 	r := math.Sqrt(-2 * log(u))
-	return r * c, r * s
+	return float64(r * c), float64(r * s)
 }

@@ -117,12 +117,12 @@ func (r *Road) touches(dst []Touch, c Contacts, contact, vehicle int) []Touch {
 // metres from the front of the vehicle backwards.
 func (r *Road) touch(dst []Touch, c Contacts, contact, vehicle, axle int, front, back float64) []Touch {
 	v, d := &r.vehicles[vehicle], &r.drives[vehicle]
-	at, length := c.At[contact], kinds[v.Class].length
+	at, length, half := c.At[contact], kinds[v.Class].length, float64(c.Length/2)
 	// Travelled when a place is at the contact: approaching, the front is the
 	// reflecting end; receding, it is a length beyond.
-	come, gone := -at-c.Length/2+front, -at+c.Length/2+back
+	come, gone := -at-half+front, -at+half+back
 	if d.toward > 0 {
-		come, gone = at-c.Length/2-length+front, at+c.Length/2-length+back
+		come, gone = at-half-length+front, at+half-length+back
 	}
 	on, off := d.when(come), d.when(gone)
 	if y, _ := d.across((on + off) / 2); math.Abs(y-r.scenario.Radar.Lanes[c.Lane-1]) > inLane {

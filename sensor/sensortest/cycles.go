@@ -191,7 +191,7 @@ func (c *Cycles) ghost(at sensor.Mono, key uint64) sensor.Reading {
 	draw := func(n uint64, low, high float64) float64 {
 		return low + float64((high-low)*uniform(mix(key+n*golden)))
 	}
-	half := c.road.scenario.Radar.Beamwidth / 2
+	half := float64(c.road.scenario.Radar.Beamwidth / 2)
 	return c.report(&Target{
 		Range: draw(1, 5, 120), Speed: draw(2, -40, 40), Angle: draw(3, -half, half),
 		Level: c.road.threshold(detectLevel) + draw(4, 0, 6),

@@ -97,7 +97,7 @@ func (s *scatterer) add(g *generator, e *echo, start float64) {
 
 // turns returns the length of the way to the centre and back in wavelengths.
 func (s *scatterer) turns(g *generator, e *echo, k int) float64 {
-	return g.turnsPerMetre * hypot3(e.x[k]+s.beyond, e.y[k], g.road.beam.height)
+	return float64(g.turnsPerMetre * hypot3(e.x[k]+s.beyond, e.y[k], g.road.beam.height))
 }
 
 // gain returns the complex amplitude at a place: the mean level and its fading.
@@ -128,7 +128,7 @@ type span struct {
 // add turns a pointer along the parabola through the three phases: its turn
 // from sample to sample itself turns by a constant.
 func (a *span) add(i, q []float64) {
-	bend := 2 * (a.t0 - float64(2*a.t1) + a.t2) / (knot * knot)
+	bend := float64(2 * (a.t0 - float64(2*a.t1) + a.t2) / (knot * knot))
 	step := float64((float64(4*(a.t1-a.t0))-(a.t2-a.t0))/knot) + bend
 	s, c := sincos(-a.t0)
 	ds, dc := sincos(-step)
@@ -182,12 +182,12 @@ func (e *echo) addWheel(g *generator, behind, turn, level float64) {
 	var way [4][2*knots + 1]float64
 	for k := range e.x {
 		s, c := sincos(turn + e.turned[k]/(2*math.Pi*radius))
-		s, c = s*radius*e.drive.toward, c*radius
+		s, c = float64(s*radius*e.drive.toward), float64(c*radius)
 		x := e.x[k] + behind
-		side := math.Abs(e.y[k]) - e.kind.width/2
+		side := math.Abs(e.y[k]) - float64(e.kind.width/2)
 		rim := [4][2]float64{{s, c}, {c, -s}, {-s, -c}, {-c, s}}
 		for p := range rim {
-			way[p][k] = g.turnsPerMetre * hypot3(x+rim[p][0], side, hub-rim[p][1])
+			way[p][k] = float64(g.turnsPerMetre * hypot3(x+rim[p][0], side, hub-rim[p][1]))
 		}
 	}
 	for p := range way {

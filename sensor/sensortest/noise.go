@@ -138,4 +138,4 @@ func (p *pink) step(r *normal) {
 
 // line returns the first value of the stretch and the step from sample to
 // sample.
-func (p *pink) line() (from, step float64) { return p.before, (p.last - p.before) / pinkStep }
+func (p *pink) line() (from, step float64) { return p.before, float64((p.last - p.before) / pinkStep) }

@@ -187,7 +187,7 @@ type beam struct {
 func newBeam(r Radar) beam {
 	sa, ca := degrees(r.Angle)
 	st, ct := degrees(r.Tilt)
-	return beam{x: ca * ct, y: sa * ct, z: st, width: r.Beamwidth, height: r.Height, level: 2*decibels(carLevel) + r.Gain}
+	return beam{x: ca * ct, y: sa * ct, z: st, width: r.Beamwidth, height: r.Height, level: float64(2*decibels(carLevel)) + r.Gain}
 }
 
 // power returns the mean power of a car's echo from a place, in dB of full
@@ -203,7 +203,7 @@ func (b *beam) power(x, y float64) float64 {
 	cosine = min(max(cosine/distance, -1), 1)
 	off := atan2(math.Sqrt(1-float64(cosine*cosine)), cosine) / b.width
 	lobe := amplitude(float64(-24*off*off)) + amplitude(-2*backLobe)
-	return level + 2*decibels(lobe)
+	return level + float64(2*decibels(lobe))
 }
 
 // reflection returns what a vehicle's near end reflects against a car's, in dB.
@@ -213,7 +213,7 @@ func (v *Vehicle) reflection() float64 { return kinds[v.Class].reflection + v.Re
 // ratio in the detection band.
 func (r *Road) threshold(snr float64) float64 {
 	radar := &r.scenario.Radar
-	return snr + 2*decibels(noiseLevel) + radar.Gain + radar.Noise + decibels(detectBand/usualRate)
+	return snr + float64(2*decibels(noiseLevel)) + radar.Gain + radar.Noise + decibels(detectBand/usualRate)
 }
 
 // above returns when the echo of v lies above the given signal-to-noise ratio
@@ -249,7 +249,7 @@ func (r *Road) zone(v Vehicle, d *drive, snr float64) zone {
 	k := &kinds[v.Class]
 	z := zone{math.Inf(1), math.Inf(-1)}
 	for n := -steps; n <= steps; n++ {
-		x := float64(n) * (maxReach / steps)
+		x := float64(float64(n) * (maxReach / steps))
 		y := d.y
 		if len(d.bends) > 0 {
 			y, _ = d.across(d.when(d.toward * x))

@@ -60,7 +60,7 @@ func frequency(z []complex128, rate float64) float64 {
 	return turned / 2 / math.Pi / float64(len(z)-1) * rate
 }
 
-func mustRoad(t *testing.T, s Scenario) *Road {
+func mustRoad(t testing.TB, s Scenario) *Road {
 	t.Helper()
 	r, err := NewRoad(s)
 	if err != nil {

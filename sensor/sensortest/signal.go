@@ -84,7 +84,9 @@ func (g *generator) fill(i, q *[chunk]float32) {
 
 // quantise rounds to the steps of a converter and clips at its ends.
 func quantise(x, steps float64) float32 {
-	return float32(min(max(math.RoundToEven(x*steps), -steps), steps-1) / steps)
+	const whole = 3 << 51 // added to a small number, it leaves no room for a fraction
+	x = float64(min(max(float64(x*steps), -steps), steps-1)+whole) - whole
+	return float32(x / steps)
 }
 
 func (g *generator) addEchoes() {

@@ -28,7 +28,7 @@ func newCloud(key uint64, level, mean, spread float64) cloud {
 // addWeather prepares rain and vegetation.
 func (g *generator) addWeather(s *Scenario, gain float64) {
 	perSample := func(mps float64) float64 { return mps * g.turnsPerMetre / g.rate }
-	over := 2 * decibels(gain)
+	over := float64(2 * decibels(gain))
 	if r := s.Rain; r != nil {
 		mean := perSample(r.Speed.MPS())
 		if r.Away {
@@ -48,7 +48,7 @@ func (g *generator) addWeather(s *Scenario, gain float64) {
 
 // add adds the noise to a chunk.
 func (c *cloud) add(g *generator) {
-	place := float64(g.next) * c.every
+	place := float64(float64(g.next) * c.every)
 	cell := int64(math.Floor(place))
 	u := place - float64(cell)
 	c.seek(cell)
