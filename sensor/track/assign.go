@@ -14,7 +14,7 @@ const gate = 16
 // problems", Computing 38, 1987), run on each cluster of tracks and readings
 // that lie within each other's gates. Its slices are reused.
 type assigner struct {
-	cost    [maxLive * maxReadings]float32 // by row and column; beyond the gate +Inf
+	cost    [maxLive * maxReadings]float32 // by row and column; gate or more: they do not belong together
 	columns int
 	of      [maxLive]int     // column of each row, or -1
 	row     [maxReadings]int // row of each column, or -1

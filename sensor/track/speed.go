@@ -67,6 +67,11 @@ func (g *gauge) each(from, to int, f func(i int, v float64) float64) {
 // byPlace corrects for an angle that range and angle tell. The place across
 // the road is a line through those of the zone. It sets w.angle to a relative
 // standard uncertainty, as the others do.
+//
+// An angle is taken as one on the road. A sensor that compares the phases of two
+// antennas measures that to its own axis instead, and is then taken to see the
+// vehicle nearer to its axis than it is: in the driver's favour, and what that
+// hides counts as uncertainty.
 func (g *gauge) byPlace(w *verdict, from, to int, d sensor.Direction) {
 	const (
 		usual = 0.15 // m/s across the road, of a vehicle that keeps its lane
@@ -87,18 +92,19 @@ func (g *gauge) byPlace(w *verdict, from, to int, d sensor.Direction) {
 	if d == sensor.Approaching {
 		toward = -1
 	}
-	var byTolerance, bySide, byDrift, n float64
+	var byTolerance, bySide, byDrift, hidden, n float64
 	g.each(from, to, func(i int, v float64) float64 {
 		rng := float64(g.points[g.index[i]].rng) / 1000
 		y := g.sides.mean + drift*(g.time[i]-g.sides.mid)
 		x := math.Sqrt(max(rng*rng-y*y-square(g.geometry.height), square(widest*rng)))
 		n++
+		hidden += square(y/x) * (1 - g.geometry.ground(rng)/rng) / math.Sqrt(3)
 		byTolerance += math.Abs(y) / x * g.geometry.tolerance / math.Sqrt(3)
 		bySide += math.Abs(y) / (x * x) * uSide
 		byDrift += math.Abs(y) / x * uDrift / max(v, 1)
 		return math.Hypot((v*rng-toward*y*drift)/x, drift)
 	})
-	w.angle = math.Hypot(byTolerance, math.Hypot(bySide, byDrift)) / n
+	w.angle = math.Sqrt(square(byTolerance)+square(bySide)+square(byDrift)+square(hidden)) / n
 }
 
 // byRange corrects for the smallest angle that a lane can have at the range of

@@ -8,12 +8,14 @@ import (
 )
 
 const (
-	// A resolution is taken as three standard deviations of the noise.
-	perResolution = 3
+	// A resolution is taken as two and a half standard deviations of the noise.
+	perResolution = 2.5
 
 	accelerationNoise = 4.0 // m/s², of a vehicle between two cycles
 	sideNoise         = 0.7 // m/√s, of its place across the road: a lane change takes 3 s
 	widest            = 0.2 // smallest cosine with which a speed is projected
+
+	sidelong = 80 * math.Pi / 180
 
 	// Without range a reading of the opposite direction costs this much of the
 	// gate: it is taken only where nothing fits better.
@@ -50,6 +52,11 @@ func (g *geometry) sight(r *sensor.Reading) sight {
 	return s
 }
 
+// behind reports whether a reading comes from beside or behind the sensor.
+func (g *geometry) behind(r *sensor.Reading) bool {
+	return r.Has(sensor.FlagAngle) && math.Abs(radians(r.Angle)+g.angle) > sidelong
+}
+
 // An estimate is what a track knows of its vehicle: with range and angle the
 // place and speed along the road, and the place across it; with range only the
 // range and its rate; else the speed along the line of sight.
@@ -62,11 +69,11 @@ type estimate struct {
 	signed         bool    // the sign of vel is known
 }
 
-func (g *geometry) begin(s sight, at sensor.Mono, n noise) estimate {
+func (g *geometry) begin(s *sight, at sensor.Mono, n noise) estimate {
 	e := estimate{at: at, ranged: s.ranged, angled: s.angled, vel: s.speed, vv: n.speed * n.speed, pp: n.rng * n.rng}
 	e.pos = s.rng
 	if s.angled {
-		e.side, e.ss = s.rng*math.Sin(s.angle), square(s.rng*n.angle)
+		e.side, e.ss = g.ground(s.rng)*math.Sin(s.angle), square(s.rng*n.angle)
 		cos := g.cosine(s.rng, e.side)
 		e.pos = s.rng * cos
 		e.vel /= cos
@@ -81,6 +88,11 @@ func (g *geometry) begin(s sight, at sensor.Mono, n noise) estimate {
 // cosine returns that of the angle between the line of sight and the road.
 func (g *geometry) cosine(rng, side float64) float64 {
 	return math.Sqrt(max(1-(side*side+g.height*g.height)/(rng*rng), widest*widest))
+}
+
+// ground returns the distance on the road of what is rng away from the sensor.
+func (g *geometry) ground(rng float64) float64 {
+	return math.Sqrt(max(rng*rng-g.height*g.height, 0))
 }
 
 // predict carries e to an instant.
@@ -108,25 +120,29 @@ func (g *geometry) predict(e *estimate, at sensor.Mono) {
 // off returns how far a sight lies from a predicted estimate: for each
 // dimension the difference and its variance. A dimension that one of both lacks
 // has variance 0.
-func (g *geometry) off(e *estimate, s sight, n noise) (dv, vv, dp, pp, ds, ss float64) {
-	cos := 1.0
+func (g *geometry) off(e *estimate, s *sight, n noise) (dv, vv, dp, pp, ds, ss float64) {
+	cos, byCos, stretch, lean := 1.0, 0.0, 1.0, 0.0
 	if e.angled {
-		rng := math.Hypot(e.pos, math.Hypot(e.side, g.height))
+		rng := g.reach(e)
 		if s.ranged {
 			rng = s.rng
 		}
 		cos = g.cosine(rng, e.side)
+		// The cosine is as uncertain as the place across the road and the range.
+		x := rng * cos
+		stretch, lean = 1/cos, e.side/x
+		byCos = square(e.vel/x) * (square(lean)*e.ss + square((1/cos-cos)*n.rng))
 	}
 	v := s.speed / cos
 	if s.direction == sensor.Approaching || s.direction == sensor.DirectionUnknown && e.vel < 0 {
 		v = -v
 	}
-	dv, vv = v-e.vel, e.vv+square(n.speed/cos)
+	dv, vv = v-e.vel, e.vv+square(n.speed/cos)+byCos
 	if e.ranged && s.ranged {
-		dp, pp = s.rng*cos-e.pos, e.pp+n.rng*n.rng
+		dp, pp = s.rng*cos-e.pos, e.pp+square(n.rng*stretch)+square(lean)*e.ss
 	}
 	if e.angled && s.angled {
-		ds, ss = s.rng*math.Sin(s.angle)-e.side, e.ss+square(s.rng*n.angle)
+		ds, ss = g.ground(s.rng)*math.Sin(s.angle)-e.side, e.ss+square(s.rng*n.angle)
 	}
 	return
 }
@@ -134,7 +150,7 @@ func (g *geometry) off(e *estimate, s sight, n noise) (dv, vv, dp, pp, ds, ss fl
 // distance returns that of a sight from a predicted estimate, squared, in
 // standard deviations; at least gate when they do not belong together. since is
 // the time from the track's last reading.
-func (g *geometry) distance(e *estimate, s sight, n noise, since time.Duration) float64 {
+func (g *geometry) distance(e *estimate, s *sight, n noise, since time.Duration) float64 {
 	dv, vv, dp, pp, ds, ss := g.off(e, s, n)
 	if e.ranged && s.ranged {
 		d := dv*dv/vv + dp*dp/pp
@@ -167,7 +183,7 @@ func (g *geometry) distance(e *estimate, s sight, n noise, since time.Duration) 
 }
 
 // update takes a sight into a predicted estimate.
-func (g *geometry) update(e *estimate, s sight, n noise) {
+func (g *geometry) update(e *estimate, s *sight, n noise) {
 	dv, vv, dp, pp, ds, ss := g.off(e, s, n)
 	if !e.ranged || !s.ranged {
 		now := math.Copysign(s.speed, e.vel)
@@ -181,7 +197,7 @@ func (g *geometry) update(e *estimate, s sight, n noise) {
 		e.vel += k * (now - e.vel)
 		e.vv *= 1 - k
 	} else {
-		kp, kv := e.pp/pp, e.pv/pp
+		kp, kv, before := e.pp/pp, e.pv/pp, e.vv
 		e.pos += kp * dp
 		e.vel += kv * dp
 		e.vv -= kv * e.pv
@@ -189,7 +205,7 @@ func (g *geometry) update(e *estimate, s sight, n noise) {
 		e.pp -= kp * e.pp
 		// The speed anew, with what the place has told of it.
 		dv -= kv * dp
-		vv = e.vv + square(n.speed)
+		vv += e.vv - before
 		kp, kv = e.pv/vv, e.vv/vv
 		e.pos += kp * dv
 		e.vel += kv * dv
@@ -209,7 +225,7 @@ func (g *geometry) update(e *estimate, s sight, n noise) {
 }
 
 // widen adds the dimensions that a track did not have yet.
-func (g *geometry) widen(e *estimate, s sight, n noise) {
+func (g *geometry) widen(e *estimate, s *sight, n noise) {
 	if s.ranged && !e.ranged || s.angled && !e.angled {
 		signed, down := e.signed, e.vel < 0
 		*e = g.begin(s, e.at, n)

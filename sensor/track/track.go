@@ -26,12 +26,13 @@
 //   - with range and angle, wherever the line of sight lies within 45° of the
 //     road: the cosine follows from range, height and the vehicle's place across
 //     the road;
-//   - with range only, from 5.5 times the farthest lane's distance on, where the
-//     cosine is above 0.984 for every lane;
+//   - with range only, from 4.5 times the farthest lane's distance on, where the
+//     cosine is above 0.976 for every lane;
 //   - without range, the same, the distance being at least the way driven until
-//     the track ends beside the sensor, or since it began there; but where the
-//     whole beam is turned away from the road, what was seen while the vehicle
-//     can have been in it, with the angle of its middle.
+//     the track ends beside the sensor, or since it began there; anywhere, when
+//     the beam is so narrow that nothing is seen under a larger angle; but where
+//     the whole beam is turned away from the road, what was seen while the
+//     vehicle can have been in it, with the angle of its middle.
 //
 // The angle is corrected for here and nowhere else. The speed is Huber's mean of
 // the corrected readings, rounded down, never the maximum. Where the cosine is
@@ -117,8 +118,9 @@ type Options struct {
 	// AngleTolerance is the half width within which Angle is known, in
 	// hundredths of a degree; zero means 50.
 	AngleTolerance int
-	// Beam is the width of the beam in hundredths of a degree, beyond which
-	// nothing is seen; zero means 2000. It counts for a sensor without range.
+	// Beam is the width outside of which the sensor sees nothing, in hundredths
+	// of a degree: about twice the half-power beamwidth. Zero means 4000. It
+	// counts for a sensor without range.
 	Beam int
 	// CarrierTolerance is the half width within which the sensor's carrier is
 	// known, in parts per million; zero means 100. A module that was never
@@ -147,7 +149,7 @@ type Options struct {
 
 func (o Options) withDefaults() Options {
 	or(&o.AngleTolerance, 50)
-	or(&o.Beam, 2000)
+	or(&o.Beam, 4000)
 	or(&o.CarrierTolerance, 100)
 	or(&o.ClockTolerance, 50)
 	or(&o.Step, sensor.KmH)
@@ -241,6 +243,11 @@ func (o Options) geometry() geometry {
 		g.nearest = min(g.nearest, math.Abs(left), math.Abs(right))
 	}
 	return g
+}
+
+// edge returns the largest angle to the road at which anything is seen.
+func (g *geometry) edge() float64 {
+	return min(math.Abs(g.angle)+g.half+g.tolerance, math.Pi/2-0.01)
 }
 
 func radians[T int | int32](hundredths T) float64 { return float64(hundredths) / 100 * math.Pi / 180 }

@@ -59,7 +59,7 @@ type span struct{ first, last sensor.Mono }
 // Counters says what a Tracker did not use, and why.
 type Counters struct {
 	Cycles     int64
-	Ignored    int64 // readings without speed, beyond 400 km/h, or whose instant is not within a second of their cycle's
+	Ignored    int64 // readings without speed, beyond 400 km/h, from behind the sensor, or whose instant is not within a second of their cycle's
 	Overflow   int64 // readings beyond those that one cycle or all tracks can hold, passages that nobody fetched
 	Backwards  int64 // cycles whose instant lies before the one of the cycle before
 	Gaps       int64 // times for which no cycle came while a vehicle was seen
@@ -81,6 +81,8 @@ type Tracker struct {
 	done          []sensor.Passage
 	readings      []sensor.Reading
 	sights        []sight
+	left          []int    // readings that belong to no track yet
+	rows          []*track // of the assignment in hand
 	assigner      *assigner
 	gauge         *gauge
 	started       bool
@@ -98,6 +100,7 @@ func NewTracker(o Options) (*Tracker, error) {
 		o: o, geometry: o.geometry(), noise: o.noise(),
 		live: make([]*track, 0, maxLive), waiting: make([]*track, 0, maxTracks), free: make([]*track, maxTracks),
 		gone: make([]span, 0, maxTracks), readings: make([]sensor.Reading, 0, maxReadings), sights: make([]sight, 0, maxReadings),
+		left: make([]int, 0, maxReadings), rows: make([]*track, 0, maxLive),
 		assigner: newAssigner(), gauge: newGauge(o),
 	}
 	for i := range t.free {
@@ -128,33 +131,61 @@ func (t *Tracker) Push(c sensor.Cycle) {
 		}
 	}
 	t.sort(&c)
-	rows, columns := len(t.live), len(t.readings)
-	t.assigner.columns = columns
-	for i, k := range t.live {
+	for _, k := range t.live {
 		t.geometry.predict(&k.estimate, c.At)
-		for j := range t.sights {
-			*t.assigner.at(i, j) = float32(t.geometry.distance(&k.estimate, t.sights[j], t.noise, c.At.Sub(k.last)))
-		}
 	}
-	t.assigner.solve(rows, columns)
-	for i, k := range t.live {
-		if j := t.assigner.of[i]; j >= 0 {
-			t.geometry.update(&k.estimate, t.sights[j], t.noise)
-			k.add(&t.readings[j], c.At)
-		}
-	}
-	for j := range t.readings {
-		if t.assigner.row[j] < 0 {
-			t.born(&t.readings[j], t.sights[j], c.At)
-		}
+	// What may become a track has what the tracks leave over: else one odd
+	// reading would be the beginning of a second track of the same vehicle.
+	t.give(c.At, true)
+	t.give(c.At, false)
+	for _, j := range t.left {
+		t.born(&t.readings[j], &t.sights[j], c.At)
 	}
 	t.compare()
+}
+
+// give gives the readings that are left to the tracks that are confirmed, or to
+// the others.
+func (t *Tracker) give(at sensor.Mono, confirmed bool) {
+	t.rows = t.rows[:0]
+	for _, k := range t.live {
+		if k.confirmed == confirmed {
+			t.rows = append(t.rows, k)
+		}
+	}
+	t.assigner.columns = len(t.left)
+	for i, k := range t.rows {
+		reach, wide := t.geometry.reach(&k.estimate), 10+4*math.Sqrt(k.pp)
+		for n, j := range t.left {
+			s := &t.sights[j]
+			if k.ranged && s.ranged && math.Abs(s.rng-reach) > wide {
+				*t.assigner.at(i, n) = gate
+				continue
+			}
+			*t.assigner.at(i, n) = float32(t.geometry.distance(&k.estimate, s, t.noise, at.Sub(k.last)))
+		}
+	}
+	t.assigner.solve(len(t.rows), len(t.left))
+	for i, k := range t.rows {
+		if n := t.assigner.of[i]; n >= 0 {
+			j := t.left[n]
+			t.geometry.update(&k.estimate, &t.sights[j], t.noise)
+			k.add(&t.readings[j], at)
+		}
+	}
+	left := t.left[:0]
+	for n, j := range t.left {
+		if t.assigner.row[n] < 0 {
+			left = append(left, j)
+		}
+	}
+	t.left = left
 }
 
 // sort picks the readings of a cycle that can belong to a track, and gives the
 // sensor's own verdicts to theirs.
 func (t *Tracker) sort(c *sensor.Cycle) {
-	t.readings, t.sights = t.readings[:0], t.sights[:0]
+	t.readings, t.sights, t.left = t.readings[:0], t.sights[:0], t.left[:0]
 	for i := range c.Readings {
 		r := c.Readings[i]
 		if r.At == 0 {
@@ -162,13 +193,14 @@ func (t *Tracker) sort(c *sensor.Cycle) {
 		}
 		off := r.At.Sub(c.At)
 		switch {
-		case r.Speed <= 0 || r.Speed > highestSpeed || off > time.Second || off < -time.Second:
+		case r.Speed <= 0 || r.Speed > highestSpeed || off > time.Second || off < -time.Second || t.geometry.behind(&r):
 			t.counters.ignored.Add(1)
 		case r.Has(sensor.FlagFinal):
 			t.final(&r)
 		case len(t.readings) == maxReadings:
 			t.counters.overflow.Add(1)
 		default:
+			t.left = append(t.left, len(t.readings))
 			t.readings = append(t.readings, r)
 			t.sights = append(t.sights, t.geometry.sight(&r))
 		}
@@ -217,12 +249,12 @@ func (t *Tracker) end(k *track) {
 // leave gives out the passages that are due.
 func (t *Tracker) leave(now sensor.Mono) {
 	for len(t.waiting) > 0 && now.Sub(t.waiting[0].last) >= holdTime {
-		t.give()
+		t.release()
 	}
 }
 
-// give gives out the passage that waits longest.
-func (t *Tracker) give() {
+// release gives out the passage that waits longest.
+func (t *Tracker) release() {
 	k := t.waiting[0]
 	p := t.passage(k)
 	t.waiting = slices.Delete(t.waiting, 0, 1)
@@ -263,7 +295,7 @@ func (t *Tracker) Flush() {
 	}
 	t.live = t.live[:0]
 	for len(t.waiting) > 0 {
-		t.give()
+		t.release()
 	}
 }
 
@@ -279,7 +311,7 @@ func (t *Tracker) Pop() (sensor.Passage, bool) {
 
 // born begins a track. When there are too many, the one that was seen least
 // goes; a confirmed one never does.
-func (t *Tracker) born(r *sensor.Reading, s sight, at sensor.Mono) {
+func (t *Tracker) born(r *sensor.Reading, s *sight, at sensor.Mono) {
 	if len(t.live) == maxLive || len(t.free) == 0 {
 		least := -1
 		for i, k := range t.live {

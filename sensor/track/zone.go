@@ -15,7 +15,7 @@ const (
 	shortWay  = 2.5  // m
 	zoneBand  = 0.07 // share by which the speed may change within the zone
 	steepest  = 0.7  // sine of the angle to the road up to which a known place corrects it
-	farEnough = 5.5  // times the distance across the road: the cosine is above 0.984
+	farEnough = 4.5  // times the distance across the road: the cosine is above 0.976
 
 	fewest          = 6  // readings
 	fewestUnchecked = 10 // where a wrong byte cannot be told from a right one
@@ -175,15 +175,15 @@ func (g *gauge) place(k kind, rough float64, d sensor.Direction) sensor.Directio
 			rng := float64(p.rng) / 1000
 			reach, known = rng, rng >= farEnough*across
 			if k == angled {
-				side = rng * math.Sin(radians(p.angle)+g.geometry.angle)
+				side = g.geometry.ground(rng) * math.Sin(radians(p.angle)+g.geometry.angle)
 				off := math.Hypot(side, g.geometry.height) / rng
 				reach, known = rng*math.Sqrt(max(1-off*off, 0)), off <= steepest
 			}
 		default:
-			reach = rough * g.toNear(x, length, d)
+			reach = max(rough*g.toNear(x, length, d), across/math.Tan(g.geometry.edge()))
 			known = reach >= farEnough*across
 			if k == crossing {
-				known = reach <= across/math.Tan(math.Abs(g.geometry.angle)-g.geometry.half-g.geometry.tolerance)
+				known = rough*g.toNear(x, length, d) <= across/math.Tan(math.Abs(g.geometry.angle)-g.geometry.half-g.geometry.tolerance)
 			}
 		}
 		g.time, g.reach = append(g.time, x), append(g.reach, reach)
