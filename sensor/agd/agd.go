@@ -1,6 +1,7 @@
 // Package agd drives the traffic radars of AGD Systems that report tracked
 // targets in messages of type 04: the AGD 350 as far as is public. The line is
-// RS-422; the maker's default is 921,600 baud, 8 data bits, odd parity.
+// RS-422; the maker's default is 921,600 baud, 8 data bits and odd parity, set
+// without parity by *BAUD=115200,0,NONE,8.
 //
 // # Messages
 //
@@ -55,8 +56,8 @@
 // AGD 340 (340 PM ISS2: contents only), as far as public. Not confirmed: which
 // check sum the AGD 350 uses, and whether STX counts (the AGD 342's is over "all
 // bytes, up to and including the asterisk", the AGD 317's over the message
-// without its first and last, and the manual's example contradicts it): hence
-// [Options.Check]; on which side an angle is positive, taken as right; whether
+// without its first and last, and the one example printed there has the sum of
+// another number): hence [Options.Check]; on which side an angle is positive, taken as right; whether
 // an AGD 350 has *ANGLE; the command that chooses which messages are sent, to be
 // set with the maker's program; the words of the answer to AGD; the forms of the
 // event messages of the AGD 340 to 343. A message of a type that is not named

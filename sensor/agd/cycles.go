@@ -24,7 +24,7 @@ type cycles struct {
 	next  targets // its first target, once hand is full
 	time  int     // of the radar's clock, of the last target
 	begun bool
-	lost  bool // since the last cycle
+	lost  bool // something was, since the last target
 
 	targets, broken, other atomic.Int64
 }
@@ -33,6 +33,7 @@ type cycles struct {
 type targets struct {
 	time     int
 	at       sensor.Mono
+	lost     bool // something was, before one of them
 	readings []sensor.Reading
 	raw      []byte
 }
@@ -53,14 +54,14 @@ func (c *cycles) take() sensor.Cycle {
 	t := c.hand
 	c.hand, c.next = c.next, c.hand
 	c.next.readings, c.next.raw = c.next.readings[:0], c.next.raw[:0]
-	return sensor.Cycle{At: t.at, Readings: t.readings}
+	return sensor.Cycle{At: t.at, Readings: t.readings, Lost: t.lost}
 }
 
-// cut reports whether anything was lost since it was last called.
-func (c *cycles) cut() bool {
+// nothing returns the cycle of a radar that sees nothing.
+func (c *cycles) nothing(at sensor.Mono) sensor.Cycle {
 	lost := c.lost
 	c.lost = false
-	return lost
+	return sensor.Cycle{At: at, Lost: lost}
 }
 
 // add takes a frame that came at an instant. It reports whether the cycle at hand
@@ -96,7 +97,8 @@ func (c *cycles) add(f framing.Frame, at sensor.Mono) (done bool, err error) {
 	if c.open() && !c.hand.takes(m) {
 		to, done = &c.next, true
 	}
-	to.add(m, at, f.Bytes)
+	to.add(m, at, f.Bytes, c.lost)
+	c.lost = false
 	return done, nil
 }
 
@@ -110,10 +112,11 @@ func (t *targets) takes(m Message) bool {
 	return m.Time == t.time && len(t.readings) < maxTargets
 }
 
-func (t *targets) add(m Message, at sensor.Mono, raw []byte) {
+func (t *targets) add(m Message, at sensor.Mono, raw []byte, lost bool) {
 	if len(t.readings) == 0 {
-		t.time, t.at = m.Time, at
+		t.time, t.at, t.lost = m.Time, at, false
 	}
+	t.lost = t.lost || lost
 	from := len(t.raw)
 	t.raw = append(t.raw, raw...)
 	r := sensor.Reading{
@@ -188,14 +191,14 @@ func (p *Playback) cycle() sensor.Cycle {
 	gap := hundredths((time - p.time + day) % day)
 	if p.complete = p.begun && !p.quiet && gap > idle; p.complete {
 		p.quiet = true
-		return sensor.Cycle{At: p.at.Add(idle)}
+		return sensor.Cycle{At: p.at.Add(idle)} // what was lost shows in the next
 	}
 	if p.begun {
 		p.at = p.at.Add(gap)
 	}
 	p.begun, p.time, p.quiet = true, time, false
 	c := p.cycles.take()
-	c.At, c.Lost = p.at, p.cycles.cut()
+	c.At = p.at
 	for k := range c.Readings {
 		c.Readings[k].At = p.at
 	}

@@ -52,6 +52,7 @@ type Radar struct {
 	identity sensor.Identity
 	last     sensor.Mono // of the cycle before
 	heard    sensor.Mono // arrival of the last message
+	failed   error
 }
 
 // settings are what the driver sets, in the order of their names in the
@@ -225,7 +226,7 @@ func (r *Radar) Counters() Counters {
 // for 12 s, when the radar was started anew or reports in other units, or when it
 // sends messages that this package does not know.
 func (r *Radar) Next(ctx context.Context) (sensor.Cycle, error) {
-	for {
+	for r.failed == nil {
 		patience := idle
 		if r.cycles.open() {
 			patience = together
@@ -239,21 +240,27 @@ func (r *Radar) Next(ctx context.Context) (sensor.Cycle, error) {
 		case silent && r.cycles.open():
 			return r.report(r.cycles.take()), nil
 		case silent && r.clock.Now().Sub(r.heard) > silence:
-			return sensor.Cycle{}, fmt.Errorf("agd: no message for %v", silence)
+			r.failed = fmt.Errorf("agd: no message for %v", silence)
+			continue
 		case silent:
-			return r.report(sensor.Cycle{At: r.clock.Now()}), nil
+			return r.report(r.cycles.nothing(r.clock.Now())), nil
+		case ctx.Err() != nil:
+			return sensor.Cycle{}, ctx.Err()
 		case err != nil:
-			return sensor.Cycle{}, err
+			r.failed = err
+			continue
 		}
 		r.heard = f.Last
 		done, err := r.cycles.add(f, f.First)
-		if err != nil {
-			return sensor.Cycle{}, err
-		}
 		if done {
 			return r.report(r.cycles.take()), nil
 		}
+		r.failed = err
 	}
+	if r.cycles.open() { // what was reported before it failed
+		return r.report(r.cycles.take()), nil
+	}
+	return sensor.Cycle{}, r.failed
 }
 
 // report keeps instants in order.
@@ -262,7 +269,6 @@ func (r *Radar) report(c sensor.Cycle) sensor.Cycle {
 	for k := range c.Readings {
 		c.Readings[k].At = c.At
 	}
-	c.Lost = r.cycles.cut()
 	r.last = c.At
 	return c
 }
