@@ -214,8 +214,9 @@ type Identity struct {
 
 // Source is a speed sensor in operation.
 type Source interface {
-	// Identity returns what the sensor said of itself when it was set up. It is
-	// constant for the life of the Source and safe to call at any time.
+	// Identity returns what the sensor said of itself when it was set up, or
+	// before it was reached what is expected of it. It is constant from the first
+	// passage on and safe to call at any time.
 	Identity() Identity
 
 	// Next blocks until a vehicle has left the beam and returns its passage. It
