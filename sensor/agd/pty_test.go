@@ -26,7 +26,7 @@ func TestOnASerialPort(t *testing.T) {
 		line.Close()
 		<-served
 	}()
-	c, err := port.Dial(line.Name, 115_200, "8N1")
+	c, err := port.Dial(line.Name, 115_200, "none")
 	if err != nil {
 		t.Fatal(err)
 	}

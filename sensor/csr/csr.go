@@ -87,7 +87,10 @@ type Report struct {
 
 // Parse reads the two bytes of a report.
 func Parse(b []byte) (Report, error) {
-	if n, v := judgeReport(b); v != framing.Good || n != len(b) || b[0] >= 0xfd {
+	if len(b) != 2 || b[0] >= 0xfd {
+		return Report{}, errors.New("csr: no report")
+	}
+	if _, v := judgeReport(b); v != framing.Good {
 		return Report{}, errors.New("csr: no report")
 	}
 	r := Report{Speed: sensor.Speed(b[1]) * sensor.KmH}

@@ -224,6 +224,7 @@ type Playback struct {
 	scanner *framing.Scanner
 	at      sensor.Mono
 	reading [1]sensor.Reading
+	reports atomic.Int64
 }
 
 // NewPlayback reads reports from r. It reads nothing yet.
@@ -237,7 +238,7 @@ func (p *Playback) Identity() sensor.Identity { return sensor.Identity{Model: "C
 // Counters returns what has been seen so far. It is safe for concurrent use.
 func (p *Playback) Counters() Counters {
 	c := p.scanner.Counters()
-	return Counters{Reports: c.Frames, Broken: c.Broken, Dropped: c.Dropped}
+	return Counters{Reports: p.reports.Load(), Broken: c.Broken, Dropped: c.Dropped}
 }
 
 // Next implements [sensor.Feed].
@@ -254,6 +255,7 @@ func (p *Playback) Next(ctx context.Context) (sensor.Cycle, error) {
 		if err != nil {
 			continue // a start of the radar
 		}
+		p.reports.Add(1)
 		at := p.at
 		p.at = at.Add(interval)
 		return cycle(&p.reading, report, at, f), nil

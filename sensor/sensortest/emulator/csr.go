@@ -145,3 +145,10 @@ func (x *CSR) Restart() error {
 	x.mu.Unlock()
 	return x.line.write([]byte{0xfe, 0xfd, 0xfd, 0xfe})
 }
+
+// Pause stops the reports, as a radar that hangs does.
+func (x *CSR) Pause() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.set = true
+}
