@@ -132,10 +132,19 @@ type Options struct {
 	AngleTolerance int
 	// KeepTrace adds the signal of each passage to it, as WAV.
 	KeepTrace bool
+	// Observe is called for each passage, when it is given out, with what was
+	// read of it; nil for nobody.
+	Observe func(p sensor.Passage, line []Point)
 	// Model and Serial name the sensor.
 	Model, Serial string
 	// Simulated says that the stream is no real road's.
 	Simulated bool
+}
+
+// A Point is the frequency of a vehicle's line at one instant.
+type Point struct {
+	At sensor.Mono
+	Hz float64 // positive when it approaches; of a real signal always
 }
 
 func (o Options) withDefaults() Options {

@@ -96,6 +96,12 @@ func newSpectrum(n int, cplx bool) *spectrum {
 	return s
 }
 
+// at returns the value of the last complex frame at k bins from frequency 0.
+func (s *spectrum) at(k int) (re, im float32) {
+	k &= s.n - 1
+	return s.re[k], s.im[k]
+}
+
 // compute returns the power of one frame, valid until the next call.
 func (s *spectrum) compute(i, q []float32) []float32 {
 	w := s.window

@@ -42,8 +42,8 @@ const (
 
 	minOffset, maxOffset = 0.8, 30 // m between the sensor and the vehicle's path
 
-	minSpeed, maxSpeed = 5 / 3.6, 250 / 3.6 // m/s, what the chain is made for
-	maxAcceleration    = 6.0                // m/s² within the zone
+	minSpeed        = 5 / 3.6 // m/s, below which a line is no vehicle's
+	maxAcceleration = 6.0     // m/s² within the zone
 )
 
 // A verdict is what a track says of its vehicle.
@@ -76,8 +76,9 @@ func (w *verdict) back() float64 {
 
 // A gauge turns the readings of a track into a verdict. Its slices are reused.
 type gauge struct {
-	hop float64 // s
-	mps float64 // m/s a bin
+	hop          float64 // s
+	mps          float64 // m/s a bin
+	acceleration float64 // m/s², the most
 	// The track from its near end to its far end: time, speed, running median
 	// of the speed, running median of the level.
 	x, v, m, l []float64
@@ -87,8 +88,8 @@ type gauge struct {
 	scratch    []float64
 }
 
-func newGauge(hop, mps float64) *gauge {
-	g := &gauge{hop: hop, mps: mps, source: make([]int, 0, maxReadings)}
+func newGauge(hop, mps, acceleration float64) *gauge {
+	g := &gauge{hop: hop, mps: mps, acceleration: acceleration, source: make([]int, 0, maxReadings)}
 	for _, s := range []*[]float64{&g.x, &g.v, &g.m, &g.l, &g.good, &g.rough, &g.scratch} {
 		*s = make([]float64, 0, maxReadings)
 	}

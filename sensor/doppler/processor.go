@@ -10,22 +10,12 @@ import (
 )
 
 const (
-	// A frame is the shortest power of two of samples that lasts longer than
-	// this: 11 Hz or less between bins, a quarter of a km/h at 24 GHz, while a
-	// car that brakes hard stays within a few bins.
-	minFrame = 32 * time.Millisecond
-	overlap  = 4 // frames begin a quarter of a frame apart
+	pieceSize = 1024 // samples that are handed on at a time
 
-	settleFrames = 4  // frames between looks at what is held back
-	toneFrames   = 16 // frames between looks for tracks that are tones
-
-	lowestSpeed  = 3 / 3.6 // m/s, below which no line is looked for
-	lowestBin    = 4       // the window's width keeps the constant part out
-	highestSpeed = 320 / 3.6
-
-	// A frame counts as clipped when more of its samples touch full scale. A
-	// twentieth is a sine 0.3 % too large: its frequency is what it was.
-	clippedShare = 0.05
+	fastest     = 360 / 3.6 // m/s, beyond which a speed is out of range
+	sameSpeed   = 0.06      // share within which two chains tell of one speed
+	doubtTime   = 1.2       // s for which what has no speed waits for another chain
+	otherTarget = 0.3       // s for which another chain's vehicle must share the beam
 )
 
 // A Processor finds passages in a signal. It is not safe for concurrent use.
@@ -33,28 +23,33 @@ type Processor struct {
 	format  Format
 	options Options
 
-	spectrum *spectrum
-	detector *detector
-	tracker  *tracker
-	gauge    *gauge
-	tape     *tape
-	size     int // samples of a frame
-	hop      int
-	binHz    float64
+	size    int      // samples of a frame at the usual pace
+	chains  []*chain // the usual pace first
+	balance balance
+	tape    *tape
 
-	i, q    []float32 // the samples of the frame that is being filled
-	clip    []bool
-	filled  int
+	i, q    []float32 // samples on their way to the chains
+	clip    []uint8
 	started bool
 	next    uint64 // index of the next sample
-	number  int64  // of the next frame since the signal was last whole
-	origin  uint64 // index of the first sample of frame 0
+	origin  uint64 // index of the first since the signal was last whole
 	clock   clock
 
-	held    []vehicle // those of which another track still tells
-	leaving []vehicle // those whose passage is about to be given out
-	recent  []vehicle // those that lately ended
-	done    []sensor.Passage
+	doubtful []departure // what has no speed, until no chain can find one
+	given    []departure // what was given out lately
+	done     []sensor.Passage
+}
+
+// A departure is a vehicle that a chain gave out, in samples from the start of
+// the signal and metres a second.
+type departure struct {
+	near     float64
+	speed    float64
+	sign     int
+	from, to int64 // of the track
+	lost     bool  // the signal was interrupted
+	passage  sensor.Passage
+	line     []Point
 }
 
 // A clock relates sample numbers to instants, block by block.
@@ -76,24 +71,22 @@ func NewProcessor(f Format, o Options) (*Processor, error) {
 	for time.Duration(p.size)*time.Second/time.Duration(f.Rate) < minFrame {
 		p.size *= 2
 	}
-	p.hop = p.size / overlap
-	p.binHz = float64(f.Rate) / float64(p.size)
 	angle := float64(o.Angle) / 1000 * math.Pi / 180
 	perHz := speedOfLight / (2 * float64(o.Carrier) * math.Cos(angle)) // m/s
-	hop := time.Duration(p.hop) * time.Second / time.Duration(f.Rate)
-	p.spectrum = newSpectrum(p.size, f.Complex)
-	bin := func(speed float64) int { return int(speed / (perHz * p.binHz)) }
-	low := max(lowestBin, bin(lowestSpeed))
-	high := min(p.size/2-4, bin(highestSpeed))
-	if high <= low {
+	for _, s := range []pace{usualPace, slowPace, fastPace, racePace} {
+		if c := newChain(s, f, p.size, perHz, o.Observe != nil); c != nil {
+			p.chains = append(p.chains, c)
+		}
+	}
+	if len(p.chains) == 0 || p.chains[0].stretch != 1 {
 		return nil, fmt.Errorf("doppler: %d samples a second show no speed at a carrier of %d Hz", f.Rate, o.Carrier)
 	}
-	p.detector = newDetector(len(p.spectrum.power), f.Complex, low, high, hop)
-	p.tracker = newTracker(hop)
-	p.gauge = newGauge(float64(p.hop)/float64(f.Rate), perHz*p.binHz)
-	p.i, p.clip = make([]float32, p.size), make([]bool, p.size)
 	if f.Complex {
-		p.q = make([]float32, p.size)
+		p.chains[0].balance = &p.balance
+	}
+	p.i, p.clip = make([]float32, pieceSize), make([]uint8, pieceSize)
+	if f.Complex {
+		p.q = make([]float32, pieceSize)
 	}
 	if o.KeepTrace {
 		p.tape = newTape(f)
@@ -124,36 +117,48 @@ func (p *Processor) Push(b Block) error {
 	}
 	p.clock = clock{index: b.Index, at: b.At}
 	for at := 0; at < len(b.I); {
-		n := min(len(b.I)-at, p.size-p.filled)
-		p.take(p.i[p.filled:p.filled+n], b.I[at:at+n], p.clip[p.filled:p.filled+n], false)
-		if p.format.Complex {
-			p.take(p.q[p.filled:p.filled+n], b.Q[at:at+n], p.clip[p.filled:p.filled+n], true)
+		// Pieces end where those of other block lengths do: what a chain has
+		// learned of the channels applies from the same sample on.
+		into := int((p.next - p.origin) % pieceSize)
+		if into == 0 {
+			p.balance.use()
 		}
-		for k := range p.clip[p.filled : p.filled+n] {
-			p.clip[p.filled+k] = p.clip[p.filled+k] || b.Clipped
+		n := min(len(b.I)-at, pieceSize-into)
+		i, clip, q := p.i[:n], p.clip[:n], p.q
+		p.take(i, b.I[at:at+n], clip, false)
+		if p.format.Complex {
+			q = p.q[:n]
+			p.take(q, b.Q[at:at+n], clip, true)
+		}
+		if b.Clipped {
+			for k := range clip {
+				clip[k] = 1
+			}
 		}
 		if p.tape != nil {
-			p.tape.write(p.i[p.filled:p.filled+n], p.q, p.filled)
+			p.tape.write(i, q)
 		}
-		p.filled += n
+		p.balance.apply(i, q)
 		at += n
 		p.next += uint64(n)
-		if p.filled == p.size {
-			p.frame()
-			p.filled = copy(p.i, p.i[p.hop:])
-			copy(p.q, p.q[min(p.hop, len(p.q)):])
-			copy(p.clip, p.clip[p.hop:])
+		for _, c := range p.chains {
+			c.push(i, q, clip)
+			p.collect(c)
 		}
+		p.decide(false)
 	}
 	return nil
 }
 
 // take copies samples and marks those that touch full scale.
-func (p *Processor) take(to, from []float32, clip []bool, more bool) {
+func (p *Processor) take(to, from []float32, clip []uint8, more bool) {
 	for k, v := range from {
-		c := more && clip[k]
+		c := uint8(0)
+		if more {
+			c = clip[k]
+		}
 		if !(v < clipLevel && v > -clipLevel) {
-			c = true
+			c = 1
 			if !(v <= 1) {
 				v = 1
 			}
@@ -165,58 +170,96 @@ func (p *Processor) take(to, from []float32, clip []bool, more bool) {
 	}
 }
 
-// frame does one step of the chain.
-func (p *Processor) frame() {
-	var clipped float64
-	for _, c := range p.clip {
-		if c {
-			clipped++
-		}
-	}
-	power := p.spectrum.compute(p.i, p.q)
-	f := p.tracker.slot(p.number)
-	f.clipped = clipped > clippedShare*float64(p.size)
-	f.peaks = p.detector.find(power, f.peaks)
-	p.detector.describe(power, f.peaks)
-	p.tracker.update(f)
-	for _, t := range p.tracker.ended {
-		p.finish(t, 0)
-	}
-	if len(p.held) > 0 && p.number%settleFrames == 0 {
-		p.settle()
-	}
-	p.leave(false)
-	for i := 0; i < len(p.tracker.tracks); i++ {
-		t := p.tracker.tracks[i]
-		if !t.confirmed {
+// collect gives out what left a chain, if it is of that chain's pace and was not
+// given out by another. What has no speed waits: another chain may find it.
+func (p *Processor) collect(c *chain) {
+	for n := range c.out {
+		v := &c.out[n]
+		w := v.verdict
+		speed := w.speed / c.stretch
+		if speed < c.low || speed > c.high {
 			continue
 		}
-		if p.number%toneFrames == 0 && p.tracker.steady(t) && !p.passes(t) {
-			p.detector.adopt(power, t.f)
-			p.tracker.drop(t)
-			i--
+		d := departure{
+			near: w.near*float64(c.step) + float64(c.middle), speed: speed, sign: w.sign,
+			from: c.at(w.first), to: c.at(w.last), lost: slices.Contains(w.reasons, sensor.ReasonLostSamples),
+		}
+		if p.known(&d) {
 			continue
 		}
-		p.detector.freeze(t.f, true)
-	}
-	p.detector.learn(power)
-	for _, t := range p.tracker.tracks {
-		if t.confirmed {
-			p.detector.freeze(t.f, false)
+		targets := v.targets
+		for _, other := range p.chains {
+			if other != c {
+				targets = max(targets, other.beside(&d, p.format.Rate))
+			}
+		}
+		d.passage = p.passage(c, w, targets)
+		for k := range v.line {
+			v.line[k].At = p.instant(int64(v.line[k].At))
+		}
+		d.line = v.line
+		if d.passage.Valid() || d.lost {
+			p.give(d)
+		} else {
+			p.doubtful = append(p.doubtful, d)
 		}
 	}
-	p.number++
+}
+
+func (p *Processor) give(d departure) {
+	if p.options.Observe != nil {
+		p.options.Observe(d.passage, d.line)
+	}
+	p.done = append(p.done, d.passage)
+	d.passage, d.line = sensor.Passage{}, nil
+	p.given = slices.DeleteFunc(p.given, func(g departure) bool { return p.seconds(d.near-g.near) > keepTime })
+	p.given = append(p.given, d)
+}
+
+// decide gives out what has waited long enough, or all, unless another chain
+// has given it out meanwhile.
+func (p *Processor) decide(all bool) {
+	now := int64(p.next - p.origin)
+	for len(p.doubtful) > 0 {
+		d := p.doubtful[0]
+		if !all && p.seconds(float64(now-d.to)) < doubtTime {
+			return
+		}
+		p.doubtful = slices.Delete(p.doubtful, 0, 1)
+		if !p.known(&d) {
+			p.give(d)
+		}
+	}
+}
+
+func (p *Processor) seconds(samples float64) float64 { return samples / float64(p.format.Rate) }
+
+// known reports whether another chain has given out the same vehicle. Of
+// interrupted ones nothing but the time is sure.
+func (p *Processor) known(d *departure) bool {
+	for i := range p.given {
+		g := &p.given[i]
+		if d.lost && min(d.to, g.to) > max(d.from, g.from) {
+			return true
+		}
+		if math.Abs(d.speed-g.speed) > sameSpeed*d.speed || p.format.Complex && d.sign != g.sign {
+			continue
+		}
+		if math.Abs(p.seconds(d.near-g.near)) < max(partTime, vehicleLength/d.speed) {
+			return true
+		}
+	}
+	return false
 }
 
 // Break says that the signal was interrupted. Passages under way end with
 // [sensor.ReasonLostSamples].
 func (p *Processor) Break() {
 	p.end(sensor.ReasonLostSamples)
-	p.started, p.filled, p.number = false, 0, 0
-	for i := range p.tracker.history {
-		p.tracker.history[i].number = -1
+	for _, c := range p.chains {
+		c.restart()
 	}
-	p.recent = p.recent[:0]
+	p.started, p.given = false, p.given[:0]
 }
 
 // Flush says that the signal has ended. A vehicle whose measuring zone is
@@ -224,12 +267,11 @@ func (p *Processor) Break() {
 func (p *Processor) Flush() { p.end(0) }
 
 func (p *Processor) end(reason sensor.Reason) {
-	p.tracker.endAll()
-	for _, t := range p.tracker.ended {
-		p.finish(t, reason)
+	for _, c := range p.chains {
+		c.end(reason)
+		p.collect(c)
 	}
-	p.settle()
-	p.leave(true)
+	p.decide(true)
 }
 
 // Pop returns the oldest finished passage that was not returned yet.
@@ -242,10 +284,9 @@ func (p *Processor) Pop() (sensor.Passage, bool) {
 	return first, true
 }
 
-// instant returns when the middle of a frame was.
-func (p *Processor) instant(frame int64) sensor.Mono {
-	sample := int64(p.origin) + frame*int64(p.hop) + int64(p.size/2)
-	return p.clock.at + sensor.Mono(p.span(sample-int64(p.clock.index)))
+// instant returns when a sample was, counted from the start of the signal.
+func (p *Processor) instant(sample int64) sensor.Mono {
+	return p.clock.at + sensor.Mono(p.span(int64(p.origin)+sample-int64(p.clock.index)))
 }
 
 // span returns how long n samples last.
@@ -253,3 +294,45 @@ func (p *Processor) span(n int64) time.Duration {
 	whole, rest := n/int64(p.format.Rate), n%int64(p.format.Rate)
 	return time.Duration(whole)*time.Second + time.Duration(rest)*time.Second/time.Duration(p.format.Rate)
 }
+
+// passage turns a verdict into what the sensor reports.
+func (p *Processor) passage(c *chain, w verdict, targets int) sensor.Passage {
+	o := p.options
+	angle := float64(o.Angle) / 1000 * math.Pi / 180
+	speed := w.speed / c.stretch
+	// The half widths a, of which nothing else is known, give a/√3.
+	uniform := speed / math.Sqrt(3)
+	side := math.Tan(angle) * float64(o.AngleTolerance) / 1000 * math.Pi / 180
+	q := sensor.Passage{
+		Start: p.instant(c.at(w.first)),
+		End:   p.instant(c.at(w.last)),
+		Speed: sensor.SpeedFromMPS(speed),
+		Budget: sensor.Budget{
+			Noise:        up(w.noise / c.stretch),
+			Angle:        up(math.Hypot(uniform*side, speed*w.deficit)),
+			Carrier:      up(uniform * float64(o.CarrierTolerance) / 1e6),
+			Clock:        up(uniform * float64(o.ClockTolerance) / 1e6),
+			Acceleration: up(w.change / c.stretch),
+		},
+		Targets:  targets,
+		Readings: w.readings,
+		Reasons:  w.reasons,
+	}
+	if speed > fastest && !slices.Contains(q.Reasons, sensor.ReasonOutOfRange) {
+		q.Reasons = append(q.Reasons, sensor.ReasonOutOfRange)
+		slices.Sort(q.Reasons)
+	}
+	if p.format.Complex && w.image >= imageShare {
+		q.Direction = sensor.Approaching
+		if w.sign < 0 {
+			q.Direction = sensor.Receding
+		}
+	}
+	if p.tape != nil {
+		q.Trace = p.trace(c, w)
+	}
+	return q
+}
+
+// up converts an uncertainty, which is rounded up.
+func up(mps float64) sensor.Speed { return sensor.Speed(math.Ceil(math.Min(mps, 1e4) * 360)) }

@@ -139,6 +139,29 @@ func TestClippedZoneIsInvalid(t *testing.T) {
 	}
 }
 
+func TestBlocksThatTheSensorCallsOverdrivenAreClipped(t *testing.T) {
+	play := newPlayer(9, car{kmh: 72, pass: 5, offset: 3})
+	p, err := NewProcessor(play.Format(), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for {
+		b, err := play.Next(t.Context())
+		if err != nil {
+			break
+		}
+		b.Clipped = b.Index > 60_000
+		if err := p.Push(b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p.Flush()
+	x, ok := p.Pop()
+	if !ok || !slices.Contains(x.Reasons, sensor.ReasonClipped) {
+		t.Errorf("passage %v: %+v", ok, x)
+	}
+}
+
 func TestSamplesThatAreNoNumbersCountAsClipped(t *testing.T) {
 	p, err := NewProcessor(Format{Rate: 20000}, Options{})
 	if err != nil {
@@ -156,7 +179,7 @@ func TestSamplesThatAreNoNumbersCountAsClipped(t *testing.T) {
 			t.Fatalf("sample %v", v)
 		}
 	}
-	if slices.Contains(p.clip[:p.filled], false) {
+	if slices.Contains(p.clip[:5000%pieceSize], 0) {
 		t.Error("a sample that is no number does not count as clipped")
 	}
 }
@@ -343,10 +366,11 @@ func BenchmarkRealTime(b *testing.B) {
 	seconds := float64(n) * block / 20000
 	whole := b.Elapsed().Seconds()
 	b.ReportMetric(seconds/whole, "x-realtime")
-	frames := n * block / p.hop
 	start := time.Now()
-	for range frames {
-		p.spectrum.compute(play.i[:p.size], play.q[:p.size])
+	for _, c := range p.chains {
+		for range int64(n) * block / c.step {
+			c.spectrum.compute(play.i[:c.size], play.q[:c.size])
+		}
 	}
 	limit := time.Since(start).Seconds()
 	b.ReportMetric(seconds/limit, "x-realtime-fft-alone")

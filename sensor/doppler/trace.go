@@ -38,14 +38,14 @@ func newTape(f Format) *tape {
 
 func (t *tape) restart(index uint64) { t.first, t.next = index, index }
 
-// write adds samples i, and those of q from the given place on.
-func (t *tape) write(i, q []float32, from int) {
+// write adds samples.
+func (t *tape) write(i, q []float32) {
 	n := uint64(len(t.i))
 	for k, v := range i {
 		at := (t.next + uint64(k)) % n
 		t.i[at] = v
 		if t.format.Complex {
-			t.q[at] = q[from+k]
+			t.q[at] = q[k]
 		}
 	}
 	t.next += uint64(len(i))
@@ -56,11 +56,11 @@ func (t *tape) write(i, q []float32, from int) {
 
 // trace writes the signal of a passage as WAV. It begins where a frame began,
 // so that whoever measures it again sees the same frames.
-func (p *Processor) trace(w verdict) sensor.Trace {
+func (p *Processor) trace(c *chain, w verdict) sensor.Trace {
 	rate := int64(p.format.Rate)
 	samples := func(d time.Duration) int64 { return int64(d) * rate / int64(time.Second) }
-	begin := w.first*int64(p.hop) - samples(traceLead)
-	end := w.last*int64(p.hop) + int64(p.size) + samples(traceTail)
+	begin := c.at(w.first) - c.middle - samples(traceLead)
+	end := c.at(w.last) + c.middle + samples(traceTail)
 	limit := samples(maxTrace)
 	if end-begin > limit {
 		if w.atEnd {
@@ -71,7 +71,8 @@ func (p *Processor) trace(w verdict) sensor.Trace {
 	}
 	oldest, newest := int64(p.tape.first-p.origin), int64(p.tape.next-p.origin)
 	begin, end = max(begin, oldest), min(end, newest)
-	begin = (begin + int64(p.hop) - 1) / int64(p.hop) * int64(p.hop)
+	grid := p.chains[0].step
+	begin = (begin + grid - 1) / grid * grid
 	if begin >= end {
 		return sensor.Trace{}
 	}

@@ -44,59 +44,64 @@ type vehicle struct {
 	verdict     verdict
 	targets     int
 	f, level    float64 // last of them, in bins and dB
+	top         float64 // bins, the plateau
+	line        []Point // what was read, when somebody observes
 }
 
 // finish judges a track that has ended and gives out its passage. A reason of 0
 // means that it ended by itself.
-func (p *Processor) finish(t *track, reason sensor.Reason) {
+func (c *chain) finish(t *track, reason sensor.Reason) {
 	r := t.readings
-	v := vehicle{first: t.first(), last: t.last(), root: r[0], real: p.real(r)}
+	v := vehicle{first: t.first(), last: t.last(), root: r[0], real: c.real(r), top: c.gauge.top(r)}
 	if 5*t.ghosts > 3*t.watched { // a harmonic or an image of another vehicle
 		return
 	}
-	w, passed := p.gauge.judge(r)
+	w, passed := c.gauge.judge(r)
 	switch {
 	case reason != 0:
-		if !passed && !p.wanders(r) {
+		if !passed && !c.wanders(r) {
 			return
 		}
 		if !passed {
-			w = p.cut(r)
+			w = c.cut(r)
 		}
 		if !slices.Contains(w.reasons, reason) {
 			w.reasons = append(w.reasons, reason)
 			slices.Sort(w.reasons)
 		}
 	case !passed:
-		p.remember(v)
+		c.remember(v)
 		return
-	case p.part(w), p.wheels(t, w), len(w.reasons) > 0 && p.accompanied(w):
-		p.remember(v)
+	case c.part(w), c.wheels(t, w), len(w.reasons) > 0 && c.accompanied(w):
+		c.remember(v)
 		return
 	}
 	v.judged, v.verdict = true, w
-	v.targets = p.others(t, w)
+	v.targets = c.others(t, w)
 	v.f, v.level = t.f, t.level
-	if reason == 0 && (p.continued(t, w) || p.crowded(v)) {
-		p.held = append(p.held, v)
+	if c.observed {
+		v.line = c.points(r)
+	}
+	if reason == 0 && (c.continued(t, w) || c.crowded(v)) {
+		c.held = append(c.held, v)
 		return
 	}
-	p.give(v)
+	c.give(v)
 }
 
 // crowded reports whether a track ended while a line about as strong went on
 // beside it. Which of them tells the vehicle's speed shows when that one ends.
 // Where the sign of the frequency tells what approaches from what leaves, that
 // happens only to what leaves.
-func (p *Processor) crowded(v vehicle) bool {
+func (c *chain) crowded(v vehicle) bool {
 	f, weaker := v.f, float64(ghostLevel)
 	if v.verdict.atEnd {
-		if p.format.Complex {
+		if c.complex {
 			return false
 		}
-		f, weaker = v.verdict.speed/p.gauge.mps, 2*ghostLevel
+		f, weaker = v.verdict.speed/c.gauge.mps, 2*ghostLevel
 	}
-	for _, k := range p.tracker.tracks {
+	for _, k := range c.tracker.tracks {
 		if share := k.f / f; k.confirmed && k.first() < v.last && share > 0.8 && share < 1.25 && k.level > v.level-weaker {
 			return true
 		}
@@ -106,49 +111,50 @@ func (p *Processor) crowded(v vehicle) bool {
 
 // give decides on the passage of a vehicle, unless a held part of it was better.
 // It leaves when holdTime is over.
-func (p *Processor) give(v vehicle) {
-	for _, h := range p.held {
-		if len(h.verdict.reasons) < len(v.verdict.reasons) && p.together(h.verdict, v.verdict) {
+func (c *chain) give(v vehicle) {
+	for _, h := range c.held {
+		if len(h.verdict.reasons) < len(v.verdict.reasons) && c.together(h.verdict, v.verdict) {
 			v = h
 		}
 	}
-	p.remember(v)
-	p.leaving = append(p.leaving, v)
+	c.remember(v)
+	c.leaving = append(c.leaving, v)
 }
 
 // leave gives out the passages that were held long enough, or all.
-func (p *Processor) leave(all bool) {
-	for i := 0; i < len(p.leaving); {
-		v := p.leaving[i]
-		if !all && (float64(p.number-v.last)*p.gauge.hop < holdTime || p.undecided(v)) {
+func (c *chain) leave(all bool) {
+	for i := 0; i < len(c.leaving); {
+		v := c.leaving[i]
+		if !all && (float64(c.number-v.last)*c.gauge.hop < holdTime || c.undecided(v)) {
 			i++
 			continue
 		}
-		p.leaving = slices.Delete(p.leaving, i, i+1)
-		p.done = append(p.done, p.passage(v.verdict, max(v.targets, p.beyond(v))+p.before(v.verdict)))
+		c.leaving = slices.Delete(c.leaving, i, i+1)
+		v.targets = max(v.targets, c.beyond(v)) + c.before(v.verdict)
+		c.out = append(c.out, v)
 	}
 }
 
 // settle gives out held vehicles that no track continues any longer.
-func (p *Processor) settle() {
-	for i := 0; i < len(p.held); {
-		v := p.held[i]
-		given := p.part(v.verdict) || p.wheels(nil, v.verdict)
-		if !given && (p.continued(nil, v.verdict) || p.crowded(v)) {
+func (c *chain) settle() {
+	for i := 0; i < len(c.held); {
+		v := c.held[i]
+		given := c.part(v.verdict) || c.wheels(nil, v.verdict)
+		if !given && (c.continued(nil, v.verdict) || c.crowded(v)) {
 			i++
 			continue
 		}
-		p.held = slices.Delete(p.held, i, i+1)
+		c.held = slices.Delete(c.held, i, i+1)
 		if !given {
-			p.give(v)
+			c.give(v)
 		}
 	}
 }
 
 // wanders reports whether an interrupted track changed in frequency, as
 // vehicles do.
-func (p *Processor) wanders(r []reading) bool {
-	if float64(len(r))*p.gauge.hop < minTrack {
+func (c *chain) wanders(r []reading) bool {
+	if float64(len(r))*c.gauge.hop < minTrack {
 		return false
 	}
 	low, high := r[0].f, r[0].f
@@ -159,27 +165,27 @@ func (p *Processor) wanders(r []reading) bool {
 }
 
 // cut is the verdict on an interrupted track.
-func (p *Processor) cut(r []reading) verdict {
+func (c *chain) cut(r []reading) verdict {
 	w := verdict{first: r[0].frame, last: r[len(r)-1].frame, sign: 1, readings: len(r)}
 	if r[0].f < 0 {
 		w.sign = -1
 	}
-	p.gauge.unfold(r, true)
-	slices.Sort(p.gauge.v)
-	w.speed, w.noise = huber(p.gauge.v)
+	c.gauge.unfold(r, true)
+	slices.Sort(c.gauge.v)
+	w.speed, w.noise = huber(c.gauge.v)
 	return w
 }
 
 // passes reports whether a track that goes on is a vehicle's already.
-func (p *Processor) passes(t *track) bool {
-	_, ok := p.gauge.judge(t.readings)
+func (c *chain) passes(t *track) bool {
+	_, ok := c.gauge.judge(t.readings)
 	return ok
 }
 
 // part reports whether a vehicle of this verdict was given out already.
-func (p *Processor) part(w verdict) bool {
-	for _, v := range p.recent {
-		if v.judged && p.together(v.verdict, w) {
+func (c *chain) part(w verdict) bool {
+	for _, v := range c.recent {
+		if v.judged && c.together(v.verdict, w) {
 			return true
 		}
 	}
@@ -189,31 +195,31 @@ func (p *Processor) part(w verdict) bool {
 // wheels reports whether all that a track tells was told around the closest
 // point of a stronger vehicle, or whether both have the same one: the wheels of
 // a vehicle turn at every speed from zero to twice its own.
-func (p *Processor) wheels(t *track, w verdict) bool {
+func (c *chain) wheels(t *track, w verdict) bool {
 	of := func(v verdict, stronger float64, alive bool) bool {
 		if v.sign != w.sign || w.speed > 2.3*v.speed || len(v.reasons) > 0 && v.deficit > roughDeficit {
 			return false
 		}
 		reach := wheelReach * v.tau
 		around := math.Abs(float64(w.from)-v.near) < reach && math.Abs(float64(w.to)-v.near) < reach
-		beside := v.atEnd == w.atEnd && math.Abs(v.near-w.near)*p.gauge.hop < besideTime
+		beside := v.atEnd == w.atEnd && math.Abs(v.near-w.near)*c.gauge.hop < besideTime
 		// Of what leaves, a part that came later and is gone before the rest.
-		behind := alive && !v.atEnd && !w.atEnd && w.near > v.near && (w.near-v.near)*p.gauge.hop*v.speed < behindWay
+		behind := alive && !v.atEnd && !w.atEnd && w.near > v.near && (w.near-v.near)*c.gauge.hop*v.speed < behindWay
 		// A real signal does not tell what comes from what goes.
 		against := v.atEnd != w.atEnd && (alive && around && stronger > -ghostLevel || !alive && v.last > w.last &&
 			math.Abs(float64(w.from)-v.near) < againstReach*v.tau && math.Abs(float64(w.to)-v.near) < againstReach*v.tau)
 		return stronger > ghostLevel && (around || beside) || behind || against
 	}
-	for _, v := range p.recent {
+	for _, v := range c.recent {
 		if v.judged && of(v.verdict, v.verdict.level-w.level, false) {
 			return true
 		}
 	}
-	for _, k := range p.tracker.tracks {
+	for _, k := range c.tracker.tracks {
 		if t == nil || k == t || !k.confirmed {
 			continue
 		}
-		if v, ok := p.gauge.judge(k.readings); ok && of(v, stronger(k.readings, t.readings, w), true) {
+		if v, ok := c.gauge.judge(k.readings); ok && of(v, stronger(k.readings, t.readings, w), true) {
 			return true
 		}
 	}
@@ -249,11 +255,11 @@ func stronger(a, b []reading, w verdict) float64 {
 // accompanied reports whether another track goes on. A piece without a zone is
 // then more likely one of its wheels or reflections than a vehicle, and so is
 // one that lasts for a few metres only.
-func (p *Processor) accompanied(w verdict) bool {
-	if float64(w.last-w.first)*p.gauge.hop*w.speed < vehicleLength {
+func (c *chain) accompanied(w verdict) bool {
+	if float64(w.last-w.first)*c.gauge.hop*w.speed < vehicleLength {
 		return true
 	}
-	for _, k := range p.tracker.tracks {
+	for _, k := range c.tracker.tracks {
 		if k.confirmed && k.first() <= w.last {
 			return true
 		}
@@ -262,12 +268,12 @@ func (p *Processor) accompanied(w verdict) bool {
 }
 
 // continued reports whether another track goes on with the same vehicle.
-func (p *Processor) continued(t *track, w verdict) bool {
-	for _, k := range p.tracker.tracks {
+func (c *chain) continued(t *track, w verdict) bool {
+	for _, k := range c.tracker.tracks {
 		if k == t || !k.confirmed || k.first() > w.last {
 			continue
 		}
-		if v, ok := p.gauge.judge(k.readings); ok && p.together(v, w) {
+		if v, ok := c.gauge.judge(k.readings); ok && c.together(v, w) {
 			return true
 		}
 	}
@@ -276,8 +282,8 @@ func (p *Processor) continued(t *track, w verdict) bool {
 
 // stub reports whether a is a line of what leaves, b, that ended before it
 // reached the plateau.
-func (p *Processor) stub(a, b verdict) bool {
-	way := func(frames float64) float64 { return math.Abs(frames) * p.gauge.hop * a.speed }
+func (c *chain) stub(a, b verdict) bool {
+	way := func(frames float64) float64 { return math.Abs(frames) * c.gauge.hop * a.speed }
 	return !a.atEnd && !b.atEnd && a.sign == b.sign && a.last < b.last && a.speed < b.speed && a.speed > 0.75*b.speed &&
 		way(a.near-b.near) < behindWay && way(float64(a.last)-a.near) < stubWay
 }
@@ -286,8 +292,8 @@ func (p *Processor) stub(a, b verdict) bool {
 func (w verdict) around(v verdict) bool { return w.first < v.first && w.last > v.last }
 
 // together reports whether two verdicts tell of one vehicle.
-func (p *Processor) together(a, b verdict) bool {
-	apart := math.Abs(a.near-b.near) * p.gauge.hop
+func (c *chain) together(a, b verdict) bool {
+	apart := math.Abs(a.near-b.near) * c.gauge.hop
 	bad := len(b.reasons) > 0
 	if bad && apart < badTime {
 		return true
@@ -295,7 +301,7 @@ func (p *Processor) together(a, b verdict) bool {
 	shared := min(a.to, b.to) - max(a.from, b.from)
 	// One stretch of one line. In a real signal lines that meet swap pieces.
 	share, alike := int64(7), 0.01
-	if !p.format.Complex {
+	if !c.complex {
 		share, alike = 5, 0.02
 	}
 	if a.sign == b.sign && 10*shared > share*min(a.to-a.from, b.to-b.from) && math.Abs(a.speed-b.speed) < alike*a.speed {
@@ -307,11 +313,11 @@ func (p *Processor) together(a, b verdict) bool {
 	if a.root.frame == b.root.frame && a.root.f == b.root.f {
 		// Two tails of one line: those of two vehicles that shared it end with
 		// each vehicle's own closest point.
-		if a.atEnd != b.atEnd || a.atEnd && math.Abs(float64(a.last-b.last))*p.gauge.hop*a.speed < vehicleLength {
+		if a.atEnd != b.atEnd || a.atEnd && math.Abs(float64(a.last-b.last))*c.gauge.hop*a.speed < vehicleLength {
 			return true
 		}
 	}
-	if p.stub(a, b) || p.stub(b, a) {
+	if c.stub(a, b) || c.stub(b, a) {
 		return true
 	}
 	if math.Abs(a.speed-b.speed) > partSpeed*max(a.speed, b.speed) {
@@ -324,18 +330,18 @@ func (p *Processor) together(a, b verdict) bool {
 }
 
 // real reports whether a line has few gaps and is not as steady as a tone.
-func (p *Processor) real(r []reading) bool {
+func (c *chain) real(r []reading) bool {
 	frames := r[len(r)-1].frame - r[0].frame + 1
-	return float64(frames)*p.gauge.hop >= minTarget && 10*len(r) >= 6*int(frames) && !steady(r)
+	return float64(frames)*c.gauge.hop >= minTarget && 10*len(r) >= 6*int(frames) && !steady(r)
 }
 
 // others counts the vehicles in the beam now that ran beside a track that has
 // just ended. A vehicle is rigid: far from the sensor all of it has one
 // frequency, so what runs beside it at another is no part of it.
-func (p *Processor) others(t *track, w verdict) int {
+func (c *chain) others(t *track, w verdict) int {
 	n := 0
-	for _, k := range p.tracker.tracks {
-		if k != t && p.target(k) && p.apart(k.readings, t.readings, w) > targetTime {
+	for _, k := range c.tracker.tracks {
+		if k != t && c.target(k) && c.apart(k.readings, t.readings, w) > targetTime {
 			n++
 		}
 	}
@@ -344,20 +350,20 @@ func (p *Processor) others(t *track, w verdict) int {
 
 // beyond counts the vehicles in the beam now that were there with v and go on
 // after its end.
-func (p *Processor) beyond(v vehicle) int {
+func (c *chain) beyond(v vehicle) int {
 	n := 0
-	for _, k := range p.tracker.tracks {
-		if !p.target(k) || !p.goesOn(k, v) {
+	for _, k := range c.tracker.tracks {
+		if !c.target(k) || !c.goesOn(k, v) {
 			continue
 		}
-		if v.verdict.atEnd && float64(k.last()-v.last)*p.gauge.hop > afterTime {
+		if v.verdict.atEnd && float64(k.last()-v.last)*c.gauge.hop > afterTime {
 			n++
 			continue
 		}
-		if float64(v.last-k.first())*p.gauge.hop <= targetTime {
+		if float64(v.last-k.first())*c.gauge.hop <= targetTime {
 			continue
 		}
-		if w, ok := p.gauge.judge(k.readings); !ok || !p.together(w, v.verdict) {
+		if w, ok := c.gauge.judge(k.readings); !ok || !c.together(w, v.verdict) {
 			n++
 		}
 	}
@@ -365,17 +371,17 @@ func (p *Processor) beyond(v vehicle) int {
 }
 
 // goesOn reports whether a track that was there with v is there without it.
-func (p *Processor) goesOn(k *track, v vehicle) bool {
-	return k.misses <= 2 && k.first() <= v.last && float64(k.last()-v.last)*p.gauge.hop > goOn
+func (c *chain) goesOn(k *track, v vehicle) bool {
+	return k.misses <= 2 && k.first() <= v.last && float64(k.last()-v.last)*c.gauge.hop > goOn
 }
 
 // undecided reports whether a track goes on of which it will show whether it is
 // another vehicle: behind one of the same speed, a vehicle has a line of its own
 // only when the first is past.
-func (p *Processor) undecided(v vehicle) bool {
-	for _, k := range p.tracker.tracks {
-		if k.confirmed && p.goesOn(k, v) && v.verdict.atEnd && (k.f > 0) == (v.f > 0) &&
-			(float64(k.last()-k.first())*p.gauge.hop < minTarget || float64(k.last()-v.last)*p.gauge.hop <= afterTime) {
+func (c *chain) undecided(v vehicle) bool {
+	for _, k := range c.tracker.tracks {
+		if k.confirmed && c.goesOn(k, v) && v.verdict.atEnd && (k.f > 0) == (v.f > 0) &&
+			(float64(k.last()-k.first())*c.gauge.hop < minTarget || float64(k.last()-v.last)*c.gauge.hop <= afterTime) {
 			return true
 		}
 	}
@@ -383,13 +389,13 @@ func (p *Processor) undecided(v vehicle) bool {
 }
 
 // target reports whether a track in progress may be a vehicle of its own.
-func (p *Processor) target(k *track) bool {
-	return k.confirmed && 5*k.ghosts <= 3*k.watched && p.real(k.readings)
+func (c *chain) target(k *track) bool {
+	return k.confirmed && 5*k.ghosts <= 3*k.watched && c.real(k.readings)
 }
 
 // apart returns for how many seconds two tracks ran side by side, at different
 // frequencies and not around the closest point of one, where its wheels are.
-func (p *Processor) apart(a, b []reading, w verdict) float64 {
+func (c *chain) apart(a, b []reading, w verdict) float64 {
 	n := 0
 	for i, k := 0, 0; i < len(a) && k < len(b); {
 		switch {
@@ -400,89 +406,87 @@ func (p *Processor) apart(a, b []reading, w verdict) float64 {
 			k++
 			continue
 		}
-		if math.Abs(float64(a[i].f-b[k].f)) > 4 && !p.amidWheels(a[i].frame, w) {
+		if math.Abs(float64(a[i].f-b[k].f)) > 4 && !c.amidWheels(a[i].frame, w) {
 			n++
 		}
 		i++
 		k++
 	}
-	return float64(n) * p.gauge.hop
+	return float64(n) * c.gauge.hop
 }
 
-func (p *Processor) amidWheels(frame int64, w verdict) bool {
-	return math.Abs(float64(frame)-w.near) < max(wheelTime/p.gauge.hop, wheelReach*w.tau)
+func (c *chain) amidWheels(frame int64, w verdict) bool {
+	return math.Abs(float64(frame)-w.near) < max(wheelTime/c.gauge.hop, wheelReach*w.tau)
 }
 
 // before counts the vehicles that were in the beam during a track and have
 // left it.
-func (p *Processor) before(w verdict) int {
+func (c *chain) before(w verdict) int {
 	n := 0
-	for _, v := range p.held {
-		if !p.together(v.verdict, w) && float64(min(v.last, w.last)-max(v.first, w.first))*p.gauge.hop >= targetTime {
+	for _, v := range c.held {
+		if !c.together(v.verdict, w) && float64(min(v.last, w.last)-max(v.first, w.first))*c.gauge.hop >= targetTime {
 			n++
 		}
 	}
-	for _, v := range p.recent {
+	for _, v := range c.recent {
 		from, to := max(v.first, w.first), min(v.last, w.last)
 		if v.judged {
-			if !p.together(v.verdict, w) && float64(to-from)*p.gauge.hop >= targetTime {
+			if !c.together(v.verdict, w) && float64(to-from)*c.gauge.hop >= targetTime {
 				n++
 			}
 			continue
 		}
-		for from < to && p.amidWheels(to, w) {
+		for from < to && c.amidWheels(to, w) {
 			to--
 		}
-		for from < to && p.amidWheels(from, w) {
+		for from < to && c.amidWheels(from, w) {
 			from++
 		}
-		if v.real && (v.root.frame != w.root.frame || v.root.f != w.root.f) && float64(to-from)*p.gauge.hop >= targetTime {
+		if v.real && (v.root.frame != w.root.frame || v.root.f != w.root.f) && float64(to-from)*c.gauge.hop >= targetTime {
 			n++
 		}
 	}
 	return n
 }
 
-// remember keeps a track for as long as it can matter.
-func (p *Processor) remember(v vehicle) {
-	oldest := v.last - int64(keepTime/p.gauge.hop)
-	p.recent = slices.DeleteFunc(p.recent, func(o vehicle) bool { return o.last < oldest })
-	p.recent = append(p.recent, v)
-}
-
-// passage turns a verdict into what the sensor reports.
-func (p *Processor) passage(w verdict, targets int) sensor.Passage {
-	o := p.options
-	angle := float64(o.Angle) / 1000 * math.Pi / 180
-	// The half widths a, of which nothing else is known, give a/√3.
-	uniform := w.speed / math.Sqrt(3)
-	side := math.Tan(angle) * float64(o.AngleTolerance) / 1000 * math.Pi / 180
-	q := sensor.Passage{
-		Start: p.instant(w.first),
-		End:   p.instant(w.last),
-		Speed: sensor.SpeedFromMPS(w.speed),
-		Budget: sensor.Budget{
-			Noise:        up(w.noise),
-			Angle:        up(math.Hypot(uniform*side, w.speed*w.deficit)),
-			Carrier:      up(uniform * float64(o.CarrierTolerance) / 1e6),
-			Clock:        up(uniform * float64(o.ClockTolerance) / 1e6),
-			Acceleration: up(w.change),
-		},
-		Targets:  targets,
-		Readings: w.readings,
-		Reasons:  w.reasons,
+// beside counts the vehicles of this chain's own pace that shared the beam with
+// one that another chain has given out.
+func (c *chain) beside(d *departure, rate int) int {
+	shared := func(first, last int64, f float64) bool {
+		speed := math.Abs(f) * c.gauge.mps / c.stretch
+		if speed < c.low || speed > c.high || math.Abs(speed-d.speed) < sameSpeed*d.speed {
+			return false
+		}
+		return float64(min(c.at(last), d.to)-max(c.at(first), d.from)) >= otherTarget*float64(rate)
 	}
-	if p.format.Complex && w.image >= imageShare {
-		q.Direction = sensor.Approaching
-		if w.sign < 0 {
-			q.Direction = sensor.Receding
+	n := 0
+	for _, v := range c.recent {
+		if (v.judged || v.real) && shared(v.first, v.last, v.top) {
+			n++
 		}
 	}
-	if p.tape != nil {
-		q.Trace = p.trace(w)
+	for _, k := range c.tracker.tracks {
+		if c.target(k) && shared(k.first(), k.last(), c.gauge.top(k.readings)) {
+			n++
+		}
 	}
-	return q
+	return n
 }
 
-// up converts an uncertainty, which is rounded up.
-func up(mps float64) sensor.Speed { return sensor.Speed(math.Ceil(math.Min(mps, 1e4) * 360)) }
+// top returns the frequency in bins below which nine of ten readings lie: the
+// plateau, whatever the closest point does to the rest.
+func (g *gauge) top(readings []reading) float64 {
+	g.scratch = g.scratch[:0]
+	for i := range readings {
+		g.scratch = append(g.scratch, math.Abs(float64(readings[i].f)))
+	}
+	slices.Sort(g.scratch)
+	return g.scratch[len(g.scratch)*9/10]
+}
+
+// remember keeps a track for as long as it can matter.
+func (c *chain) remember(v vehicle) {
+	oldest := v.last - int64(keepTime/c.gauge.hop)
+	c.recent = slices.DeleteFunc(c.recent, func(o vehicle) bool { return o.last < oldest })
+	c.recent = append(c.recent, v)
+}

@@ -17,9 +17,6 @@ func (g *gauge) measure(readings []reading, p geometry, w *verdict) {
 		w.speed, w.noise, w.near = f.speed, max(f.u, w.noise), w.near+(p.x0-f.x0)/g.hop*w.back()
 		w.change = 0
 	}
-	if w.speed > maxSpeed {
-		w.reasons = append(w.reasons, sensor.ReasonOutOfRange)
-	}
 	slices.Sort(w.reasons)
 }
 
@@ -112,7 +109,7 @@ func (g *gauge) mean(readings []reading, from, to int, p geometry, w *verdict) {
 		}
 		scatter = g.median(rough) / 0.6745
 	}
-	if len(w.reasons) == 0 && (len(good) < minZoneN || float64(n) < zoneFill*float64(w.to-w.from) || width < minZone || width*w.speed < minZoneWay ||
+	if len(w.reasons) == 0 && (len(good) < minZoneN || float64(n) < zoneFill*float64(w.to-w.from) || width < min(minZone, 0.7*maxZoneWay/w.speed) || width*w.speed < minZoneWay ||
 		w.deficit > maxDeficit || scatter > maxScatter*w.speed+g.mps) {
 		w.reasons = append(w.reasons, sensor.ReasonTooFewReadings)
 	}
@@ -124,14 +121,15 @@ func (g *gauge) mean(readings []reading, from, to int, p geometry, w *verdict) {
 		var tv, v float64
 		for i := from; i < to; i++ {
 			if r := &readings[g.source[i]]; !r.clipped && !r.line {
-				dv := max(-3*spread, min(3*spread, g.v[i]-w.speed))
+				// What the angle takes away is no acceleration.
+				dv := max(-3*spread, min(3*spread, g.v[i]+w.speed*(1-p.cosine(g.x[i])-w.deficit)-w.speed))
 				tv, v = tv+g.x[i]*dv, v+dv
 			}
 		}
 		slope = (sum*tv - t*v) / d
 	}
 	w.change = math.Abs(slope) * width / math.Sqrt(12)
-	if len(w.reasons) == 0 && math.Abs(slope) > maxAcceleration {
+	if len(w.reasons) == 0 && math.Abs(slope) > g.acceleration {
 		w.reasons = append(w.reasons, sensor.ReasonAcceleration)
 	}
 	if len(w.reasons) == 0 && (w.noise > maxNoise*w.speed || w.change > maxChange*w.speed) {
