@@ -49,6 +49,9 @@ func (r *Road) Unpaced(origin sensor.Mono) *Stream {
 		total: d/second*rate + d%second*rate/second}
 }
 
+// Samples returns how many samples or I/Q pairs the whole road has.
+func (s *Stream) Samples() uint64 { return s.total }
+
 // Format implements [doppler.Stream].
 func (s *Stream) Format() doppler.Format {
 	return doppler.Format{Rate: s.road.scenario.Radar.Rate, Complex: !s.road.scenario.Radar.Real}

@@ -1,6 +1,9 @@
 // Command ciglio-demo is a whole roadside in one process, without hardware: a
 // simulated road and camera, the real chain of the device, an embedded broker
 // and the centre. What it seals are tests, signed by keys made for this run.
+//
+// ciglio-demo simulate writes what the sensors beside a simulated road give, and
+// the truth; docs/simulator.md describes its scenarios and files.
 package main
 
 import (
@@ -35,6 +38,9 @@ func main() {
 const forever = 7 * 24 * time.Hour
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	if len(args) > 0 && args[0] == "simulate" {
+		return simulateCommand(ctx, args[1:], stdout, stderr)
+	}
 	f := flag.NewFlagSet("ciglio-demo", flag.ContinueOnError)
 	f.SetOutput(stderr)
 	var o options
