@@ -102,7 +102,8 @@ func newSource(c *config.Config, clock sensor.Clock, log *slog.Logger) (*liveSou
 	if !ok {
 		return nil, fmt.Errorf("sensor.driver: no %q", c.Sensor.Driver)
 	}
-	l := &link{config: c.Sensor, driver: d, clock: clock, log: log, fault: errors.New("not reached yet")}
+	l := &link{config: c.Sensor, driver: d, clock: clock, log: log, fault: fmt.Errorf("sensor %s: not reached yet", c.Sensor.Model)}
+	l.open = l.serial
 	if d.samples != nil {
 		source, err := doppler.NewSource(&liveStream{link: l}, doppler.Options{
 			Carrier: int64(c.Sensor.Carrier), Angle: int(c.Sensor.Angle), KeepTrace: true,
@@ -113,7 +114,10 @@ func newSource(c *config.Config, clock sensor.Clock, log *slog.Logger) (*liveSou
 	o := d.track
 	o.Model, o.Serial = c.Sensor.Model, c.Sensor.Serial
 	o.Angle, o.PhotoRange = int(c.Sensor.Angle)/10, int32(c.Site.PhotoRange)
-	o.KeepTrace = true
+	for _, lane := range c.Sensor.Lanes {
+		o.Lanes = append(o.Lanes, track.Lane(lane))
+	}
+	o.Height, o.KeepTrace = int32(c.Sensor.Height), true
 	source, err := track.NewSource(l.dial, o)
 	return &liveSource{source, l}, err
 }
@@ -147,8 +151,9 @@ type link struct {
 	driver driver
 	clock  sensor.Clock
 	log    *slog.Logger
-	conn   io.Closer // nil while it is closed
-	before port.LineErrors
+	open   func() (sensor.Conn, error) // the serial port
+	conn   io.Closer                   // nil while it is closed
+	before port.LineErrors             // when it was opened
 
 	mu    sync.Mutex
 	fault error // nil while the sensor reports
@@ -179,8 +184,8 @@ func (l *link) close() {
 	l.conn = nil
 }
 
-// serial opens the serial port.
-func (l *link) serial() (*port.Conn, error) {
+// serial implements open.
+func (l *link) serial() (sensor.Conn, error) {
 	baud := cmp.Or(l.config.Baud, l.driver.baud)
 	parity := cmp.Or(l.config.Parity, l.driver.parity, "none")
 	c, err := port.Dial(l.config.Port, baud, parity)
@@ -190,7 +195,6 @@ func (l *link) serial() (*port.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	l.conn = c
 	l.before, _ = c.LineErrors()
 	return c, nil
 }
@@ -211,10 +215,11 @@ func portsHere() string {
 // dial opens the port anew and sets the sensor up.
 func (l *link) dial(ctx context.Context) (sensor.Feed, error) {
 	l.close()
-	c, err := l.serial()
+	c, err := l.open()
 	if err != nil {
 		return nil, err
 	}
+	l.conn = c
 	f, err := l.driver.readings(ctx, c, l.config, l.clock)
 	if err != nil {
 		l.close()
@@ -311,7 +316,12 @@ func (l *link) stream() (stream, error) {
 		r, err := iqframe.NewSPI(c, spiTransfer, spiPause)
 		return spiStream{r, c}, err
 	}
-	return l.serial()
+	c, err := l.open()
+	if err != nil {
+		return nil, err
+	}
+	l.conn = c
+	return c, nil
 }
 
 // spiStream reads frames and closes their slave.

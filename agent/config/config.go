@@ -73,6 +73,8 @@ type Sensor struct {
 	Rate    Frequency    `toml:"rate" doc:"rawiq, iqframe and ops243: samples a second; 20kHz, 50kHz or 100kHz for ops243"`
 	Carrier Frequency    `toml:"carrier" doc:"transmit frequency"`
 	Angle   Angle        `toml:"angle" doc:"between the beam and the road"`
+	Lanes   Lanes        `toml:"lanes" doc:"all that gives readings: edges of each lane, across the road from the sensor, to the right positive; empty: up to 10m away"`
+	Height  Length       `toml:"height" doc:"the same: of the sensor above the bumpers"`
 	Model   string       `toml:"model" doc:"as on its plate"`
 	Serial  string       `toml:"serial" doc:"as on its plate and in the calibration certificate"`
 	Maximum sensor.Speed `toml:"maximum" doc:"end of the certified range"`
@@ -346,6 +348,7 @@ func (c *Config) Validate() error {
 		{"sensor.baud", c.Sensor.Baud == 0 || c.Sensor.Baud >= 50 && c.Sensor.Baud <= 50e6, "want 0, or 50 to 50000000"},
 		{"sensor.parity", slices.Contains([]string{"", "none", "even", "odd"}, c.Sensor.Parity), "want none, even or odd"},
 		{"sensor.angle", c.Sensor.Samples() || c.Sensor.Angle%10 == 0, "want at most two decimals with this driver"},
+		{"sensor.height", c.Sensor.Height <= 20e3, "want at most 20m"},
 		{"sensor.rate", c.Sensor.Rate >= 8e3 && c.Sensor.Rate <= 200e3, "want 8kHz to 200kHz"},
 		{"sensor.rate", !c.Sensor.ops243() || slices.Contains([]Frequency{20e3, 50e3, 100e3}, c.Sensor.Rate), "this driver sets 20kHz, 50kHz or 100kHz"},
 		{"sensor.model", printable(c.Sensor.Model), wantText},

@@ -31,6 +31,7 @@ func TestPrintedConfigReadsBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.Site.Position, c.Site.Longitude, c.Sensor.Angle = 12_345_678, -113_412_345, -22_500
+	c.Sensor.Lanes = Lanes{{-3500, -25}, {1200, 4700}}
 	printed, err := c.AppendText(nil)
 	if err != nil {
 		t.Fatal(err)
@@ -163,6 +164,24 @@ func TestUnits(t *testing.T) {
 	for _, text := range []string{"", "m", "1", "1.m", ".5m", "1e3m", "+1m", "0x1m", "1..2m", "99999999999999999999m", "0.0001m", "-1m", "1 0m", "1mi"} {
 		if l := new(Length); l.UnmarshalText([]byte(text)) == nil {
 			t.Errorf("length %q is read as %d mm", text, *l)
+		}
+	}
+}
+
+func TestLanes(t *testing.T) {
+	var l Lanes
+	if err := l.UnmarshalText([]byte("1.2m..4.7m,-5m .. -0.8m")); err != nil || !reflect.DeepEqual(l, Lanes{{1200, 4700}, {-5000, -800}}) {
+		t.Errorf("%v, %v", l, err)
+	}
+	if text, _ := l.MarshalText(); string(text) != "1200mm..4700mm, -5m..-800mm" {
+		t.Errorf("printed as %s", text)
+	}
+	if err := l.UnmarshalText(nil); err != nil || l != nil {
+		t.Errorf("no lanes are %v, %v", l, err)
+	}
+	for _, text := range []string{"1.2m", "4.7m..1.2m", "1m..1m", "1m..51m", "-51m..1m", "1m..2m,", "..", "1..2", strings.Repeat("1m..2m,", 16) + "1m..2m"} {
+		if err := l.UnmarshalText([]byte(text)); err == nil {
+			t.Errorf("%q is read as %v", text, l)
 		}
 	}
 }

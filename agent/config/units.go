@@ -177,6 +177,52 @@ func (a *Heading) UnmarshalText(text []byte) error {
 // MarshalText writes what UnmarshalText reads.
 func (a Heading) MarshalText() ([]byte, error) { return fmt.Appendf(nil, "%ddeg", a), nil }
 
+// A Lane is a strip of road between two distances from the sensor across the
+// road in millimetres, positive to the right of someone who looks along the beam.
+type Lane struct{ Left, Right int32 }
+
+// Lanes are those of a road, lane 1 first, written "1.2m..4.7m, 4.7m..8.2m".
+type Lanes []Lane
+
+// UnmarshalText reads up to 16 lanes within 50 m of the sensor.
+func (l *Lanes) UnmarshalText(text []byte) error {
+	*l = nil
+	if len(text) == 0 {
+		return nil
+	}
+	for strip := range strings.SplitSeq(string(text), ",") {
+		from, to, ok := strings.Cut(strip, "..")
+		if !ok {
+			return fmt.Errorf("lane %q: want two lengths, such as 1.2m..4.7m", strings.TrimSpace(strip))
+		}
+		left, err := bounded("lane", from, lengths, -50e3, 50e3)
+		if err != nil {
+			return err
+		}
+		right, err := bounded("lane", to, lengths, -50e3, 50e3)
+		if err != nil {
+			return err
+		}
+		if left >= right {
+			return fmt.Errorf("lane %q: want the left edge first", strings.TrimSpace(strip))
+		}
+		*l = append(*l, Lane{int32(left), int32(right)})
+	}
+	if len(*l) > 16 {
+		return fmt.Errorf("%d lanes: want at most 16", len(*l))
+	}
+	return nil
+}
+
+// MarshalText writes what UnmarshalText reads.
+func (l Lanes) MarshalText() ([]byte, error) {
+	strips := make([]string, len(l))
+	for i, s := range l {
+		strips[i] = format(int64(s.Left), lengths) + ".." + format(int64(s.Right), lengths)
+	}
+	return []byte(strings.Join(strips, ", ")), nil
+}
+
 func bounded(what, text string, units []unit, low, high int64) (int64, error) {
 	n, err := parse(what, text, units)
 	if err != nil {
