@@ -71,6 +71,7 @@ type rig struct {
 	outbox   *outbox.Outbox
 	clock    *fakeClock
 	sensor   *fakeSensor
+	live     *liveSource // in place of sensor, when a test sets it
 	camera   *fakeCamera
 	log      *slog.Logger
 	outcomes []Outcome
@@ -105,9 +106,15 @@ func newRig(t *testing.T, change func(*rig)) *rig {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { r.outbox.Close() })
+	var source sensor.Source = r.sensor
+	var fault func() error
+	if r.live != nil {
+		source, fault = r.live, r.live.Fault
+		t.Cleanup(r.live.Close)
+	}
 	r.Device, err = New(Options{
-		Config: c, Calibration: []byte(calibrationText), Certificate: evidence.Hash{1},
-		Signer: signer, Clock: r.clock, Source: r.sensor, Camera: r.camera,
+		Config: c, Calibration: []byte(calibrationText), Certificate: evidence.Hash{1}, Fault: fault,
+		Signer: signer, Clock: r.clock, Source: source, Camera: r.camera,
 		Outbox: r.outbox, Dialer: noNetwork{}, Boot: [16]byte{7}, Log: r.log,
 		Observe: func(o Outcome) { r.outcomes = append(r.outcomes, o) },
 	})

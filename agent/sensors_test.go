@@ -85,7 +85,7 @@ func TestSamplesComeAgainAfterUnplugging(t *testing.T) {
 		missing    string
 	}{
 		{"raw samples", "path = ", make([]byte, 1600), "no such file or directory"},
-		{"framed samples", "driver = \"iqframe\"\nport = ", frame(), "this machine has"},
+		{"framed samples", "driver = \"iqframe\"\nbaud = 115200\nport = ", frame(), "this machine has"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			path := t.TempDir() + "/radar"
