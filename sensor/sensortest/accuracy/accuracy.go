@@ -32,7 +32,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"runtime"
 	"slices"
 	"sync"
@@ -45,8 +44,8 @@ import (
 )
 
 const (
-	wrongSpeed = sensor.KmH // and
-	wrongShare = 0.01       // of the speed
+	mostOff   = sensor.KmH // and
+	mostShare = 0.01       // of the speed: what is farther off is wrong
 
 	// maxOverlap is how long two vehicles may both be visible without the
 	// passage of one counting the other. The first moments of an echo fade in
@@ -56,14 +55,6 @@ const (
 	nearTime = time.Second
 	nearWay  = 30.0 // m
 )
-
-// A Road is one scenario and the sensor that looks at it.
-type Road struct {
-	Class    string
-	Seed     uint64
-	Scenario sensortest.Scenario
-	Real     bool // the sensor has one channel
-}
 
 // A Fate is what became of one vehicle.
 type Fate uint8
@@ -81,27 +72,39 @@ type Outcome struct {
 	Class   string
 	Seed    uint64 // of the road
 	Truth   sensortest.Truth
+	True    stretch // of speeds where it was measured
 	Fate    Fate
 	Passage sensor.Passage // of a vehicle that was not missed
-	Error   float64        // km/h, of a valid passage
+	Error   float64        // km/h, of a valid passage, against the mean of True
 }
 
 // Wrong reports whether the speed of a valid passage is off by more than
 // 1 km/h and 1 %.
 func (o *Outcome) Wrong() bool {
-	return (o.Fate == Found || o.Fate == Marked) && wrong(o.Passage.Speed, o.Truth.Speed)
+	return (o.Fate == Found || o.Fate == Marked) && o.True.wrong(o.Passage.Speed)
 }
 
-func wrong(speed, truth sensor.Speed) bool {
-	return math.Abs(float64(speed-truth)) > max(float64(wrongSpeed), wrongShare*float64(truth))
-}
+// kinds are the kinds of faults.
+var kinds = []string{wrongSpeed, wrongVehicle, invented, twice}
+
+const (
+	wrongSpeed   = "wrong speed"
+	wrongVehicle = "wrong assignment"
+	invented     = "invented"
+	twice        = "twice"
+)
 
 // A Fault is what must not occur.
 type Fault struct {
-	Kind  string // "wrong speed", "wrong assignment", "invented", "twice"
+	Kind  string
 	Class string
 	Seed  uint64 // of the road
 	Text  string
+}
+
+// String names the road, so that it can be driven again.
+func (f Fault) String() string {
+	return fmt.Sprintf("%s: class %q, seed %d: %s", f.Kind, f.Class, f.Seed, f.Text)
 }
 
 // A Result is all that came of a set of roads, in their order.
@@ -114,10 +117,14 @@ type Result struct {
 
 // Run drives the roads through the chain on all cores.
 func Run(ctx context.Context, roads []Road) (Result, error) {
+	return run(ctx, roads, runtime.GOMAXPROCS(0))
+}
+
+func run(ctx context.Context, roads []Road, workers int) (Result, error) {
 	results, errs := make([]Result, len(roads)), make([]error, len(roads))
 	var next atomic.Int64
 	var all sync.WaitGroup
-	for range runtime.GOMAXPROCS(0) {
+	for range workers {
 		all.Go(func() {
 			for n := int(next.Add(1) - 1); n < len(roads) && ctx.Err() == nil; n = int(next.Add(1) - 1) {
 				results[n], errs[n] = drive(ctx, roads[n])
@@ -137,15 +144,8 @@ func Run(ctx context.Context, roads []Road) (Result, error) {
 
 // drive measures one road.
 func drive(ctx context.Context, r Road) (Result, error) {
-	road, err := sensortest.NewRoad(r.Scenario)
-	if err != nil {
-		return Result{}, fmt.Errorf("%s, seed %d: %w", r.Class, r.Seed, err)
-	}
-	var stream doppler.Stream = road.Unpaced(0)
-	if r.Real {
-		stream = oneChannel{stream}
-	}
-	source, err := doppler.NewSource(stream, doppler.Options{Carrier: road.Radar().Carrier, Simulated: true})
+	road := newRoad(r.Scenario)
+	source, err := doppler.NewSource(road.Unpaced(0), r.options())
 	if err != nil {
 		return Result{}, fmt.Errorf("%s, seed %d: %w", r.Class, r.Seed, err)
 	}
@@ -163,17 +163,6 @@ func drive(ctx context.Context, r Road) (Result, error) {
 	result := compare(r, road.Truth(), passages)
 	result.Seconds = road.Duration().Seconds()
 	return result, nil
-}
-
-// oneChannel leaves out Q.
-type oneChannel struct{ doppler.Stream }
-
-func (o oneChannel) Format() doppler.Format { return doppler.Format{Rate: o.Stream.Format().Rate} }
-
-func (o oneChannel) Next(ctx context.Context) (doppler.Block, error) {
-	b, err := o.Stream.Next(ctx)
-	b.Q = nil
-	return b, err
 }
 
 // A pair is a passage that may belong to a vehicle.
@@ -212,7 +201,8 @@ func compare(r Road, truth []sensortest.Truth, passages []sensor.Passage) Result
 		if n := has[k]; n > 0 {
 			o.Passage = passages[n-1]
 			o.Passage.Trace = sensor.Trace{}
-			o.Error = float64(o.Passage.Speed-v.Speed) / 100
+			o.True = measuredOn(o.Passage, v)
+			o.Error = float64(o.Passage.Speed-o.True.mean) / 100
 			o.Fate = Discarded
 			if o.Passage.Valid() {
 				o.Fate = Marked
@@ -221,17 +211,19 @@ func compare(r Road, truth []sensortest.Truth, passages []sensor.Passage) Result
 				}
 			}
 		}
-		result.Outcomes = append(result.Outcomes, o)
+		if r.whole(v) {
+			result.Outcomes = append(result.Outcomes, o)
+		}
 		if o.Fate != Found {
 			continue
 		}
 		switch other := another(truth, k, o.Passage); {
 		case o.Wrong() && other != "":
-			fault("wrong assignment", "%s; the speed is that of %s", describe(o), other)
+			fault(wrongVehicle, "%s; the speed is that of %s", describe(o), other)
 		case o.Wrong():
-			fault("wrong speed", "%s", describe(o))
+			fault(wrongSpeed, "%s", describe(o))
 		case v.Overlap >= maxOverlap:
-			fault("wrong assignment", "%s; another was in the beam for %.2f s", describe(o), v.Overlap.Seconds())
+			fault(wrongVehicle, "%s; another was in the beam for %.2f s", describe(o), v.Overlap.Seconds())
 		}
 	}
 	for i, p := range passages {
@@ -242,9 +234,9 @@ func compare(r Road, truth []sensortest.Truth, passages []sensor.Passage) Result
 		case p.Targets > 0:
 			result.Spare++
 		case slices.ContainsFunc(pairs, func(x pair) bool { return x.passage == i }):
-			fault("twice", "a second passage, %s", said(p))
+			fault(twice, "a second passage, %s", said(p))
 		default:
-			fault("invented", "no vehicle explains %s", said(p))
+			fault(invented, "no vehicle explains %s", said(p))
 		}
 	}
 	return result
@@ -270,7 +262,7 @@ func belongs(p sensor.Passage, v sensortest.Truth) (time.Duration, bool) {
 // another names the vehicle beside vehicle k whose speed a passage tells.
 func another(truth []sensortest.Truth, k int, p sensor.Passage) string {
 	for i, v := range truth {
-		if i != k && !wrong(p.Speed, v.Speed) && time.Duration(p.End) > v.Enter && time.Duration(p.Start) < v.Leave {
+		if i != k && !measuredOn(p, v).wrong(p.Speed) && time.Duration(p.End) > v.Enter && time.Duration(p.Start) < v.Leave {
 			return vehicle(v)
 		}
 	}
@@ -285,4 +277,9 @@ func said(p sensor.Passage) string {
 	return fmt.Sprintf("%v ± %v %v from %.2f to %.2f s, %d other targets %v", p.Speed, p.Budget.Total(), p.Direction, p.Start.Seconds(), p.End.Seconds(), p.Targets, p.Reasons)
 }
 
-func describe(o Outcome) string { return vehicle(o.Truth) + ": " + said(o.Passage) }
+func describe(o Outcome) string {
+	if o.True.slowest != o.True.fastest {
+		return fmt.Sprintf("%s, %v to %v where it was measured: %s", vehicle(o.Truth), o.True.slowest, o.True.fastest, said(o.Passage))
+	}
+	return vehicle(o.Truth) + ": " + said(o.Passage)
+}

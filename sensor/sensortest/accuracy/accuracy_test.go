@@ -1,19 +1,29 @@
 package accuracy
 
 import (
+	"bytes"
 	"flag"
 	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
 	"testing"
 )
 
 var (
-	passages = flag.Int("passages", 300, "simulated `vehicles`")
-	seed     = flag.Uint64("seed", 1, "of all roads")
+	update   = flag.Bool("update", false, "rewrite docs/accuracy.md")
+	passages = flag.Int("passages", 300, "`number` of simulated vehicles, at least")
+	seed     = flag.Uint64("seed", 1, "`seed` of all roads")
+	only     = flag.String("class", "", "`class` of roads; all when empty")
 	replay   = flag.Uint64("replay", 0, "one road of -class, by the `seed` that a fault names")
-	only     = flag.String("class", "", "of roads; all when empty")
+	keep     = flag.String("keep", "", "`folder` for the scenario files of roads with faults, for ciglio-demo simulate")
 )
 
 func TestAccuracy(t *testing.T) {
+	if testing.Short() {
+		t.Skip("short: an hour of signal")
+	}
 	roads := Roads(*seed, *passages, *only)
 	if *replay != 0 {
 		r, ok := Replay(*only, *replay)
@@ -22,35 +32,114 @@ func TestAccuracy(t *testing.T) {
 		}
 		roads = []Road{r}
 	}
+	if len(roads) == 0 {
+		t.Fatalf("no class %q", *only)
+	}
 	r, err := Run(t.Context(), roads)
 	if err != nil {
 		t.Fatal(err)
 	}
+	if testing.Verbose() {
+		list(t, &r)
+	}
+	if *update {
+		write(t, &r)
+	}
 	for _, f := range r.Faults {
-		t.Errorf("%s: %q seed %d: %s", f.Kind, f.Class, f.Seed, f.Text)
+		t.Error(f)
 	}
-	sum := map[string]int{}
-	for _, o := range r.Outcomes {
-		key := fmt.Sprintf("%-22s ", o.Class)
-		switch o.Fate {
-		case Missed:
-			key += "missed"
-		case Found:
-			key += "found"
-		case Marked:
-			key += "marked"
-		case Discarded:
-			key += "discarded " + o.Passage.Reasons[0].Code()
+	if *keep != "" {
+		keepRoads(t, &r)
+	}
+	if *only == "" {
+		assert(t, &r)
+	}
+}
+
+// assert states what the chain is good for.
+func assert(t *testing.T, r *Result) {
+	all, lone := r.tallyOf(steady), r.tallyOf(byItself)
+	if share := all.share(); share < 0.95 {
+		t.Errorf("%.1f %% of the errors are within twice the uncertainty, want 95 %%", 100*share)
+	}
+	if mean := all.mean(); mean < -0.2 || mean > 0.05 {
+		t.Errorf("mean error %+.3f km/h, want none to the driver's disadvantage", mean)
+	}
+	if share := float64(lone.found) / float64(lone.vehicles); share < 0.75 {
+		t.Errorf("%.1f %% of the vehicles that were alone are found, want 75 %%", 100*share)
+	}
+}
+
+// list shows all that the report sums up.
+func list(t *testing.T, r *Result) {
+	for _, name := range r.classNames() {
+		s := r.tallyOf(func(o *Outcome) bool { return o.Class == name })
+		t.Logf("%-22s %3d vehicles: %3d found, %3d marked, %3d discarded, %3d missed %s", name, s.vehicles, s.found, s.marked, s.discarded, s.missed, s.figures())
+	}
+	for i := range r.Outcomes {
+		o := &r.Outcomes[i]
+		switch {
+		case o.Fate == Missed && o.Truth.Alone:
+			t.Logf("missed: class %q, seed %d: %s", o.Class, o.Seed, vehicle(o.Truth))
+		case o.Fate == Discarded && o.Truth.Alone:
+			t.Logf("discarded: class %q, seed %d: %s", o.Class, o.Seed, describe(*o))
+		case o.valid() && !o.covered():
+			t.Logf("beyond 2 u: class %q, seed %d: %s", o.Class, o.Seed, describe(*o))
 		}
-		sum[key]++
 	}
-	for k, n := range sum {
-		t.Log(k, n)
+	t.Logf("%d vehicles, %.0f s of signal, %d spare passages, %d faults", len(r.Outcomes), r.Seconds, r.Spare, len(r.Faults))
+}
+
+func write(t *testing.T, r *Result) {
+	docs := filepath.Join("..", "..", "..", "docs")
+	var page bytes.Buffer
+	command := fmt.Sprintf("go test ./sensor/sensortest/accuracy -run Accuracy -update -passages %d -seed %d -timeout 2h", *passages, *seed)
+	if err := r.WriteReport(&page, command); err != nil {
+		t.Fatal(err)
 	}
-	for _, o := range r.Outcomes {
-		if o.Fate == Missed || o.Fate == Discarded {
-			t.Logf("lost %q seed %d: %s %s alone %t", o.Class, o.Seed, vehicle(o.Truth), said(o.Passage), o.Truth.Alone)
+	if err := os.MkdirAll(filepath.Join(docs, "accuracy"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.WritePlots(filepath.Join(docs, "accuracy")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(docs, "accuracy.md"), page.Bytes(), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func keepRoads(t *testing.T, r *Result) {
+	for _, f := range r.Faults {
+		road, ok := Replay(f.Class, f.Seed)
+		if !ok {
+			t.Fatal(f)
+		}
+		name := fmt.Sprintf("%s-%d.toml", strings.NewReplacer(" ", "-", ",", "").Replace(f.Class), f.Seed)
+		if err := os.WriteFile(filepath.Join(*keep, name), road.AppendFile(nil), 0o644); err != nil {
+			t.Fatal(err)
 		}
 	}
-	t.Log(len(r.Outcomes), r.Spare, r.Seconds)
+}
+
+// TestCoresDoNotMatter drives the same roads by one and by several at once.
+func TestCoresDoNotMatter(t *testing.T) {
+	roads := Roads(7, 12, "10 GHz")
+	one, err := run(t.Context(), roads, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	many, err := run(t.Context(), roads, 5)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// What happened must be the same; where the truth is kept does not.
+	for i := range one.Outcomes {
+		a, b := &one.Outcomes[i], &many.Outcomes[i]
+		if a.Seed != b.Seed || a.Fate != b.Fate || a.Error != b.Error || !reflect.DeepEqual(a.Passage, b.Passage) {
+			t.Errorf("outcome %d: %+v, by one %+v", i, b, a)
+		}
+	}
+	if len(one.Outcomes) < 12 || len(one.Outcomes) != len(many.Outcomes) || !reflect.DeepEqual(one.Faults, many.Faults) {
+		t.Errorf("%d and %d outcomes, %v and %v", len(one.Outcomes), len(many.Outcomes), one.Faults, many.Faults)
+	}
 }

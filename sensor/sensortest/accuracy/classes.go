@@ -3,140 +3,77 @@ package accuracy
 import (
 	"math"
 	"math/rand/v2"
-	"slices"
 	"time"
 
 	"ciglio/sensor"
 	"ciglio/sensor/sensortest"
 )
 
-const (
-	lead  = 4 * time.Second // of signal before the first vehicle and after the last
-	space = 2 * time.Second // between groups of vehicles
-	long  = 40 * time.Second
-)
-
 // A class draws roads of one kind.
 type class struct {
 	name, what string
-	share      int // of the passages
-	real       bool
+	share      int // of the vehicles
 	radar      func(*draw) sensortest.Radar
-	group      func(*draw) []sensortest.Vehicle
+	weather    func(*draw, *sensortest.Scenario)
+	group      func(*draw) []sensortest.Vehicle // that share the beam; nil for traffic
+	traffic    func(*draw) []sensortest.Flow
 }
 
 // classes are the kinds of road, in the order of the report.
 var classes = []class{
-	{name: "alone", what: "one vehicle at a time, 5 to 350 km/h, both directions", share: 6, group: alone},
-	{name: "alone, one channel", what: "the same, for a sensor without Q", share: 3, real: true, group: alone},
-	{name: "far lane", what: "one at a time, 8 to 20 m aside", share: 2, radar: farLane, group: alone},
+	{name: "alone", what: "one vehicle at a time, 10 to 350 km/h, every class, both directions", share: 6, group: alone},
+	{name: "alone, one channel", what: "the same, for a sensor without Q", share: 3, radar: oneChannel, group: alone},
+	{name: "walking pace", what: "one at a time, 1 to 10 km/h", share: 1, group: slow},
+	{name: "changing speed", what: "one at a time, braking or gaining speed by 0.3 to 3 m/s²", share: 3, group: changing},
+	{name: "far lane", what: "one at a time, 8 to 14 m aside", share: 1, radar: farLane, group: alone},
 	{name: "narrow beam", what: "one at a time, beam of 12° to 30°", share: 2, radar: narrow, group: alone},
-	{name: "near and loud", what: "one at a time, gain up to 20 dB too high: the converter clips", share: 2, radar: loud, group: alone},
+	{name: "turned beam", what: "one at a time, beam turned to the road by 5° to 25°", share: 2, radar: turned, group: alone},
+	{name: "near and loud", what: "one at a time, gain 6 to 20 dB too high: the converter clips", share: 2, radar: loud, group: alone},
+	{name: "noisy", what: "one at a time, 4 to 12 dB more noise", share: 2, radar: noisy, group: alone},
+	{name: "rain and grass", what: "one at a time, heavy rain and plants in the wind", share: 2, weather: storm, group: alone},
+	{name: "tones", what: "one at a time, eight constant lines and loud mains", share: 2, radar: tones, group: alone},
+	{name: "poor balance", what: "one at a time, mirror images only 15 to 20 dB down", share: 2, radar: unbalanced, group: alone},
 	{name: "10 GHz", what: "one at a time, 10.525 GHz sensor, 8 to 48 kHz", share: 2, radar: tenGHz, group: alone},
-	{name: "fast sampling", what: "one at a time, 24.125 GHz sensor, 40 to 200 kHz", share: 1, radar: fastSampling, group: alone},
+	{name: "other rates", what: "one at a time, 24.125 GHz sensor, 33 to 200 kHz", share: 1, radar: rates, group: alone},
 	{name: "meeting", what: "two that meet in the beam", share: 3, group: meeting},
-	{name: "meeting, one channel", what: "the same, for a sensor without Q", share: 2, real: true, group: meeting},
-	{name: "closing up", what: "a faster one follows a slower one closely", share: 3, group: closing},
+	{name: "meeting, one channel", what: "the same, for a sensor without Q", share: 2, radar: oneChannel, group: meeting},
+	{name: "closing up", what: "a faster one follows a slower one closely", share: 3, group: closingUp},
+	{name: "overtaking", what: "a faster one changes the lane and passes a slower one near the sensor", share: 2, group: overtaking},
 	{name: "side by side", what: "two in two lanes, one way, at nearly one place", share: 3, group: sideBySide},
-	{name: "platoon", what: "three to six, one way, 0.8 to 3 s apart, speeds within 6 km/h", share: 4, group: platoon},
-	{name: "platoon, one channel", what: "the same, for a sensor without Q", share: 2, real: true, group: platoon},
-	{name: "one speed", what: "two, one way, within 0.5 km/h, 0.3 to 3 s apart", share: 2, group: oneSpeed},
+	{name: "motorcycle and lorry", what: "a motorcycle beside or behind a lorry", share: 2, group: motorcycle},
+	{name: "platoon", what: "three to six, one way, 0.8 to 3 s apart, speeds within 6 km/h", share: 3, group: platoon},
+	{name: "platoon, one channel", what: "the same, for a sensor without Q", share: 2, radar: oneChannel, group: platoon},
+	{name: "one speed", what: "two, one way, speeds within 1 km/h, 0.3 to 3 s apart", share: 2, group: oneSpeed},
+	{name: "four lanes", what: "random traffic, two lanes each way, 400 to 1,200 vehicles an hour each", share: 4, radar: fourLanes, traffic: everyLane},
 }
 
-// Roads returns roads with at least the given number of vehicles, shared out
-// over all classes, or of the one class that is named.
-func Roads(seed uint64, vehicles int, only string) []Road {
-	var all []Road
-	shares := 0
-	for _, c := range classes {
-		if only == "" || only == c.name {
-			shares += c.share
-		}
-	}
-	for _, c := range classes {
-		if only != "" && only != c.name {
-			continue
-		}
-		rng := rand.New(rand.NewPCG(seed, uint64(len(c.name))<<32|uint64(c.name[0])))
-		for want := (vehicles*c.share + shares - 1) / shares; want > 0; {
-			r := c.road(rng.Uint64())
-			want -= len(r.Scenario.Vehicles)
-			all = append(all, r)
-		}
-	}
-	return all
-}
-
-// Replay returns the road of a class and its seed, as a [Fault] names it.
-func Replay(name string, seed uint64) (Road, bool) {
-	i := slices.IndexFunc(classes, func(c class) bool { return c.name == name })
-	if i < 0 {
-		return Road{}, false
-	}
-	return classes[i].road(seed), true
-}
-
-// road draws one road of about long.
-func (c class) road(seed uint64) Road {
-	d := &draw{rng: rand.New(rand.NewPCG(seed, 0x726f6164))}
-	s := sensortest.Scenario{Seed: seed}
-	if c.radar != nil {
-		s.Radar = c.radar(d)
-	}
-	d.lanes = max(len(s.Radar.Lanes), 2)
-	if s.Radar.Lanes != nil {
-		d.lanes = len(s.Radar.Lanes)
-	}
-	at := lead
-	for {
-		group := c.group(d)
-		from, to := seen(s.Radar, group)
-		for i := range group {
-			group[i].Passing += at - from
-		}
-		s.Vehicles = append(s.Vehicles, group...)
-		at += to - from
-		if at > long {
-			break
-		}
-		at += space
-	}
-	s.Duration = at + lead
-	return Road{Class: c.name, Seed: seed, Scenario: s, Real: c.real}
-}
-
-// seen returns from when to when the radar sees any vehicle of a group.
-func seen(radar sensortest.Radar, group []sensortest.Vehicle) (from, to time.Duration) {
-	road, err := sensortest.NewRoad(sensortest.Scenario{Duration: time.Second, Radar: radar, Vehicles: group})
-	if err != nil {
-		panic("accuracy: " + err.Error()) // our own drawing is wrong
-	}
-	for i, v := range road.Truth() {
-		if i == 0 || v.Enter < from {
-			from = v.Enter
-		}
-		if i == 0 || v.Leave > to {
-			to = v.Leave
-		}
-	}
-	return from, to
-}
-
-// draw draws what a road consists of.
+// draw draws what a road consists of, from one seed. Values are rounded, so that
+// a scenario file says them exactly.
 type draw struct {
 	rng   *rand.Rand
 	lanes int
 }
 
-func (d *draw) between(low, high float64) float64 { return low + (high-low)*d.rng.Float64() }
+func newDraw(seed uint64) *draw { return &draw{rand.New(rand.NewPCG(seed, 0x726f6164)), 2} }
 
+// between draws evenly, in tenths.
+func (d *draw) between(low, high float64) float64 {
+	return math.Round(10*(low+(high-low)*d.rng.Float64())) / 10
+}
+
+// seconds draws evenly, in milliseconds.
 func (d *draw) seconds(low, high float64) time.Duration {
-	return time.Duration(d.between(low, high) * 1e9)
+	return time.Duration(1000*(low+(high-low)*d.rng.Float64())) * time.Millisecond
 }
 
 // speed draws evenly over the logarithm, in km/h.
 func (d *draw) speed(low, high float64) sensor.Speed {
-	return sensor.Speed(100 * math.Exp(d.between(math.Log(low), math.Log(high))))
+	return sensor.Speed(100 * low * math.Pow(high/low, d.rng.Float64()))
+}
+
+// more draws a difference of speeds, in km/h.
+func (d *draw) more(low, high float64) sensor.Speed {
+	return sensor.Speed(100 * (low + (high-low)*d.rng.Float64()))
 }
 
 func (d *draw) direction() sensor.Direction {
@@ -146,60 +83,107 @@ func (d *draw) direction() sensor.Direction {
 	return sensor.Approaching
 }
 
+func (d *draw) lane() int { return 1 + d.rng.IntN(d.lanes) }
+
+// vehicle draws one that may well have that speed.
 func (d *draw) vehicle(speed sensor.Speed, direction sensor.Direction, lane int) sensortest.Vehicle {
 	v := sensortest.Vehicle{Speed: speed, Direction: direction, Lane: lane}
-	switch n := d.rng.IntN(10); {
-	case n == 0 && speed < 140*sensor.KmH:
-		v.Class = sensortest.Truck
-	case n <= 2 && speed < 180*sensor.KmH:
+	switch n := d.rng.IntN(20); {
+	case n < 3 && speed < 200*sensor.KmH:
 		v.Class = sensortest.Van
+	case n < 5 && speed < 140*sensor.KmH:
+		v.Class = sensortest.Truck
+	case n < 7 && speed < 120*sensor.KmH:
+		v.Class = sensortest.Lorry
+	case n < 8 && speed < 120*sensor.KmH:
+		v.Class = sensortest.Bus
+	case n < 10:
+		v.Class = sensortest.Motorcycle
+	case n < 12 && speed < 40*sensor.KmH:
+		v.Class = sensortest.Bicycle
 	}
 	return v
 }
 
 func alone(d *draw) []sensortest.Vehicle {
-	// Half of them at the speeds of roads.
-	speed := d.speed(5, 350)
-	if d.rng.IntN(2) == 0 {
+	speed := d.speed(10, 350)
+	if d.rng.IntN(2) == 0 { // half of them at the speeds of roads
 		speed = d.speed(25, 160)
 	}
-	return []sensortest.Vehicle{d.vehicle(speed, d.direction(), 1+d.rng.IntN(d.lanes))}
+	return []sensortest.Vehicle{d.vehicle(speed, d.direction(), d.lane())}
+}
+
+func slow(d *draw) []sensortest.Vehicle {
+	return []sensortest.Vehicle{d.vehicle(d.speed(1, 10), d.direction(), d.lane())}
+}
+
+// changing changes the speed throughout the beam, or in a part of it.
+func changing(d *draw) []sensortest.Vehicle {
+	v := d.vehicle(d.speed(40, 150), d.direction(), d.lane())
+	a := d.between(0.3, 3)
+	if d.rng.IntN(2) == 0 {
+		a = -a
+	}
+	// Nowhere slower than 10 km/h or faster than 220.
+	most := min(float64(v.Speed-10*sensor.KmH), float64(220*sensor.KmH-v.Speed)) / 360 / math.Abs(a)
+	p := sensortest.Phase{From: -d.seconds(0.3, min(6, most)), Until: d.seconds(0.3, min(6, most)), Acceleration: a}
+	v.Phases = []sensortest.Phase{p}
+	return []sensortest.Vehicle{v}
+}
+
+// after is how long a way of so many metres takes.
+func after(metres float64, s sensor.Speed) time.Duration {
+	return time.Duration(1000*metres/s.MPS()) * time.Millisecond
 }
 
 func meeting(d *draw) []sensortest.Vehicle {
 	a := d.vehicle(d.speed(20, 200), sensor.Approaching, 1)
 	b := d.vehicle(d.speed(20, 200), sensor.Receding, 2)
-	b.Passing = d.seconds(-150, 50) * 36 / 10 / time.Duration(min(a.Speed, b.Speed)/100)
+	b.Passing = after(d.between(-120, 40), max(a.Speed, b.Speed))
 	return []sensortest.Vehicle{a, b}
 }
 
-// follow returns two in one lane, the second so long after the first, and fast
-// enough to be closer at the sensor than before.
-func closing(d *draw) []sensortest.Vehicle {
-	direction := d.direction()
-	a := d.vehicle(d.speed(25, 130), direction, 1+d.rng.IntN(d.lanes))
-	b := a
-	b.Class = sensortest.Car
-	b.Speed += sensor.Speed(d.between(300, 2500))
+func closingUp(d *draw) []sensortest.Vehicle {
+	a := d.vehicle(d.speed(25, 130), d.direction(), d.lane())
+	b := d.vehicle(a.Speed+d.more(3, 25), a.Direction, a.Lane)
 	b.Passing = d.seconds(0.8, 2.5)
 	return []sensortest.Vehicle{a, b}
 }
 
+func overtaking(d *draw) []sensortest.Vehicle {
+	a := d.vehicle(d.speed(30, 110), d.direction(), 1)
+	b := d.vehicle(a.Speed+d.more(10, 40), a.Direction, 1)
+	b.Passing = after(d.between(-25, 25), a.Speed)
+	over := d.seconds(2, 5)
+	b.Changes = []sensortest.Change{{From: -over - d.seconds(0, 2), Over: over, Lane: 2}}
+	if d.rng.IntN(2) == 0 { // and back
+		b.Changes = append(b.Changes, sensortest.Change{From: d.seconds(0.2, 2), Over: over, Lane: 1})
+	}
+	return []sensortest.Vehicle{a, b}
+}
+
 func sideBySide(d *draw) []sensortest.Vehicle {
-	direction := d.direction()
-	a := d.vehicle(d.speed(25, 150), direction, 1)
-	b := d.vehicle(a.Speed+sensor.Speed(d.between(-1500, 2500)), direction, 2)
-	b.Passing = d.seconds(-20, 20) * 36 / 10 / time.Duration(a.Speed/100)
+	a := d.vehicle(d.speed(25, 150), d.direction(), 1)
+	b := d.vehicle(max(a.Speed+d.more(-15, 25), 20*sensor.KmH), a.Direction, 2)
+	b.Passing = after(d.between(-20, 20), a.Speed)
+	return []sensortest.Vehicle{a, b}
+}
+
+func motorcycle(d *draw) []sensortest.Vehicle {
+	a := sensortest.Vehicle{Class: sensortest.Lorry, Speed: d.speed(25, 95), Direction: d.direction(), Lane: d.lane()}
+	b := a
+	b.Class, b.Lane = sensortest.Motorcycle, d.lane()
+	b.Speed += d.more(-5, 40)
+	b.Passing = after(d.between(-15, 30), a.Speed)
 	return []sensortest.Vehicle{a, b}
 }
 
 func platoon(d *draw) []sensortest.Vehicle {
-	direction, lane := d.direction(), 1+d.rng.IntN(d.lanes)
-	speed := d.speed(30, 140)
+	direction, lane, speed := d.direction(), d.lane(), d.speed(30, 140)
 	var all []sensortest.Vehicle
 	at := time.Duration(0)
 	for range 3 + d.rng.IntN(4) {
-		v := d.vehicle(speed+sensor.Speed(d.between(-300, 300)), direction, lane)
+		v := d.vehicle(speed+d.more(-3, 3), direction, lane)
 		v.Passing = at
 		all = append(all, v)
 		at += d.seconds(0.8, 3)
@@ -208,27 +192,76 @@ func platoon(d *draw) []sensortest.Vehicle {
 }
 
 func oneSpeed(d *draw) []sensortest.Vehicle {
-	direction, lane := d.direction(), 1+d.rng.IntN(d.lanes)
-	a := d.vehicle(d.speed(30, 140), direction, lane)
-	b := d.vehicle(a.Speed+sensor.Speed(d.between(-50, 50)), direction, lane)
+	a := d.vehicle(d.speed(30, 140), d.direction(), d.lane())
+	b := d.vehicle(a.Speed+d.more(-0.5, 0.5), a.Direction, a.Lane)
 	b.Passing = d.seconds(0.3, 3)
 	return []sensortest.Vehicle{a, b}
 }
 
+func everyLane(d *draw) []sensortest.Flow {
+	speed := 10 * sensor.KmH * sensor.Speed(4+d.rng.IntN(9))
+	var all []sensortest.Flow
+	for lane := range 4 {
+		f := sensortest.Flow{
+			Lane: lane + 1, Direction: sensor.Approaching, PerHour: 10 * math.Round(d.between(40, 120)),
+			Speed: speed + 10*sensor.KmH*sensor.Speed(lane%2), Spread: speed / 10, Least: 15 * sensor.KmH,
+			Shares: []sensortest.Share{{Class: sensortest.Car, Parts: 14}, {Class: sensortest.Van, Parts: 3},
+				{Class: sensortest.Truck, Parts: 1}, {Class: sensortest.Lorry, Parts: 1}, {Class: sensortest.Motorcycle, Parts: 1}},
+		}
+		if lane >= 2 {
+			f.Direction = sensor.Receding
+		}
+		all = append(all, f)
+	}
+	return all
+}
+
+func oneChannel(*draw) sensortest.Radar { return sensortest.Radar{Real: true} }
+
 func farLane(d *draw) sensortest.Radar {
-	return sensortest.Radar{Lanes: []float64{d.between(8, 14), d.between(14, 20)}}
+	return sensortest.Radar{Lanes: []float64{d.between(8, 11), d.between(11, 14)}}
+}
+
+func fourLanes(d *draw) sensortest.Radar {
+	return sensortest.Radar{Lanes: []float64{3, 6.5, 10, 13.5}}
 }
 
 func narrow(d *draw) sensortest.Radar { return sensortest.Radar{Beamwidth: d.between(12, 30)} }
 
+func turned(d *draw) sensortest.Radar {
+	return sensortest.Radar{Angle: d.between(5, 25), Beamwidth: d.between(30, 50)}
+}
+
 func loud(d *draw) sensortest.Radar { return sensortest.Radar{Gain: d.between(6, 20)} }
+
+func noisy(d *draw) sensortest.Radar { return sensortest.Radar{Noise: d.between(4, 12)} }
+
+func tones(d *draw) sensortest.Radar {
+	var r sensortest.Radar
+	for range 8 {
+		r.Tones = append(r.Tones, sensortest.Tone{Hz: math.Round(d.between(-9000, 9000)), Level: d.between(-60, -35)})
+	}
+	for hz := 50.0; hz <= 600; hz += 50 {
+		r.Mains = append(r.Mains, sensortest.Tone{Hz: hz, Level: d.between(-60, -40)})
+	}
+	return r
+}
+
+func unbalanced(d *draw) sensortest.Radar {
+	return sensortest.Radar{Imbalance: &sensortest.Imbalance{Gain: d.between(-1.8, 1.8), Phase: 10 + d.between(0, 6)}}
+}
 
 func tenGHz(d *draw) sensortest.Radar {
 	rates := [...]int{8_000, 12_000, 16_000, 22_050, 44_100, 48_000}
 	return sensortest.Radar{Carrier: 10_525_000_000, Rate: rates[d.rng.IntN(len(rates))]}
 }
 
-func fastSampling(d *draw) sensortest.Radar {
-	rates := [...]int{40_000, 44_100, 96_000, 200_000}
+func rates(d *draw) sensortest.Radar {
+	rates := [...]int{33_000, 44_100, 48_000, 96_000, 200_000}
 	return sensortest.Radar{Rate: rates[d.rng.IntN(len(rates))]}
+}
+
+func storm(d *draw, s *sensortest.Scenario) {
+	s.Rain = &sensortest.Rain{Level: d.between(-50, -36), Speed: d.speed(5, 20), Away: d.rng.IntN(2) == 0, Spread: d.more(1, 4)}
+	s.Plants = &sensortest.Vegetation{Level: d.between(-40, -26), Spread: d.more(0.3, 1.5)}
 }
