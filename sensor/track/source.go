@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 
 	"ciglio/sensor"
@@ -42,7 +43,7 @@ func NewSource(dial func(context.Context) (sensor.Feed, error), o Options) (*Sou
 
 // Identity implements [sensor.Source]. Until the sensor was reached for the
 // first time it is what the options expect; from then on it is constant. Its
-// settings are those of the sensor, followed by those of this package.
+// settings are those of the sensor and those of this package.
 func (s *Source) Identity() sensor.Identity {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -170,19 +171,18 @@ func (s *Source) admit(id sensor.Identity) error {
 	s.first, s.tracker = id, t
 	s.first.Settings = bytes.Clone(id.Settings)
 	s.identity = s.first
-	s.identity.Settings = append(lines(id.Settings), o.settings()...)
+	s.identity.Settings = merge(id.Settings, o.settings())
 	s.identity.Separates, s.identity.Unchecked = o.Separates, o.Unchecked
 	s.identity.Simulated = id.Simulated || o.Simulated
 	return nil
 }
 
-// lines returns a copy of a text that ends with a line feed, or is empty.
-func lines(text []byte) []byte {
-	text = bytes.Clone(text)
-	if n := len(text); n > 0 && text[n-1] != '\n' {
-		text = append(text, '\n')
-	}
-	return text
+// merge returns the lines of two settings in order.
+func merge(a, b []byte) []byte {
+	all := slices.Concat(bytes.Split(a, []byte("\n")), bytes.Split(b, []byte("\n")))
+	all = slices.DeleteFunc(all, func(line []byte) bool { return len(line) == 0 })
+	slices.SortFunc(all, bytes.Compare)
+	return append(bytes.Join(all, []byte("\n")), '\n')
 }
 
 // difference names the first line in which two settings differ.

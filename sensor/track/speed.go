@@ -186,7 +186,7 @@ func (t *Tracker) passage(k *track) sensor.Passage {
 		{p.Speed < lowestSpeed || p.Speed > mostSpeed, sensor.ReasonOutOfRange},
 		{k.simulated, sensor.ReasonSimulated},
 		{w.lost, sensor.ReasonLostSamples},
-		{w.scatters && !w.few, sensor.ReasonUncertain},
+		{w.scatters && !w.few && !w.accelerates, sensor.ReasonUncertain},
 		{k.reason != 0, k.reason},
 	} {
 		if c.is && !slices.Contains(p.Reasons, c.reason) {

@@ -78,9 +78,15 @@ func (g *geometry) begin(s *sight, at sensor.Mono, n noise) estimate {
 		e.pos = s.rng * cos
 		e.vel /= cos
 	}
-	e.signed = s.direction != sensor.DirectionUnknown
-	if s.direction == sensor.Approaching {
-		e.vel = -e.vel
+	switch s.direction {
+	case sensor.Approaching:
+		e.vel, e.signed = -e.vel, true
+	case sensor.Receding:
+		e.signed = true
+	default:
+		if s.ranged { // the ranges that follow will tell
+			e.vel, e.vv = 0, e.vv+square(e.vel)
+		}
 	}
 	return e
 }
@@ -138,6 +144,9 @@ func (g *geometry) off(e *estimate, s *sight, n noise) (dv, vv, dp, pp, ds, ss f
 		v = -v
 	}
 	dv, vv = v-e.vel, e.vv+square(n.speed/cos)+byCos
+	if e.ranged && s.direction == sensor.DirectionUnknown && square(e.vel) < 4*e.vv {
+		dv, vv = 0, e.vv+square(v) // it may have either sign
+	}
 	if e.ranged && s.ranged {
 		dp, pp = s.rng*cos-e.pos, e.pp+square(n.rng*stretch)+square(lean)*e.ss
 	}

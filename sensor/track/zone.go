@@ -11,7 +11,7 @@ const (
 	zoneWay   = 30.0 // m of road
 	zoneTime  = 1.0  // s, where the vehicle drives farther in it
 	zoneMost  = 10.0 // s
-	shortest  = 0.2  // s
+	shortest  = 0.1  // s
 	shortWay  = 2.5  // m
 	zoneBand  = 0.07 // share by which the speed may change within the zone
 	steepest  = 0.7  // sine of the angle to the road up to which a known place corrects it
@@ -234,11 +234,15 @@ func (g *gauge) zone(k kind, rough float64, d sensor.Direction) (from, to int) {
 
 // shorten keeps the part of a zone that is nearer to the sensor.
 func (g *gauge) shorten(from, to int, width float64, d sensor.Direction) (int, int) {
-	width = max(width, shortest+0.05)
-	for d == sensor.Receding && to > from && g.time[to]-g.time[from] > width {
+	width = max(width, shortest)
+	enough := fewest + 2
+	if g.o.Unchecked {
+		enough = fewestUnchecked + 2
+	}
+	for d == sensor.Receding && to-from >= enough && g.time[to]-g.time[from] > width {
 		to--
 	}
-	for d != sensor.Receding && from < to && g.time[to]-g.time[from] > width {
+	for d != sensor.Receding && to-from >= enough && g.time[to]-g.time[from] > width {
 		from++
 	}
 	return from, to
