@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
@@ -14,17 +15,23 @@ import (
 
 	"ciglio/sensor"
 	"ciglio/sensor/doppler"
-	"ciglio/sensor/wav"
+	"ciglio/sensor/track"
 )
 
-const measureUsage = `usage: ciglio measure [--carrier 24.125GHz] [--angle 0deg] [--format auto] FILE...
+const measureUsage = `usage: ciglio measure [--carrier 24.125GHz] [--angle 0deg] [--format auto] [--plot PNG] FILE...
 
-Prints one JSON line for each vehicle in recordings of a Doppler radar.
+Prints one JSON line for each vehicle in recordings: the signal of a Doppler
+radar, or the bytes that a sensor sent over its serial line.
 
-  --carrier F   transmit frequency of the sensor, in Hz, kHz, MHz or GHz
+  --carrier F   transmit frequency of the sensor, in Hz, kHz, MHz or GHz; for
+                signals, since reports hold speeds
   --angle A     between the beam and the direction of travel, 0deg to 60deg
-  --format F    auto, wav, or a headerless signal: iq16le@RATE or real16le@RATE
-                with RATE in samples a second
+  --format F    auto, which looks at the first bytes; wav; serial bytes of a
+                sensor: iqframe, isys4001, agd, csr or ops243, ops243@RATE where
+                these are samples; or a signal without header: iq16le@RATE or
+                real16le@RATE with RATE in samples a second
+  --plot PNG    draws the recording and what was found in it: a spectrogram, or
+                the readings of a sensor that reports speeds. One FILE only
   --json        accepted for the sake of scripts: the output is always JSON
 `
 
@@ -43,13 +50,14 @@ type measured struct {
 
 // measure is the command `ciglio measure`: the sensor chain on recordings.
 func measure(args []string, stdout, stderr io.Writer) int {
-	var carrier, angle, format string
+	var carrier, angle, format, picture string
 	var help bool
 	flags := flag.NewFlagSet("measure", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
 	flags.StringVar(&carrier, "carrier", "24.125GHz", "")
 	flags.StringVar(&angle, "angle", "0deg", "")
 	flags.StringVar(&format, "format", "auto", "")
+	flags.StringVar(&picture, "plot", "", "")
 	flags.Bool("json", true, "")
 	wrong := func(err error) int {
 		fmt.Fprintf(stderr, "ciglio measure: %v\n%s", err, measureUsage)
@@ -91,24 +99,32 @@ func measure(args []string, stdout, stderr io.Writer) int {
 	if err != nil {
 		return wrong(fmt.Errorf("--angle: %w", err))
 	}
-	raw, err := parseRawFormat(format)
+	open, err := parseFormat(format)
 	if err != nil {
 		return wrong(fmt.Errorf("--format: %w", err))
+	}
+	drawing, err := newDrawing(picture, files)
+	if err != nil {
+		return wrong(err)
 	}
 	options := doppler.Options{Carrier: hz, Angle: mdeg}
 	code := 0
 	out := json.NewEncoder(stdout)
 	out.SetEscapeHTML(false)
 	for _, name := range files {
-		if err := measureFile(name, raw, options, out); err != nil {
+		if err := measureFile(name, open, options, drawing, out); err != nil {
 			fmt.Fprintf(stderr, "ciglio measure: %s: %v\n", name, err)
 			code = 1
 		}
 	}
+	if err := drawing.write(); err != nil {
+		fmt.Fprintf(stderr, "ciglio measure: %v\n", err)
+		code = 1
+	}
 	return code
 }
 
-func measureFile(name string, raw *doppler.Format, o doppler.Options, out *json.Encoder) error {
+func measureFile(name string, open func(*bufio.Reader, int64) (recorded, error), o doppler.Options, d *drawing, out *json.Encoder) error {
 	f, err := os.Open(name)
 	if err != nil {
 		var path *os.PathError
@@ -118,45 +134,96 @@ func measureFile(name string, raw *doppler.Format, o doppler.Options, out *json.
 		return err
 	}
 	defer f.Close()
-	var signal *recorded
-	if raw != nil {
-		r, err := newRaw(f, *raw)
-		if err != nil {
-			return err
-		}
-		signal = r
-	} else {
-		r, err := wav.NewReader(f)
-		if err != nil {
-			return fmt.Errorf("%w (captured serial bytes cannot be measured yet; a headerless signal needs --format)", err)
-		}
-		signal = newRecorded(r.Read, doppler.Format{Rate: r.Format().Rate, Complex: r.Format().Channels == 2})
+	r, err := open(bufio.NewReaderSize(f, headSize), o.Carrier)
+	if err != nil {
+		return err
 	}
-	source, err := doppler.NewSource(signal, o)
+	print := func(p sensor.Passage) error { return print(out, name, p) }
+	if r.feed != nil {
+		return measureFeed(d.feed(name, r.feed), track.Options{Angle: o.Angle / 10, Step: r.step}, func(p sensor.Passage) error {
+			d.passage(p)
+			return print(p)
+		})
+	}
+	signal := &ending{Stream: r.signal}
+	return measureSignal(signal, d.signal(name, signal, &o), o, print)
+}
+
+// measureSignal reads a signal to its end. Seen is the same signal.
+func measureSignal(signal *ending, seen doppler.Stream, o doppler.Options, print func(sensor.Passage) error) error {
+	source, err := doppler.NewSource(seen, o)
 	if err != nil {
 		return err
 	}
 	for {
 		p, err := source.Next(context.Background())
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			if signal.failed != nil { // what follows are the passages it cut
-				for {
-					p, next := source.Next(context.Background())
-					if next != nil {
-						return signal.failed
-					}
-					if err := print(out, name, p); err != nil {
-						return err
-					}
-				}
+		switch {
+		case err == nil:
+			if err := print(p); err != nil {
+				return err
 			}
+		case errors.Is(err, io.EOF):
+			return nil
+		case signal.failed == nil:
 			return err
+		case signal.told: // what came since are the passages that it cut
+			return signal.failed
+		default:
+			signal.told = true
 		}
-		if err := print(out, name, p); err != nil {
-			return err
+	}
+}
+
+// ending is a recorded signal that ends at its first error.
+type ending struct {
+	doppler.Stream
+	failed error
+	told   bool // the error has been seen
+}
+
+func (e *ending) Next(ctx context.Context) (doppler.Block, error) {
+	if e.failed != nil {
+		return doppler.Block{}, e.failed
+	}
+	b, err := e.Stream.Next(ctx)
+	if err != nil && !errors.Is(err, io.EOF) {
+		e.failed = err
+	}
+	return b, err
+}
+
+// measureFeed reads the reports of a sensor to their end.
+func measureFeed(feed sensor.Feed, o track.Options, print func(sensor.Passage) error) error {
+	id := feed.Identity()
+	o.Separates, o.Unchecked, o.Simulated = id.Separates, id.Unchecked, id.Simulated
+	tracker, err := track.NewTracker(o)
+	if err != nil {
+		return err
+	}
+	for cycles := 0; ; cycles++ {
+		c, failed := feed.Next(context.Background())
+		switch {
+		case failed == nil:
+			tracker.Push(c)
+		case errors.Is(failed, io.EOF):
+			tracker.Flush()
+		default:
+			tracker.Break(sensor.ReasonLostSamples)
+			tracker.Flush()
+		}
+		for p, ok := tracker.Pop(); ok; p, ok = tracker.Pop() {
+			if err := print(p); err != nil {
+				return err
+			}
+		}
+		switch {
+		case failed == nil:
+		case !errors.Is(failed, io.EOF):
+			return failed
+		case cycles == 0:
+			return errors.New("holds no report of this format")
+		default:
+			return nil
 		}
 	}
 }
@@ -183,60 +250,42 @@ func print(out *json.Encoder, name string, p sensor.Passage) error {
 	})
 }
 
-// recorded is the stream of a recording. Its clock starts at 0 with the first
-// sample.
-type recorded struct {
+// samples is the signal of a recording without instants. Its clock starts at 0
+// with the first sample.
+type samples struct {
 	read   func(i, q []float32) (int, error)
 	format doppler.Format
 	index  uint64
 	i, q   []float32
-	failed error // why the recording ended early
 }
 
-func newRecorded(read func(i, q []float32) (int, error), f doppler.Format) *recorded {
-	r := &recorded{read: read, format: f, i: make([]float32, 4096)}
+func newSamples(read func(i, q []float32) (int, error), f doppler.Format) *samples {
+	s := &samples{read: read, format: f, i: make([]float32, 4096)}
 	if f.Complex {
-		r.q = make([]float32, 4096)
+		s.q = make([]float32, 4096)
 	}
-	return r
+	return s
 }
 
-// newRaw reads 16-bit little-endian samples without a header.
-func newRaw(r io.Reader, f doppler.Format) (*recorded, error) {
-	channels := 1
-	if f.Complex {
-		channels = 2
-	}
-	samples, err := wav.NewRawReader(r, wav.Format{Rate: f.Rate, Channels: channels, Bits: 16})
-	if err != nil {
-		return nil, err
-	}
-	return newRecorded(samples.Read, f), nil
-}
+// Format implements [doppler.Stream].
+func (s *samples) Format() doppler.Format { return s.format }
 
-func (r *recorded) Format() doppler.Format { return r.format }
-
-func (r *recorded) Next(ctx context.Context) (doppler.Block, error) {
+// Next implements [doppler.Stream].
+func (s *samples) Next(ctx context.Context) (doppler.Block, error) {
 	if err := ctx.Err(); err != nil {
 		return doppler.Block{}, err
 	}
-	if r.failed != nil {
-		return doppler.Block{}, r.failed
-	}
-	n, err := r.read(r.i, r.q)
+	n, err := s.read(s.i, s.q)
 	if err != nil {
-		if !errors.Is(err, io.EOF) {
-			r.failed = err
-		}
 		return doppler.Block{}, err
 	}
-	rate := uint64(r.format.Rate)
-	at := sensor.Mono(r.index/rate*1e9 + r.index%rate*1e9/rate)
-	b := doppler.Block{Index: r.index, At: at, I: r.i[:n]}
-	if r.format.Complex {
-		b.Q = r.q[:n]
+	rate := uint64(s.format.Rate)
+	at := sensor.Mono(s.index/rate*1e9 + s.index%rate*1e9/rate)
+	b := doppler.Block{Index: s.index, At: at, I: s.i[:n]}
+	if s.format.Complex {
+		b.Q = s.q[:n]
 	}
-	r.index += uint64(n)
+	s.index += uint64(n)
 	return b, nil
 }
 
@@ -266,17 +315,4 @@ func parseAngle(text string) (int, error) {
 		return 0, fmt.Errorf("%q: want 0deg to 60deg", text)
 	}
 	return int(math.Round(v * 1000)), nil
-}
-
-// parseRawFormat returns nil for formats that describe themselves.
-func parseRawFormat(text string) (*doppler.Format, error) {
-	if text == "auto" || text == "wav" {
-		return nil, nil
-	}
-	kind, rate, _ := strings.Cut(text, "@")
-	n, err := strconv.Atoi(rate)
-	if err != nil || kind != "iq16le" && kind != "real16le" {
-		return nil, fmt.Errorf("%q: want auto, wav, iq16le@RATE or real16le@RATE", text)
-	}
-	return &doppler.Format{Rate: n, Complex: kind == "iq16le"}, nil
 }

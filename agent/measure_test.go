@@ -78,7 +78,10 @@ func TestMeasureWrongUse(t *testing.T) {
 		{"--carrier", "NaNGHz", "x.wav"},
 		{"--angle", "61deg", "x.wav"},
 		{"--angle", "5", "x.wav"},
-		{"--format", "ops243", "x.wav"},
+		{"--format", "ops241", "x.wav"},
+		{"--format", "agd@100", "x.wav"},
+		{"--format", "ops243@", "x.wav"},
+		{"--format", "ops243@0", "x.wav"},
 		{"--format", "iq16le@", "x.wav"},
 		{"--colour", "x.wav"},
 	} {
@@ -110,16 +113,16 @@ func TestMeasureNamesWhatItCannotRead(t *testing.T) {
 	if err := w.Write(silence, silence); err != nil {
 		t.Fatal(err)
 	}
-	serial := write("capture.txt", []byte("{\"speed\": 12.3}\r\n"))
+	serial := write("capture.txt", []byte("Reports of the day, in words.\r\n"))
 	short := write("short.wav", whole.Bytes()[:5000])
 	empty := write("empty.wav", nil)
 	missing := filepath.Join(dir, "missing.wav")
 	good := write("good.wav", whole.Bytes())
-	_, stderr, code := measureLines(t, serial, short, good, empty, missing)
+	_, stderr, code := measureLines(t, serial, short, good, empty, missing, dir)
 	if code != 1 {
 		t.Errorf("exit %d", code)
 	}
-	for _, want := range []string{serial + ": ", short + ": ", "cut short", empty + ": ", missing + ": no such file"} {
+	for _, want := range []string{serial + ": none of wav, iqframe", "say --format", short + ": ", "cut short", empty + ": empty", missing + ": no such file", dir + ": "} {
 		if !strings.Contains(stderr, want) {
 			t.Errorf("no %q in:\n%s", want, stderr)
 		}
