@@ -62,7 +62,7 @@ func (d *drawing) signal(name string, s doppler.Stream, o *doppler.Options) dopp
 		channels = "I/Q"
 	}
 	picture, err := plot.NewSpectrogram(f, plot.Options{
-		Title:   fmt.Sprintf("%s  %d Hz, %s, %.4g GHz", filepath.Base(name), f.Rate, channels, float64(o.Carrier)/1e9),
+		Title:   fmt.Sprintf("%s  %d Hz, %s, %.6g GHz", filepath.Base(name), f.Rate, channels, float64(o.Carrier)/1e9),
 		Carrier: o.Carrier,
 		Angle:   o.Angle,
 	})

@@ -181,7 +181,7 @@ func abs(v float64) float64 { return max(v, -v) }
 // the axis on the right; a nil one is left out.
 func surround(c *canvas, title string, x, y axis, hz *axis) {
 	const scale = 2
-	c.text(left, (top-capHeight*scale)/2, shorten(title, (right-left)/(glyphStep*scale)), scale, ink)
+	c.text(left, 10, shorten(title, (right-left)/(glyphStep*scale)), scale, ink)
 	half := capHeight * scale / 2
 	values, decimals := x.ticks(12)
 	for _, v := range values {
@@ -198,7 +198,7 @@ func surround(c *canvas, title string, x, y axis, hz *axis) {
 		s := number(v, decimals)
 		c.text(left-10-textWidth(s, scale), at-half, s, scale, ink)
 	}
-	c.text(left-10-textWidth("km/h", scale), top-4*half, "km/h", scale, ink)
+	c.text(left-10-textWidth("km/h", scale), top-3*half, "km/h", scale, ink)
 	if hz != nil {
 		values, decimals = hz.ticks(12)
 		for _, v := range values {
@@ -206,7 +206,7 @@ func surround(c *canvas, title string, x, y axis, hz *axis) {
 			c.fill(image.Rect(right, at, right+6, at+1), ink)
 			c.text(right+12, at-half, number(v, decimals), scale, ink)
 		}
-		c.text(right+12, top-4*half, "Hz", scale, ink)
+		c.text(right+12, top-3*half, "Hz", scale, ink)
 	}
 	c.frame(field.Inset(-1), dim)
 }

@@ -29,7 +29,7 @@ const (
 	floorDB   = -160.0
 	stepsADB  = 1.6
 	darkest   = -2.0 // dB over the noise
-	leastSpan = 20.0 // dB from the darkest to the brightest
+	leastSpan = 25.0 // dB from the darkest to the brightest
 	mostSpan  = 60.0
 	noiseRows = 24 // on each side, whose noise is taken together
 )
