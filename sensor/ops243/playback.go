@@ -137,7 +137,7 @@ func (p *Playback) at(l *Line) (sensor.Mono, error) {
 func (p *Playback) block(l *Line) (sensor.Cycle, bool, error) {
 	i := p.i
 	p.i = nil
-	if len(i) != len(l.Samples) {
+	if n := len(i); n != len(l.Samples) || n < 64 || n&(n-1) != 0 {
 		p.orphan()
 		return sensor.Cycle{}, false, nil
 	}

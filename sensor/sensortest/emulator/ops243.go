@@ -57,10 +57,19 @@ func (x *OPS243) Serve(ctx context.Context, conn io.ReadWriter) error {
 	x.Restart()
 	return x.line.serve(ctx, conn, func() error {
 		ctx, cancel := context.WithCancel(ctx)
-		var reporting sync.WaitGroup
-		defer reporting.Wait()
+		commands := make(chan string, 64)
+		var working sync.WaitGroup
+		defer working.Wait()
+		defer close(commands)
 		defer cancel()
-		reporting.Go(func() { x.report(ctx) })
+		working.Go(func() { x.report(ctx) })
+		// Apart from the reading, since a wire takes a command while an answer is
+		// on its way.
+		working.Go(func() {
+			for c := range commands {
+				x.print(x.answer(c))
+			}
+		})
 		var command []byte
 		one := make([]byte, 1)
 		for {
@@ -70,20 +79,21 @@ func (x *OPS243) Serve(ctx context.Context, conn io.ReadWriter) error {
 			if x.Deaf {
 				continue
 			}
-			command = append(command, one[0])
-			if !complete(command) {
-				continue
-			}
-			answer := x.obey(strings.TrimSpace(string(command)))
-			command = command[:0]
-			if answer != "" && x.Delay > 0 {
-				time.Sleep(x.Delay)
-			}
-			if err := x.print(answer); err != nil {
-				return err
+			if command = append(command, one[0]); complete(command) {
+				commands <- strings.TrimSpace(string(command))
+				command = command[:0]
 			}
 		}
 	})
+}
+
+// answer carries out a command and takes its time to answer.
+func (x *OPS243) answer(c string) string {
+	answer := x.obey(c)
+	if answer != "" && x.Delay > 0 {
+		time.Sleep(x.Delay)
+	}
+	return answer
 }
 
 // complete reports whether a command has ended: after two letters, or after the
