@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strconv"
 	"strings"
 	"time"
@@ -246,6 +247,9 @@ func (r *Radar) Next(ctx context.Context) (sensor.Cycle, error) {
 			return r.report(r.cycles.nothing(r.clock.Now())), nil
 		case ctx.Err() != nil:
 			return sensor.Cycle{}, ctx.Err()
+		case errors.Is(err, io.EOF): // which is for recordings
+			r.failed = errors.New("agd: the connection has ended")
+			continue
 		case err != nil:
 			r.failed = err
 			continue

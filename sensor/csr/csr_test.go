@@ -276,8 +276,8 @@ func TestNextFails(t *testing.T) {
 		fail func(x *emulator.CSR, device net.Conn)
 		want string
 	}{
-		"unplugged":               {func(_ *emulator.CSR, device net.Conn) { device.Close() }, "EOF"},
-		"unplugged in a report":   {func(x *emulator.CSR, device net.Conn) { x.Send([]byte{0xf9}); device.Close() }, "EOF"},
+		"unplugged":               {func(_ *emulator.CSR, device net.Conn) { device.Close() }, "connection has ended"},
+		"unplugged in a report":   {func(x *emulator.CSR, device net.Conn) { x.Send([]byte{0xf9}); device.Close() }, "connection has ended"},
 		"other bytes from now on": {func(x *emulator.CSR, device net.Conn) { x.Restart() }, "started anew"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -195,6 +195,8 @@ func (r *Radar) Next(ctx context.Context) (sensor.Cycle, error) {
 		return sensor.Cycle{}, fmt.Errorf("csr: bytes but no report for %v", silence)
 	case errors.Is(err, framing.ErrSilence):
 		return sensor.Cycle{}, fmt.Errorf("csr: no report for %v", silence)
+	case errors.Is(err, io.EOF): // which is for recordings
+		return sensor.Cycle{}, errors.New("csr: the connection has ended")
 	case err != nil:
 		return sensor.Cycle{}, err
 	}

@@ -102,8 +102,11 @@ func (s *Stream) Next(ctx context.Context) (doppler.Block, error) {
 	if ctx.Err() == nil {
 		s.begun = false
 	}
-	if errors.Is(err, framing.ErrSilence) {
+	switch {
+	case errors.Is(err, framing.ErrSilence):
 		err = s.silent(before)
+	case errors.Is(err, io.EOF): // which is for recordings
+		err = errors.New("iqframe: the connection has ended")
 	}
 	return doppler.Block{}, err
 }

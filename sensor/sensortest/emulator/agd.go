@@ -107,6 +107,9 @@ func (x *AGD) Message(text string) []byte {
 	return fmt.Appendf(nil, "\x02%s*%02X\x03", text, sum)
 }
 
+// Unplug closes the connection that is served.
+func (x *AGD) Unplug() { x.line.unplug() }
+
 // Send sends bytes as they are.
 func (x *AGD) Send(b []byte) error { return x.line.write(b) }
 

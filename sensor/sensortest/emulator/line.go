@@ -44,3 +44,12 @@ func (l *line) write(b []byte) error {
 	_, err := l.conn.Write(b)
 	return err
 }
+
+// unplug closes the connection, if it can be closed.
+func (l *line) unplug() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if c, ok := l.conn.(io.Closer); ok {
+		c.Close()
+	}
+}
