@@ -254,6 +254,7 @@ func TestDiscards(t *testing.T) {
 			[]sensor.Reason{sensor.ReasonWrongDirection, sensor.ReasonTwoTargets}},
 		{"clock beyond its bound", func(r *rig) { r.clock.offset = time.Second }, nil, []sensor.Reason{sensor.ReasonGate}},
 		{"calibration of another sensor", func(r *rig) { r.sensor.identity.Serial = "S2" }, nil, []sensor.Reason{sensor.ReasonGate}},
+		{"bytes without a check sum", func(r *rig) { r.sensor.identity.Unchecked = true }, nil, []sensor.Reason{sensor.ReasonSecondMissing}},
 		{"no picture", func(r *rig) { r.camera.stopAfter = 17 * time.Second }, nil, []sensor.Reason{sensor.ReasonFrameMissing}},
 		{"camera gone since the self-test", func(r *rig) { r.camera.stopAfter = 11 * time.Second }, nil, []sensor.Reason{sensor.ReasonGate}},
 		{"camera never worked", func(r *rig) { r.camera.stopAfter = -1 }, nil, []sensor.Reason{sensor.ReasonGate}},

@@ -115,6 +115,8 @@ func (d *Device) objections(p sensor.Passage) []sensor.Reason {
 	object(sensor.ReasonDirectionUndecided, site.Direction != sensor.DirectionUnknown && p.Direction == sensor.DirectionUnknown)
 	object(sensor.ReasonWrongDirection, site.Direction != sensor.DirectionUnknown && p.Direction != sensor.DirectionUnknown && p.Direction != site.Direction)
 	object(sensor.ReasonTwoTargets, p.Targets > 0 && !d.o.Source.Identity().Separates)
+	// Bytes without a check sum prove nothing alone.
+	object(sensor.ReasonSecondMissing, d.o.Source.Identity().Unchecked)
 	object(sensor.ReasonOutOfRange, p.Speed > d.o.Config.Sensor.Maximum)
 	object(sensor.ReasonUncertain, d.calibration.Uncertainty > 0 && p.Budget.Total() > d.calibration.Uncertainty)
 	step := sensor.Mono(d.lastStep.Load())

@@ -23,16 +23,33 @@ import (
 	"ciglio/sensor/sensortest/pty"
 )
 
-const agdKeys = "driver = \"agd\"\nport = \"/dev/ttyUSB0\"\n"
+// A sensorEnd is an emulated sensor: Report is given to it 20 times a second while
+// the road shows something, or idles.
+type sensorEnd struct {
+	driver, model string
+	serve         func(context.Context, io.ReadWriter) error
+	report        func(sensor.Cycle)
+	idle          int // report also every so many cycles in which nothing is seen; 0 for never
+}
+
+func asAGD(x *emulator.AGD) sensorEnd {
+	return sensorEnd{"agd", "AGD350", x.Serve, func(c sensor.Cycle) { x.Report(lifted(c)) }, 100}
+}
 
 // newAGD is a sensor as configText and calibrationText name it.
 func newAGD() *emulator.AGD { return &emulator.AGD{Version: "AGD350-101 V1.2", Serial: "S1"} }
 
 // A radio is a radar that is emulated on a pipe, in a bubble of synctest.
 type radio struct {
-	agd     *emulator.AGD
+	sensorEnd
 	plugged atomic.Bool
 	other   io.Closer // the sensor's end
+}
+
+func newRadio(s sensorEnd, plugged bool) *radio {
+	r := &radio{sensorEnd: s}
+	r.plugged.Store(plugged)
+	return r
 }
 
 func (r *radio) open() (sensor.Conn, error) {
@@ -41,8 +58,40 @@ func (r *radio) open() (sensor.Conn, error) {
 	}
 	ours, theirs := net.Pipe()
 	r.other = theirs
-	go r.agd.Serve(context.Background(), theirs)
+	go func() {
+		b := newBuffered(theirs)
+		defer close(b.out)
+		r.serve(context.Background(), b)
+	}()
 	return ours, nil
+}
+
+// buffered is the end of a pipe with the memory that a serial line has: what is
+// written waits for its reader, and the writer does not.
+type buffered struct {
+	net.Conn
+	out chan []byte
+}
+
+func newBuffered(c net.Conn) *buffered {
+	b := &buffered{c, make(chan []byte, 100)}
+	go func() {
+		for p := range b.out {
+			if _, err := c.Write(p); err != nil {
+				return
+			}
+		}
+	}()
+	return b
+}
+
+func (b *buffered) Write(p []byte) (int, error) {
+	select {
+	case b.out <- slices.Clone(p):
+		return len(p), nil
+	default:
+		return 0, io.ErrShortWrite
+	}
 }
 
 func (r *radio) unplug() {
@@ -50,8 +99,7 @@ func (r *radio) unplug() {
 	r.other.Close()
 }
 
-// look reports what the road shows until it ends: targets 20 times a second, or
-// else that the radar lives every 5 s.
+// look shows the radar the road until it ends.
 func (r *radio) look(t *testing.T, road *sensortest.Road, clock sensor.Clock) {
 	t.Helper()
 	cycles := road.Cycles(sensortest.CycleOptions{Origin: clock.Now(), Numbered: true})
@@ -61,8 +109,9 @@ func (r *radio) look(t *testing.T, road *sensortest.Road, clock sensor.Clock) {
 			return
 		}
 		time.Sleep(c.At.Sub(clock.Now()))
-		if len(c.Readings) > 0 || n%100 == 0 {
-			r.agd.Report(lifted(c)) // fails while it is unplugged
+		if len(c.Readings) > 0 || r.idle > 0 && n%r.idle == 0 {
+			c.Readings = slices.Clone(c.Readings) // the radar may keep them
+			r.report(c)
 		}
 	}
 }
@@ -89,12 +138,12 @@ func passing(t *testing.T, speed sensor.Speed) *sensortest.Road {
 	return road
 }
 
-// newSerialRig is a device whose sensor is an AGD 350 on a serial port.
+// newSerialRig is a device with that sensor on a serial port.
 func newSerialRig(t *testing.T, r *radio) *rig {
 	t.Helper()
 	return newRig(t, func(g *rig) {
-		g.config.Sensor = sensorConfig(t, agdKeys).Sensor
-		g.config.Sensor.Model, g.config.Sensor.Serial = "AGD350", "S1"
+		g.config.Sensor = sensorConfig(t, "driver = \""+r.driver+"\"\nport = \"/dev/ttyUSB0\"\nlanes = \"1.5m..4.5m\"").Sensor
+		g.config.Sensor.Model = r.model
 		g.config.Camera.Slots = 96
 		live, err := newSource(g.config, g.clock, g.log)
 		if err != nil {
@@ -114,40 +163,51 @@ func reasons(r *rig) (all [][]sensor.Reason) {
 }
 
 func TestSerialViolationIsSealed(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		radar := &radio{agd: newAGD()}
-		radar.plugged.Store(true)
-		r := newSerialRig(t, radar)
-		r.start(t)
-		if causes := r.Gate(); len(causes) > 0 {
-			t.Fatalf("gate %v", causes)
-		}
-		radar.look(t, passing(t, 9250), r.clock)
-		time.Sleep(2 * time.Second)
-		synctest.Wait()
-		if len(r.outcomes) != 1 || r.outcomes[0].Record == nil {
-			t.Errorf("%d passages, reasons %v", len(r.outcomes), reasons(r))
-			r.stop()
-			return
-		}
-		sealed := r.outcomes[0].Record.Record
-		if m := sealed.Measurement; sealed.Kind != evidence.KindViolation || m.Speed < 9150 || m.Speed > 9250 || m.Direction != sensor.Approaching {
-			t.Errorf("%v: %+v", sealed.Kind, m)
-		}
-		if trace := sealed.Trace; trace.Model != "AGD350" || trace.Serial != "S1" || trace.Format != "text/csv" || trace.Samples < 30 {
-			t.Errorf("trace %+v", trace)
-		}
-		if err := r.stop(); err != nil {
-			t.Error(err)
-		}
-	})
+	ops, csr := &emulator.OPS243{Serial: "S1"}, new(emulator.CSR)
+	for _, c := range []struct {
+		sensor  sensorEnd
+		low     sensor.Speed
+		reasons []sensor.Reason
+	}{
+		{asAGD(newAGD()), 9150, nil},
+		{sensorEnd{"ops243", "OPS243-A", ops.Serve, ops.Report, 0}, 9150, []sensor.Reason{sensor.ReasonSecondMissing}},
+		{sensorEnd{"csr", "CSR", csr.Serve, csr.Report, 0}, 9050, []sensor.Reason{sensor.ReasonSecondMissing}},
+	} {
+		t.Run(c.sensor.driver, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				radar := newRadio(c.sensor, true)
+				r := newSerialRig(t, radar)
+				r.start(t)
+				time.Sleep(10 * time.Second)
+				if causes := r.Gate(); len(causes) > 0 {
+					t.Errorf("gate %v", causes)
+				}
+				radar.look(t, passing(t, 9250), r.clock)
+				time.Sleep(2 * time.Second)
+				synctest.Wait()
+				if got := reasons(r); len(got) != 1 || !slices.Equal(got[0], c.reasons) {
+					t.Errorf("%d passages, reasons %v, want %v", len(got), got, c.reasons)
+				} else if p := r.outcomes[0].Passage; p.Speed < c.low || p.Speed > 9250 || p.Direction != sensor.Approaching {
+					t.Errorf("%v %v", p.Speed, p.Direction)
+				} else if s := r.outcomes[0].Record; s != nil {
+					trace := s.Record.Trace
+					if s.Record.Kind != evidence.KindViolation || trace.Model != c.sensor.model || trace.Serial != "S1" || trace.Format != "text/csv" {
+						t.Errorf("%v with trace %+v", s.Record.Kind, trace)
+					}
+				}
+				if err := r.stop(); err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
 }
 
 // A device whose sensor is not plugged in starts, lives and says why it does not
 // measure; it measures once the sensor is there, and again after a replug.
 func TestSerialSensorMayComeLater(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		radar := &radio{agd: newAGD()}
+		radar := newRadio(asAGD(newAGD()), false)
 		r := newSerialRig(t, radar)
 		r.start(t)
 		causes := r.Gate()
@@ -208,9 +268,9 @@ func TestSerialSensorOfAnotherKindMeasuresNothing(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				radar := &radio{agd: newAGD()}
-				c.change(radar.agd)
-				radar.plugged.Store(true)
+				x := newAGD()
+				c.change(x)
+				radar := newRadio(asAGD(x), true)
 				r := newSerialRig(t, radar)
 				r.start(t)
 				radar.look(t, passing(t, 9250), r.clock)
