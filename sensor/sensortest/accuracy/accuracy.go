@@ -19,7 +19,7 @@
 // A passage that is valid and has no other target could accuse a driver. Of
 // these three are faults, and must not occur: a wrong speed, off by more than
 // 1 km/h and 1 %; a wrong assignment, where another vehicle could be seen in the
-// beam for [maxOverlap] or longer, or the speed is another vehicle's; and one
+// beam for [maxOverlap] or longer while it was measured, or the speed is another vehicle's; and one
 // that no vehicle explains, or a second one of the same vehicle. A passage that
 // is marked with other targets accuses nobody: its errors are counted apart.
 //
@@ -47,8 +47,8 @@ const (
 	mostOff   = sensor.KmH // and
 	mostShare = 0.01       // of the speed: what is farther off is wrong
 
-	// maxOverlap is how long two vehicles may both be visible without the
-	// passage of one counting the other. The first moments of an echo fade in
+	// maxOverlap is how long two vehicles may both be visible during the track
+	// of a passage that does not count the other. The first moments of an echo fade in
 	// and out of the noise.
 	maxOverlap = time.Second
 
@@ -75,7 +75,7 @@ type Outcome struct {
 	True    stretch // of speeds where it was measured
 	Fate    Fate
 	Passage sensor.Passage // of a vehicle that was not missed
-	Error   float64        // km/h, of a valid passage, against the mean of True
+	Error   float64        // km/h, of a valid passage, to the nearest of True
 }
 
 // Wrong reports whether the speed of a valid passage is off by more than
@@ -202,7 +202,7 @@ func compare(r Road, truth []sensortest.Truth, passages []sensor.Passage) Result
 			o.Passage = passages[n-1]
 			o.Passage.Trace = sensor.Trace{}
 			o.True = measuredOn(o.Passage, v)
-			o.Error = float64(o.Passage.Speed-o.True.mean) / 100
+			o.Error = float64(o.True.off(o.Passage.Speed)) / 100
 			o.Fate = Discarded
 			if o.Passage.Valid() {
 				o.Fate = Marked
@@ -222,8 +222,8 @@ func compare(r Road, truth []sensortest.Truth, passages []sensor.Passage) Result
 			fault(wrongVehicle, "%s; the speed is that of %s", describe(o), other)
 		case o.Wrong():
 			fault(wrongSpeed, "%s", describe(o))
-		case v.Overlap >= maxOverlap:
-			fault(wrongVehicle, "%s; another was in the beam for %.2f s", describe(o), v.Overlap.Seconds())
+		case company(truth, k, o.Passage) >= maxOverlap:
+			fault(wrongVehicle, "%s; another was in the beam for %.2f s", describe(o), company(truth, k, o.Passage).Seconds())
 		}
 	}
 	for i, p := range passages {
@@ -267,6 +267,19 @@ func another(truth []sensortest.Truth, k int, p sensor.Passage) string {
 		}
 	}
 	return ""
+}
+
+// company returns for how long vehicle k and another could both be seen during
+// the track of a passage.
+func company(truth []sensortest.Truth, k int, p sensor.Passage) time.Duration {
+	from, to := max(time.Duration(p.Start), truth[k].Enter), min(time.Duration(p.End), truth[k].Leave)
+	var longest time.Duration
+	for i, v := range truth {
+		if i != k && v.Enter != v.Leave {
+			longest = max(longest, min(v.Leave, to)-max(v.Enter, from))
+		}
+	}
+	return longest
 }
 
 func vehicle(v sensortest.Truth) string {

@@ -281,10 +281,10 @@ speed shows as an error. Only a passage that is *found*, valid and without other
 targets, could accuse a driver; the four lines in bold must be 0. *Wrong speed*
 is off by more than 1 km/h and 1 %%. *Wrong assignment* is the speed of another
 vehicle, or one that counts no other target though another vehicle could be seen
-in the beam for a second. *Twice* is a second such passage of one vehicle,
-*invented* one that no vehicle explains. A vehicle whose speed changes is
-measured over 30 m of road; its errors are against the mean over 30 m, and count
-in its own line only.
+in the beam for a second of its track. *Twice* is a second such passage of one
+vehicle, *invented* one that no vehicle explains. Of a vehicle whose speed changes
+the error is what lies beyond the speeds that it had where it is measured; it
+counts in its own line only.
 
 `
 

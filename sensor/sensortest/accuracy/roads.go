@@ -2,6 +2,7 @@ package accuracy
 
 import (
 	"hash/fnv"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -175,39 +176,40 @@ func newRoad(s sensortest.Scenario) *sensortest.Road {
 }
 
 // A stretch is what the true speed was over a stretch of road.
-type stretch struct{ mean, slowest, fastest sensor.Speed }
+type stretch struct{ slowest, fastest sensor.Speed }
 
-// wrong reports whether a speed is off by more than 1 km/h and 1 % from every
-// one that the vehicle had.
-func (s stretch) wrong(speed sensor.Speed) bool {
-	off := max(speed-s.fastest, s.slowest-speed)
-	return float64(off) > max(float64(mostOff), mostShare*float64(s.mean))
+// off returns by how much a speed lies beyond every one that the vehicle had.
+func (s stretch) off(speed sensor.Speed) sensor.Speed {
+	return speed - min(max(speed, s.slowest), s.fastest)
 }
 
-// measuredOn returns the speed over the stretch in which a passage is measured:
-// 30 m of road, as near to the closest point as the angle hardly matters, as far
-// as the track holds them. A vehicle that holds its speed has one speed.
+// wrong reports whether a speed is off by more than 1 km/h and 1 %.
+func (s stretch) wrong(speed sensor.Speed) bool {
+	off := float64(s.off(speed))
+	return math.Abs(off) > max(float64(mostOff), mostShare*float64(s.fastest))
+}
+
+// measuredOn returns the speed over the stretch in which a passage may be
+// measured, as far as the track holds it: from twice the vehicle's offset before
+// the closest point to 30 m beyond where the angle hardly matters. A vehicle that
+// holds its speed has one speed.
 func measuredOn(p sensor.Passage, v sensortest.Truth) stretch {
-	all := stretch{v.Speed, v.Speed, v.Speed}
+	all := stretch{v.Speed, v.Speed}
 	if len(v.Phases) == 0 {
 		return all
 	}
-	const near, way, step = 5.5, 30.0, 20 * time.Millisecond
-	var from, until time.Duration
+	const near, far, way, step = 2, 5.5, 30.0, 20 * time.Millisecond
+	found := false
 	for at := time.Duration(p.Start); at <= time.Duration(p.End); at += step {
 		x, y := v.PlaceAt(at)
-		if x, y = max(x, -x), max(y, -y); x < near*y || x > near*y+way {
+		if x, y = math.Abs(x), math.Abs(y); x < near*y || x > far*y+way {
 			continue
 		}
 		speed := v.SpeedAt(at)
-		if from == 0 {
-			from, all = at, stretch{speed, speed, speed}
+		if !found {
+			found, all = true, stretch{speed, speed}
 		}
-		until = at
 		all.slowest, all.fastest = min(all.slowest, speed), max(all.fastest, speed)
-	}
-	if from > 0 {
-		all.mean = v.MeanSpeed(from, until+1)
 	}
 	return all
 }
