@@ -23,17 +23,18 @@ import (
 	"ciglio/sensor/sensortest/pty"
 )
 
-// A sensorEnd is an emulated sensor: Report is given to it 20 times a second while
-// the road shows something, or idles.
+// A sensorEnd is an emulated sensor: what the road shows is reported to it at its
+// own interval.
 type sensorEnd struct {
 	driver, model string
 	serve         func(context.Context, io.ReadWriter) error
 	report        func(sensor.Cycle)
+	every         time.Duration
 	idle          int // report also every so many cycles in which nothing is seen; 0 for never
 }
 
 func asAGD(x *emulator.AGD) sensorEnd {
-	return sensorEnd{"agd", "AGD350", x.Serve, func(c sensor.Cycle) { x.Report(lifted(c)) }, 100}
+	return sensorEnd{"agd", "AGD350", x.Serve, func(c sensor.Cycle) { x.Report(lifted(c)) }, 50 * time.Millisecond, 100}
 }
 
 // newAGD is a sensor as configText and calibrationText name it.
@@ -102,7 +103,7 @@ func (r *radio) unplug() {
 // look shows the radar the road until it ends.
 func (r *radio) look(t *testing.T, road *sensortest.Road, clock sensor.Clock) {
 	t.Helper()
-	cycles := road.Cycles(sensortest.CycleOptions{Origin: clock.Now(), Numbered: true})
+	cycles := road.Cycles(sensortest.CycleOptions{Origin: clock.Now(), Every: r.every, Numbered: true})
 	for n := 0; ; n++ {
 		c, err := cycles.Next(t.Context())
 		if err != nil {
@@ -163,15 +164,16 @@ func reasons(r *rig) (all [][]sensor.Reason) {
 }
 
 func TestSerialViolationIsSealed(t *testing.T) {
-	ops, csr := &emulator.OPS243{Serial: "S1"}, new(emulator.CSR)
+	isys, ops, csr := new(emulator.ISYS4001), &emulator.OPS243{Serial: "S1"}, new(emulator.CSR)
 	for _, c := range []struct {
 		sensor  sensorEnd
 		low     sensor.Speed
 		reasons []sensor.Reason
 	}{
 		{asAGD(newAGD()), 9150, nil},
-		{sensorEnd{"ops243", "OPS243-A", ops.Serve, ops.Report, 0}, 9150, []sensor.Reason{sensor.ReasonSecondMissing}},
-		{sensorEnd{"csr", "CSR", csr.Serve, csr.Report, 0}, 9050, []sensor.Reason{sensor.ReasonSecondMissing}},
+		{sensorEnd{"isys4001", "iSYS-4001", isys.Serve, isys.Report, 80 * time.Millisecond, 0}, 9150, nil},
+		{sensorEnd{"ops243", "OPS243-A", ops.Serve, ops.Report, 60 * time.Millisecond, 0}, 9150, []sensor.Reason{sensor.ReasonSecondMissing}},
+		{sensorEnd{"csr", "CSR", csr.Serve, csr.Report, 26 * time.Millisecond, 0}, 9050, []sensor.Reason{sensor.ReasonSecondMissing}},
 	} {
 		t.Run(c.sensor.driver, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
