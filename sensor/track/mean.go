@@ -90,7 +90,7 @@ func (s *series) median(values []float64) float64 {
 //
 // The variance of Huber's mean is the mean square of the bent distances over
 // the square of the share that is not bent (Huber, Robust Statistics, 1981,
-// section 3.2). Readings that follow each other share frames and reflections:
+// chapter 7). Readings that follow each other share frames and reflections:
 // with the correlation r of neighbours, n readings are worth n(1-r)/(1+r), r
 // with the bias of a short series taken out. A variance that n-2 distances tell
 // is itself uncertain, which Student's distribution accounts for: times

@@ -121,7 +121,6 @@ func ReadTrace(r io.Reader) ([]sensor.Cycle, error) {
 		if errors.Is(err, io.EOF) {
 			return all, nil
 		}
-		line, _ := in.FieldPos(0)
 		if err == nil && len(all) == maxPoints {
 			err = fmt.Errorf("more than %d readings", maxPoints)
 		}
@@ -130,6 +129,7 @@ func ReadTrace(r io.Reader) ([]sensor.Cycle, error) {
 		}
 		c, err := parsePoint(fields)
 		if err != nil {
+			line, _ := in.FieldPos(0)
 			return nil, fmt.Errorf("trace: line %d: %w", line, err)
 		}
 		all = append(all, c)

@@ -29,6 +29,7 @@ func TestTraceIsReadStrictly(t *testing.T) {
 		{"a direction of no name", header + "5,63.50,left,,,0.0,0,\n", "direction"},
 		{"a flag of no name", header + "5,63.50,receding,,,0.0,0,fast\n", "unknown flag"},
 		{"a target that is no number", header + "5,63.50,receding,,,0.0,x,\n", "line 2"},
+		{"a quote that does not end", header + "0\"", "bare"},
 		{"an instant that is no number", header + "x,63.50,receding,,,0.0,1,\n", "line 2"},
 	} {
 		cycles, err := track.ReadTrace(strings.NewReader(c.text))
