@@ -52,7 +52,7 @@
 //
 // the sensor answers
 //
-//	68 0C 0C 68 01 80 DA 01 01 3C 0A F0 0F A0 FF 06 …
+//	68 0C 0C 68 01 80 DA 01 01 3C 0A F0 0F A0 FF 06 47 16
 //
 // 60 dB, 0x0AF0 = 2,800 cm/s = 28 m/s = 100.80 km/h approaching, 0x0FA0 = 40.00 m
 // away, 0xFF06 = −2.50°.
@@ -196,6 +196,8 @@ func (r *Radar) Next(ctx context.Context) (sensor.Cycle, error) {
 				return sensor.Cycle{}, fmt.Errorf("isys4001: the sensor has fallen silent, or what comes makes no sense: %w", err)
 			}
 			continue
+		case errors.Is(err, errRefused):
+			return sensor.Cycle{}, errors.New("isys4001: the sensor does not measure: it has started anew, or was stopped by another")
 		case err != nil:
 			return sensor.Cycle{}, err
 		}

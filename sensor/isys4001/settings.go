@@ -150,7 +150,7 @@ func (r *Radar) hello(ctx context.Context) (string, error) {
 		case c.Frames == 0:
 			return "", errors.New("isys4001: bytes come and make no sense: is this the speed of the line, and an iSYS-4001?")
 		}
-		return "", fmt.Errorf("isys4001: nothing answers at address %#02x: is it the sensor's?", r.address)
+		return "", fmt.Errorf("isys4001: frames come, and no answer of address %#02x in time: is it the sensor's?", r.address)
 	}
 	if err != nil {
 		return "", err
