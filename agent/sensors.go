@@ -52,25 +52,30 @@ func drivers() map[string]driver {
 		"iqframe": {baud: 921_600, samples: func(s stream, c config.Sensor, clock sensor.Clock) (doppler.Stream, error) {
 			return iqframe.NewStream(s, int(c.Rate), clock)
 		}},
-		"ops243":    {baud: 19_200, readings: openOPS243(ops243.JSON)},
-		"ops243raw": {baud: 230_400, readings: openOPS243(ops243.Raw)},
+		"ops243":    {baud: 19_200, readings: liveOPS243(ops243.JSON)},
+		"ops243raw": {baud: 230_400, readings: liveOPS243(ops243.Raw)},
 		"isys4001": {baud: 115_200, readings: func(ctx context.Context, conn sensor.Conn, c config.Sensor, clock sensor.Clock) (sensor.Feed, error) {
 			return feed(isys4001.Open(ctx, conn, clock, isys4001.Options{Model: c.Model, Serial: c.Serial}))
 		}},
-		"agd": {baud: 921_600, parity: "odd", readings: func(ctx context.Context, conn sensor.Conn, c config.Sensor, clock sensor.Clock) (sensor.Feed, error) {
-			return feed(agd.Open(ctx, conn, clock, agd.Options{Model: c.Model, Serial: c.Serial}))
-		}},
+		"agd":    {baud: 921_600, parity: "odd", readings: liveAGD(agd.CRC8)},
+		"agdxor": {baud: 921_600, parity: "odd", readings: liveAGD(agd.XOR)},
 		"csr": {baud: 9_600, readings: func(ctx context.Context, conn sensor.Conn, c config.Sensor, clock sensor.Clock) (sensor.Feed, error) {
 			return feed(csr.Open(ctx, conn, clock, csr.Options{Model: c.Model, Serial: c.Serial}))
 		}},
 	}
 }
 
-func openOPS243(mode ops243.Mode) func(context.Context, sensor.Conn, config.Sensor, sensor.Clock) (sensor.Feed, error) {
+func liveOPS243(mode ops243.Mode) func(context.Context, sensor.Conn, config.Sensor, sensor.Clock) (sensor.Feed, error) {
 	return func(ctx context.Context, conn sensor.Conn, c config.Sensor, clock sensor.Clock) (sensor.Feed, error) {
 		return feed(ops243.Open(ctx, conn, clock, ops243.Options{
 			Model: c.Model, Serial: c.Serial, Mode: mode, Rate: int(c.Rate), Carrier: int64(c.Carrier), USB: ownUSB(c.Port),
 		}))
+	}
+}
+
+func liveAGD(check agd.Check) func(context.Context, sensor.Conn, config.Sensor, sensor.Clock) (sensor.Feed, error) {
+	return func(ctx context.Context, conn sensor.Conn, c config.Sensor, clock sensor.Clock) (sensor.Feed, error) {
+		return feed(agd.Open(ctx, conn, clock, agd.Options{Model: c.Model, Serial: c.Serial, Check: check}))
 	}
 }
 

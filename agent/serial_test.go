@@ -164,6 +164,8 @@ func reasons(r *rig) (all [][]sensor.Reason) {
 }
 
 func TestSerialViolationIsSealed(t *testing.T) {
+	xor := newAGD()
+	xor.XOR = true
 	isys, ops, csr := new(emulator.ISYS4001), &emulator.OPS243{Serial: "S1"}, new(emulator.CSR)
 	for _, c := range []struct {
 		sensor  sensorEnd
@@ -171,6 +173,7 @@ func TestSerialViolationIsSealed(t *testing.T) {
 		reasons []sensor.Reason
 	}{
 		{asAGD(newAGD()), 9150, nil},
+		{sensorEnd{"agdxor", "AGD350", xor.Serve, func(c sensor.Cycle) { xor.Report(lifted(c)) }, 50 * time.Millisecond, 100}, 9150, nil},
 		{sensorEnd{"isys4001", "iSYS-4001", isys.Serve, isys.Report, 80 * time.Millisecond, 0}, 9150, nil},
 		{sensorEnd{"ops243", "OPS243-A", ops.Serve, ops.Report, 60 * time.Millisecond, 0}, 9150, []sensor.Reason{sensor.ReasonSecondMissing}},
 		{sensorEnd{"csr", "CSR", csr.Serve, csr.Report, 26 * time.Millisecond, 0}, 9050, []sensor.Reason{sensor.ReasonSecondMissing}},

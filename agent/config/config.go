@@ -65,7 +65,7 @@ type Site struct {
 
 // Sensor says which sensor measures and how it is mounted.
 type Sensor struct {
-	Driver  string       `toml:"driver" doc:"what speaks with the sensor: rawiq, iqframe, ops243, ops243raw, isys4001, agd or csr"`
+	Driver  string       `toml:"driver" doc:"what speaks with the sensor: rawiq, iqframe, ops243, ops243raw, isys4001, agd, agdxor or csr"`
 	Path    string       `toml:"path" doc:"rawiq: a device file or a named pipe of 16-bit little-endian pairs I, Q"`
 	Port    string       `toml:"port" doc:"all but rawiq: serial port, best by its link in /dev/serial/by-id"`
 	Baud    int          `toml:"baud" doc:"speed of the serial port in bits a second; 0 for what the sensor comes with"`
@@ -373,7 +373,7 @@ func (c *Config) Validate() error {
 
 // Drivers returns the names that sensor.driver may have.
 func Drivers() []string {
-	return []string{"rawiq", "iqframe", "ops243", "ops243raw", "isys4001", "agd", "csr"}
+	return []string{"rawiq", "iqframe", "ops243", "ops243raw", "isys4001", "agd", "agdxor", "csr"}
 }
 
 // Samples reports whether the sensor gives samples, in which this program finds
