@@ -82,9 +82,9 @@ func newSource(t *testing.T, o track.Options, turns ...any) *track.Source {
 	return s
 }
 
-// lone are the cycles of one car that is seen from the start on.
+// lone are the cycles of one car that is seen from the second on.
 func lone(until time.Duration) []sensor.Cycle {
-	return drive(until, car{kmh: 72, side: 3, from: 80, to: 6, ranged: true, angled: true})
+	return drive(until, car{kmh: 72, side: 3, from: 80, to: 6, start: cycleTime, ranged: true, angled: true})
 }
 
 // later moves cycles to a later instant.

@@ -51,8 +51,9 @@
 // Cycles come in the order of their instants. When an instant lies before the
 // one of the cycle before, the tracks under way end with [sensor.ReasonClock].
 // When no cycle came for half a second, those that were seen until then end
-// with [sensor.ReasonLostSamples]: a feed whose sensor is silent when it sees
-// nothing must give empty cycles.
+// with [sensor.ReasonLostSamples]. That holds from the first cycle on that has
+// no readings; before it, the sensor may be one that reports only what it sees,
+// as many recordings do, and its silence means that nothing is there.
 //
 // Memory is bounded and allocated at the start; a cycle allocates nothing unless
 // a passage leaves. A [Tracker] and a [Source] have one user at a time;

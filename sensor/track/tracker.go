@@ -62,7 +62,7 @@ type Counters struct {
 	Ignored    int64 // readings without speed, beyond 400 km/h, from behind the sensor, or whose instant is not within a second of their cycle's
 	Overflow   int64 // readings beyond those that one cycle or all tracks can hold, passages that nobody fetched
 	Backwards  int64 // cycles whose instant lies before the one of the cycle before
-	Gaps       int64 // times for which no cycle came while a vehicle was seen
+	Gaps       int64 // vehicles that were seen when cycles stopped coming for a while
 	LoneFinals int64 // verdicts of the sensor that fit no track
 }
 
@@ -87,6 +87,7 @@ type Tracker struct {
 	gauge         *gauge
 	started       bool
 	now           sensor.Mono // of the last cycle
+	regular       bool        // cycles come when nothing is seen, too
 	counters      counters
 }
 
@@ -125,6 +126,7 @@ func (t *Tracker) Push(c sensor.Cycle) {
 		t.advance(c.At)
 	}
 	t.started, t.now = true, c.At
+	t.regular = t.regular || len(c.Readings) == 0
 	if c.Lost {
 		for _, k := range t.live {
 			k.lost = true
@@ -214,7 +216,7 @@ func (t *Tracker) advance(now sensor.Mono) {
 		t.counters.backwards.Add(1)
 		t.Break(sensor.ReasonClock)
 		return
-	case gap > coast || gap < 0: // less than 0 when the difference overflows
+	case t.regular && (gap > coast || gap < 0): // less than 0 when the difference overflows
 		for _, k := range t.live {
 			if k.seen == t.now {
 				t.counters.gaps.Add(1)
@@ -373,84 +375,4 @@ func (k *track) keep(r *sensor.Reading, at sensor.Mono, m mark) {
 		at: at, speed: r.Speed, rng: r.Range, angle: r.Angle, target: int32(min(max(r.Target, 0), math.MaxInt32)),
 		level: r.Level, direction: r.Direction, flags: r.Flags, marks: m,
 	})
-}
-
-// compare looks at which vehicles are near each other.
-func (t *Tracker) compare() {
-	for _, k := range t.live {
-		k.beside = 0
-	}
-	for i, a := range t.live {
-		for _, b := range t.live[:i] {
-			if len(a.points) < 2 || len(b.points) < 2 || !a.confirmed && !b.confirmed {
-				continue
-			}
-			if t.geometry.near(&a.estimate, &b.estimate, t.o.Resolution) {
-				a.crowd()
-				b.crowd()
-			}
-			if t.geometry.beside(&a.estimate, &b.estimate) {
-				a.beside++
-				b.beside++
-			}
-		}
-	}
-	for _, k := range t.live {
-		if off := math.Abs(math.Abs(k.pos) - t.geometry.photo); off <= k.nearest || !k.ranged {
-			k.nearest, k.others = off, k.beside
-		}
-	}
-}
-
-func (k *track) crowd() {
-	k.crowded, k.ever = true, true
-	k.points[len(k.points)-1].marks |= markCrowded
-}
-
-// final takes the sensor's own verdict on a vehicle. It belongs to the track
-// whose readings it lies among; one that fits none is another vehicle's.
-func (t *Tracker) final(r *sensor.Reading) {
-	var best *track
-	least := sensor.Speed(math.MaxInt32)
-	for _, list := range [2][]*track{t.live, t.waiting} {
-		for _, k := range list {
-			slack := max(t.o.Step, r.Speed/33)
-			middle := (k.slowest + k.fastest) / 2
-			turned := r.Direction == sensor.Approaching && k.away > k.toward || r.Direction == sensor.Receding && k.toward > k.away
-			if off := max(r.Speed-middle, middle-r.Speed); k.confirmed && !turned && r.Speed >= k.slowest-slack && r.Speed <= k.fastest+slack && off < least {
-				best, least = k, off
-			}
-		}
-	}
-	if best == nil {
-		t.counters.lone.Add(1)
-		t.leftBeam(span{r.At, r.At})
-		return
-	}
-	best.simulated = best.simulated || r.Has(sensor.FlagSimulated)
-	best.keep(r, max(best.last, r.At), 0)
-}
-
-// targets counts the other vehicles: where the sensor cannot separate them,
-// all that were in the beam with it; else those that a picture could show in
-// its place.
-func (t *Tracker) targets(k *track) int {
-	if t.o.Separates {
-		return k.others
-	}
-	from, to := k.first.Add(-guardTime), k.last.Add(guardTime)
-	n := 0
-	for _, list := range [2][]*track{t.live, t.waiting} {
-		for _, o := range list {
-			if o != k && o.confirmed && o.first <= to && o.last >= from {
-				n++
-			}
-		}
-	}
-	for _, s := range t.gone {
-		if s.first <= to && s.last >= from {
-			n++
-		}
-	}
-	return n
 }
