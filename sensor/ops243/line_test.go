@@ -90,6 +90,27 @@ func TestParseLineRefuses(t *testing.T) {
 	}
 }
 
+func TestLinesOfTheDocuments(t *testing.T) {
+	text, err := os.ReadFile("testdata/manual.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	kinds := map[Kind]string{Blank: "blank", Speeds: "speeds", Range: "range", I: "i", Q: "q", Object: "object", Reply: "reply"}
+	for entry := range strings.Lines(string(text)) {
+		want, line, ok := strings.Cut(entry, "\t")
+		if !ok {
+			continue
+		}
+		got := "refused"
+		if l, err := ParseLine([]byte(line)); err == nil {
+			got = kinds[l.Kind]
+		}
+		if got != want {
+			t.Errorf("%s is %s, want %s", strings.TrimSpace(line), got, want)
+		}
+	}
+}
+
 func TestSpeedsAreRoundedDownAndDirectionsTheMakers(t *testing.T) {
 	for _, row := range []struct {
 		name string

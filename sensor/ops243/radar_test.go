@@ -91,7 +91,7 @@ func TestOpenSetsAndReadsBack(t *testing.T) {
 				"OPS243 Doppler", "OPS243-C", "20000", "50000", "json", "csv").Replace(settingsJSON))}},
 		{"samples", &emulator.OPS243{Serial: "A1"}, Options{Mode: Raw},
 			sensor.Identity{Model: "OPS243-A", Serial: "A1", Unchecked: true, Settings: []byte(strings.NewReplacer(
-				"json", "raw", "1024", "512").Replace(settingsJSON))}},
+				"json", "raw", "1024", "512", "firmware", "carrier_hz 24125000000\nfirmware").Replace(settingsJSON))}},
 		{"a name without a letter is what the configuration says", &emulator.OPS243{Product: "OPS243", Serial: "A1"}, Options{Model: "OPS243-A"},
 			sensor.Identity{Model: "OPS243-A", Serial: "A1", Unchecked: true, Settings: []byte(strings.ReplaceAll(settingsJSON, " Doppler", ""))}},
 		{"answers torn over reads, late", &emulator.OPS243{Serial: "A1", Torn: 3, Delay: 300 * time.Millisecond}, Options{},
@@ -208,6 +208,27 @@ func TestReports(t *testing.T) {
 					last = c.At
 				}
 			})
+		})
+	}
+}
+
+func TestRangesAreNeverJoinedToSpeeds(t *testing.T) {
+	for _, mode := range []Mode{JSON, CSV} {
+		x := &emulator.OPS243{Product: "OPS243-C", Ignored: "od"}
+		bench(t, x, func(ctx context.Context, c net.Conn) {
+			r := mustOpen(t, ctx, c, Options{Mode: mode})
+			x.Report(cycle(at(9000, sensor.Approaching)))
+			before := r.Counters().Unused
+			got := next(t, ctx, r)
+			if got.Readings[0].Flags != 0 || got.Readings[0].Range != 0 || got.Lost {
+				t.Errorf("%v: %+v", mode, got)
+			}
+			if n := r.Counters().Unused - before; n == 0 {
+				t.Error("no range was counted")
+			}
+			if r.Identity().Separates {
+				t.Error("the sensor claims to tell two vehicles apart")
+			}
 		})
 	}
 }

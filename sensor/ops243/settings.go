@@ -93,6 +93,9 @@ func (r *Radar) prepare(ctx context.Context, o Options) error {
 		return err
 	}
 	read["product"], read["mode"] = product, o.Mode.String()
+	if o.Mode == Raw {
+		read["carrier_hz"] = strconv.FormatInt(o.Carrier, 10)
+	}
 	r.identity = sensor.Identity{
 		Model: model, Serial: serial, Settings: canonical(read), Unchecked: !o.USB,
 	}

@@ -119,6 +119,7 @@ func (x *OPS243) Restart() {
 	x.started = time.Now()
 	x.state = ops243State{
 		units: "m-per-sec", unitKey: "mps", rate: 10_000, size: 1024, count: 1, speed: true, decimals: 1,
+		ranges: strings.HasSuffix(x.Product, "-C"),
 	}
 	x.noise = rand.New(rand.NewPCG(243, 1))
 }
@@ -175,8 +176,15 @@ func (x *OPS243) lines() string {
 	if x.state.raw {
 		return x.samples(c)
 	}
+	ranges := ""
+	if x.state.ranges {
+		ranges = "\"m\",2.1\r\n" // of whatever stands there
+		if x.state.json {
+			ranges = `{"unit":"m","range":"2.1"}` + "\r\n"
+		}
+	}
 	if !x.state.speed {
-		return ""
+		return ranges
 	}
 	speeds, magnitudes := x.targets(c)
 	switch {
@@ -184,11 +192,11 @@ func (x *OPS243) lines() string {
 	case x.state.zeros && !x.Quiet:
 		speeds, magnitudes = []string{"0.00"}, []string{"0"}
 	default:
-		return ""
+		return ranges
 	}
-	text := x.plain(speeds, magnitudes)
+	text := ranges + x.plain(speeds, magnitudes)
 	if x.state.json {
-		text = x.object(speeds, magnitudes)
+		text = ranges + x.object(speeds, magnitudes)
 	}
 	if x.Alert {
 		text = `{"Alert" : "speed above " limit}` + "\r\n" + text
@@ -330,6 +338,8 @@ func (x *OPS243) obey(c string) string {
 		return feature(&s.unit, c == "OU")
 	case "OR", "Or":
 		return feature(&s.raw, c == "OR")
+	case "oD", "od":
+		s.ranges = c == "oD"
 	case "BZ", "BV":
 		s.zeros = c == "BZ"
 	case "UM":
