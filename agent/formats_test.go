@@ -167,3 +167,23 @@ func TestMeasureSerialBytesThatAreWrong(t *testing.T) {
 		}
 	}
 }
+
+// Any bytes are a recording, or an error that says so.
+func FuzzMeasure(f *testing.F) {
+	for _, seed := range [][]byte{agdBytes(false)[:400], csrBytes()[:400], ops243Bytes()[:400], isysBytes()[:400], []byte("RIFF\x24\x00\x00\x00WAVEfmt "), []byte("CIQ\xa5\x01\x00")} {
+		f.Add(seed, "auto")
+	}
+	for _, name := range []string{"agd", "csr", "ops243@50000", "isys4001", "iqframe", "wav", "iq16le@8000"} {
+		f.Add([]byte("\x02\xf9\x32{\"speed\":12}\r\n"), name)
+	}
+	f.Fuzz(func(t *testing.T, data []byte, format string) {
+		file := filepath.Join(t.TempDir(), "x")
+		if err := os.WriteFile(file, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		lines, stderr, code := measureLines(t, "--format="+format, file)
+		if code < 0 || code > 2 || (code == 0) != (stderr == "") || code == 2 && len(lines) > 0 {
+			t.Errorf("exit %d, %d lines, %q", code, len(lines), stderr)
+		}
+	})
+}

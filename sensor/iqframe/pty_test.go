@@ -18,7 +18,7 @@ func TestOnASerialPort(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer line.Close()
-	c, err := port.Dial(line.Name, 921_600, "none")
+	c, err := port.Dial(line.Name, 115_200, "none")
 	if err != nil {
 		t.Fatal(err)
 	}
