@@ -183,6 +183,7 @@ func (t *Tracker) passage(k *track) sensor.Passage {
 		{w.accelerates, sensor.ReasonAcceleration},
 		{w.few, sensor.ReasonTooFewReadings},
 		{w.clipped, sensor.ReasonClipped},
+		{w.speed*k.last.Sub(k.first).Seconds() > farthest, sensor.ReasonInterference},
 		{p.Speed < lowestSpeed || p.Speed > mostSpeed, sensor.ReasonOutOfRange},
 		{k.simulated, sensor.ReasonSimulated},
 		{w.lost, sensor.ReasonLostSamples},

@@ -91,6 +91,8 @@ func TestWhyAPassageIsRefused(t *testing.T) {
 		{name: "reports lost in the zone", o: separates, cars: []car{full}, change: lose(2 * time.Second), count: 1,
 			want: []sensor.Reason{sensor.ReasonLostSamples}},
 		{name: "reports lost before the zone", o: separates, cars: []car{full}, change: lose(500 * time.Millisecond), count: 1},
+		{name: "a tone that is taken for a vehicle", o: fine, cars: []car{{kmh: 180, from: 9000, to: 8550}}, count: 1,
+			want: []sensor.Reason{sensor.ReasonInterference}},
 		{name: "beyond the range of the chain", o: separates, cars: []car{{kmh: 380, side: 3, from: 150, to: 20, ranged: true, angled: true}}, count: 1,
 			want: []sensor.Reason{sensor.ReasonOutOfRange}},
 		{name: "no check sum, a consistent run", o: unchecked, cars: []car{usual}, count: 1},

@@ -29,6 +29,8 @@ const (
 	maxNoise        = 0.015 // of the speed, standard uncertainty
 	maxChange       = 0.03  // of the speed, the same
 
+	farthest = 400.0 // m that a vehicle can drive within sight of a sensor: what goes on is a tone
+
 	lowestSpeed = 1 * sensor.KmH // what the chain is made for
 	mostSpeed   = 350 * sensor.KmH
 )
