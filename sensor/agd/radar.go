@@ -228,7 +228,9 @@ func (r *Radar) Counters() Counters {
 // sends messages that this package does not know.
 func (r *Radar) Next(ctx context.Context) (sensor.Cycle, error) {
 	for r.failed == nil {
-		patience := idle
+		// From the last cycle on: a heartbeat says nothing of targets, and must
+		// not stretch the time.
+		patience := max(idle-r.clock.Now().Sub(r.last), time.Millisecond)
 		if r.cycles.open() {
 			patience = together
 		}
