@@ -42,7 +42,7 @@ func TestClipIsRepeatable(t *testing.T) {
 		if err != nil {
 			// Before frame 93 the car is not whole in the middle frame; at the end
 			// its rear leaves the picture at the top.
-			if !errors.Is(err, ErrNoVehicle) && !errors.Is(err, ErrUnclear) || i >= 93 && i <= 100 {
+			if !errors.Is(err, ErrNoVehicle) && !errors.Is(err, ErrUnclear) && !errors.Is(err, ErrTooShort) || i >= 93 && i <= 100 {
 				t.Errorf("frame %d: %v", i, err)
 			}
 			continue
