@@ -188,6 +188,7 @@ type Passage struct {
 	Targets    int      // other vehicles in the beam at any time of the track
 	Readings   int      // readings the speed rests on
 	Reasons    []Reason // why the speed does not stand; empty when it does
+	Photo      Mono     // when it was at the photo position; 0 when the source does not know
 	Trace      Trace    // empty when the source was told not to keep it
 }
 

@@ -93,7 +93,6 @@ func (s *Source) Next(ctx context.Context) (sensor.Passage, error) {
 		default:
 			s.tracker.Break(sensor.ReasonLostSamples)
 			s.hangUp()
-			s.o.Log.Warn("sensor lost", "model", s.identity.Model, "serial", s.identity.Serial, "error", err)
 			return sensor.Passage{}, fmt.Errorf("sensor %s: %w", s.identity.Model, err)
 		}
 	}

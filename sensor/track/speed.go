@@ -49,6 +49,7 @@ func (g *gauge) speed(w *verdict, from, to int, d sensor.Direction) {
 	w.change = steep * width / math.Sqrt(12)
 	w.accelerates = steep-2*slope > maxAcceleration
 	w.scatters = w.noise > maxNoise*w.speed+g.o.Step.MPS() || w.change > maxChange*w.speed
+	w.torn = w.kind >= ranged && g.torn(from, to)
 	w.few = w.speed*width < shortWay || g.o.Unchecked && g.odd() > n/oddShare
 }
 
@@ -142,6 +143,22 @@ func (g *gauge) byWay(w *verdict, from, to int) {
 	w.angle = hidden / n / math.Sqrt(3)
 }
 
+// torn reports whether the ranges of the zone tell of another speed than the
+// speeds do. It leaves room for what the readings scatter by.
+func (g *gauge) torn(from, to int) bool {
+	const share = 0.05
+	g.sides.reset()
+	rate := 0.0
+	for i := from; i <= to; i++ {
+		p := &g.points[g.index[i]]
+		g.sides.add(g.time[i], float64(p.rng)/1000)
+		rate += p.speed.MPS() / float64(to-from+1)
+	}
+	g.sides.fit(0.01)
+	_, u := g.sides.deviation()
+	return math.Abs(math.Abs(g.sides.slope)-rate) > share*rate+4*u
+}
+
 // odd counts the values of the zone that do not fit the others.
 func (g *gauge) odd() int {
 	limit := max(2*g.o.Step.MPS(), 0.03*g.values.mean)
@@ -165,6 +182,7 @@ func (t *Tracker) passage(k *track) sensor.Passage {
 		}
 	}
 	w := t.gauge.measure(k.points, p.Direction)
+	p.Photo = w.photo
 	p.Speed, p.Lane, p.Readings = sensor.SpeedFromMPS(w.speed), w.lane, w.readings
 	uniform := w.speed / math.Sqrt(3) / 1e6
 	p.Budget = sensor.Budget{
@@ -178,7 +196,7 @@ func (t *Tracker) passage(k *track) sensor.Passage {
 		is     bool
 		reason sensor.Reason
 	}{
-		{w.crowded || k.ever && !t.o.Separates, sensor.ReasonTwoTargets},
+		{w.crowded || w.torn || k.ever && !t.o.Separates, sensor.ReasonTwoTargets},
 		{5*min(k.toward, k.away) > known, sensor.ReasonMixedDirection},
 		{w.accelerates, sensor.ReasonAcceleration},
 		{w.few, sensor.ReasonTooFewReadings},

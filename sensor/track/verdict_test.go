@@ -91,6 +91,8 @@ func TestWhyAPassageIsRefused(t *testing.T) {
 		{name: "reports lost in the zone", o: separates, cars: []car{full}, change: lose(2 * time.Second), count: 1,
 			want: []sensor.Reason{sensor.ReasonLostSamples}},
 		{name: "reports lost before the zone", o: separates, cars: []car{full}, change: lose(500 * time.Millisecond), count: 1},
+		{name: "ranges that another speed would give", o: separates, cars: []car{with(full, func(r *sensor.Reading, _ float64) { r.Speed = r.Speed * 9 / 10 })}, count: 1,
+			want: []sensor.Reason{sensor.ReasonTwoTargets}},
 		{name: "a tone that is taken for a vehicle", o: fine, cars: []car{{kmh: 180, from: 9000, to: 8550}}, count: 1,
 			want: []sensor.Reason{sensor.ReasonInterference}},
 		{name: "beyond the range of the chain", o: separates, cars: []car{{kmh: 380, side: 3, from: 150, to: 20, ranged: true, angled: true}}, count: 1,
@@ -266,6 +268,29 @@ func TestLaneIsThatOfThePhotoPosition(t *testing.T) {
 		}
 		if off := math.Abs(float64(all[0].Speed) - 9000); off > 2*float64(all[0].Budget.Total()) {
 			t.Errorf("%s: %v ± %v, want 90 km/h", c.name, all[0].Speed, all[0].Budget)
+		}
+	}
+}
+
+func TestPhotoPosition(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		car  car
+		want time.Duration
+	}{
+		{"on the way to the sensor", car{kmh: 72, side: 3, from: 80, to: 6, ranged: true, angled: true}, 3 * time.Second},
+		{"on the way from the sensor", car{kmh: 72, side: 3, from: 8, to: 80, ranged: true, angled: true}, 600 * time.Millisecond},
+		{"last seen before it", car{kmh: 72, side: 3, from: 80, to: 30, ranged: true, angled: true}, 3 * time.Second},
+		{"seen far away only", car{kmh: 72, side: 3, from: 180, to: 120, ranged: true, angled: true}, 0},
+		{"without range", car{kmh: 72, side: 3, from: 80, to: 6}, 0},
+	} {
+		all := judge(t, fine, drive(9*time.Second, c.car))
+		if len(all) != 1 || !all[0].Valid() {
+			t.Errorf("%s: %+v", c.name, all)
+			continue
+		}
+		if off := time.Duration(all[0].Photo) - c.want; off > 20*time.Millisecond || off < -20*time.Millisecond {
+			t.Errorf("%s: at %v, want %v", c.name, time.Duration(all[0].Photo), c.want)
 		}
 	}
 }

@@ -3,6 +3,7 @@ package track
 import (
 	"math"
 	"slices"
+	"time"
 
 	"ciglio/sensor"
 )
@@ -56,6 +57,8 @@ type verdict struct {
 	few, clipped, lost    bool
 	accelerates, scatters bool
 	crowded               bool
+	torn                  bool        // range and speed tell of different vehicles
+	photo                 sensor.Mono // when it was at the photo position; 0 when nothing tells
 }
 
 // A gauge measures tracks. Its slices are reused.
@@ -102,6 +105,7 @@ func (g *gauge) measure(points []point, d sensor.Direction) verdict {
 	}
 	g.mark(&w)
 	w.lane = g.lane(w.kind)
+	w.photo = g.photo(&w, d)
 	return w
 }
 
@@ -284,6 +288,25 @@ func (g *gauge) nearestPhoto(k kind) int {
 		}
 	}
 	return best
+}
+
+// photo returns when the vehicle was at the photo position: from the reading
+// nearest to it, at the measured speed.
+func (g *gauge) photo(w *verdict, d sensor.Direction) sensor.Mono {
+	const most = 3.0 // s before or after that reading
+	near := g.nearestPhoto(w.kind)
+	if near < 0 || w.few {
+		return 0
+	}
+	p := &g.points[near]
+	away := g.reach[slices.Index(g.index, near)] - g.geometry.photo
+	if d == sensor.Receding {
+		away = -away
+	}
+	if math.Abs(away) > most*w.speed {
+		return 0
+	}
+	return p.at.Add(time.Duration(away / w.speed * 1e9))
 }
 
 // lane returns the lane of the vehicle at the photo position.

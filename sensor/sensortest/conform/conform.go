@@ -6,7 +6,7 @@
 //   - after any other error it may be called again, and a passage that was under
 //     way at that moment is lost or has a reason;
 //   - the Identity is constant, from the first passage on;
-//   - a passage begins before it ends, its trace lies beside its track, its
+//   - a passage begins before it ends, its trace overlaps its track, its
 //     reasons are known, ascending and once each, and a valid one has a speed, a
 //     budget and readings.
 //
@@ -146,6 +146,8 @@ func check(t *testing.T, p *sensor.Passage) {
 		must(p.Readings > 0, "a valid passage without readings")
 		must(b.Total() > 0, "a valid passage without uncertainty")
 	}
+	const beside = sensor.Mono(10 * time.Second)
+	must(p.Photo == 0 || p.Photo > p.Start-beside && p.Photo < p.End+beside, "the photo position lies beside the track")
 	if tr := p.Trace; len(tr.Data) > 0 {
 		must(tr.Format != "" && tr.Samples > 0, "a trace without format or samples")
 		must(tr.First <= tr.Last, "the trace ends before it begins")
