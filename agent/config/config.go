@@ -31,6 +31,7 @@ type Config struct {
 	Device Device `toml:"device" doc:"The device itself."`
 	Site   Site   `toml:"site" doc:"Where the device stands and what it enforces there."`
 	Sensor Sensor `toml:"sensor" doc:"The speed sensor."`
+	Second Second `toml:"second" doc:"The second speed, which must agree with the sensor's."`
 	Camera Camera `toml:"camera" doc:"The camera: pictures as they come, MJPEG over HTTP."`
 	Clock  Clock  `toml:"clock" doc:"UTC on this machine."`
 	Outbox Outbox `toml:"outbox" doc:"Records waiting on flash."`
@@ -50,7 +51,7 @@ type Device struct {
 // Site says where the device stands and what it enforces there.
 type Site struct {
 	ID         string           `toml:"id" doc:"site id"`
-	Version    int              `toml:"version" doc:"counts the changes of site, sensor and clock"`
+	Version    int              `toml:"version" doc:"counts the changes of site, sensor, second and clock"`
 	Road       string           `toml:"road" doc:"road, as printed on the notice"`
 	Position   Length           `toml:"position" doc:"distance from the start of the road"`
 	Latitude   Coordinate       `toml:"latitude" doc:"north is positive"`
@@ -127,6 +128,7 @@ func Default() *Config {
 		Sensor: Sensor{
 			Driver: "rawiq", Rate: 20e3, Carrier: 24.125e9, Maximum: 200 * sensor.KmH,
 		},
+		Second: defaultSecond(),
 		Camera: Camera{Slots: 96, Slot: 256 << 10},
 		Clock:  Clock{Bound: 100 * time.Millisecond},
 		Outbox: Outbox{Quota: 20 << 30, Reserve: 64 << 20, Retention: 30 * 24 * time.Hour},
@@ -161,6 +163,7 @@ func Parse(text []byte, environ []string) (*Config, error) {
 	if err := c.environment(environ); err != nil {
 		return nil, err
 	}
+	c.Second.tolerance()
 	return c, c.Validate()
 }
 
@@ -254,7 +257,7 @@ func (c *Config) MarshalJSON() ([]byte, error) {
 func (c *Config) Statement() ([]byte, error) {
 	return c.appendKeys(nil, func(section, key string) bool {
 		switch section {
-		case "site", "clock":
+		case "site", "second", "clock":
 			return true
 		case "sensor":
 			return key != "path" && key != "port" && key != "baud" && key != "parity"
@@ -368,7 +371,7 @@ func (c *Config) Validate() error {
 			return fmt.Errorf("%s: %s", need.key, need.say)
 		}
 	}
-	return nil
+	return c.Second.validate(c.Site.Frames)
 }
 
 // Drivers returns the names that sensor.driver may have.
