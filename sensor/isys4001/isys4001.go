@@ -6,7 +6,7 @@
 // and compares, and starts it; in operation one setting a second is read again,
 // so that a sensor that has started anew is an error. A list counts only when
 // its delimiters, both of its lengths and its check sum are right. A list that
-// is sent twice is not taken for two measurements. Memory is fixed.
+// is sent twice is not taken for two measurements. Memory is bounded.
 //
 // The caller gives the connection, 115,200 baud by default, 8 bits, no parity, and closes it
 // after an error. A [Radar] has one user at a time; its Counters and Identity may

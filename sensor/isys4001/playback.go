@@ -1,6 +1,7 @@
 package isys4001
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"time"
@@ -22,6 +23,7 @@ type Playback struct {
 	counted  counted
 	lost     bool
 	steps    int64
+	previous []byte
 	targets  []Target
 	readings []sensor.Reading
 }
@@ -69,6 +71,11 @@ func (p *Playback) Next(ctx context.Context) (sensor.Cycle, error) {
 		p.targets = l.Targets
 		at := sensor.Mono(p.steps) * sensor.Mono(p.interval)
 		p.steps++
+		if len(l.Targets) > 0 && bytes.Equal(raw.Bytes, p.previous) {
+			p.counted.repeats.Add(1)
+			continue
+		}
+		p.previous = append(p.previous[:0], raw.Bytes...)
 		p.readings = p.counted.readings(p.readings[:0], l, at, raw.Bytes)
 		cycle := sensor.Cycle{At: at, Readings: p.readings, Lost: p.lost || l.Clipped}
 		p.lost = false

@@ -7,7 +7,7 @@
 // error and not a slower road. The sensor's own angle correction is switched off
 // and read back as off: that correction is made once, in package track. A line
 // that is not well formed is counted and shown by [sensor.Cycle.Lost], never an
-// error and never a reading. Memory is fixed.
+// error and never a reading. Memory is bounded.
 //
 // The caller gives the connection and closes it after an error. A [Radar] has
 // one user at a time; its Counters and Identity may be read by any.
