@@ -29,7 +29,7 @@ type sensorEnd struct {
 	driver, model string
 	serve         func(context.Context, io.ReadWriter) error
 	report        func(sensor.Cycle)
-	every         time.Duration
+	every         time.Duration // as often as the sensor is asked or prints
 	idle          int // report also every so many cycles in which nothing is seen; 0 for never
 }
 
@@ -166,7 +166,7 @@ func reasons(r *rig) (all [][]sensor.Reason) {
 func TestSerialViolationIsSealed(t *testing.T) {
 	xor := newAGD()
 	xor.XOR = true
-	isys, ops, csr := new(emulator.ISYS4001), &emulator.OPS243{Serial: "S1"}, new(emulator.CSR)
+	isys, ops, raw, csr := new(emulator.ISYS4001), &emulator.OPS243{Serial: "S1"}, &emulator.OPS243{Serial: "S1"}, new(emulator.CSR)
 	for _, c := range []struct {
 		sensor  sensorEnd
 		low     sensor.Speed
@@ -174,8 +174,9 @@ func TestSerialViolationIsSealed(t *testing.T) {
 	}{
 		{asAGD(newAGD()), 9150, nil},
 		{sensorEnd{"agdxor", "AGD350", xor.Serve, func(c sensor.Cycle) { xor.Report(lifted(c)) }, 50 * time.Millisecond, 100}, 9150, nil},
-		{sensorEnd{"isys4001", "iSYS-4001", isys.Serve, isys.Report, 80 * time.Millisecond, 0}, 9150, nil},
+		{sensorEnd{"isys4001", "iSYS-4001", isys.Serve, isys.Report, 75 * time.Millisecond, 0}, 9150, nil},
 		{sensorEnd{"ops243", "OPS243-A", ops.Serve, ops.Report, 60 * time.Millisecond, 0}, 9150, []sensor.Reason{sensor.ReasonSecondMissing}},
+		{sensorEnd{"ops243raw", "OPS243-A", raw.Serve, raw.Report, 60 * time.Millisecond, 0}, 9150, []sensor.Reason{sensor.ReasonSecondMissing}},
 		{sensorEnd{"csr", "CSR", csr.Serve, csr.Report, 26 * time.Millisecond, 0}, 9050, []sensor.Reason{sensor.ReasonSecondMissing}},
 	} {
 		t.Run(c.sensor.driver, func(t *testing.T) {
