@@ -344,6 +344,20 @@ func build(class sensortest.Class, l *livery) *mesh {
 		m.quad([4]point{{9.51, -1.2, 0.46}, {9.51, 1.2, 0.46}, {9.51, 1.2, 1.0}, {9.51, -1.2, 1.0}}, point{1, 0, 0}, k.rear, k)
 		wheels(0.50, 1.24, 1.25, 7.3)
 		mirrors(0.12, 1.28, 1.75, 0.22, 0.62, l.dark)
+	case sensortest.Lorry:
+		buildLorry(m, l, k)
+		wheels(0.50, 1.25, class.Axles()...)
+		mirrors(0.12, 1.28, 1.75, 0.22, 0.62, l.dark)
+	case sensortest.Bus:
+		m.loft(&busShape, k)
+		wheels(0.48, 1.26, class.Axles()...)
+		mirrors(0.05, 1.27, 2.0, 0.22, 0.5, l.dark)
+	case sensortest.Motorcycle, sensortest.Bicycle:
+		buildRider(m, l, k, class)
+		for _, x := range class.Axles() {
+			m.wheel(x, 0.06, 0.32, l.tyre, l.disc, k)
+			m.wheel(x, -0.06, 0.32, l.tyre, l.disc, k)
+		}
 	default:
 		m.loft(&carShape, k)
 		wheels(0.32, 0.888, 0.86, 3.46)

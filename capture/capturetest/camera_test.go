@@ -76,6 +76,10 @@ func TestVehicleIsWhereItIs(t *testing.T) {
 		{"car going, far", sensor.Receding, 2, sensortest.Car, 70},
 		{"van coming", sensor.Approaching, 1, sensortest.Van, 25},
 		{"truck going", sensor.Receding, 2, sensortest.Truck, 40},
+		{"lorry coming", sensor.Approaching, 2, sensortest.Lorry, 60},
+		{"bus going", sensor.Receding, 1, sensortest.Bus, 40},
+		{"motorcycle coming", sensor.Approaching, 1, sensortest.Motorcycle, 20},
+		{"bicycle going", sensor.Receding, 2, sensortest.Bicycle, 20},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

@@ -73,7 +73,7 @@ func (g *garage) vehicle(p sensortest.Position) *vehicle {
 		switch {
 		case p.Class == sensortest.Van && md.paint > 4:
 			md.paint = 1 // most vans are white
-		case p.Class == sensortest.Truck:
+		case p.Class == sensortest.Truck, p.Class == sensortest.Lorry:
 			md.paint = [...]int{1, 4, 5, 8}[md.paint%4]
 		}
 		base := g.models[md]
@@ -91,25 +91,17 @@ func (g *garage) vehicle(p sensortest.Position) *vehicle {
 
 // addPlate mounts the number plate at the end that the camera sees.
 func (v *vehicle) addPlate(p sensortest.Position, text string) {
-	length, _, _ := p.Class.Size()
-	x, z, normal := -0.012, 0.44, point{-1, 0, 0}
+	x, z, scale, ok := plateOf(p)
+	if !ok {
+		return
+	}
+	normal := point{-1, 0, 0}
 	if p.Direction == sensor.Receding {
-		x, z, normal = length+0.012, 0.66, point{1, 0, 0}
+		normal.x = 1
 	}
-	switch {
-	case p.Class == sensortest.Truck:
-		z = 0.62
-	case p.Class == sensortest.Van && p.Direction == sensor.Approaching:
-		z = 0.56
-	case p.Class == sensortest.Van:
-		z = 0.74
-	}
-	const w, h = 0.26, 0.055
+	w, h := 0.26*scale, 0.055*scale
 	s := newSkin(paintPlate(text), plateScale)
 	k := &skins{}
-	if p.Direction == sensor.Receding {
-		x += 0.004
-	}
 	side := -normal.x // the plate is read from where it looks
 	corners := [4]point{{x, -w * side, z + h}, {x, w * side, z + h}, {x, w * side, z - h}, {x, -w * side, z - h}}
 	from := len(v.mesh.vertices)
@@ -206,6 +198,14 @@ func paintLivery(md model) *livery {
 		canvas := colour{214, 216, 216}
 		l.load, l.loadSide = plain(canvas, 20), truckLoad(canvas)
 		l.front, l.rear, l.side = truckFront(c), truckRear(canvas), truckSide(c)
+	case sensortest.Lorry:
+		canvas := colour{206, 210, 212}
+		l.load, l.loadSide = plain(canvas, 20), trailerSide(canvas)
+		l.front, l.rear, l.side = truckFront(c), plain(canvas, 20), truckSide(c)
+	case sensortest.Bus:
+		l.front, l.rear, l.side = busFront(c), busRear(c), busSide(c)
+	case sensortest.Motorcycle, sensortest.Bicycle:
+		l.front, l.rear, l.side = plain(c, enamel), plain(c, enamel), plain(c, enamel)
 	default:
 		l.front, l.rear, l.side = carFront(c), carRear(c), carSide(c)
 	}

@@ -3,6 +3,7 @@ package capturetest
 import (
 	"image"
 	"math"
+	"slices"
 )
 
 // A scene is the road without vehicles.
@@ -19,6 +20,7 @@ type carriageway struct {
 }
 
 func layOut(lanes []float64) carriageway {
+	lanes = slices.Sorted(slices.Values(lanes))
 	width := 3.4
 	if len(lanes) > 1 {
 		width = lanes[1] - lanes[0]
