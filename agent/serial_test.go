@@ -30,7 +30,7 @@ type sensorEnd struct {
 	serve         func(context.Context, io.ReadWriter) error
 	report        func(sensor.Cycle)
 	every         time.Duration // as often as the sensor is asked or prints
-	idle          int // report also every so many cycles in which nothing is seen; 0 for never
+	idle          int           // report also every so many cycles in which nothing is seen; 0 for never
 }
 
 func asAGD(x *emulator.AGD) sensorEnd {
