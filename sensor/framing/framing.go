@@ -230,9 +230,15 @@ func Within(ctx context.Context, c Deadliner, patience time.Duration, read func(
 	// Before the AfterFunc, which must have the last word. A connection that has
 	// no deadlines, or is closed, says so when it is read.
 	c.SetReadDeadline(time.Now().Add(patience))
-	stop := context.AfterFunc(ctx, func() { c.SetReadDeadline(time.Unix(1, 0)) })
-	defer stop()
+	ended := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		c.SetReadDeadline(time.Unix(1, 0))
+		close(ended)
+	})
 	err := read()
+	if !stop() {
+		<-ended // lest it spoils the deadline of the next call
+	}
 	switch {
 	case err == nil:
 		return nil

@@ -122,6 +122,7 @@ func TestOpenSaysWhatIsWrong(t *testing.T) {
 	}{
 		{"no power", &emulator.OPS243{Deaf: true, Quiet: true}, "", Options{}, "sends nothing"},
 		{"a wrong speed of the line", &emulator.OPS243{Deaf: true, Quiet: true}, "\xfe\x00\x78\x80\xf8\n\xff\x1e\n", Options{}, "is this the speed of the line"},
+		{"and with a digit and empty lines by chance", &emulator.OPS243{Deaf: true, Quiet: true}, "\xfe\x00\n\n7\n\xff\x1e\n\n", Options{}, "is this the speed of the line"},
 		{"and without a line end by chance", &emulator.OPS243{Deaf: true, Quiet: true}, "\xfe\x00\x78\x80\xf8", Options{}, "is this the speed of the line"},
 		{"the wire towards the sensor is open", &emulator.OPS243{Deaf: true}, "3.5\r\n", Options{}, "answers nothing"},
 		{"another model", &emulator.OPS243{Product: "OPS241-A"}, "", Options{Model: "OPS243-A"},

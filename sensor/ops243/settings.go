@@ -118,7 +118,7 @@ func (r *Radar) hello(ctx context.Context) (string, error) {
 	switch c := r.Counters(); {
 	case c.Frames == 0 && c.Dropped == 0 && !r.scanner.Resync():
 		return "", errors.New("ops243: the sensor sends nothing: no power, a wrong port, or its wire is open")
-	case c.Unused == 0:
+	case c.Unused <= c.Broken: // a line of noise may read as a number
 		return "", errors.New("ops243: bytes come and make no sense: is this the speed of the line, and an OPS243?")
 	}
 	return "", errors.New("ops243: the sensor sends reports and answers nothing: the wire towards it is open")
@@ -273,7 +273,9 @@ func (r *Radar) reply(ctx context.Context, wait time.Duration) (map[string]strin
 		if err != nil {
 			return nil, err
 		}
-		r.counted.unused.Add(1)
+		if l.Kind != Blank {
+			r.counted.unused.Add(1)
+		}
 		if l.Kind == Reply {
 			return l.Values, nil
 		}
