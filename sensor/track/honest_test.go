@@ -81,7 +81,7 @@ func TestUncertaintyIsHonest(t *testing.T) {
 		t.Run(m.name, func(t *testing.T) {
 			var sum result
 			var reasons = map[sensor.Reason]int{}
-			for seed := range 2 * seeds() {
+			for seed := range roads(2) {
 				r := rand.New(rand.NewPCG(seed, 4))
 				s := sensortest.Scenario{Seed: seed, Radar: m.radar}
 				at := 6 * time.Second

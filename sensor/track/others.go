@@ -9,18 +9,18 @@ import (
 // compare looks at which vehicles are near each other.
 func (t *Tracker) compare() {
 	for _, k := range t.live {
-		k.beside = 0
+		k.beside, k.view = 0, t.geometry.view(&k.estimate)
 	}
 	for i, a := range t.live {
 		for _, b := range t.live[:i] {
 			if len(a.points) < 2 || len(b.points) < 2 || !a.confirmed && !b.confirmed {
 				continue
 			}
-			if t.geometry.near(&a.estimate, &b.estimate, t.o.Resolution) {
+			if near(a, b, &t.o.Resolution) {
 				a.crowd()
 				b.crowd()
 			}
-			if t.geometry.beside(&a.estimate, &b.estimate) {
+			if beside(a, b) {
 				a.beside++
 				b.beside++
 			}

@@ -23,6 +23,9 @@ import (
 // reference, which is the radial speed far from the closest point. Vehicles that
 // are seen for less than 22 m do not stand.
 func TestRealRoads(t *testing.T) {
+	if testing.Short() {
+		t.Skip("nine recordings take long in an emulator")
+	}
 	f, err := os.Open(recording.Path(t, "radar/reference_passes.csv"))
 	if err != nil {
 		t.Fatal(err)

@@ -221,7 +221,7 @@ func TestEightLanesTwentyOffenders(t *testing.T) {
 			SpeedResolution: 100, RangeResolution: 1, AngleResolution: 2}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			for seed := range seeds() {
+			for seed := range roads(1) {
 				r := rand.New(rand.NewPCG(seed, 1))
 				s := sensortest.Scenario{Seed: seed, Duration: 14 * time.Second, Radar: sensortest.Radar{Lanes: middles, Height: 7}}
 				next := make([]time.Duration, 8)
@@ -247,22 +247,23 @@ func TestEightLanesTwentyOffenders(t *testing.T) {
 	}
 }
 
-// seeds returns how many roads a test follows: a few, or CIGLIO_SEEDS.
-func seeds() uint64 {
-	if n, err := strconv.ParseUint(os.Getenv("CIGLIO_SEEDS"), 10, 16); err == nil {
-		return n
+// roads returns how many roads a test follows: five times n, or CIGLIO_SEEDS
+// times n, or in short one.
+func roads(n uint64) uint64 {
+	if seeds, err := strconv.ParseUint(os.Getenv("CIGLIO_SEEDS"), 10, 16); err == nil {
+		return n * seeds
 	}
 	if testing.Short() {
 		return 1
 	}
-	return 5
+	return 5 * n
 }
 
 // TestHundredAndTwentyEightVehiclesAtOnce follows a column of sixteen rows on
 // eight lanes, all in the beam together.
 func TestHundredAndTwentyEightVehiclesAtOnce(t *testing.T) {
 	middles, bounds := lanes(8, -14_000)
-	for seed := range seeds() {
+	for seed := range roads(1) {
 		r := rand.New(rand.NewPCG(seed, 2))
 		s := sensortest.Scenario{Seed: seed, Duration: 18 * time.Second, Radar: sensortest.Radar{Lanes: middles, Height: 7, Noise: -40}}
 		for i := range 128 {
@@ -302,7 +303,7 @@ func TestDenseTrafficIsNeverMixed(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var valid, refused int
-			for seed := range 4 * seeds() {
+			for seed := range roads(4) {
 				r := rand.New(rand.NewPCG(seed, 3))
 				s := sensortest.Scenario{Seed: seed, Duration: 64 * time.Second, Radar: sensortest.Radar{Lanes: middles, Beamwidth: 20}}
 				for i := range 60 {

@@ -244,21 +244,22 @@ func (g *geometry) widen(e *estimate, s *sight, n noise) {
 	}
 }
 
+// A view is a vehicle as the sensor sees it.
+type view struct{ rate, reach, bearing float64 } // m/s, m, radians
+
+func (g *geometry) view(e *estimate) view {
+	return view{g.rate(e), g.reach(e), math.Atan2(e.side, e.pos)}
+}
+
 // near reports whether two vehicles lie within the resolution of a sensor in
 // everything that it tells of both.
-func (g *geometry) near(a, b *estimate, r Resolution) bool {
-	if a.signed && b.signed && (a.vel < 0) != (b.vel < 0) {
+func near(a, b *track, r *Resolution) bool {
+	switch {
+	case math.Abs(a.rate-b.rate) >= r.Speed.MPS(),
+		a.signed && b.signed && (a.vel < 0) != (b.vel < 0),
+		a.ranged && b.ranged && math.Abs(a.reach-b.reach) >= float64(r.Range)/1000,
+		a.angled && b.angled && math.Abs(a.bearing-b.bearing) >= radians(r.Angle):
 		return false
-	}
-	if math.Abs(g.rate(a)-g.rate(b)) >= r.Speed.MPS() {
-		return false
-	}
-	if a.ranged && b.ranged && math.Abs(g.reach(a)-g.reach(b)) >= float64(r.Range)/1000 {
-		return false
-	}
-	if a.angled && b.angled {
-		x, y := math.Atan2(a.side, a.pos), math.Atan2(b.side, b.pos)
-		return math.Abs(x-y) < radians(r.Angle)
 	}
 	return true
 }
@@ -281,7 +282,7 @@ func (g *geometry) reach(e *estimate) float64 {
 // beside reports whether two vehicles are so near each other that a picture
 // could show either: in one lane, or the lane is not told, within a vehicle's
 // length along the road.
-func (g *geometry) beside(a, b *estimate) bool {
+func beside(a, b *track) bool {
 	const length, lane = 8.0, 1.8
 	if !a.ranged || !b.ranged {
 		return true

@@ -34,6 +34,7 @@ type point struct {
 // A track is one vehicle's readings.
 type track struct {
 	estimate
+	view
 	confirmed   bool
 	first, last sensor.Mono // of its readings
 	seen        sensor.Mono // the cycle of the last
