@@ -264,7 +264,7 @@ func TestEdgesTellTheSpeed(t *testing.T) {
 				}
 				// The same edge at the contact 2 m on.
 				other := lines[2][n]
-				speed := math.Abs(places[k]-places[2]) / math.Abs((line[n].At-other.At).Seconds())
+				speed := math.Abs(places[k]-places[2]) / math.Abs((line[n].At - other.At).Seconds())
 				truth := r.truth[0]
 				if want := truth.MeanSpeed(min(line[n].At, other.At), max(line[n].At, other.At)).MPS(); k != 2 && math.Abs(speed-want) > 0.01 {
 					t.Errorf("%s: edge %d: %.3f m/s, want %.3f", test.name, n, speed, want)
