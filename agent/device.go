@@ -45,8 +45,8 @@ type Signer interface {
 	Class() string // "file", "tpm2" or "se"
 }
 
-// Options is what a device is made of. Every field but Fault and Observe is
-// needed.
+// Options is what a device is made of. Every field but Fault, Second and Observe
+// is needed.
 type Options struct {
 	Config      *config.Config
 	Calibration []byte        // the calibration statement
@@ -58,6 +58,7 @@ type Options struct {
 	// may be called at any time. Without it the errors of Source.Next tell for
 	// some seconds each.
 	Fault  func() error
+	Second Second // nil where the configuration wants none
 	Camera capture.Camera
 	Outbox *outbox.Outbox
 	Dialer uplink.Dialer
@@ -115,6 +116,9 @@ var errSelfTestPending = errors.New("not done yet")
 
 // New checks the parts of a device and joins them. It starts nothing.
 func New(o Options) (*Device, error) {
+	if err := checkSecond(o); err != nil {
+		return nil, err
+	}
 	d := &Device{o: o, selfTest: errSelfTestPending}
 	d.counts.Discarded = map[sensor.Reason]uint64{}
 	var err error
@@ -216,6 +220,9 @@ func (d *Device) Run(ctx context.Context) error {
 	defer stop()
 	g.Go(func() error { return d.ring.Run(inner, d.o.Camera, d.cameraFault()) })
 	g.Go(func() error { return d.sender.Run(inner) })
+	if d.o.Second != nil {
+		g.Go(func() error { return d.o.Second.Run(inner) })
+	}
 	g.Go(func() error { return d.housekeeping(inner) })
 	g.Go(func() error { return clock.Watch(inner, d.o.Clock, time.Second, d.clockStepped) })
 	g.Go(func() error {
@@ -320,7 +327,7 @@ func (d *Device) testSelf() {
 	d.noteOrLog(evidence.KindSelfTest, evidence.Body{1: pass, 2: words})
 }
 
-// look returns what is wrong with sensor or camera at this moment.
+// look returns what is wrong with the sensors or the camera at this moment.
 func (d *Device) look() error {
 	now := d.o.Clock.Now()
 	d.mu.Lock()
@@ -333,6 +340,11 @@ func (d *Device) look() error {
 	}
 	if fault != nil && now.Sub(at) <= patience {
 		return fmt.Errorf("sensor %s: %w", d.o.Source.Identity().Model, fault)
+	}
+	if d.o.Second != nil {
+		if err := d.o.Second.Fault(); err != nil {
+			return fmt.Errorf("second sensor: %w", err)
+		}
 	}
 	if newest, ok := d.ring.Newest(); !ok || now.Sub(newest) > patience {
 		return fmt.Errorf("camera %s gives no pictures", d.o.Camera.Info().Model)

@@ -73,6 +73,7 @@ type rig struct {
 	sensor   *fakeSensor
 	live     *liveSource // in place of sensor, when a test sets it
 	camera   *fakeCamera
+	second   Second
 	log      *slog.Logger
 	outcomes []Outcome
 	stop     func() error
@@ -114,7 +115,7 @@ func newRig(t *testing.T, change func(*rig)) *rig {
 	}
 	r.Device, err = New(Options{
 		Config: c, Calibration: []byte(calibrationText), Certificate: evidence.Hash{1}, Fault: fault,
-		Signer: signer, Clock: r.clock, Source: source, Camera: r.camera,
+		Signer: signer, Clock: r.clock, Source: source, Second: r.second, Camera: r.camera,
 		Outbox: r.outbox, Dialer: noNetwork{}, Boot: [16]byte{7}, Log: r.log,
 		Observe: func(o Outcome) { r.outcomes = append(r.outcomes, o) },
 	})

@@ -90,7 +90,12 @@ func (d *Device) judge(ctx context.Context, p sensor.Passage) (Outcome, error) {
 		o.Reasons = []sensor.Reason{sensor.ReasonFrameMissing}
 		return o, nil
 	}
-	o.Record, err = d.record(p, o.Assessment, photo, shots)
+	second, reason := d.confirm(ctx, p, shots)
+	if reason != 0 {
+		o.Reasons = []sensor.Reason{reason}
+		return o, nil
+	}
+	o.Record, err = d.record(p, o.Assessment, photo, shots, second)
 	switch {
 	case errors.Is(err, outbox.ErrClosed):
 		return o, err
@@ -116,7 +121,7 @@ func (d *Device) objections(p sensor.Passage) []sensor.Reason {
 	object(sensor.ReasonWrongDirection, site.Direction != sensor.DirectionUnknown && p.Direction != sensor.DirectionUnknown && p.Direction != site.Direction)
 	object(sensor.ReasonTwoTargets, p.Targets > 0 && !d.o.Source.Identity().Separates)
 	// Bytes without a check sum prove nothing alone.
-	object(sensor.ReasonSecondMissing, d.o.Source.Identity().Unchecked)
+	object(sensor.ReasonSecondMissing, d.o.Source.Identity().Unchecked && d.o.Second == nil)
 	object(sensor.ReasonOutOfRange, p.Speed > d.o.Config.Sensor.Maximum)
 	object(sensor.ReasonUncertain, d.calibration.Uncertainty > 0 && p.Budget.Total() > d.calibration.Uncertainty)
 	step := sensor.Mono(d.lastStep.Load())
@@ -153,7 +158,8 @@ func (d *Device) shots(ctx context.Context, photo sensor.Mono) ([]capture.Shot, 
 }
 
 // record seals a violation and puts it on flash with its pictures and trace.
-func (d *Device) record(p sensor.Passage, a enforce.Assessment, photo sensor.Mono, shots []capture.Shot) (*evidence.Sealed, error) {
+// second is nil at a site without a second sensor.
+func (d *Device) record(p sensor.Passage, a enforce.Assessment, photo sensor.Mono, shots []capture.Shot, second *evidence.Second) (*evidence.Sealed, error) {
 	identity := d.o.Source.Identity()
 	blobs := make([][]byte, 0, len(shots)+1)
 	for _, s := range shots {
@@ -210,6 +216,7 @@ func (d *Device) record(p sensor.Passage, a enforce.Assessment, photo sensor.Mon
 			Direction:   p.Direction,
 			Uncertainty: p.Budget.Total(),
 			Budget:      p.Budget,
+			Second:      second,
 			Targets:     uint16(min(p.Targets, math.MaxUint16)),
 			Start:       p.Start,
 			End:         p.End,

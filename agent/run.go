@@ -78,8 +78,9 @@ func loadConfig(path string) (*config.Config, error) {
 		return nil, blame("sensor.port", errors.New("missing"))
 	}
 	_, camera := newCamera(c, new(clock.System))
+	_, second := newSecond(c, new(clock.System), slog.New(slog.DiscardHandler))
 	_, broker := newDialer(c)
-	return c, cmp.Or(blame("camera.url", camera), blame("uplink.broker", broker), blame("uplink.shard", wire.CheckShard(c.Uplink.Shard)))
+	return c, cmp.Or(blame("second", second), blame("camera.url", camera), blame("uplink.broker", broker), blame("uplink.shard", wire.CheckShard(c.Uplink.Shard)))
 }
 
 // newCamera returns the camera that c names. It connects to nothing yet.
@@ -135,6 +136,10 @@ func serve(ctx context.Context, c *config.Config, log *slog.Logger) (err error) 
 		return err
 	}
 	defer source.Close()
+	second, err := newSecond(c, system, log)
+	if err != nil {
+		return err
+	}
 	camera, err := newCamera(c, system)
 	if err != nil {
 		return err
@@ -146,7 +151,7 @@ func serve(ctx context.Context, c *config.Config, log *slog.Logger) (err error) 
 	}
 	device, err := New(Options{
 		Config: c, Calibration: statement, Certificate: sha256.Sum256(certificate), Signer: signer, Clock: system,
-		Source: source, Fault: source.Fault, Camera: camera, Outbox: store, Dialer: dialer, Trust: trust, Boot: bootID(), Log: log,
+		Source: source, Fault: source.Fault, Second: second, Camera: camera, Outbox: store, Dialer: dialer, Trust: trust, Boot: bootID(), Log: log,
 	})
 	if err != nil {
 		return err

@@ -1,0 +1,323 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"ciglio/agent/config"
+	"ciglio/capture"
+	"ciglio/capture/evidence"
+	"ciglio/sensor"
+	"ciglio/sensor/gate"
+	"ciglio/sensor/sensortest/edges"
+)
+
+const secondText = `
+[second]
+method = "contacts"
+pins = "gpiochip0-17 gpiochip0-27"
+positions = "10m 12m"
+`
+
+// fakeSecond says what a test wants of a second sensor.
+type fakeSecond struct {
+	speed, u sensor.Speed
+	err      error
+	fault    error
+	asked    int
+	shots    int
+	ran      bool
+}
+
+func (s *fakeSecond) Run(ctx context.Context) error { s.ran = true; <-ctx.Done(); return nil }
+func (s *fakeSecond) Fault() error                  { return s.fault }
+func (s *fakeSecond) Measure(_ context.Context, _ sensor.Passage, shots []capture.Shot) (sensor.Speed, sensor.Speed, error) {
+	s.asked++
+	s.shots = len(shots)
+	return s.speed, s.u, s.err
+}
+
+func withSecond(t *testing.T, s Second) func(*rig) {
+	return func(r *rig) {
+		c, err := config.Parse([]byte(configText+secondText), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		*r.config, r.second = *c, s
+	}
+}
+
+func TestSecondSpeedConfirmsOrDiscards(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		second fakeSecond
+		want   []sensor.Reason // nil: recorded
+	}{
+		{"agrees", fakeSecond{speed: 9300, u: 60}, nil},
+		{"the last that agrees: 3 % of 92.50 is 2.77", fakeSecond{speed: 8973, u: 60}, nil},
+		{"the first that does not", fakeSecond{speed: 8972, u: 60}, []sensor.Reason{sensor.ReasonSecondDisagrees}},
+		{"far too high", fakeSecond{speed: 12000, u: 60}, []sensor.Reason{sensor.ReasonSecondDisagrees}},
+		{"none", fakeSecond{err: gate.ErrNone}, []sensor.Reason{sensor.ReasonSecondMissing}},
+		{"two crossings", fakeSecond{err: gate.ErrSeveral}, []sensor.Reason{sensor.ReasonSecondMissing}},
+		{"a lost edge", fakeSecond{err: fmt.Errorf("line 17: %w", ErrLostEdge)}, []sensor.Reason{sensor.ReasonLostEdge}},
+		{"agrees, and is less sure than the tolerance", fakeSecond{speed: 9250, u: 139}, []sensor.Reason{sensor.ReasonSecondMissing}},
+		{"agrees, and is just sure enough", fakeSecond{speed: 9250, u: 138}, nil},
+		{"a sensor that says nothing", fakeSecond{}, []sensor.Reason{sensor.ReasonSecondDisagrees}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := c.second
+				r := newRig(t, withSecond(t, &s))
+				r.start(t)
+				o := r.pass(speeding())
+				if !slices.Equal(o.Reasons, c.want) || (o.Record != nil) != (c.want == nil) {
+					t.Fatalf("reasons %v, gate %v, want %v", o.Reasons, r.Gate(), c.want)
+				}
+				if s.asked != 1 || s.shots != 3 || !s.ran {
+					t.Errorf("asked %d times with %d shots, ran: %t", s.asked, s.shots, s.ran)
+				}
+				if o.Record != nil {
+					m := o.Record.Record.Measurement
+					if m.Speed != 9250 || m.Second == nil || *m.Second != (evidence.Second{Method: 1, Speed: s.speed, Tolerance: 277}) {
+						t.Errorf("measurement %+v, second %+v", m, m.Second)
+					}
+					check(t, o.Record, evidence.Pass)
+				}
+				if got := r.Counts().Discarded; len(c.want) == 1 && got[c.want[0]] != 1 {
+					t.Errorf("discarded %v", got)
+				}
+				if err := r.stop(); err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
+}
+
+// check verifies the measurement of a record as anyone would.
+func check(t *testing.T, s *evidence.Sealed, want evidence.Status) {
+	t.Helper()
+	for _, c := range evidence.Verify(&evidence.Bundle{Record: s.Bytes}, nil).Checks {
+		if c.Name == "measurement" {
+			if c.Status != want {
+				t.Errorf("measurement: %v, %s", c.Status, c.Words)
+			}
+			return
+		}
+	}
+	t.Error("no check of the measurement")
+}
+
+func TestSecondIsNotAskedAboutWhoComplies(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &fakeSecond{speed: 6000}
+		r := newRig(t, withSecond(t, s))
+		r.start(t)
+		p := speeding()
+		p.Speed = 6000
+		if o := r.pass(p); s.asked != 0 || len(o.Reasons) != 0 || o.Record != nil {
+			t.Errorf("asked %d times, outcome %+v", s.asked, o)
+		}
+		r.stop()
+	})
+}
+
+func TestSecondSpeedOfUncheckedBytes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &fakeSecond{speed: 9250, u: 50}
+		r := newRig(t, withSecond(t, s))
+		r.sensor.identity.Unchecked = true
+		r.start(t)
+		if o := r.pass(speeding()); o.Record == nil {
+			t.Errorf("confirmed and not recorded: %v", o.Reasons)
+		}
+		s.err = gate.ErrNone
+		if o := r.pass(speeding()); !slices.Equal(o.Reasons, []sensor.Reason{sensor.ReasonSecondMissing}) {
+			t.Errorf("reasons %v without second speed", o.Reasons)
+		}
+		r.stop()
+	})
+}
+
+func TestFaultOfTheSecondSensorClosesTheGate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, withSecond(t, &fakeSecond{fault: errors.New("pin gpiochip0-17: gone")}))
+		r.start(t)
+		causes := r.Gate()
+		if len(causes) != 1 || !strings.Contains(causes[0].Words, "gpiochip0-17") {
+			t.Errorf("causes %v", causes)
+		}
+		if o := r.pass(speeding()); !slices.Equal(o.Reasons, []sensor.Reason{sensor.ReasonGate}) {
+			t.Errorf("reasons %v", o.Reasons)
+		}
+		r.stop()
+	})
+}
+
+func TestSecondMustBeWhatTheConfigurationSays(t *testing.T) {
+	c, err := config.Parse([]byte(configText+secondText), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := checkSecond(Options{Config: c}); err == nil {
+		t.Error("no second sensor where one is configured")
+	}
+	c.Second.Method = "none"
+	if err := checkSecond(Options{Config: c, Second: &fakeSecond{}}); err == nil {
+		t.Error("a second sensor where none is configured")
+	}
+}
+
+// fakeContact is a line whose edges a test plays.
+type fakeContact struct{ *edges.Line }
+
+func (fakeContact) Halt() error { return nil }
+
+// TestContactsConfirm drives vehicles over real contacts, but for the kernel.
+func TestContactsConfirm(t *testing.T) {
+	v := sensor.Speed(9250).MPS()
+	// crossing returns the edges of a car with two axles: at the far contact at
+	// the instant at, at the near one 2 m later.
+	crossing := func(at sensor.Mono) (near, far []sensor.Edge) {
+		way := func(m float64) time.Duration { return time.Duration(m / v * 1e9) }
+		for _, axle := range []float64{0, 2.6} {
+			far = append(far, edges.Pulse(at.Add(way(axle)), 8*time.Millisecond)...)
+			near = append(near, edges.Pulse(at.Add(way(axle+2)), 8*time.Millisecond)...)
+		}
+		return near, far
+	}
+	join := func(a, b []sensor.Edge) []sensor.Edge { return append(a, b...) }
+	for _, c := range []struct {
+		name string
+		play func(at sensor.Mono) (near, far []sensor.Edge)
+		want []sensor.Reason
+	}{
+		{"one car", crossing, nil},
+		{"nothing", func(sensor.Mono) ([]sensor.Edge, []sensor.Edge) { return nil, nil }, []sensor.Reason{sensor.ReasonSecondMissing}},
+		{"a lost edge", func(at sensor.Mono) ([]sensor.Edge, []sensor.Edge) {
+			near, far := crossing(at)
+			return near, edges.Lose(far, 2)
+		}, []sensor.Reason{sensor.ReasonLostEdge}},
+		{"two crossings", func(at sensor.Mono) ([]sensor.Edge, []sensor.Edge) {
+			near, far := crossing(at.Add(-300 * time.Millisecond))
+			near2, far2 := crossing(at.Add(300 * time.Millisecond))
+			return join(near, near2), join(far, far2)
+		}, []sensor.Reason{sensor.ReasonSecondMissing}},
+		{"a vehicle of another speed", func(at sensor.Mono) ([]sensor.Edge, []sensor.Edge) {
+			near, far := crossing(at)
+			for i := range near {
+				near[i].At = near[i].At.Add(10 * time.Millisecond)
+			}
+			return near, far
+		}, []sensor.Reason{sensor.ReasonSecondDisagrees}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				in := map[string]chan sensor.Edge{}
+				r := newRig(t, func(r *rig) {
+					withSecond(t, nil)(r)
+					s, err := newContacts(r.config, r.clock, r.log)
+					if err != nil {
+						t.Fatal(err)
+					}
+					s.open = func(name string) (contact, error) {
+						in[name] = make(chan sensor.Edge, 64)
+						return fakeContact{edges.Follow(in[name])}, nil
+					}
+					r.second = s
+				})
+				r.start(t)
+				// The track ends 10 s from now less 0.3 s, 12 m after the far contact.
+				end := r.clock.Now().Add(10*time.Second - 300*time.Millisecond)
+				near, far := c.play(end.Add(-time.Duration(12 / v * 1e9)))
+				for name, list := range map[string][]sensor.Edge{"gpiochip0-17": near, "gpiochip0-27": far} {
+					for _, e := range list {
+						time.AfterFunc(e.At.Sub(r.clock.Now()), func() { in[name] <- e })
+					}
+				}
+				o := r.pass(speeding())
+				if !slices.Equal(o.Reasons, c.want) || (o.Record != nil) != (c.want == nil) {
+					t.Fatalf("reasons %v, want %v, gate %v", o.Reasons, c.want, r.Gate())
+				}
+				if o.Record != nil {
+					if m := o.Record.Record.Measurement; m.Speed != 9250 || m.Second == nil || m.Second.Speed < 9249 || m.Second.Speed > 9250 {
+						t.Errorf("second speed %+v of %v", m.Second, m.Speed)
+					}
+				}
+				if err := r.stop(); err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
+}
+
+func TestContactsComeBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var r *rig
+		opened := 0
+		in := make(chan sensor.Edge)
+		r = newRig(t, func(r *rig) {
+			withSecond(t, nil)(r)
+			s, err := newContacts(r.config, r.clock, r.log)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.open = func(name string) (contact, error) {
+				if opened++; opened < 4 {
+					return nil, fmt.Errorf("pin %s: held by another program", name)
+				}
+				return fakeContact{edges.Follow(in)}, nil
+			}
+			r.second = s
+		})
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- r.Run(ctx) }()
+		time.Sleep(time.Millisecond)
+		synctest.Wait()
+		if err := r.second.Fault(); err == nil || !strings.Contains(err.Error(), "held by another program") {
+			t.Errorf("fault %v", err)
+		}
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		if err := r.second.Fault(); err != nil {
+			t.Errorf("fault %v after they were opened", err)
+		}
+		cancel()
+		<-done
+	})
+}
+
+func TestPicturesNeedTheirMarks(t *testing.T) {
+	const framesText = `
+[second]
+method = "frames"
+picture = "1600x900"
+camera_height = "2.6m"
+marks = "535,860=10m,1.2m; 1200,812=10m,4.5m; 402,301=40m,1.2m; 812,300=40m,8m"
+`
+	c, err := config.Parse([]byte(configText+framesText), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := newSecond(c, &fakeClock{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := s.Measure(t.Context(), speeding(), []capture.Shot{{}, {}, {}}); err == nil {
+		t.Error("three frames of nothing gave a speed")
+	}
+	for i := range c.Second.Marks {
+		c.Second.Marks[i].Across = 0
+	}
+	if _, err := newSecond(c, &fakeClock{}, nil); err == nil {
+		t.Error("marks in a line were accepted")
+	}
+}
