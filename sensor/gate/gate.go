@@ -24,9 +24,9 @@
 // way, no two marks differ in speed by more than three times their uncertainty
 // and what braking does in between (6 m/s²), the contacts were closed for
 // similar times, and lengths and distances of axles are those of vehicles. Two
-// vehicles whose axles lie within 10 m and that drive at one speed are one
-// crossing of many axles: the speed is that of both. Anything else has no speed;
-// nothing is paired by likelihood.
+// vehicles whose axles lie within 10 m and that drive at nearly one speed are one
+// crossing of many axles, whose uncertainty covers both. Anything else has no
+// speed; nothing is paired by likelihood.
 //
 // # Bounce
 //
@@ -48,7 +48,8 @@
 //	clock         v·600 ppm/√3
 //	acceleration  a·T/2/√3, with the time T of the whole crossing and a as first
 //	              and last mark show it and twice the uncertainty of that, at
-//	              most 3.4 m/s²
+//	              most 3.4 m/s²; but at least the distance of the farthest
+//	              mark from v, over √3
 //
 // Worked example: piezo cables 2.000 m apart, u(d) = 5 mm, u(edge) = 500 µs. A
 // car with axles 2.6 m apart crosses the first at 0 ms and 130 ms, the second at

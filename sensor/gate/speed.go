@@ -84,7 +84,7 @@ func (t *Tracker) measure(c *Crossing) sensor.Reason {
 		Distance:     up(v * s.distanceU / s.span),
 		Timing:       up(v * s.jitter * math.Sqrt2 / mean / math.Sqrt(float64(len(legs)))),
 		Clock:        up(v * clockRate / math.Sqrt(3)),
-		Acceleration: up(t.acceleration(legs) / 2 / math.Sqrt(3)),
+		Acceleration: up(max(t.acceleration(legs)/2, spread(legs, v)) / math.Sqrt(3)),
 	}
 	c.U = c.Budget.Total()
 	return 0
@@ -189,6 +189,14 @@ func (t *Tracker) plausible(v float64) bool {
 		}
 	}
 	return true
+}
+
+// spread returns how far the farthest leg lies from the speed of all.
+func spread(legs []leg, v float64) (most float64) {
+	for _, g := range legs {
+		most = max(most, math.Abs(g.speed-v))
+	}
+	return most
 }
 
 // acceleration returns a bound on how much the speed has changed, in metres per

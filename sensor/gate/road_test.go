@@ -1,0 +1,145 @@
+package gate
+
+import (
+	"math"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"ciglio/sensor"
+	"ciglio/sensor/sensortest"
+)
+
+// TestSimulatedTraffic drives dense random traffic of every class over contacts,
+// both ways, with jitter. Every crossing with a speed must hold only vehicles of
+// that speed; most vehicles with room about them must have one.
+func TestSimulatedTraffic(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		o      Options
+		length float64
+		missed int // of a thousand pulses
+	}{
+		{"two cables", cables, 0, 0},
+		{"three cables", three, 0, 0},
+		{"two loops", loops, 2, 0},
+		{"two cables that miss an axle in fifty", cables, 0, 20},
+		{"three cables that miss an axle in fifty", three, 0, 20},
+		{"two loops that miss a vehicle in fifty", loops, 2, 20},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var alone, found, valid, wrong, crowded int
+			reasons := map[sensor.Reason]int{}
+			worst := 0.0
+			for seed := range uint64(10) {
+				road := denseRoad(t, seed)
+				contacts := sensortest.Contacts{Lane: 1, Length: c.length, Jitter: 300 * time.Microsecond}
+				for _, p := range c.o.Positions {
+					contacts.At = append(contacts.At, float64(p)/1e3)
+				}
+				touches, err := road.Edges(contacts)
+				if err != nil {
+					t.Fatal(err)
+				}
+				touches = miss(touches, len(c.o.Positions), c.missed, rand.New(rand.NewPCG(seed, 4)))
+				tracker, err := NewTracker(c.o)
+				if err != nil {
+					t.Fatal(err)
+				}
+				var all []contactEdge
+				for _, e := range touches {
+					all = append(all, contactEdge{e.Edge(start), e.Contact})
+				}
+				crossings, _ := feed(tracker, all)
+				truth := road.Truth()
+				single := map[int]bool{} // vehicles that have a crossing of their own
+				for _, k := range crossings {
+					in := map[int]bool{}
+					for _, e := range touches {
+						if at := start.Add(e.At); at >= k.First && at <= k.Last {
+							in[e.Vehicle] = true
+						}
+					}
+					for _, r := range k.Reasons {
+						reasons[r]++
+					}
+					if !k.Valid() {
+						continue
+					}
+					valid++
+					if len(in) > 1 {
+						crowded++
+					}
+					for v := range in {
+						single[v] = single[v] || len(in) == 1
+						off := math.Abs(float64(k.Speed - truth[v].Speed))
+						worst = max(worst, off/float64(k.U))
+						if off > 3*float64(k.U) || k.Direction != truth[v].Direction {
+							wrong++
+							t.Errorf("seed %d: %+v of %+v", seed, k, truth[v].Vehicle)
+						}
+					}
+				}
+				for i, v := range truth {
+					room := 20 / v.Speed.MPS()
+					near := func(j int) bool {
+						return j >= 0 && j < len(truth) && math.Abs((truth[j].Passing-v.Passing).Seconds()) < room+1
+					}
+					if !near(i-1) && !near(i+1) {
+						alone++
+						if single[i] {
+							found++
+						}
+					}
+				}
+			}
+			t.Logf("%d crossings with a speed, %d of them of several vehicles, %d wrong, worst error %.1f U; of %d vehicles with room %d measured; no speed: %v",
+				valid, crowded, wrong, worst, alone, found, reasons)
+			if least := 95 - c.missed; found*100 < alone*least {
+				t.Errorf("only %d of %d vehicles with room were measured", found, alone)
+			}
+		})
+	}
+}
+
+// miss takes a share of the pulses away, and nothing tells.
+func miss(touches []sensortest.Touch, contacts, missed int, rng *rand.Rand) []sensortest.Touch {
+	gone := make([]bool, contacts)
+	kept := touches[:0]
+	for _, e := range touches {
+		if e.On {
+			gone[e.Contact] = rng.IntN(1000) < missed
+		}
+		if !gone[e.Contact] {
+			kept = append(kept, e)
+		}
+	}
+	return kept
+}
+
+// denseRoad is ten minutes of vehicles that follow each other at 0.6 s to 7 s,
+// slower ones closely behind, in platoons of one direction.
+func denseRoad(t *testing.T, seed uint64) *sensortest.Road {
+	t.Helper()
+	rng := rand.New(rand.NewPCG(seed, 3))
+	s := sensortest.Scenario{Seed: seed, Duration: 10 * time.Minute}
+	speed, d := 5000.0, sensor.Approaching
+	for at := 10 * time.Second; at < s.Duration-20*time.Second; {
+		if rng.IntN(4) == 0 {
+			speed = 2500 + 13000*rng.Float64()
+			at += 3 * time.Second
+			if rng.IntN(3) == 0 {
+				d = 3 - d
+			}
+		}
+		v := sensortest.Vehicle{Speed: sensor.Speed(speed * (0.96 + 0.08*rng.Float64())), Direction: d, Lane: 1, Passing: at}
+		v.Class = sensortest.Classes()[rng.IntN(int(sensortest.Motorcycle)+1)]
+		s.Vehicles = append(s.Vehicles, v)
+		at += 600*time.Millisecond + time.Duration(rng.ExpFloat64()*2e9)
+	}
+	road, err := sensortest.NewRoad(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return road
+}
