@@ -100,7 +100,7 @@ func (d Chart) axes() (x, y axis) {
 // surround draws the grid, the numbers and the names.
 func (d Chart) surround(c *canvas, x, y axis) {
 	const scale, half = 2, capHeight
-	c.text(chartField.Min.X, 12, d.Title, scale, black)
+	c.text(chartField.Min.X, 8, d.Title, scale, black)
 	values, decimals := steps(x, d.X, d.LogX)
 	for _, v := range values {
 		at := int(x.at(d.x(v)))
@@ -115,7 +115,7 @@ func (d Chart) surround(c *canvas, x, y axis) {
 		s := number(v, decimals)
 		c.text(chartField.Min.X-8-textWidth(s, scale), at-half, s, scale, black)
 	}
-	c.text(chartField.Min.X-8-textWidth(d.YName, scale), chartField.Min.Y-32, d.YName, scale, black)
+	c.text(chartField.Min.X-8-textWidth(d.YName, scale), chartField.Min.Y-25, d.YName, scale, black)
 	c.text(chartField.Max.X-textWidth(d.XName, scale), chartField.Max.Y+38, d.XName, scale, black)
 }
 

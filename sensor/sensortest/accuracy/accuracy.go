@@ -233,6 +233,8 @@ func compare(r Road, truth []sensortest.Truth, passages []sensor.Passage) Result
 			result.Spare++
 		case p.Targets > 0:
 			result.Spare++
+		case piece(truth, p) != "":
+			fault(twice, "a piece of %s: %s", piece(truth, p), said(p))
 		case slices.ContainsFunc(pairs, func(x pair) bool { return x.passage == i }):
 			fault(twice, "a second passage, %s", said(p))
 		default:
@@ -257,6 +259,17 @@ func belongs(p sensor.Passage, v sensortest.Truth) (time.Duration, bool) {
 	}
 	apart := (time.Duration(near) - v.Passing).Abs()
 	return apart, apart <= max(nearTime, time.Duration(nearWay/v.Speed.MPS()*1e9))
+}
+
+// piece names the vehicle of which a passage that was left over tells once more.
+func piece(truth []sensortest.Truth, p sensor.Passage) string {
+	for _, v := range truth {
+		if (p.Direction == v.Direction || p.Direction == sensor.DirectionUnknown) && !measuredOn(p, v).wrong(p.Speed) &&
+			time.Duration(p.End) > v.Enter && time.Duration(p.Start) < v.Leave {
+			return vehicle(v)
+		}
+	}
+	return ""
 }
 
 // another names the vehicle beside vehicle k whose speed a passage tells.

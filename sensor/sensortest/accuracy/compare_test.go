@@ -52,6 +52,11 @@ func TestFaultsAreSeen(t *testing.T) {
 		}, wrongVehicle, [3]Fate{Found, Found, Marked}},
 		{"a wrong speed that accuses nobody", func(p []sensor.Passage) []sensor.Passage { p[1].Speed += 1000; return p }, "", [3]Fate{Found, Marked, Marked}},
 		{"two passages of one vehicle", func(p []sensor.Passage) []sensor.Passage { return append(p, p[0]) }, twice, [3]Fate{Found, Marked, Marked}},
+		{"a piece of its way counts once more", func(p []sensor.Passage) []sensor.Passage {
+			far := p[0]
+			far.End = far.Start + 1e9
+			return append(p, far)
+		}, twice, [3]Fate{Found, Marked, Marked}},
 		{"the second is discarded", func(p []sensor.Passage) []sensor.Passage {
 			second := p[0]
 			second.Reasons = []sensor.Reason{sensor.ReasonClipped}

@@ -133,6 +133,8 @@ func (r *Result) WriteReport(w io.Writer, command string) error {
 	for _, kind := range kinds {
 		p.print("| **%s** | **%d** |\n", kind, r.count(kind))
 	}
+	high := r.tallyOf(func(o *Outcome) bool { return o.Fate == Found && o.Wrong() && o.Error > 0 })
+	p.print("| speeds found that are too high by more than 1 km/h and 1 %% | %d |\n", high.found)
 	if all.found > 0 {
 		p.print("| error of the speeds found, mean | %+.3f km/h |\n| standard deviation | %.3f km/h |\n| 99.9 %% are not larger than | %.2f km/h |\n| at most twice the stated uncertainty | %s |\n",
 			all.mean(), all.deviation(), all.quantile(0.999), percent(all.within, all.found))
@@ -216,7 +218,7 @@ func (r *Result) WritePlots(folder string) error {
 	return cmp.Or(
 		file(filepath.Join(folder, "errors.png"), func(w io.Writer) error {
 			return plot.Chart{Title: "Error of the speeds found", XName: "error, km/h", YName: "number",
-				X: [2]float64{-2, 2}, Y: [2]float64{0.5, max(2*float64(len(errors))/10, 10)}, LogY: true}.WriteHistogram(w, errors, 160)
+				X: [2]float64{-2, 2}, Y: [2]float64{0.5, max(float64(len(errors)), 10)}, LogY: true}.WriteHistogram(w, errors, 160)
 		}),
 		file(filepath.Join(folder, "speed.png"), func(w io.Writer) error {
 			return plot.Chart{Title: "Error over speed; band: twice the median uncertainty; red: beyond its own", XName: "speed, km/h", YName: "km/h",
