@@ -1,9 +1,11 @@
 package agent
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -12,9 +14,11 @@ import (
 
 	"ciglio/agent/config"
 	"ciglio/capture"
+	"ciglio/capture/capturetest"
 	"ciglio/capture/evidence"
 	"ciglio/sensor"
 	"ciglio/sensor/gate"
+	"ciglio/sensor/sensortest"
 	"ciglio/sensor/sensortest/edges"
 )
 
@@ -320,4 +324,64 @@ marks = "535,860=10m,1.2m; 1200,812=10m,4.5m; 402,301=40m,1.2m; 812,300=40m,8m"
 	if _, err := newSecond(c, &fakeClock{}, nil); err == nil {
 		t.Error("marks in a line were accepted")
 	}
+}
+
+// TestPicturesConfirm measures a car in three pictures of the rendered road by
+// marks in the words of the configuration.
+func TestPicturesConfirm(t *testing.T) {
+	if testing.Short() {
+		t.Skip("renders pictures")
+	}
+	// Where the lens of capturetest sees 10 m, 20 m and 40 m of road, to a pixel.
+	const framesText = `
+[second]
+method = "frames"
+picture = "1600x900"
+camera_height = "2.6m"
+marks = "%s"
+`
+	v := sensortest.Vehicle{Speed: 9250, Direction: sensor.Approaching, Lane: 1, Passing: 20 * time.Second}
+	road, err := sensortest.NewRoad(sensortest.Scenario{Seed: 1, Duration: 30 * time.Second, Vehicles: []sensortest.Vehicle{v}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	camera := capturetest.New(road, nil, 0)
+	var marks []string
+	for _, p := range [][2]float64{{10, 1.2}, {10, 4.5}, {40, 1.2}, {40, 8}} {
+		x, y := lensOf(p[0], p[1])
+		marks = append(marks, fmt.Sprintf("%.0f,%.0f=%gm,%gm", x, y, p[0], p[1]))
+	}
+	c, err := config.Parse([]byte(configText+fmt.Sprintf(framesText, strings.Join(marks, "; "))), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := newSecond(c, &fakeClock{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var shots []capture.Shot
+	first := uint64((v.Passing - 1250*time.Millisecond) / capturetest.Interval) // 32 m away
+	for len(shots) < 3 {
+		f, err := camera.Next(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if f.Number >= first && (f.Number-first)%3 == 0 {
+			f.Data = bytes.Clone(f.Data)
+			shots = append(shots, capture.Shot{Frame: f})
+		}
+	}
+	speed, u, err := s.Measure(t.Context(), sensor.Passage{Speed: 9250, Direction: sensor.Approaching}, shots)
+	if err != nil || speed < 8800 || speed > 9700 || 2*u > 925 {
+		t.Errorf("%v, u %v, %v, want 92.50 km/h within 5 %%", speed, u, err)
+	}
+}
+
+// lensOf projects a place on the road as the rendered camera does.
+func lensOf(along, across float64) (x, y float64) {
+	sy, cy := math.Sincos(9.5 * math.Pi / 180)
+	sp, cp := math.Sincos(4.4 * math.Pi / 180)
+	focal := 800 / math.Tan(18*math.Pi/180)
+	depth := along*cp*cy + across*cp*sy + 2.6*sp
+	return 800 + focal*(across*cy-along*sy)/depth, 450 - focal*(along*sp*cy+across*sp*sy-2.6*cp)/depth
 }
