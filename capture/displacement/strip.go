@@ -20,8 +20,9 @@ const (
 	maxCols = 200  // 20 m
 )
 
-// maxPixels bounds what is decoded: 12 megapixels are 36 MB at most.
-const maxPixels = 12 << 20
+// maxPixels bounds what is decoded: 24 MB of samples, and four times that while
+// a progressive picture is decoded.
+const maxPixels = 8 << 20
 
 // A strip is the brightness of the measured road as seen from above, row by row
 // from near to far; unseen where the picture does not reach.
