@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"ciglio/sensor"
+	"ciglio/sensor/doppler"
 	"ciglio/sensor/sensortest"
 )
 
@@ -142,4 +143,56 @@ func denseRoad(t *testing.T, seed uint64) *sensortest.Road {
 		t.Fatal(err)
 	}
 	return road
+}
+
+// TestPassagesFindTheirCrossings joins the Doppler chain and contacts on one
+// simulated road: every confirmed passage is confirmed by its own vehicle.
+func TestPassagesFindTheirCrossings(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long")
+	}
+	var asked, confirmed int
+	refused := map[string]int{}
+	for seed := range uint64(2) {
+		road, err := sensortest.NewRoad(sensortest.Traffic(seed, 70*sensor.KmH, 2*time.Minute))
+		if err != nil {
+			t.Fatal(err)
+		}
+		g, err := New([]sensor.Edges{nil, nil}, nil, cables)
+		if err != nil {
+			t.Fatal(err)
+		}
+		touches, err := road.Edges(sensortest.Contacts{Lane: 1, At: []float64{10, 12}, Jitter: 300 * time.Microsecond})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range touches {
+			g.tracker.Push(e.Contact, e.Edge(0))
+		}
+		g.release(sensor.Mono(road.Duration()) + sensor.Mono(time.Minute))
+		source, err := doppler.NewSource(road.Unpaced(0), doppler.Options{Simulated: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for p, err := source.Next(t.Context()); err == nil; p, err = source.Next(t.Context()) {
+			if !p.Valid() || p.Targets > 0 || p.Direction != sensor.Approaching {
+				continue
+			}
+			asked++
+			c, err := g.Match(t.Context(), p)
+			if err != nil {
+				refused[err.Error()]++
+				continue
+			}
+			confirmed++
+			// The chain errs by far less than vehicles differ.
+			if off := math.Abs(float64(c.Speed - p.Speed)); off > 3*float64(c.U)+50 {
+				t.Errorf("seed %d: passage %v until %.2f s, crossing %+v", seed, p.Speed, p.End.Seconds(), c)
+			}
+		}
+	}
+	t.Logf("%d of %d passages confirmed, refused %v", confirmed, asked, refused)
+	if asked < 20 || confirmed*10 < asked*9 {
+		t.Errorf("%d of %d passages confirmed", confirmed, asked)
+	}
 }
