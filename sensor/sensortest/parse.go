@@ -150,7 +150,7 @@ func plain(err error) error {
 	if errors.As(err, &p) && p.Position.Line > 0 {
 		return fmt.Errorf("line %d: %s", p.Position.Line, strings.TrimPrefix(p.Message, "toml: "))
 	}
-	return err
+	return errors.New(strings.TrimPrefix(err.Error(), "toml: "))
 }
 
 // validate checks all that can be checked without drawing the traffic.

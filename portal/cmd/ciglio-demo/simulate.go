@@ -215,6 +215,9 @@ func writeSimulation(ctx context.Context, result *simulation, s sensortest.Scena
 		return err
 	}
 	defer func() {
+		if err != nil && ctx.Err() != nil {
+			err = errors.New("stopped, nothing is written")
+		}
 		if err != nil {
 			err = errors.Join(err, os.RemoveAll(partial))
 		}

@@ -242,7 +242,7 @@ func TestSimulateRefuses(t *testing.T) {
 		{"a wrong key", t.Context(), []string{scenarioFile(t, "speed = 3")}, exitFailed, "unknown key speed"},
 		{"a folder that exists", t.Context(), []string{"--out", taken, good}, exitFailed, taken + ": exists already"},
 		{"a folder within none", t.Context(), []string{"--out", filepath.Join(taken, "a", "b"), good}, exitFailed, "no such file or directory"},
-		{"stopped in between", stopped, []string{"--out", filepath.Join(taken, "c"), good}, exitFailed, "context canceled"},
+		{"stopped in between", stopped, []string{"--out", filepath.Join(taken, "c"), good}, exitFailed, "stopped, nothing is written"},
 	} {
 		var stdout, stderr bytes.Buffer
 		exit := run(c.ctx, append([]string{"simulate"}, c.args...), &stdout, &stderr)
