@@ -1,8 +1,10 @@
 package doppler
 
+import "math"
+
 const (
 	balanceSNR  = 100  // power ratio of a line from which its image can be seen
-	balanceMost = 0.16 // power ratio of an image that is no vehicle: -8 dB
+	balanceMost = 0.4  // of a line's amplitude, what an image has at most: -8 dB
 	balanceGain = 0.02 // share of an image that is taken away a frame
 )
 
@@ -32,13 +34,18 @@ func (b *balance) apply(i, q []float32) {
 }
 
 // learn compares a strong line, given by its value in the spectrum, with the
-// value at the mirror frequency.
+// value at the mirror frequency. There may also be another vehicle: it has a
+// phase of its own, and counts for no more than the largest image would.
 func (b *balance) learn(re, im, mirrorRe, mirrorIm float32) {
 	power := re*re + im*im
-	if !(mirrorRe*mirrorRe+mirrorIm*mirrorIm < balanceMost*power) {
-		return
+	gain := float32(balanceGain)
+	if mirror := mirrorRe*mirrorRe + mirrorIm*mirrorIm; mirror > balanceMost*balanceMost*power {
+		gain *= balanceMost * float32(math.Sqrt(float64(power/mirror)))
 	}
 	// The mirror is κ·conj(line): κ = mirror·line/|line|².
-	b.newRe += balanceGain * (mirrorRe*re - mirrorIm*im) / power
-	b.newIm += balanceGain * (mirrorRe*im + mirrorIm*re) / power
+	b.newRe += gain * (mirrorRe*re - mirrorIm*im) / power
+	b.newIm += gain * (mirrorRe*im + mirrorIm*re) / power
+	if size := float32(math.Hypot(float64(b.newRe), float64(b.newIm))); size > balanceMost {
+		b.newRe, b.newIm = b.newRe*balanceMost/size, b.newIm*balanceMost/size
+	}
 }

@@ -80,11 +80,22 @@ func TestBalanceLearnsLittleFromVehiclesThatMeet(t *testing.T) {
 		s, c := math.Sincos(2 * math.Pi * r.Float64())
 		re, im := float32(c), float32(s)
 		b.learn(re, im, 0.35-(b.newRe*re+b.newIm*im), -(b.newIm*re - b.newRe*im))
-		if got := math.Hypot(float64(b.newRe), float64(b.newIm)); got > 0.25 {
+		if got := math.Hypot(float64(b.newRe), float64(b.newIm)); got > 0.15 {
 			t.Fatalf("κ = %.3f", got)
 		}
 	}
 	if b.re != 0 || b.im != 0 {
 		t.Error("what was learned is in use before use")
 	}
+}
+
+func TestSensorWithOneDeadChannelTellsNoDirection(t *testing.T) {
+	c := car{kmh: 70, pass: 6, offset: 3}
+	i, _ := signal(c)
+	p, err := NewProcessor(Format{Rate: 20000, Complex: true}, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := push(t, p, 9, i, func(float64) float64 { return 0 })
+	expect(t, got, 0.2, false, c)
 }

@@ -39,7 +39,7 @@ type pace struct {
 // of one, that with a speed counts, and of two the first: a short frame follows
 // the fall of the frequency near the closest point, a long one sees farther.
 var (
-	slowPace  = pace{8, 0.8 / 3.6, 12 / 3.6}
+	slowPace  = pace{8, 0.8 / 3.6, 16 / 3.6}
 	usualPace = pace{1, 9 / 3.6, 128 / 3.6}
 	fastPace  = pace{0.5, 122 / 3.6, 1000 / 3.6}
 	racePace  = pace{0.25, 180 / 3.6, 1000 / 3.6}
@@ -77,7 +77,7 @@ type chain struct {
 // newChain returns the chain of a pace. The size is that of a frame of the
 // usual pace, perHz the speed in m/s of 1 Hz. It returns nil when the sampling
 // rate shows no speed of this pace.
-func newChain(s pace, f Format, size int, perHz float64, observed bool) *chain {
+func newChain(s pace, f Format, size int, perHz, angle float64, observed bool) *chain {
 	c := &chain{pace: s, complex: f.Complex, observed: observed, size: size}
 	rate := float64(f.Rate) // values a second
 	if s.stretch > 1 {
@@ -104,7 +104,7 @@ func newChain(s pace, f Format, size int, perHz float64, observed bool) *chain {
 	c.spectrum = newSpectrum(c.size, f.Complex)
 	c.detector = newDetector(len(c.spectrum.power), f.Complex, low, high, hop)
 	c.tracker = newTracker(hop)
-	c.gauge = newGauge(hop.Seconds(), mps, maxAcceleration*s.stretch*s.stretch)
+	c.gauge = newGauge(hop.Seconds(), mps, s.stretch, angle, f.Complex)
 	c.i, c.clip = make([]float32, c.size), make([]uint8, c.size)
 	if f.Complex {
 		c.q = make([]float32, c.size)

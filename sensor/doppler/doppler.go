@@ -125,11 +125,11 @@ type Options struct {
 	// ClockTolerance is the same for the sampling clock; zero means 50.
 	ClockTolerance int
 	// Angle lies between the beam and the direction of travel, in thousandths
-	// of a degree, 0 to 60,000.
+	// of a degree, 0 to 60,000. It corrects nothing: a wide beam sees vehicles
+	// from far away, under next to no angle, whichever way it looks, and where
+	// they pass the sensor their frequency tells the angle. It widens the
+	// uncertainty of those that a narrow beam lost before.
 	Angle int
-	// AngleTolerance is the half width within which Angle is known, in
-	// thousandths of a degree; zero means 500.
-	AngleTolerance int
 	// KeepTrace adds the signal of each passage to it, as WAV.
 	KeepTrace bool
 	// Observe is called for each passage, when it is given out, with what was
@@ -157,9 +157,6 @@ func (o Options) withDefaults() Options {
 	if o.ClockTolerance == 0 {
 		o.ClockTolerance = 50
 	}
-	if o.AngleTolerance == 0 {
-		o.AngleTolerance = 500
-	}
 	return o
 }
 
@@ -173,8 +170,6 @@ func (o Options) check() error {
 		return fmt.Errorf("doppler: clock tolerance %d ppm lies outside 0 to 100000", o.ClockTolerance)
 	case o.Angle < 0 || o.Angle > 60_000:
 		return fmt.Errorf("doppler: angle %d lies outside 0 to 60000 thousandths of a degree", o.Angle)
-	case o.AngleTolerance < 0 || o.AngleTolerance > 10_000:
-		return fmt.Errorf("doppler: angle tolerance %d lies outside 0 to 10000 thousandths of a degree", o.AngleTolerance)
 	}
 	return nil
 }

@@ -9,6 +9,7 @@ const (
 	fitMisfit = 0.004 // of the speed, within which a vehicle held its speed
 	fitChange = 0.004 // the same for the change from the far to the near half
 	fitSure   = 0.002 // of the speed, standard uncertainty
+	unfitted  = 0.01  // of the speed, the same of the angle where nothing fits
 )
 
 // A course is the way of a vehicle that held its speed.
@@ -66,24 +67,26 @@ func (g *gauge) fit(p geometry) (course, bool) {
 			return course{}, false
 		}
 	}
-	// The residuals of the far and of the near half must agree.
-	var sum, count [2]float64
+	// Neither the near nor the far half may lie off: residuals that were limited
+	// above hide a geometry that is none.
 	half := (fitNear + min((g.x[limit-1]+x0)/tau, 12)) / 2
+	near, far := g.rough[:0], g.good[:0]
 	for i := range limit {
 		y := (g.x[i] + x0) / tau
-		if y < fitNear {
-			continue
+		switch r := g.v[i] - v*y/math.Sqrt(1+y*y); {
+		case y >= half:
+			far = append(far, r)
+		case y >= fitNear:
+			near = append(near, r)
 		}
-		side := 0
-		if y > half {
-			side = 1
-		}
-		sum[side] += max(-0.01*v, min(0.01*v, g.v[i]-v*y/math.Sqrt(1+y*y)))
-		count[side]++
 	}
-	change := math.Abs(sum[1]/max(count[1], 1) - sum[0]/max(count[0], 1))
+	if len(near) == 0 || len(far) == 0 {
+		return course{}, false
+	}
+	n, f := g.median(near), g.median(far)
 	return course{speed: v, u: u, x0: x0, tau: tau},
-		(g.x[limit-1]+x0)/tau >= fitFar && rms < fitMisfit*v && change < fitChange*v && u < fitSure*v
+		(g.x[limit-1]+x0)/tau >= fitFar && rms < fitMisfit*v && u < fitSure*v &&
+			math.Abs(n-f) < fitChange*v && math.Abs(f) < fitChange*v
 }
 
 // solve returns the solution of three linear equations and the first element

@@ -56,6 +56,7 @@ type verdict struct {
 	near        float64 // frame of the closest point
 	atEnd       bool    // the vehicle approached
 	sign        int     // of the frequency
+	slant       bool    // the closest point was not seen
 	root        reading // first of the track
 	from, to    int64   // frames of the zone
 	tau         float64 // frames
@@ -79,6 +80,9 @@ type gauge struct {
 	hop          float64 // s
 	mps          float64 // m/s a bin
 	acceleration float64 // m/s², the most
+	stretch      float64 // of the chain's pace
+	complex      bool
+	angle        float64 // between the beam and the road
 	// The track from its near end to its far end: time, speed, running median
 	// of the speed, running median of the level.
 	x, v, m, l []float64
@@ -88,8 +92,8 @@ type gauge struct {
 	scratch    []float64
 }
 
-func newGauge(hop, mps, acceleration float64) *gauge {
-	g := &gauge{hop: hop, mps: mps, acceleration: acceleration, source: make([]int, 0, maxReadings)}
+func newGauge(hop, mps, stretch, angle float64, cplx bool) *gauge {
+	g := &gauge{hop: hop, mps: mps, acceleration: maxAcceleration * stretch * stretch, stretch: stretch, angle: angle, complex: cplx, source: make([]int, 0, maxReadings)}
 	for _, s := range []*[]float64{&g.x, &g.v, &g.m, &g.l, &g.good, &g.rough, &g.scratch} {
 		*s = make([]float64, 0, maxReadings)
 	}
@@ -101,9 +105,20 @@ func newGauge(hop, mps, acceleration float64) *gauge {
 // does: at its near end, where it is strongest, the frequency falls with the
 // cosine of the angle under which it is seen.
 //
+// One that leaves a narrow beam before that is judged by slanted.
+//
 // A real signal shows both ways of a vehicle as one line that touches zero at
 // the closest point: it is judged as two, and the better one counts.
 func (g *gauge) judge(readings []reading) (verdict, bool) {
+	w, ok := g.passed(readings)
+	if !ok && g.complex {
+		return g.slanted(readings)
+	}
+	return w, ok
+}
+
+// passed judges a track by its closest point.
+func (g *gauge) passed(readings []reading) (verdict, bool) {
 	k, ok := g.lowest(readings)
 	if !ok {
 		if w, ok := g.judgeWay(readings, readings); ok {

@@ -48,6 +48,8 @@ type departure struct {
 	sign     int
 	from, to int64 // of the track
 	lost     bool  // the signal was interrupted
+	slant    bool  // the closest point was not seen
+	until    int64 // when what is doubtful is given out
 	passage  sensor.Passage
 	line     []Point
 }
@@ -72,9 +74,9 @@ func NewProcessor(f Format, o Options) (*Processor, error) {
 		p.size *= 2
 	}
 	angle := float64(o.Angle) / 1000 * math.Pi / 180
-	perHz := speedOfLight / (2 * float64(o.Carrier) * math.Cos(angle)) // m/s
+	perHz := speedOfLight / (2 * float64(o.Carrier)) // m/s
 	for _, s := range []pace{usualPace, slowPace, fastPace, racePace} {
-		if c := newChain(s, f, p.size, perHz, o.Observe != nil); c != nil {
+		if c := newChain(s, f, p.size, perHz, angle, o.Observe != nil); c != nil {
 			p.chains = append(p.chains, c)
 		}
 	}
@@ -97,8 +99,8 @@ func NewProcessor(f Format, o Options) (*Processor, error) {
 // Settings returns what the result depends on, as canonical text of one
 // "name = value" a line.
 func (p *Processor) Settings() []byte {
-	return fmt.Appendf(nil, "rate_hz = %d\ncomplex = %t\nframe = %d\ncarrier_hz = %d\ncarrier_tolerance_ppm = %d\nclock_tolerance_ppm = %d\nangle_mdeg = %d\nangle_tolerance_mdeg = %d\n",
-		p.format.Rate, p.format.Complex, p.size, p.options.Carrier, p.options.CarrierTolerance, p.options.ClockTolerance, p.options.Angle, p.options.AngleTolerance)
+	return fmt.Appendf(nil, "rate_hz = %d\ncomplex = %t\nframe = %d\ncarrier_hz = %d\ncarrier_tolerance_ppm = %d\nclock_tolerance_ppm = %d\nangle_mdeg = %d\n",
+		p.format.Rate, p.format.Complex, p.size, p.options.Carrier, p.options.CarrierTolerance, p.options.ClockTolerance, p.options.Angle)
 }
 
 // Push adds samples. The Block is not kept. Samples that are no numbers count
@@ -198,10 +200,17 @@ func (p *Processor) collect(c *chain) {
 			v.line[k].At = p.instant(int64(v.line[k].At))
 		}
 		d.line = v.line
-		if d.passage.Valid() || d.lost {
+		switch {
+		case d.lost:
 			p.give(d)
-		} else {
+		case w.slant: // a part of the way, unless no other part comes
+			d.slant, d.until = true, d.to+int64((slantWait/speed+holdTime)*float64(p.format.Rate))
 			p.doubtful = append(p.doubtful, d)
+		case !d.passage.Valid():
+			d.until = d.to + int64(doubtTime*float64(p.format.Rate))
+			p.doubtful = append(p.doubtful, d)
+		default:
+			p.give(d)
 		}
 	}
 }
@@ -220,12 +229,13 @@ func (p *Processor) give(d departure) {
 // has given it out meanwhile.
 func (p *Processor) decide(all bool) {
 	now := int64(p.next - p.origin)
-	for len(p.doubtful) > 0 {
-		d := p.doubtful[0]
-		if !all && p.seconds(float64(now-d.to)) < doubtTime {
-			return
+	for i := 0; i < len(p.doubtful); {
+		d := p.doubtful[i]
+		if !all && now < d.until {
+			i++
+			continue
 		}
-		p.doubtful = slices.Delete(p.doubtful, 0, 1)
+		p.doubtful = slices.Delete(p.doubtful, i, i+1)
 		if !p.known(&d) {
 			p.give(d)
 		}
@@ -245,7 +255,11 @@ func (p *Processor) known(d *departure) bool {
 		if math.Abs(d.speed-g.speed) > sameSpeed*d.speed || p.format.Complex && d.sign != g.sign {
 			continue
 		}
-		if math.Abs(p.seconds(d.near-g.near)) < max(partTime, vehicleLength/d.speed) {
+		apart := vehicleLength
+		if d.slant || g.slant {
+			apart = 2 * slantWait
+		}
+		if math.Abs(p.seconds(d.near-g.near)) < max(partTime, apart/d.speed) {
 			return true
 		}
 	}
@@ -298,18 +312,16 @@ func (p *Processor) span(n int64) time.Duration {
 // passage turns a verdict into what the sensor reports.
 func (p *Processor) passage(c *chain, w verdict, targets int) sensor.Passage {
 	o := p.options
-	angle := float64(o.Angle) / 1000 * math.Pi / 180
 	speed := w.speed / c.stretch
 	// The half widths a, of which nothing else is known, give a/√3.
 	uniform := speed / math.Sqrt(3)
-	side := math.Tan(angle) * float64(o.AngleTolerance) / 1000 * math.Pi / 180
 	q := sensor.Passage{
 		Start: p.instant(c.at(w.first)),
 		End:   p.instant(c.at(w.last)),
 		Speed: sensor.SpeedFromMPS(speed),
 		Budget: sensor.Budget{
 			Noise:        up(w.noise / c.stretch),
-			Angle:        up(math.Hypot(uniform*side, speed*w.deficit)),
+			Angle:        up(speed * w.deficit),
 			Carrier:      up(uniform * float64(o.CarrierTolerance) / 1e6),
 			Clock:        up(uniform * float64(o.ClockTolerance) / 1e6),
 			Acceleration: up(w.change / c.stretch),

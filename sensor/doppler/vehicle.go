@@ -29,6 +29,7 @@ const (
 	minTarget  = 0.8  // s that it must last itself
 	goOn       = 0.2  // s after the end of a track: what is still there then is not part of it
 	wheelReach = 5.0  // times the offset, the distance along the road in which wheels are heard
+	wheelWay   = 16.0 // m from the closest point at which wheels are heard, at most
 	wheelTime  = 0.4  // s about the closest point in which wheels are heard, at least
 	holdTime   = 0.36 // s from the end of a track until its passage leaves: only then can it be seen what goes on without it
 	afterTime  = 0.5  // s after the end of what approaches in which nothing of it is left
@@ -45,14 +46,35 @@ type vehicle struct {
 	targets     int
 	f, level    float64 // last of them, in bins and dB
 	top         float64 // bins, the plateau
+	trail       []mark  // its way
 	line        []Point // what was read, when somebody observes
+}
+
+// A mark is a reading in a trail, which holds every fourth.
+type mark struct {
+	frame int64
+	f     float32
+}
+
+const (
+	trailStep = 4
+	trailBins = 4     // by which the lines of two vehicles differ at least
+	trailPart = 0.015 // of the frequency, the same: one long vehicle's lines differ less
+)
+
+func trail(readings []reading) []mark {
+	t := make([]mark, 0, len(readings)/trailStep+1)
+	for i := 0; i < len(readings); i += trailStep {
+		t = append(t, mark{readings[i].frame, readings[i].f})
+	}
+	return t
 }
 
 // finish judges a track that has ended and gives out its passage. A reason of 0
 // means that it ended by itself.
 func (c *chain) finish(t *track, reason sensor.Reason) {
 	r := t.readings
-	v := vehicle{first: t.first(), last: t.last(), root: r[0], real: c.real(r), top: c.gauge.top(r)}
+	v := vehicle{first: t.first(), last: t.last(), root: r[0], real: c.real(r), top: c.gauge.top(r), trail: trail(r)}
 	if 5*t.ghosts > 3*t.watched { // a harmonic or an image of another vehicle
 		return
 	}
@@ -78,6 +100,9 @@ func (c *chain) finish(t *track, reason sensor.Reason) {
 	}
 	v.judged, v.verdict = true, w
 	v.targets = c.others(t, w)
+	if c.complex && c.gauge.jumps(r) { // from one vehicle's line to another's
+		v.targets++
+	}
 	v.f, v.level = t.f, t.level
 	if c.observed {
 		v.line = c.points(r)
@@ -94,12 +119,15 @@ func (c *chain) finish(t *track, reason sensor.Reason) {
 // Where the sign of the frequency tells what approaches from what leaves, that
 // happens only to what leaves.
 func (c *chain) crowded(v vehicle) bool {
+	if v.verdict.atEnd && c.complex {
+		return false
+	}
 	f, weaker := v.f, float64(ghostLevel)
 	if v.verdict.atEnd {
-		if c.complex {
-			return false
-		}
-		f, weaker = v.verdict.speed/c.gauge.mps, 2*ghostLevel
+		f = v.verdict.speed / c.gauge.mps
+	}
+	if !c.complex { // what leaves grows weaker than what has left
+		weaker = math.Inf(1)
 	}
 	for _, k := range c.tracker.tracks {
 		if share := k.f / f; k.confirmed && k.first() < v.last && share > 0.8 && share < 1.25 && k.level > v.level-weaker {
@@ -130,7 +158,7 @@ func (c *chain) leave(all bool) {
 			continue
 		}
 		c.leaving = slices.Delete(c.leaving, i, i+1)
-		v.targets = max(v.targets, c.beyond(v)) + c.before(v.verdict)
+		v.targets = max(v.targets, c.beyond(v)) + c.before(&v)
 		c.out = append(c.out, v)
 	}
 }
@@ -332,7 +360,11 @@ func (c *chain) together(a, b verdict) bool {
 // real reports whether a line has few gaps and is not as steady as a tone.
 func (c *chain) real(r []reading) bool {
 	frames := r[len(r)-1].frame - r[0].frame + 1
-	return float64(frames)*c.gauge.hop >= minTarget && 10*len(r) >= 6*int(frames) && !steady(r)
+	dense := 6
+	if c.complex {
+		dense = 4
+	}
+	return float64(frames)*c.gauge.hop >= minTarget && 10*len(r) >= dense*int(frames) && !steady(r)
 }
 
 // others counts the vehicles in the beam now that ran beside a track that has
@@ -416,20 +448,29 @@ func (c *chain) apart(a, b []reading, w verdict) float64 {
 }
 
 func (c *chain) amidWheels(frame int64, w verdict) bool {
-	return math.Abs(float64(frame)-w.near) < max(wheelTime/c.gauge.hop, wheelReach*w.tau)
+	reach := wheelReach * w.tau
+	if c.complex { // of a real signal, the far lines of both ways look alike
+		reach = min(reach, wheelWay/w.speed/c.gauge.hop)
+	}
+	return math.Abs(float64(frame)-w.near) < max(wheelTime/c.gauge.hop, reach)
 }
 
 // before counts the vehicles that were in the beam during a track and have
 // left it.
-func (c *chain) before(w verdict) int {
-	n := 0
+func (c *chain) before(own *vehicle) int {
+	n, w := 0, own.verdict
 	for _, v := range c.held {
 		if !c.together(v.verdict, w) && float64(min(v.last, w.last)-max(v.first, w.first))*c.gauge.hop >= targetTime {
 			n++
 		}
 	}
-	for _, v := range c.recent {
+	for i := range c.recent {
+		v := &c.recent[i]
 		from, to := max(v.first, w.first), min(v.last, w.last)
+		if c.complex && v.real && c.ranBeside(v.trail, own.trail, w) > targetTime {
+			n++
+			continue
+		}
 		if v.judged {
 			if !c.together(v.verdict, w) && float64(to-from)*c.gauge.hop >= targetTime {
 				n++
@@ -449,6 +490,25 @@ func (c *chain) before(w verdict) int {
 	return n
 }
 
+// ranBeside returns for how many seconds two trails ran side by side, at
+// different frequencies and not around the closest point of w.
+func (c *chain) ranBeside(a, b []mark, w verdict) float64 {
+	n, k := 0, 0
+	for _, m := range a {
+		for k < len(b) && b[k].frame < m.frame-trailStep/2 {
+			k++
+		}
+		if k == len(b) {
+			break
+		}
+		if b[k].frame <= m.frame+trailStep/2 && math.Abs(float64(m.f-b[k].f)) > max(trailBins, trailPart*math.Abs(float64(m.f))) &&
+			!c.amidWheels(m.frame, w) {
+			n += trailStep
+		}
+	}
+	return float64(n) * c.gauge.hop
+}
+
 // beside counts the vehicles of this chain's own pace that shared the beam with
 // one that another chain has given out.
 func (c *chain) beside(d *departure, rate int) int {
@@ -461,12 +521,12 @@ func (c *chain) beside(d *departure, rate int) int {
 	}
 	n := 0
 	for _, v := range c.recent {
-		if (v.judged || v.real) && shared(v.first, v.last, v.top) {
+		if (v.judged || v.real && c.stretch <= 1 && c.complex) && shared(v.first, v.last, v.top) {
 			n++
 		}
 	}
 	for _, k := range c.tracker.tracks {
-		if c.target(k) && shared(k.first(), k.last(), c.gauge.top(k.readings)) {
+		if c.stretch <= 1 && c.complex && c.target(k) && shared(k.first(), k.last(), c.gauge.top(k.readings)) {
 			n++
 		}
 	}

@@ -16,6 +16,9 @@ func (g *gauge) measure(readings []reading, p geometry, w *verdict) {
 		w.deficit = (f.speed - w.speed) / f.speed / 2
 		w.speed, w.noise, w.near = f.speed, max(f.u, w.noise), w.near+(p.x0-f.x0)/g.hop*w.back()
 		w.change = 0
+	} else if !ok {
+		// Long vehicles reflect from several places, whose closest points differ.
+		w.deficit = max(w.deficit, unfitted)
 	}
 	slices.Sort(w.reasons)
 }

@@ -1,0 +1,69 @@
+package doppler
+
+import (
+	"math"
+	"slices"
+)
+
+const (
+	slantWay   = 15.0  // m that a vehicle must be followed
+	slantSpeed = 10.0  // km/h, below which grass and rain look alike
+	slantRise  = 2.0   // dB by which its level must change on the way
+	slantLeast = 0.008 // share of the speed that the angle may hide at least
+	slantWait  = 25.0  // m beyond the track's end in which a closest point may follow
+)
+
+// slanted judges a track without a closest point: that of a vehicle which a
+// narrow beam lost before its frequency fell. A line of one sign that comes
+// nearer is no tone, hum or sound: those show in both channels alike, and so
+// with both signs. It takes I and Q to know.
+//
+// The angle is not known, so it is not corrected for. Along the road it is next
+// to none, and what the frequency loses on the way says how little; a beam that
+// is turned aside hides as much as the cosine of its angle. That counts as
+// uncertainty, and the speed is never too high.
+func (g *gauge) slanted(readings []reading) (verdict, bool) {
+	w := verdict{slant: true, sign: 1, first: readings[0].frame, last: readings[len(readings)-1].frame, root: readings[0]}
+	readings = dense(readings)
+	n := len(readings)
+	frames := float64(readings[n-1].frame - readings[0].frame + 1)
+	if n < 2*minZoneN || frames*g.hop < minTrack || float64(n) < minDensity*frames {
+		return w, false
+	}
+	var line, image float32
+	for i := range readings {
+		line, image = line+readings[i].power, image+readings[i].image
+	}
+	if 10*image > line { // 10 dB of image rejection, with the noise that weak lines have
+		return w, false
+	}
+	w.image = 1
+	if readings[n/2].f < 0 {
+		w.sign = -1
+	}
+	w.atEnd = w.sign > 0
+	g.unfold(readings, w.atEnd)
+	top := slices.Max(g.m)
+	strongest := 0
+	for i, l := range g.l {
+		if l > g.l[strongest] {
+			strongest = i
+		}
+	}
+	weakest := min(g.median(g.l[n-n/4-1:]), g.median(g.l[:n/4+1]))
+	if top*frames*g.hop < slantWay || g.l[strongest] < weakest+slantRise {
+		return w, false
+	}
+	from := 0
+	for from < n-1 && g.m[from] < topBand*top {
+		from++
+	}
+	to := g.grow(from, top)
+	near, steep := g.x[from], g.median(g.m[from:min(from+minZoneN, to)])
+	p := geometry{x0: 1e3, tau: 1e-3, top: top} // as good as along the road
+	g.mean(readings, from, to, p, &w)
+	w.deficit = max(slantLeast, 1-math.Cos(g.angle), math.Abs(1-steep/w.speed), math.Abs(1-g.m[to-1]/w.speed))
+	w.tau = 4 / w.speed / g.hop
+	w.near = float64(readings[g.source[0]].frame) - w.back()*(10/w.speed+near)/g.hop
+	return w, w.speed*3.6 >= slantSpeed*g.stretch && !w.tonal
+}
