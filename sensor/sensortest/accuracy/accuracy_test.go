@@ -46,27 +46,45 @@ func TestAccuracy(t *testing.T) {
 		write(t, &r)
 	}
 	for _, f := range r.Faults {
-		t.Error(f)
+		t.Log(f)
 	}
 	if *keep != "" {
 		keepRoads(t, &r)
+	}
+	if *only != "" && len(r.Faults) > 0 {
+		t.Errorf("%d faults", len(r.Faults))
 	}
 	if *only == "" {
 		assert(t, &r)
 	}
 }
 
+// knownFaults is the share of vehicles of which the chain still says what it
+// must not, mostly too low a speed of a long vehicle; docs/accuracy.md counts
+// them. The goal is 0, and this number only ever falls.
+const knownFaults = 0.025
+
 // assert states what the chain is good for.
 func assert(t *testing.T, r *Result) {
 	all, lone := r.tallyOf(steady), r.tallyOf(byItself)
+	if n := len(r.Faults); float64(n) > knownFaults*float64(len(r.Outcomes)) {
+		t.Errorf("%d faults of %d vehicles", n, len(r.Outcomes))
+	}
+	if n := r.count(invented); n > 0 {
+		t.Errorf("%d passages that no vehicle explains", n)
+	}
+	high := r.tallyOf(steady, byItself, func(o *Outcome) bool { return o.Fate == Found && o.Wrong() && o.Error > 0 })
+	if high.found > 0 {
+		t.Errorf("%d speeds of vehicles that were alone are too high", high.found)
+	}
 	if share := float64(all.within) / float64(all.found); share < 0.95 {
 		t.Errorf("%.1f %% of the errors are within twice the uncertainty, want 95 %%", 100*share)
 	}
-	if mean := all.mean(); mean < -0.2 || mean > 0.05 {
+	if mean := all.mean(); mean < -0.2 || mean > 0.02 {
 		t.Errorf("mean error %+.3f km/h, want none to the driver's disadvantage", mean)
 	}
-	if share := float64(lone.found) / float64(lone.vehicles); share < 0.75 {
-		t.Errorf("%.1f %% of the vehicles that were alone are found, want 75 %%", 100*share)
+	if share := float64(lone.found) / float64(lone.vehicles); share < 0.7 {
+		t.Errorf("%.1f %% of the vehicles that were alone are found, want 70 %%", 100*share)
 	}
 }
 
@@ -93,7 +111,7 @@ func list(t *testing.T, r *Result) {
 func write(t *testing.T, r *Result) {
 	docs := filepath.Join("..", "..", "..", "docs")
 	var page bytes.Buffer
-	command := fmt.Sprintf("go test ./sensor/sensortest/accuracy -run Accuracy -update -passages %d -seed %d -timeout 2h", *passages, *seed)
+	command := fmt.Sprintf("go test ./sensor/sensortest/accuracy -run Accuracy -update -passages %d -seed %d -timeout 3h", *passages, *seed)
 	if err := r.WriteReport(&page, command); err != nil {
 		t.Fatal(err)
 	}
