@@ -30,8 +30,9 @@ build: ## static, reproducible programs for every target, in dist/
 	@for t in $(TARGETS); do $(MAKE) --no-print-directory dist/ciglio-linux-$$t || exit 1; done
 	cd dist && sha256sum ciglio-linux-* | tee SHA256SUMS
 
-accuracy: ## rewrite docs/recordings.md: measured against reference speeds of the real passes
+accuracy: ## rewrite docs/recordings.md and docs/accuracy.md: real passes, and 10,000 simulated ones (half an hour)
 	$(GO) test ./sensor/doppler -run TestRecordings -update -v
+	$(GO) test ./sensor/sensortest/accuracy -run Accuracy -update -passages 10000 -timeout 3h
 
 dist/ciglio-linux-%: FORCE
 	@mkdir -p dist
