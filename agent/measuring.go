@@ -133,9 +133,13 @@ func (d *Device) objections(p sensor.Passage) []sensor.Reason {
 	return reasons
 }
 
-// photoInstant is when the vehicle was at the photo position. The track of one
-// that approaches ends beside the device, that of one that recedes begins there.
+// photoInstant is when the vehicle was at the photo position, as the sensor tells
+// it. Otherwise the track of one that approaches ends beside the device, and that
+// of one that recedes begins there.
 func (d *Device) photoInstant(p sensor.Passage) sensor.Mono {
+	if p.Photo != 0 {
+		return p.Photo
+	}
 	seconds := d.o.Config.Site.PhotoRange.Metres() / p.Speed.MPS()
 	away := time.Duration(math.Round(seconds * 1e9))
 	if p.Direction == sensor.Receding {

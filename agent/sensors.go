@@ -34,7 +34,7 @@ type driver struct {
 	parity   string // the same; "" for none
 	readings func(context.Context, sensor.Conn, config.Sensor, sensor.Clock) (sensor.Feed, error)
 	samples  func(stream, config.Sensor, sensor.Clock) (doppler.Stream, error)
-	track    track.Options // what is known of its readings
+	step     func(config.Sensor) sensor.Speed // of its readings; nil for 1 km/h
 }
 
 // stream is a connection that is only read.
@@ -52,9 +52,9 @@ func drivers() map[string]driver {
 		"iqframe": {baud: 921_600, samples: func(s stream, c config.Sensor, clock sensor.Clock) (doppler.Stream, error) {
 			return iqframe.NewStream(s, int(c.Rate), clock)
 		}},
-		"ops243":    {baud: 19_200, readings: liveOPS243(ops243.JSON)},
-		"ops243raw": {baud: 230_400, readings: liveOPS243(ops243.Raw)},
-		"isys4001": {baud: 115_200, readings: func(ctx context.Context, conn sensor.Conn, c config.Sensor, clock sensor.Clock) (sensor.Feed, error) {
+		"ops243":    {baud: 19_200, readings: liveOPS243(ops243.JSON), step: stepOPS243},
+		"ops243raw": {baud: 230_400, readings: liveOPS243(ops243.Raw), step: func(config.Sensor) sensor.Speed { return 10 }},
+		"isys4001": {baud: 115_200, step: func(config.Sensor) sensor.Speed { return isys4001.Step }, readings: func(ctx context.Context, conn sensor.Conn, c config.Sensor, clock sensor.Clock) (sensor.Feed, error) {
 			return feed(isys4001.Open(ctx, conn, clock, isys4001.Options{Model: c.Model, Serial: c.Serial}))
 		}},
 		"agd":    {baud: 921_600, parity: "odd", readings: liveAGD(agd.CRC8)},
@@ -72,6 +72,9 @@ func liveOPS243(mode ops243.Mode) func(context.Context, sensor.Conn, config.Sens
 		}))
 	}
 }
+
+// stepOPS243 is that of an OPS243 that transforms its signal itself.
+func stepOPS243(c config.Sensor) sensor.Speed { return ops243.Step(int(c.Rate), int64(c.Carrier)) }
 
 func liveAGD(check agd.Check) func(context.Context, sensor.Conn, config.Sensor, sensor.Clock) (sensor.Feed, error) {
 	return func(ctx context.Context, conn sensor.Conn, c config.Sensor, clock sensor.Clock) (sensor.Feed, error) {
@@ -116,8 +119,10 @@ func newSource(c *config.Config, clock sensor.Clock, log *slog.Logger) (*liveSou
 		})
 		return &liveSource{source, l}, err
 	}
-	o := d.track
-	o.Model, o.Serial = c.Sensor.Model, c.Sensor.Serial
+	o := track.Options{Model: c.Sensor.Model, Serial: c.Sensor.Serial}
+	if d.step != nil {
+		o.Step = d.step(c.Sensor)
+	}
 	o.Angle, o.PhotoRange = int(c.Sensor.Angle)/10, int32(c.Site.PhotoRange)
 	for _, lane := range c.Sensor.Lanes {
 		o.Lanes = append(o.Lanes, track.Lane(lane))

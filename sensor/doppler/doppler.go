@@ -6,48 +6,55 @@
 // The chain below finds that frequency for each vehicle. Each step names its
 // constants, which stand with their reasons at the head of the file.
 //
-//  1. Frames (fft.go). The signal is cut into frames of 32 to 64 ms that overlap
-//     by three quarters, weighted with a Hann window and transformed. Longer
-//     frames would see weaker vehicles, but not the fall of the frequency of a
-//     fast one near the sensor. A frame in which more than a twentieth of the samples
-//     touch full scale is clipped: it may carry a track on, and measures nothing.
-//  2. Noise and background (detect.go). The noise of a bin is the median of the
+//  1. Balance (balance.go). What strong lines show at their mirror frequency says
+//     how unequal I and Q are, and is taken away.
+//  2. Frames (fft.go, chain.go). The signal is cut into frames of 32 to 64 ms
+//     that overlap by three quarters, weighted with a Hann window and transformed.
+//     Frames of half and a quarter of that follow the fall of the frequency of
+//     fast vehicles, and ones eight times as long see walking pace: all that
+//     follows is done at four paces. A frame in which more than a twentieth of the
+//     samples touch full scale is clipped: it may carry a track on, and measures
+//     nothing.
+//  3. Noise and background (detect.go). The noise of a bin is the median of the
 //     bins about it, made a mean. Its background is its mean power over 30 s, in
 //     which no frame weighs more than three times the mean, and nothing is
 //     learned under a track. A peak counts when it lies 8.5 dB above both, and
 //     begins a track from 12.5 dB on: a constant false alarm rate. So mains lines
 //     and constant tones fade out of sight, and a vehicle does not.
-//  3. Frequency. The top of the parabola through the logarithms of three bins.
-//  4. Tracks (track.go). Each track predicts its next frequency and takes the
+//  4. Frequency. The top of the parabola through the logarithms of three bins.
+//  5. Tracks (track.go). Each track predicts its next frequency and takes the
 //     peak that fits it best in frequency and strength. Eight readings confirm
 //     it; the way back then collects weaker ones. It ends 0.33 s after the last.
 //     Lines at multiples of a stronger vehicle's frequency are its harmonics, and
 //     the line at the mirror frequency, 10 dB weaker or more, is its image. What
 //     is as steady as only a tone is for 8 s joins the background.
-//  5. Is it a vehicle? (passage.go) Only what passes the sensor is: at its near
+//  6. Is it a vehicle? (passage.go) Only what passes the sensor is: at its near
 //     end, where it is at least 4.5 dB stronger than far away, its frequency falls
 //     with the cosine of the angle. With c the frequency over the plateau's,
 //     c/√(1−c²) is the distance along the road over the offset of the vehicle's
 //     path, and so a straight line in time, whose zero is the closest point. A
 //     track that does not follow it, whose offset is not 0.8 to 30 m, or that has
 //     the harmonics of a sound is no vehicle. So tones that are switched, hum
-//     that swells, music and sirens give nothing.
-//  6. Which lines are one vehicle? (vehicle.go) Axles, wheels, front and rear have
+//     that swells, music and sirens give nothing. A line of one sign alone, which
+//     takes I and Q to know, is a vehicle's also where a narrow beam loses it
+//     before (slant.go).
+//  7. Which lines are one vehicle? (vehicle.go) Axles, wheels, front and rear have
 //     lines of their own near the closest point. Those whose closest points lie
 //     within a vehicle's length at one speed, and those told around the closest
-//     point of a stronger one, are parts of it.
-//  7. The zone (passage.go): at most 30 m and 10 s of road, as near as the
+//     point of a stronger one, are parts of it. What runs beside it elsewhere at
+//     another frequency is another vehicle, and so is what a track jumps to
+//     (jump.go).
+//  8. The zone (passage.go): at most 30 m and 10 s of road, as near as the
 //     cosine is above 0.984 or, where the vehicle gained speed, about the highest
 //     radial speed before the fall, in which the frequency stays within 3.5 %.
 //     What braking looks like at the closest point is never in it.
-//  8. The speed is Huber's mean over the zone, never the maximum. Only where a
+//  9. The speed is Huber's mean over the zone, never the maximum. Only where a
 //     vehicle held its speed within 0.4 %, so that one geometry explains every
 //     reading (fit.go), is the angle known at every instant and corrected for;
 //     half of that correction counts as uncertainty. Otherwise the speed is the
-//     radial one over the cosine of the set angle, which along the road is never
-//     higher than the true one, and what the cosine may hide counts as
-//     uncertainty.
-//  9. The direction is the sign of the frequency, where four fifths of the strong
+//     radial one, which is never higher than the true one, and what the cosine may
+//     hide counts as uncertainty.
+// 10. The direction is the sign of the frequency, where four fifths of the strong
 //     readings have 10 dB of image rejection; else, and for every real signal, it
 //     is unknown.
 //
@@ -57,8 +64,10 @@
 //
 // What the chain cannot do: tell two vehicles apart whose lines stay within two
 // bins, about 1 km/h at 24 GHz, until the first has left; keep apart the crossing
-// lines of an approaching and a leaving vehicle in a real signal; measure a
-// vehicle that leaves a narrow beam before its frequency falls by a twentieth.
+// lines of an approaching and a leaving vehicle in a real signal; measure in a
+// real signal a vehicle that leaves a narrow beam before its frequency falls by a
+// twentieth; tell the angle of a beam across the road, whose speeds it states too
+// low.
 //
 // A [Processor] and a [Source] have one user at a time.
 package doppler

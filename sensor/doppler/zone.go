@@ -11,7 +11,9 @@ import (
 func (g *gauge) measure(readings []reading, p geometry, w *verdict) {
 	from, to := g.zone(p)
 	g.mean(readings, from, to, p, w)
-	if f, ok := g.fit(p); ok && len(w.reasons) == 0 && f.speed > w.speed {
+	f, ok := g.fit(p)
+	w.fitted = ok
+	if ok && len(w.reasons) == 0 && f.speed > w.speed {
 		// Half of what the angle adds counts as not known.
 		w.deficit = (f.speed - w.speed) / f.speed / 2
 		w.speed, w.noise, w.near = f.speed, max(f.u, w.noise), w.near+(p.x0-f.x0)/g.hop*w.back()

@@ -6,6 +6,8 @@ import (
 	"fmt"
 
 	"ciglio/sensor/framing"
+
+	"ciglio/sensor"
 )
 
 // Delimiters of frames.
@@ -181,6 +183,9 @@ func ParseList(f Frame, dst []Target) (List, error) {
 	}
 	return l, nil
 }
+
+// Step is the step of the sensor's speeds, 0.01 m/s, rounded up.
+const Step sensor.Speed = 4
 
 // maxVelocity is 250 km/h, the sensor's end, and a tenth more.
 const maxVelocity = 76_400

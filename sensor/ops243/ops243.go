@@ -69,6 +69,7 @@
 package ops243
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -141,6 +142,16 @@ type Radar struct {
 	i        []int // of the block whose Q is awaited
 	iAt      sensor.Mono
 	readings []sensor.Reading
+}
+
+// Step returns the step of the speeds that the sensor reports by itself at a
+// sampling rate: one line of its transform of 1,024 samples, rounded up. Zero
+// values mean those of [Options]. Speeds from raw samples have no step to speak
+// of.
+func Step(rate int, carrier int64) sensor.Speed {
+	rate, carrier = cmp.Or(rate, 20_000), cmp.Or(carrier, defaultCarrier)
+	const lightSpeed = 299_792_458.0 // m/s
+	return sensor.Speed(math.Ceil(float64(rate) / 1024 * lightSpeed / 2 / float64(carrier) * 360))
 }
 
 // Open sets the sensor, reads its settings back and compares them. It takes some
