@@ -14,7 +14,7 @@
 // dropped, so that a frame which begins inside a broken one is found.
 //
 // A [Scanner] belongs to one goroutine; its [Scanner.Counters] may be read by
-// any.
+// any. A [SampleClock] gives the blocks of a sampled signal their instants.
 package framing
 
 import (

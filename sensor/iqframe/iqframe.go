@@ -40,15 +40,10 @@
 // counted. A block whose check fails is skipped, and the search goes on from its
 // second byte.
 //
-// The sample clock tells the time: the instant of a pair is that of an anchor
-// plus the pairs since over the rate, however unevenly blocks arrive. A block can
-// come late, never early. One that comes before the anchor says so proves the
-// anchor late and moves it back at once; and every 2 s the anchor is moved
-// forward by the least delay in them, at most 400 µs, which follows a sample
-// clock that is wrong by 200 parts in a million. So an instant is late by the
-// least delay of the transport and firmware, and jitter does not show in it.
-// When blocks stay 50 ms late, or come 10 ms earlier within 2 s, the sensor
-// samples at another rate than it says, or does not count every pair: an error.
+// The sample clock tells the time, see [framing.SampleClock]: instants are late
+// by the least delay of the transport and firmware, and jitter does not show in
+// them. Where it contradicts the clock of this machine, the sensor samples at
+// another rate than it says, or does not count every pair: an error.
 package iqframe
 
 import (

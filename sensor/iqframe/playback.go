@@ -77,10 +77,10 @@ func (p *Playback) Next(ctx context.Context) (doppler.Block, error) {
 		// second, nobody knows how much time has passed: at least none.
 		at := p.end
 		if gap := s.block.Index - due; begun && gap <= uint64(s.rate) {
-			at = at.Add(span(gap, s.rate))
+			at = at.Add(framing.Span(gap, s.rate))
 		}
 		b := s.signal(at)
-		p.end = at.Add(span(uint64(len(b.I)), s.rate))
+		p.end = at.Add(framing.Span(uint64(len(b.I)), s.rate))
 		return b, nil
 	}
 }

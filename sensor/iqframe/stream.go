@@ -42,7 +42,7 @@ type Stream struct {
 	scanner *framing.Scanner
 	block   Block
 	i, q    []float32
-	clock   sampleClock
+	clock   framing.SampleClock
 
 	begun    bool
 	next     uint64 // index of the pair after the last one returned
@@ -91,8 +91,12 @@ func (s *Stream) Next(ctx context.Context) (doppler.Block, error) {
 				return fmt.Errorf("iqframe: the sensor samples %d pairs a second, the configuration says %d", s.block.Rate, s.rate)
 			}
 			if s.accept() {
-				b = s.signal(s.clock.at(s.block.Index, len(s.block.I), f.First))
-				return s.clock.wrong
+				at, err := s.clock.At(s.block.Index, len(s.block.I), f.First)
+				if err != nil {
+					return fmt.Errorf("iqframe: %w", err)
+				}
+				b = s.signal(at)
+				return nil
 			}
 		}
 	})
@@ -136,7 +140,7 @@ func (s *Stream) accept() bool {
 		s.lost.Add(int64(missing))
 	}
 	if !s.begun || restarted || b.Index-s.next > uint64(s.rate) {
-		s.clock = sampleClock{rate: s.rate}
+		s.clock = framing.NewSampleClock(s.rate)
 	}
 	s.begun, s.next, s.sequence = true, b.Index+uint64(len(b.I)), b.Sequence+1
 	return true

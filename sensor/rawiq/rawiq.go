@@ -16,6 +16,7 @@ import (
 
 	"ciglio/sensor"
 	"ciglio/sensor/doppler"
+	"ciglio/sensor/framing"
 )
 
 // Reader is a byte stream whose reads can be ended from outside, such as an
@@ -41,8 +42,7 @@ type Stream struct {
 	bytes   []byte
 	i, q    []float32
 	index   uint64
-	end     sensor.Mono // of the block before
-	started bool
+	instant framing.SampleClock
 }
 
 // NewStream reads pairs from r at the given rate a second, 8,000 to 200,000. It
@@ -55,18 +55,19 @@ func NewStream(r Reader, rate int, clock sensor.Clock) (*Stream, error) {
 	return &Stream{
 		r: r, clock: clock, rate: rate,
 		bytes: make([]byte, 4*n), i: make([]float32, n), q: make([]float32, n),
+		instant: framing.NewSampleClock(rate),
 	}, nil
 }
 
 // Format implements [doppler.Stream].
 func (s *Stream) Format() doppler.Format { return doppler.Format{Rate: s.rate, Complex: true} }
 
-// Next implements [doppler.Stream]. When no sample has come for a second it
-// returns an error, and may be called again: the next bytes then begin a pair,
-// as those of a writer that was started anew do. A pair that is cut off at the end of the
-// stream is dropped. Instants are those of arrival less the length of the
-// block: late by what the transport delays, which is the same for the frames of
-// a camera on this machine to within some milliseconds.
+// Next implements [doppler.Stream]. When no sample has come for a second, or
+// fewer or more come than the rate says, it returns an error, and may be called
+// again: the next bytes then begin a pair, as those of a writer that was started
+// anew do. A pair that is cut off at the end of the stream is dropped. Instants
+// are those of a [framing.SampleClock]: late by the least delay of the
+// transport, and no later when this program was held up for a while.
 func (s *Stream) Next(ctx context.Context) (doppler.Block, error) {
 	// Before the AfterFunc, which must have the last word. A reader that has no
 	// deadlines, or is closed, says so when it is read.
@@ -82,17 +83,17 @@ func (s *Stream) Next(ctx context.Context) (doppler.Block, error) {
 		if err == io.ErrUnexpectedEOF {
 			err = io.EOF
 		}
+		s.instant = framing.NewSampleClock(s.rate)
 		if os.IsTimeout(err) {
 			err = fmt.Errorf("raw I/Q: no samples for %v", silence)
 		}
 		return doppler.Block{}, err
 	}
-	length := time.Duration(pairs) * time.Second / time.Duration(s.rate)
-	at := s.clock.Now().Add(-length)
-	if s.started && at < s.end {
-		at = s.end // several blocks arrived at once
+	at, err := s.instant.At(s.index, pairs, s.clock.Now())
+	if err != nil {
+		s.instant = framing.NewSampleClock(s.rate)
+		return doppler.Block{}, fmt.Errorf("raw I/Q: %w", err)
 	}
-	s.started, s.end = true, at.Add(length)
 	for k := range pairs {
 		s.i[k] = float32(int16(binary.LittleEndian.Uint16(s.bytes[4*k:]))) / 32768
 		s.q[k] = float32(int16(binary.LittleEndian.Uint16(s.bytes[4*k+2:]))) / 32768

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -31,7 +33,9 @@ func TestStream(t *testing.T) {
 			block := make([]byte, 4*160)
 			block[0], block[1], block[2], block[3] = 0x00, 0x40, 0x00, 0x80
 			sender.Write(block)
-			sender.Write(block) // at once: late by nothing, so it follows the first
+			time.Sleep(20 * time.Millisecond)
+			sender.Write(block)
+			time.Sleep(125 * time.Microsecond)
 			sender.Write([]byte{1, 2, 3, 4, 5})
 			sender.Close()
 		}()
@@ -44,12 +48,92 @@ func TestStream(t *testing.T) {
 			t.Fatalf("second block index %d at %v, %v", second.Index, second.At, err)
 		}
 		tail, err := s.Next(t.Context())
-		if err != nil || len(tail.I) != 1 {
-			t.Fatalf("tail of %d pairs, %v", len(tail.I), err)
+		if err != nil || len(tail.I) != 1 || tail.At != sensor.Mono(40*time.Millisecond) {
+			t.Fatalf("tail of %d pairs at %v, %v", len(tail.I), tail.At, err)
 		}
 		if _, err := s.Next(t.Context()); !errors.Is(err, io.EOF) {
 			t.Errorf("after the end: %v", err)
 		}
+	})
+}
+
+// A program that was held up for a while finds what came in the meantime in the
+// pipe. Pictures are chosen by the instants, so these must stay true then and
+// ever after.
+func TestInstantsStayTrueBehindAHeldUpReader(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, w, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Close()
+		defer w.Close()
+		s, err := NewStream(r, 8000, bubbleClock{time.Now()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		block := make([]byte, 4*160)
+		at := 0 // 20 ms each
+		next := func(come, read int) {
+			for range come {
+				if _, err := w.Write(block); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for range read {
+				b, err := s.Next(t.Context())
+				if want := sensor.Mono(at) * sensor.Mono(20*time.Millisecond); err != nil || b.At != want {
+					t.Fatalf("block %d at %v, %v, want %v", at, time.Duration(b.At), err, time.Duration(want))
+				}
+				at++
+			}
+		}
+		for range 100 {
+			time.Sleep(20 * time.Millisecond)
+			next(1, 1)
+		}
+		time.Sleep(600 * time.Millisecond)
+		next(30, 30)
+		for range 200 {
+			time.Sleep(20 * time.Millisecond)
+			next(1, 1)
+		}
+	})
+}
+
+// Bytes that the writer had to drop are missed by nobody else.
+func TestLostSamplesShowByTheClock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		device, sender := net.Pipe()
+		defer sender.Close()
+		s, err := NewStream(device, 8000, bubbleClock{time.Now()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		go func() {
+			for k := 0; ; k++ {
+				time.Sleep(20 * time.Millisecond)
+				if k == 100 {
+					time.Sleep(100 * time.Millisecond)
+				}
+				if _, err := sender.Write(make([]byte, 4*160)); err != nil {
+					return
+				}
+			}
+		}()
+		for range 400 {
+			if _, err = s.Next(t.Context()); err != nil {
+				break
+			}
+		}
+		if err == nil || !strings.Contains(err.Error(), "raw I/Q: samples come 100ms late") {
+			t.Errorf("100 ms of samples are missing: %v", err)
+		}
+		if _, err := s.Next(t.Context()); err != nil {
+			t.Errorf("and then: %v", err)
+		}
+		device.Close()
+		time.Sleep(time.Second) // for the writer to see it
 	})
 }
 
