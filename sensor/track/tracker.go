@@ -44,7 +44,8 @@ type track struct {
 	crowded     bool // another vehicle was within the resolution since then
 	ever        bool // crowded at any time
 	simulated   bool
-	toward      int // readings that approach, and those that recede
+	cut         bool // it may have begun while nothing was reported
+	toward      int  // readings that approach, and those that recede
 	away        int
 	slowest     sensor.Speed
 	fastest     sensor.Speed
@@ -89,6 +90,8 @@ type Tracker struct {
 	started       bool
 	now           sensor.Mono // of the last cycle
 	regular       bool        // cycles come when nothing is seen, too
+	broken        bool        // cycles are missing before the next one
+	resumed       sensor.Mono // when the next one came
 	counters      counters
 }
 
@@ -126,7 +129,10 @@ func (t *Tracker) Push(c sensor.Cycle) {
 	if t.started {
 		t.advance(c.At)
 	}
-	t.started, t.now = true, c.At
+	if t.broken {
+		t.resumed = c.At
+	}
+	t.started, t.broken, t.now = true, false, c.At
 	t.regular = t.regular || len(c.Readings) == 0
 	if c.Lost {
 		for _, k := range t.live {
@@ -218,6 +224,7 @@ func (t *Tracker) advance(now sensor.Mono) {
 		t.Break(sensor.ReasonClock)
 		return
 	case t.regular && (gap > coast || gap < 0): // less than 0 when the difference overflows
+		t.broken = true
 		for _, k := range t.live {
 			if k.seen == t.now {
 				t.counters.gaps.Add(1)
@@ -284,7 +291,7 @@ func (t *Tracker) Break(reason sensor.Reason) {
 		k.reason = reason
 	}
 	t.Flush()
-	t.started, t.gone = false, t.gone[:0]
+	t.started, t.broken, t.gone = false, true, t.gone[:0]
 }
 
 // Flush says that the readings have ended. A vehicle whose measuring zone is
@@ -334,6 +341,7 @@ func (t *Tracker) born(r *sensor.Reading, s *sight, at sensor.Mono) {
 	*k = track{
 		estimate: t.geometry.begin(s, at, t.noise), points: k.points[:0], first: r.At, last: r.At,
 		slowest: r.Speed, fastest: r.Speed, nearest: math.Inf(1),
+		cut: t.resumed != 0 && at.Sub(t.resumed) <= coast,
 	}
 	k.add(r, at)
 	t.live = append(t.live, k)

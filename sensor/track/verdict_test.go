@@ -111,6 +111,12 @@ func TestWhyAPassageIsRefused(t *testing.T) {
 		}, count: 1},
 		{name: "silence in mid-passage", o: separates, cars: []car{{kmh: 72, side: 3, from: 80, to: 6, start: cycleTime, ranged: true, angled: true}}, change: drop(time.Second, 1800*time.Millisecond), count: 1,
 			want: []sensor.Reason{sensor.ReasonLostSamples}},
+		{name: "leaving, and in the beam already when the sensor reports again", o: fine, cars: []car{{kmh: 72, side: 3, from: 6, to: 150, start: cycleTime}},
+			change: miss(cycleTime, 1500*time.Millisecond), count: 1, want: []sensor.Reason{sensor.ReasonLostSamples}},
+		{name: "the same, and its ranges tell how far it has come", o: separates, cars: []car{{kmh: 72, side: 3, from: 6, to: 150, start: cycleTime, ranged: true, angled: true}},
+			change: miss(cycleTime, 1500*time.Millisecond), count: 1},
+		{name: "later than that", o: fine, cars: []car{{kmh: 72, side: 3, from: 6, to: 150, start: 2200 * time.Millisecond}},
+			change: miss(cycleTime, 1500*time.Millisecond), count: 1},
 		{name: "the clock goes back in mid-passage", o: separates, cars: []car{full}, change: back(3 * time.Second), count: 1,
 			want: []sensor.Reason{sensor.ReasonClock}},
 	} {
@@ -149,6 +155,11 @@ func drop(from, to time.Duration) func([]sensor.Cycle) []sensor.Cycle {
 		}
 		return slices.Delete(c, int(from/cycleTime), int(to/cycleTime))
 	}
+}
+
+// miss takes the cycles out of a stretch of time.
+func miss(from, to time.Duration) func([]sensor.Cycle) []sensor.Cycle {
+	return func(c []sensor.Cycle) []sensor.Cycle { return slices.Delete(c, int(from/cycleTime), int(to/cycleTime)) }
 }
 
 // back sets the clock back by a second at an instant, when readings end.
