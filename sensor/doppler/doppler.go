@@ -54,7 +54,7 @@
 //     half of that correction counts as uncertainty. Otherwise the speed is the
 //     radial one, which is never higher than the true one, and what the cosine may
 //     hide counts as uncertainty.
-// 10. The direction is the sign of the frequency, where four fifths of the strong
+//  10. The direction is the sign of the frequency, where four fifths of the strong
 //     readings have 10 dB of image rejection; else, and for every real signal, it
 //     is unknown.
 //

@@ -9,7 +9,7 @@ const (
 	fitMisfit = 0.004 // of the speed, within which a vehicle held its speed
 	fitChange = 0.004 // the same for the change from the far to the near half
 	fitSure   = 0.002 // of the speed, standard uncertainty
-	unfitted  = 0.01  // of the speed, the same of the angle where nothing fits
+	unfitted  = 0.012 // of the speed, the same of the angle where nothing fits
 )
 
 // A course is the way of a vehicle that held its speed.

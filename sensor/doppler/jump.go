@@ -7,11 +7,12 @@ import (
 
 const (
 	jumpBefore = 0.5   // s from a steady stretch to the middle of a jump
-	jumpAfter  = 0.8   // s from there to the end of the next
+	jumpAfter  = 1.0   // s from there to the end of the next
 	jumpWidth  = 0.4   // s of each stretch
-	jumpSteady = 0.012 // of the frequency, within which a stretch is steady
+	jumpSteady = 0.015 // of the frequency, within which a stretch is steady
 	jumpLeast  = 0.025 // of the frequency, by which the two differ
-	jumpHard   = 4.0   // m/s², more than drivers change their speed by at once
+	jumpBins   = 4.0   // the same in bins
+	jumpHard   = 2.0   // m/s², more than drivers change their speed by at once
 	jumpLouder = 4.0   // dB by which what goes away grew, or what comes faded
 )
 
@@ -34,7 +35,7 @@ func (g *gauge) jumps(readings []reading) bool {
 		}
 		before, isSteady := g.stretchOf(a, b)
 		after, isSteadyToo := g.stretchOf(c, d)
-		if !isSteady || !isSteadyToo || math.Abs(after-before) < jumpLeast*before {
+		if !isSteady || !isSteadyToo || math.Abs(after-before) < max(jumpLeast*before, jumpBins*g.mps) {
 			continue
 		}
 		hard := math.Abs(after-before)/(jumpBefore+jumpAfter-jumpWidth) > jumpHard*g.stretch*g.stretch

@@ -15,6 +15,7 @@ const (
 	fastest     = 360 / 3.6 // m/s, beyond which a speed is out of range
 	sameSpeed   = 0.06      // share within which two chains tell of one speed
 	doubtTime   = 1.2       // s for which what has no speed waits for another chain
+	pieceGap    = 60.0      // m of road on which a line may be lost between two pieces of it
 	otherTarget = 0.3       // s for which another chain's vehicle must share the beam
 )
 
@@ -255,11 +256,11 @@ func (p *Processor) known(d *departure) bool {
 		if math.Abs(d.speed-g.speed) > sameSpeed*d.speed || p.format.Complex && d.sign != g.sign {
 			continue
 		}
-		apart := vehicleLength
-		if d.slant || g.slant {
-			apart = 2 * slantWait
+		if math.Abs(p.seconds(d.near-g.near)) < max(partTime, vehicleLength/d.speed) {
+			return true
 		}
-		if math.Abs(p.seconds(d.near-g.near)) < max(partTime, apart/d.speed) {
+		// A piece of a way, before or after the rest of it.
+		if gap := max(d.from-g.to, g.from-d.to); (d.slant || g.slant) && p.seconds(float64(gap)) < pieceGap/d.speed {
 			return true
 		}
 	}

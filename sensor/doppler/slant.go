@@ -9,7 +9,7 @@ const (
 	slantWay   = 15.0  // m that a vehicle must be followed
 	slantSpeed = 10.0  // km/h, below which grass and rain look alike
 	slantRise  = 2.0   // dB by which its level must change on the way
-	slantLeast = 0.008 // share of the speed that the angle may hide at least
+	slantLeast = 0.015 // share of the speed that the angle may hide at least
 	slantWait  = 25.0  // m beyond the track's end in which a closest point may follow
 )
 
