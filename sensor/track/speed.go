@@ -204,7 +204,7 @@ func (t *Tracker) passage(k *track) sensor.Passage {
 		{w.speed*k.last.Sub(k.first).Seconds() > farthest, sensor.ReasonInterference},
 		{p.Speed < lowestSpeed || p.Speed > mostSpeed, sensor.ReasonOutOfRange},
 		{k.simulated, sensor.ReasonSimulated},
-		{w.lost || k.cut && w.kind < ranged, sensor.ReasonLostSamples},
+		{w.lost || k.cut && w.kind < ranged && p.Direction != sensor.Approaching, sensor.ReasonLostSamples},
 		{w.scatters && !w.few && !w.accelerates, sensor.ReasonUncertain},
 		{k.reason != 0, k.reason},
 	} {

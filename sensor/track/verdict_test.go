@@ -115,6 +115,8 @@ func TestWhyAPassageIsRefused(t *testing.T) {
 			change: miss(cycleTime, 1500*time.Millisecond), count: 1, want: []sensor.Reason{sensor.ReasonLostSamples}},
 		{name: "the same, and its ranges tell how far it has come", o: separates, cars: []car{{kmh: 72, side: 3, from: 6, to: 150, start: cycleTime, ranged: true, angled: true}},
 			change: miss(cycleTime, 1500*time.Millisecond), count: 1},
+		{name: "approaching: the end of its track tells where it was", o: fine, cars: []car{{kmh: 72, side: 3, from: 110, to: 6, start: cycleTime}},
+			change: miss(cycleTime, 1500*time.Millisecond), count: 1},
 		{name: "later than that", o: fine, cars: []car{{kmh: 72, side: 3, from: 6, to: 150, start: 2200 * time.Millisecond}},
 			change: miss(cycleTime, 1500*time.Millisecond), count: 1},
 		{name: "the clock goes back in mid-passage", o: separates, cars: []car{full}, change: back(3 * time.Second), count: 1,
