@@ -8,6 +8,8 @@ import (
 	"math"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"ciglio/agent/enforce"
 	"ciglio/capture"
 	"ciglio/capture/evidence"
@@ -23,10 +25,44 @@ const (
 	shotWithin = 150 * time.Millisecond
 )
 
-// measure turns passages into records until ctx ends or the sensor does. After
-// an error of the sensor it waits and asks again: a sensor that is unplugged may
-// come back.
+// waiting is how many passages may wait for their judgement: more than vehicles
+// can pass in a second. Beyond that the sensor has to wait.
+const waiting = 32
+
+// measure turns passages into records until ctx ends or the sensor does. A
+// judgement may take seconds, for pictures, a second speed or slow flash. The
+// sensor is read all the while: what its driver reads late it would also stamp
+// late, and the pictures would be those of another moment.
 func (d *Device) measure(ctx context.Context) error {
+	passages := make(chan sensor.Passage, waiting)
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		defer close(passages)
+		return d.listen(ctx, passages)
+	})
+	g.Go(func() error {
+		for p := range passages {
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			outcome, err := d.judge(ctx, p)
+			if err != nil {
+				return err
+			}
+			d.count(outcome)
+			if d.o.Observe != nil {
+				d.o.Observe(outcome)
+			}
+		}
+		return nil
+	})
+	return g.Wait()
+}
+
+// listen hands on the passages of the sensor until ctx ends or the sensor does.
+// After an error of the sensor it waits and asks again: a sensor that is
+// unplugged may come back.
+func (d *Device) listen(ctx context.Context, passages chan<- sensor.Passage) error {
 	var last string
 	for {
 		p, err := d.o.Source.Next(ctx)
@@ -51,13 +87,10 @@ func (d *Device) measure(ctx context.Context) error {
 		}
 		last = ""
 		d.sensorFailed(nil)
-		outcome, err := d.judge(ctx, p)
-		if err != nil {
-			return err
-		}
-		d.count(outcome)
-		if d.o.Observe != nil {
-			d.o.Observe(outcome)
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case passages <- p:
 		}
 	}
 }

@@ -234,6 +234,7 @@ func TestSerialSensorMayComeLater(t *testing.T) {
 		}()
 		radar.look(t, cut, r.clock)
 		time.Sleep(5 * time.Second)
+		synctest.Wait()
 		if causes := r.Gate(); len(causes) != 1 || causes[0].Code != "self_test" {
 			t.Errorf("unplugged: gate %v", causes)
 		}
