@@ -55,6 +55,7 @@ type chain struct {
 	decimator *decimator // nil when every sample counts
 	spectrum  *spectrum
 	detector  *detector
+	refiner   *refiner
 	tracker   *tracker
 	gauge     *gauge
 	size      int // values of a frame
@@ -103,6 +104,7 @@ func newChain(s pace, f Format, size int, perHz, angle float64, observed bool) *
 	}
 	c.spectrum = newSpectrum(c.size, f.Complex)
 	c.detector = newDetector(len(c.spectrum.power), f.Complex, low, high, hop)
+	c.refiner = newRefiner(c.size)
 	c.tracker = newTracker(hop)
 	c.gauge = newGauge(hop.Seconds(), mps, s.stretch, angle, f.Complex)
 	c.i, c.clip = make([]float32, c.size), make([]uint8, c.size)
@@ -148,6 +150,7 @@ func (c *chain) frame() {
 	f.peaks = c.detector.find(power, f.peaks)
 	c.detector.describe(power, f.peaks)
 	c.tracker.update(f)
+	c.refine()
 	if c.balance != nil {
 		c.compare()
 	}
@@ -178,6 +181,18 @@ func (c *chain) frame() {
 		}
 	}
 	c.number++
+}
+
+// refine measures the lines of vehicles in this frame as well as noise allows,
+// and as if their frequency did not change within it.
+func (c *chain) refine() {
+	for _, t := range c.tracker.tracks {
+		if t.confirmed && t.misses == 0 {
+			r := &t.readings[len(t.readings)-1]
+			f, _ := c.refiner.refine(c.i, c.q, float64(r.f), overlap*t.rate)
+			r.f = float32(f)
+		}
+	}
 }
 
 // compare teaches the balance what strong lines show at their mirror frequency.

@@ -21,7 +21,9 @@
 //     learned under a track. A peak counts when it lies 8.5 dB above both, and
 //     begins a track from 12.5 dB on: a constant false alarm rate. So mains lines
 //     and constant tones fade out of sight, and a vehicle does not.
-//  4. Frequency. The top of the parabola through the logarithms of three bins.
+//  4. Frequency. The top of the parabola through the logarithms of three bins; for
+//     a vehicle that is followed, the maximum under a Hamming window, unwound by
+//     the change that its track expects within the frame (refine.go).
 //  5. Tracks (track.go). Each track predicts its next frequency and takes the
 //     peak that fits it best in frequency and strength. Eight readings confirm
 //     it; the way back then collects weaker ones. It ends 0.33 s after the last.
