@@ -55,7 +55,7 @@ vet:
 
 # Where goroutines meet.
 race:
-	$(GO) test -race -short ./agent ./capture ./capture/httpcam ./uplink/... ./portal/broker ./portal/intake ./portal/web
+	$(GO) test -race -short ./sensor/port ./sensor/framing ./sensor/track ./sensor/gate ./sensor/isys4001 ./agent ./capture ./capture/httpcam ./uplink/... ./portal/broker ./portal/intake ./portal/web
 
 cross: build
 	@for t in $(TARGETS); do \
@@ -73,7 +73,8 @@ reproducible: build
 arm:
 	$(call emulated,arm,arm)
 	$(call emulated,arm64,aarch64)
-emulated = CIGLIO_EXEC='$(call qemu,$(2))' GOARCH=$(1) GOARM=7 CGO_ENABLED=0 $(GO) test -short -exec '$(call qemu,$(2))' $(DEVICE)
+emulated = CIGLIO_EXEC='$(call qemu,$(2))' GOARCH=$(1) GOARM=7 CGO_ENABLED=0 $(GO) test -short -exec '$(call qemu,$(2))' $(DEVICE) && \
+	CIGLIO_EXEC='$(call qemu,$(2))' GOARCH=$(1) GOARM=7 CGO_ENABLED=0 $(GO) test -exec '$(call qemu,$(2))' -run 'OneSeed|Arith|Phase|Math' ./sensor/sensortest
 qemu = $(or $(shell command -v qemu-$(1)-static),$(shell command -v qemu-$(1)),qemu-$(1)-static)
 
 clean: ## remove what make has built

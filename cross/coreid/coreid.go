@@ -26,8 +26,8 @@ import (
 var Folders = []string{"sensor", "agent/enforce", "agent/trust", "capture"}
 
 // Outside lists what stands below Folders and measures nothing: what only tests
-// and demonstrations use.
-var Outside = []string{"sensor/sensortest", "capture/capturetest"}
+// and demonstrations use, and what draws pictures for people.
+var Outside = []string{"sensor/plot", "sensor/sensortest", "capture/capturetest"}
 
 // Compute returns core_id of the module at root, in hexadecimal.
 func Compute(root string) (string, error) {
