@@ -165,7 +165,7 @@ func fitsISYS(head []byte) bool {
 }
 
 func openISYS(r io.Reader, _ []byte, _ int64) (recorded, error) {
-	return recorded{feed: isys4001.NewPlayback(r, isys4001.PlaybackOptions{}), step: 4}, nil // 0.01 m/s
+	return recorded{feed: isys4001.NewPlayback(r, isys4001.PlaybackOptions{}), step: isys4001.Step}, nil
 }
 
 // agdTargets counts the messages of targets whose check sum is of the kind.
@@ -182,7 +182,7 @@ func openAGD(r io.Reader, head []byte, _ int64) (recorded, error) {
 	if agdTargets(head, agd.XOR) > agdTargets(head, agd.CRC8) {
 		check = agd.XOR
 	}
-	return recorded{feed: agd.NewPlayback(r, check), step: sensor.KmH / 10}, nil
+	return recorded{feed: agd.NewPlayback(r, check), step: agd.Step}, nil
 }
 
 // fitsCSR wants nine tenths of the bytes to be reports, since nothing else tells

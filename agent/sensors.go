@@ -53,12 +53,12 @@ func drivers() map[string]driver {
 			return iqframe.NewStream(s, int(c.Rate), clock)
 		}},
 		"ops243":    {baud: 19_200, readings: liveOPS243(ops243.JSON), step: stepOPS243},
-		"ops243raw": {baud: 230_400, readings: liveOPS243(ops243.Raw), step: func(config.Sensor) sensor.Speed { return 10 }},
-		"isys4001": {baud: 115_200, step: func(config.Sensor) sensor.Speed { return isys4001.Step }, readings: func(ctx context.Context, conn sensor.Conn, c config.Sensor, clock sensor.Clock) (sensor.Feed, error) {
+		"ops243raw": {baud: 230_400, readings: liveOPS243(ops243.Raw), step: constant(sensor.KmH / 10)},
+		"isys4001": {baud: 115_200, step: constant(isys4001.Step), readings: func(ctx context.Context, conn sensor.Conn, c config.Sensor, clock sensor.Clock) (sensor.Feed, error) {
 			return feed(isys4001.Open(ctx, conn, clock, isys4001.Options{Model: c.Model, Serial: c.Serial}))
 		}},
-		"agd":    {baud: 921_600, parity: "odd", readings: liveAGD(agd.CRC8)},
-		"agdxor": {baud: 921_600, parity: "odd", readings: liveAGD(agd.XOR)},
+		"agd":    {baud: 921_600, parity: "odd", readings: liveAGD(agd.CRC8), step: constant(agd.Step)},
+		"agdxor": {baud: 921_600, parity: "odd", readings: liveAGD(agd.XOR), step: constant(agd.Step)},
 		"csr": {baud: 9_600, readings: func(ctx context.Context, conn sensor.Conn, c config.Sensor, clock sensor.Clock) (sensor.Feed, error) {
 			return feed(csr.Open(ctx, conn, clock, csr.Options{Model: c.Model, Serial: c.Serial}))
 		}},
@@ -71,6 +71,10 @@ func liveOPS243(mode ops243.Mode) func(context.Context, sensor.Conn, config.Sens
 			Model: c.Model, Serial: c.Serial, Mode: mode, Rate: int(c.Rate), Carrier: int64(c.Carrier), USB: ownUSB(c.Port),
 		}))
 	}
+}
+
+func constant(step sensor.Speed) func(config.Sensor) sensor.Speed {
+	return func(config.Sensor) sensor.Speed { return step }
 }
 
 // stepOPS243 is that of an OPS243 that transforms its signal itself.
@@ -233,7 +237,7 @@ func (l *link) dial(ctx context.Context) (sensor.Feed, error) {
 	f, err := l.driver.readings(ctx, c, l.config, l.clock)
 	if err != nil {
 		l.close()
-		return nil, err
+		return nil, notEnded(err)
 	}
 	return &liveFeed{f, l}, nil
 }
@@ -252,9 +256,8 @@ func (f *liveFeed) Next(ctx context.Context) (sensor.Cycle, error) {
 		f.link.tell(nil)
 	case ctx.Err() == nil:
 		f.link.close()
-		err = notEnded(err)
 	}
-	return c, err
+	return c, notEnded(err)
 }
 
 func notEnded(err error) error {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"maps"
+	"net"
 	"os"
 	"slices"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	"testing"
 
 	"ciglio/agent/config"
+	"ciglio/sensor"
 	"ciglio/sensor/clock"
 	"ciglio/sensor/iqframe"
 	"ciglio/sensor/sensortest/pty"
@@ -55,6 +57,19 @@ func TestTableHoldsEveryDriver(t *testing.T) {
 		}
 		if _, err := newSource(c, new(clock.System), slog.New(slog.DiscardHandler)); err != nil {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// What is measured anew from a recording has the uncertainty of the record.
+func TestStepIsThatOfTheSensor(t *testing.T) {
+	for name, want := range map[string]string{"agd": "10", "agdxor": "10", "isys4001": "4", "csr": "100", "ops243": "44", "ops243raw": "10"} {
+		source, err := newSource(sensorConfig(t, "driver = \""+name+"\""), new(clock.System), slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s := string(source.Identity().Settings); !strings.Contains(s, "track.step_ckmh "+want+"\n") {
+			t.Errorf("%s: want a step of %s, settings\n%s", name, want, s)
 		}
 	}
 }
@@ -165,6 +180,34 @@ func TestNamedPipeStaysOpenWhileItsWriterRests(t *testing.T) {
 	}
 	if stream.link.samePipe() {
 		t.Error("another pipe is taken for the same")
+	}
+}
+
+// A line that ends while the sensor is set up is no recording that has ended: that
+// would end the device.
+func TestLineThatEndsIsAFaultAtAnyTime(t *testing.T) {
+	for name, d := range drivers() {
+		if d.readings == nil {
+			continue // nothing is set up
+		}
+		source, err := newSource(sensorConfig(t, "driver = \""+name+"\""), new(clock.System), slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		source.link.open = func() (sensor.Conn, error) {
+			ours, theirs := net.Pipe()
+			go func() { // it takes the first question, and is gone
+				theirs.Read(make([]byte, 64))
+				theirs.Close()
+			}()
+			return ours, nil
+		}
+		for range 2 {
+			if _, err := source.Next(t.Context()); err == nil || errors.Is(err, io.EOF) || source.Fault() == nil {
+				t.Errorf("%s: %v, fault %v", name, err, source.Fault())
+			}
+		}
+		source.Close()
 	}
 }
 

@@ -115,6 +115,9 @@ func xor(b []byte) byte {
 	return sum
 }
 
+// Step is the step of the radar's speeds.
+const Step = sensor.KmH / 10
+
 const (
 	stx, etx   = 0x02, 0x03
 	maxMessage = 96  // the longest that is known has 58 bytes
@@ -208,7 +211,7 @@ func parseTarget(fields [][]byte) (Message, error) {
 		ok = false
 	}
 	m.Simulated = string(fields[3]) == "X" || string(fields[3]) == "Y"
-	m.Speed = sensor.Speed(10 * number(fields[4], "ddd.d"))
+	m.Speed = Step * sensor.Speed(number(fields[4], "ddd.d"))
 	m.Range = 100 * number(fields[6], "ddd.d")
 	m.Angle = 10 * number(fields[7], "±dd.d")
 	m.Bearing = 10 * number(fields[8], "ddd.d")
