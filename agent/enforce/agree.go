@@ -1,10 +1,6 @@
 package enforce
 
-import (
-	"fmt"
-
-	"ciglio/sensor"
-)
+import "ciglio/sensor"
 
 // A Tolerance is how far a second speed may lie from the primary one: the larger
 // of a flat part and a share of the primary speed. It is part of the signed
@@ -14,21 +10,10 @@ type Tolerance struct {
 	Percent int64 // of the primary speed
 }
 
-// The tolerances unless the configuration states others.
-var (
-	ContactsTolerance = Tolerance{Flat: 2 * sensor.KmH, Percent: 3}
-	FramesTolerance   = Tolerance{Percent: 10}
-)
-
 // Of returns the tolerance at a primary speed. The share is rounded down to a
 // hundredth of a km/h, so that the remainder narrows it.
 func (t Tolerance) Of(primary sensor.Speed) sensor.Speed {
 	return max(t.Flat, sensor.Speed(int64(primary)*t.Percent/100))
-}
-
-// String prints t as "the larger of 2.00 km/h and 3 %".
-func (t Tolerance) String() string {
-	return fmt.Sprintf("the larger of %v and %d %%", t.Flat, t.Percent)
 }
 
 // Agree reports whether a second speed confirms the primary one: they differ by

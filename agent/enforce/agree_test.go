@@ -8,21 +8,22 @@ import (
 )
 
 func TestTolerance(t *testing.T) {
+	contacts, frames := Tolerance{Flat: 2 * sensor.KmH, Percent: 3}, Tolerance{Percent: 10}
 	for _, c := range []struct {
 		name          string
 		t             Tolerance
 		primary, want sensor.Speed
 	}{
-		{"contacts, flat at 50", ContactsTolerance, 5000, 200},
-		{"contacts, flat just below the crossing", ContactsTolerance, 6699, 200},
-		{"contacts, both are 2.00 at 66.67", ContactsTolerance, 6667, 200},
-		{"contacts, the share counts from 67", ContactsTolerance, 6700, 201},
-		{"contacts at 130", ContactsTolerance, 13000, 390},
-		{"the share is rounded down", ContactsTolerance, 13033, 390},
-		{"frames", FramesTolerance, 9250, 925},
-		{"frames have no flat part", FramesTolerance, 1500, 150},
-		{"frames, rounded down", FramesTolerance, 9259, 925},
-		{"none at no speed", FramesTolerance, 0, 0},
+		{"contacts, flat at 50", contacts, 5000, 200},
+		{"contacts, flat just below the crossing", contacts, 6699, 200},
+		{"contacts, both are 2.00 at 66.67", contacts, 6667, 200},
+		{"contacts, the share counts from 67", contacts, 6700, 201},
+		{"contacts at 130", contacts, 13000, 390},
+		{"the share is rounded down", contacts, 13033, 390},
+		{"frames", frames, 9250, 925},
+		{"frames have no flat part", frames, 1500, 150},
+		{"frames, rounded down", frames, 9259, 925},
+		{"none at no speed", frames, 0, 0},
 		{"no overflow at the end of the type", Tolerance{Percent: 100}, math.MaxInt32, math.MaxInt32},
 	} {
 		if got := c.t.Of(c.primary); got != c.want {
