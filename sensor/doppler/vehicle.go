@@ -94,7 +94,7 @@ func (c *chain) finish(t *track, reason sensor.Reason) {
 	case !passed:
 		c.remember(v)
 		return
-	case c.part(w), c.wheels(t, w), len(w.reasons) > 0 && c.accompanied(w):
+	case c.part(w), c.wheels(t, v.trail, w), len(w.reasons) > 0 && c.accompanied(w):
 		c.remember(v)
 		return
 	}
@@ -167,7 +167,7 @@ func (c *chain) leave(all bool) {
 func (c *chain) settle() {
 	for i := 0; i < len(c.held); {
 		v := c.held[i]
-		given := c.part(v.verdict) || c.wheels(nil, v.verdict)
+		given := c.part(v.verdict) || c.wheels(nil, v.trail, v.verdict)
 		if !given && (c.continued(nil, v.verdict) || c.crowded(v)) {
 			i++
 			continue
@@ -223,7 +223,13 @@ func (c *chain) part(w verdict) bool {
 // wheels reports whether all that a track tells was told around the closest
 // point of a stronger vehicle, or whether both have the same one: the wheels of
 // a vehicle turn at every speed from zero to twice its own.
-func (c *chain) wheels(t *track, w verdict) bool {
+//
+// What ran beside the stronger one before, steadily at another frequency, is a
+// vehicle of its own, which I and Q can tell.
+func (c *chain) wheels(t *track, own []mark, w verdict) bool {
+	apart := func(other []mark, v verdict) bool {
+		return c.complex && c.ranBeside(other, own, v) > targetTime && c.ranBeside(other, own, w) > targetTime
+	}
 	of := func(v verdict, stronger float64, alive bool) bool {
 		if v.sign != w.sign || w.speed > 2.3*v.speed || len(v.reasons) > 0 && v.deficit > roughDeficit {
 			return false
@@ -239,7 +245,7 @@ func (c *chain) wheels(t *track, w verdict) bool {
 		return stronger > ghostLevel && (around || beside) || behind || against
 	}
 	for _, v := range c.recent {
-		if v.judged && of(v.verdict, v.verdict.level-w.level, false) {
+		if v.judged && of(v.verdict, v.verdict.level-w.level, false) && !apart(v.trail, v.verdict) {
 			return true
 		}
 	}
@@ -247,7 +253,7 @@ func (c *chain) wheels(t *track, w verdict) bool {
 		if t == nil || k == t || !k.confirmed {
 			continue
 		}
-		if v, ok := c.gauge.judge(k.readings); ok && of(v, stronger(k.readings, t.readings, w), true) {
+		if v, ok := c.gauge.judge(k.readings); ok && of(v, stronger(k.readings, t.readings, w), true) && !apart(trail(k.readings), v) {
 			return true
 		}
 	}

@@ -31,7 +31,9 @@ const (
 	darkest   = -2.0 // dB over the noise
 	leastSpan = 25.0 // dB from the darkest to the brightest
 	mostSpan  = 60.0
-	noiseRows = 24 // on each side, whose noise is taken together
+	standsOut = 15.0 // dB over the noise
+	standsFor = 4    // columns in which a row must stand out to be shown
+	noiseRows = 24   // on each side, whose noise is taken together
 )
 
 // A Spectrogram draws a Doppler signal.
@@ -183,12 +185,12 @@ func (s *Spectrogram) WritePNG(w io.Writer) error {
 		return fmt.Errorf("plot: the signal is shorter than %v", s.span(len(s.i)))
 	}
 	c := newCanvas(width, height, paper)
-	low, high := s.reach()
+	noise := s.noise()
+	low, high := s.reach(noise)
 	hz := axis{low, high, bottom, top}
 	kmh := axis{low * s.perHz, high * s.perHz, bottom, top}
 	begin := s.first.Seconds()
 	x := axis{begin, begin + float64(s.columns)*s.columnTime.Seconds(), left, right}
-	noise := s.noise()
 	span := s.brightest(noise)
 	s.paint(c, x, hz, noise, span)
 	s.marks.draw(c, x, hz)
@@ -199,8 +201,9 @@ func (s *Spectrogram) WritePNG(w io.Writer) error {
 }
 
 // reach returns the frequencies that the picture shows: somewhat more than the
-// lines drawn in, else all.
-func (s *Spectrogram) reach() (low, high float64) {
+// lines drawn in and what else stands out for a while, or all when there is no
+// line.
+func (s *Spectrogram) reach(noise []float64) (low, high float64) {
 	most := float64(s.rows-s.zero) * s.binHz
 	for _, k := range s.marks.all {
 		for _, p := range k.points {
@@ -212,6 +215,18 @@ func (s *Spectrogram) reach() (low, high float64) {
 			return -most, most
 		}
 		return 0, most
+	}
+	for row := range s.rows {
+		loud := 0
+		for c := range s.columns {
+			if float64(s.cells[c*s.rows+row]) > noise[row]+standsOut*stepsADB {
+				loud++
+			}
+		}
+		if loud >= standsFor {
+			hz := float64(row-s.zero) * s.binHz
+			low, high = min(low, hz), max(high, hz)
+		}
 	}
 	low, high = 1.3*low, 1.3*high
 	if s.format.Complex {
