@@ -113,6 +113,10 @@ func measure(args []string, stdout, stderr io.Writer) int {
 	out.SetEscapeHTML(false)
 	for _, name := range files {
 		if err := measureFile(name, open, options, drawing, out); err != nil {
+			var path *os.PathError
+			if errors.As(err, &path) && path.Path == name {
+				err = path.Err // the name is told already
+			}
 			fmt.Fprintf(stderr, "ciglio measure: %s: %v\n", name, err)
 			code = 1
 		}
@@ -127,10 +131,6 @@ func measure(args []string, stdout, stderr io.Writer) int {
 func measureFile(name string, open func(*bufio.Reader, int64) (recorded, error), o doppler.Options, d *drawing, out *json.Encoder) error {
 	f, err := os.Open(name)
 	if err != nil {
-		var path *os.PathError
-		if errors.As(err, &path) {
-			return path.Err
-		}
 		return err
 	}
 	defer f.Close()

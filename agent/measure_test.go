@@ -121,7 +121,7 @@ func TestMeasureNamesWhatItCannotRead(t *testing.T) {
 	if code != 1 {
 		t.Errorf("exit %d", code)
 	}
-	for _, want := range []string{serial + ": none of wav, iqframe", "say --format", short + ": ", "cut short", empty + ": empty", missing + ": no such file", dir + ": "} {
+	for _, want := range []string{serial + ": none of wav, iqframe", "say --format", short + ": ", "cut short", empty + ": empty", missing + ": no such file", dir + ": is a directory"} {
 		if !strings.Contains(stderr, want) {
 			t.Errorf("no %q in:\n%s", want, stderr)
 		}
