@@ -248,6 +248,8 @@ func TestDiscards(t *testing.T) {
 		{"compliant pair: nothing to attribute", nil, func(p *sensor.Passage) { p.Targets, p.Speed = 1, 6000 }, nil},
 		{"the other direction", nil, func(p *sensor.Passage) { p.Direction = sensor.Receding }, []sensor.Reason{sensor.ReasonWrongDirection}},
 		{"no direction", nil, func(p *sensor.Passage) { p.Direction = sensor.DirectionUnknown }, []sensor.Reason{sensor.ReasonDirectionUndecided}},
+		{"no direction, where both count: nothing says when to look", func(r *rig) { r.config.Site.Direction = sensor.DirectionUnknown },
+			func(p *sensor.Passage) { p.Direction = sensor.DirectionUnknown }, []sensor.Reason{sensor.ReasonDirectionUndecided}},
 		{"beyond the certified range", nil, func(p *sensor.Passage) { p.Speed = 20001 }, []sensor.Reason{sensor.ReasonOutOfRange}},
 		{"too uncertain", nil, func(p *sensor.Passage) { p.Budget.Noise = 101 }, []sensor.Reason{sensor.ReasonUncertain}},
 		{"invalid track", nil, func(p *sensor.Passage) { p.Reasons = []sensor.Reason{sensor.ReasonClipped} }, []sensor.Reason{sensor.ReasonClipped}},

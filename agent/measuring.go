@@ -150,7 +150,8 @@ func (d *Device) objections(p sensor.Passage) []sensor.Reason {
 		}
 	}
 	site := d.o.Config.Site
-	object(sensor.ReasonDirectionUndecided, site.Direction != sensor.DirectionUnknown && p.Direction == sensor.DirectionUnknown)
+	// Where no range tells when it was at the photo position, the direction does.
+	object(sensor.ReasonDirectionUndecided, p.Direction == sensor.DirectionUnknown && (site.Direction != sensor.DirectionUnknown || p.Photo == 0))
 	object(sensor.ReasonWrongDirection, site.Direction != sensor.DirectionUnknown && p.Direction != sensor.DirectionUnknown && p.Direction != site.Direction)
 	object(sensor.ReasonTwoTargets, p.Targets > 0 && !d.o.Source.Identity().Separates)
 	// Bytes without a check sum prove nothing alone.
