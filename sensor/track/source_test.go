@@ -135,6 +135,48 @@ func TestFeedThatFailsInMidPassage(t *testing.T) {
 	})
 }
 
+// Whatever the sensor or the configuration says against a measurement stays
+// with it, also when the other one does not say so.
+func TestIdentityKeepsWhatSpeaksAgainstIt(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		o    track.Options
+		feed sensor.Identity
+		want sensor.Identity
+	}{
+		{"nothing", track.Options{}, sensor.Identity{}, sensor.Identity{}},
+		{"the sensor is simulated", track.Options{}, sensor.Identity{Simulated: true}, sensor.Identity{Simulated: true}},
+		{"the configuration says so", track.Options{Simulated: true}, sensor.Identity{}, sensor.Identity{Simulated: true}},
+		{"the wire has no check sum", track.Options{}, sensor.Identity{Unchecked: true}, sensor.Identity{Unchecked: true}},
+		{"the configuration says so, too", track.Options{Unchecked: true}, sensor.Identity{}, sensor.Identity{Unchecked: true}},
+	} {
+		c.feed.Model, c.feed.Serial = "R1", "17"
+		s := newSource(t, c.o, &script{identity: c.feed, err: io.EOF})
+		if _, err := s.Next(t.Context()); err != io.EOF {
+			t.Fatal(err)
+		}
+		if got := s.Identity(); got.Simulated != c.want.Simulated || got.Unchecked != c.want.Unchecked {
+			t.Errorf("%s: simulated %t, unchecked %t", c.name, got.Simulated, got.Unchecked)
+		}
+	}
+}
+
+// A sensor without check sums needs a longer run, also when only it says so.
+func TestUncheckedFeedNeedsALongerRun(t *testing.T) {
+	for _, unchecked := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			id := radar
+			id.Unchecked = unchecked
+			s := newSource(t, track.Options{Step: 1, Lanes: oneLane},
+				&script{identity: id, cycles: drive(5*time.Second, car{kmh: 72, side: 3, from: 34, to: 6, start: time.Second}), err: io.EOF})
+			p, err := s.Next(t.Context())
+			if err != nil || p.Valid() == unchecked {
+				t.Errorf("unchecked %t: %v, %v", unchecked, p.Reasons, err)
+			}
+		})
+	}
+}
+
 func TestFeedThatHangsEndsWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		feed := &script{identity: radar, cycles: lone(2 * time.Second)}

@@ -56,6 +56,14 @@ func TestWhyAPassageIsRefused(t *testing.T) {
 			}
 		}
 	}
+	odd := func() func(*sensor.Reading, float64) {
+		k := 0
+		return func(r *sensor.Reading, _ float64) {
+			if k++; k%5 == 0 {
+				r.Speed += 3 * sensor.KmH
+			}
+		}
+	}
 	n := 0
 	for _, c := range []struct {
 		name   string
@@ -100,6 +108,9 @@ func TestWhyAPassageIsRefused(t *testing.T) {
 		{name: "no check sum, a consistent run", o: unchecked, cars: []car{usual}, count: 1},
 		{name: "no check sum, too short a run", o: unchecked, cars: []car{{kmh: 72, side: 3, from: 31, to: 6}}, count: 1,
 			want: []sensor.Reason{sensor.ReasonTooFewReadings}},
+		{name: "no check sum, one reading in five does not fit", o: unchecked, cars: []car{with(usual, odd())}, count: 1,
+			want: []sensor.Reason{sensor.ReasonTooFewReadings}},
+		{name: "the same with a check sum", o: fine, cars: []car{with(usual, odd())}, count: 1},
 		{name: "two of one speed, the sensor cannot tell them apart", o: fine, cars: []car{usual, {kmh: 72.5, side: 3, from: 80, to: 6, start: 300 * time.Millisecond}}, count: 2,
 			want: []sensor.Reason{sensor.ReasonTwoTargets}},
 		{name: "two of one speed and range, side by side", o: separates, cars: []car{full, {kmh: 72.5, side: 4, from: 80, to: 6, ranged: true, angled: true}}, count: 2,
