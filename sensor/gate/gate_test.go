@@ -68,6 +68,8 @@ func TestMatch(t *testing.T) {
 	own := at(car(20), 4*time.Second)
 	oncoming := own
 	oncoming.back = true
+	lorry := own
+	lorry.axles = []float64{0, 3.7, 9.2, 10.5, 11.8}
 	lost := own.lines(cables)
 	lost[0] = edges.Lose(lost[0], 1)
 	stays := own.lines(cables)
@@ -87,6 +89,7 @@ func TestMatch(t *testing.T) {
 		{"another vehicle long before", [][][]sensor.Edge{at(own, -2*time.Second).lines(cables)}, ErrNone, false, 0},
 		{"another vehicle long after", [][][]sensor.Edge{at(own, 2*time.Second).lines(cables)}, ErrNone, false, 0},
 		{"another 12 m behind, outside of the window", [][][]sensor.Edge{own.lines(cables), at(own, 750*ms).lines(cables)}, nil, false, 0},
+		{"a lorry 20 m ahead, whose last axles lie in the window", [][][]sensor.Edge{at(lorry, -time.Second).lines(cables)}, ErrNone, false, 0},
 		{"two vehicles in the window", [][][]sensor.Edge{own.lines(cables), at(own, 750*ms).lines(cables)}, ErrSeveral, false, 400 * ms},
 		{"the other direction", [][][]sensor.Edge{oncoming.lines(cables)}, ErrDirection, false, 0},
 		{"a lost edge", [][][]sensor.Edge{lost}, ErrNoSpeed, true, 0},

@@ -198,11 +198,19 @@ func TestWhatGivesNoSpeed(t *testing.T) {
 		{"two vehicles meet on the loops", loops, [][][]sensor.Edge{car(20).lines(loops), at(oncoming, 500*ms).lines(loops)}, []sensor.Reason{sensor.ReasonTwoTargets}},
 		{"a second vehicle between the loops", loops, [][][]sensor.Edge{car(20).lines(loops), at(car(20), 350*ms).lines(loops)}, []sensor.Reason{sensor.ReasonTwoTargets}},
 		{"a faster one close behind", cables, [][][]sensor.Edge{car(20).lines(cables), at(car(30), 400*ms).lines(cables)}, []sensor.Reason{sensor.ReasonAcceleration}},
+		{"axles nearer to each other than any vehicle's", cables, [][][]sensor.Edge{vehicle{speed: 20, axles: []float64{0, 0.6}, at: start}.lines(cables)}, []sensor.Reason{sensor.ReasonTwoTargets}},
 		{"more axles than a vehicle has", cables, [][][]sensor.Edge{together.lines(cables)}, []sensor.Reason{sensor.ReasonTwoTargets}},
 		{"both cables at once: crosstalk", cables, [][][]sensor.Edge{{edges.Pulse(start, 10*ms), edges.Pulse(start, 10*ms)}, {edges.Pulse(start.Add(100*ms), 10*ms), edges.Pulse(start.Add(100*ms), 10*ms)}},
 			[]sensor.Reason{sensor.ReasonDirectionUndecided}},
 		{"faster than the range", cables, [][][]sensor.Edge{car(98).lines(cables)}, []sensor.Reason{sensor.ReasonOutOfRange}},
 		{"a change of speed that no brake makes", three, [][][]sensor.Edge{braking.lines(three)}, []sensor.Reason{sensor.ReasonAcceleration}},
+		{"the middle of three tells another speed", three, [][][]sensor.Edge{change(car(20).lines(three), 1, func(l []sensor.Edge) []sensor.Edge {
+			l = slices.Clone(l)
+			for i := range l {
+				l[i].At = l[i].At.Add(20 * ms)
+			}
+			return l
+		})}, []sensor.Reason{sensor.ReasonAcceleration}},
 		{"one on-time twice as long", cables, [][][]sensor.Edge{change(car(20).lines(cables), 1, func(l []sensor.Edge) []sensor.Edge {
 			l = slices.Clone(l)
 			l[1].At = l[1].At.Add(15 * ms)
