@@ -24,11 +24,13 @@ import (
 // any sensor's output.
 const headSize = 64 << 10
 
-// A recorded recording is open: either a signal, or the reports of a sensor.
+// A recorded recording is open: a signal, the reports of a sensor, or what
+// crossed contacts.
 type recorded struct {
-	signal doppler.Stream
-	feed   sensor.Feed
-	step   sensor.Speed // of the sensor's speeds; 0 for what package track assumes
+	signal   doppler.Stream
+	feed     sensor.Feed
+	passages []sensor.Passage
+	step     sensor.Speed // of the sensor's speeds; 0 for what package track assumes
 }
 
 // A recordingFormat is one form of recordings.
@@ -47,6 +49,7 @@ func recordingFormats(rate int) []recordingFormat {
 		{"wav", func(head []byte) bool { return bytes.HasPrefix(head, []byte("RIFF")) }, openWAV},
 		{"iqframe", fitsIQFrame, openIQFrame},
 		{"isys4001", fitsISYS, openISYS},
+		{"edges", fitsEdges, openEdges},
 		{"agd", fitsAGD, openAGD},
 		{"csr", fitsCSR, openCSR},
 		{"ops243", fitsOPS243, func(r io.Reader, _ []byte, carrier int64) (recorded, error) {

@@ -21,15 +21,18 @@ import (
 const measureUsage = `usage: ciglio measure [--carrier 24.125GHz] [--angle 0deg] [--format auto] [--plot PNG] FILE...
 
 Prints one JSON line for each vehicle in recordings: the signal of a Doppler
-radar, or the bytes that a sensor sent over its serial line.
+radar, the bytes that a sensor sent over its serial line, or the edges of
+contacts in the lane.
 
   --carrier F   transmit frequency of the sensor, in Hz, kHz, MHz or GHz; for
                 signals, since reports hold speeds
-  --angle A     between the beam and the direction of travel, 0deg to 60deg
+  --angle A     between the beam and the direction of travel, 0deg to 60deg:
+                corrects reports; a signal tells the angle itself
   --format F    auto, which looks at the first bytes; wav; serial bytes of a
                 sensor: iqframe, isys4001, agd, csr or ops243, ops243@RATE where
-                these are samples; or a signal without header: iq16le@RATE or
-                real16le@RATE with RATE in samples a second
+                these are samples; edges, the events of contacts; or a signal
+                without header: iq16le@RATE or real16le@RATE with RATE in samples
+                a second
   --plot PNG    draws the recording and what was found in it: a spectrogram, or
                 the readings of a sensor that reports speeds. One FILE only
   --json        accepted for the sake of scripts: the output is always JSON
@@ -144,6 +147,14 @@ func measureFile(name string, open func(*bufio.Reader, int64) (recorded, error),
 			d.passage(p)
 			return print(p)
 		})
+	}
+	if r.signal == nil {
+		for _, p := range r.passages {
+			if err := print(p); err != nil {
+				return err
+			}
+		}
+		return nil
 	}
 	signal := &ending{Stream: r.signal}
 	return measureSignal(signal, d.signal(name, signal, &o), o, print)

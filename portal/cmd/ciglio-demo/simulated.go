@@ -56,8 +56,12 @@ func writeEdges(out io.Writer, road *sensortest.Road, contacts []sensortest.Cont
 		contacts = usualContacts(road)
 	}
 	w := csv.NewWriter(out)
-	w.Write([]string{"request", "lane", "line", "place_m", "at_ns", "edge", "line_seqno", "seqno", "vehicle", "axle"})
+	w.Write([]string{"request", "lane", "line", "place_m", "kind", "at_ns", "edge", "line_seqno", "seqno", "vehicle", "axle"})
 	for request, c := range contacts {
+		kind := "axles"
+		if c.Length > 0 {
+			kind = "presence"
+		}
 		touches, err := road.Edges(c)
 		if err != nil {
 			return err
@@ -68,7 +72,7 @@ func writeEdges(out io.Writer, road *sensortest.Road, contacts []sensortest.Cont
 				edge = "rising"
 			}
 			w.Write([]string{
-				strconv.Itoa(request + 1), strconv.Itoa(c.Lane), strconv.Itoa(t.Contact + 1), fmt.Sprintf("%.3f", c.At[t.Contact]),
+				strconv.Itoa(request + 1), strconv.Itoa(c.Lane), strconv.Itoa(t.Contact + 1), fmt.Sprintf("%.3f", c.At[t.Contact]), kind,
 				strconv.FormatInt(int64(t.At), 10), edge, strconv.Itoa(int(t.Number)), strconv.Itoa(n + 1),
 				strconv.Itoa(t.Vehicle + 1), strconv.Itoa(t.Axle),
 			})
