@@ -51,3 +51,45 @@ func TestSensorIsHeardWhileAViolationIsJudged(t *testing.T) {
 		}
 	})
 }
+
+func TestPhotoIsOfThePhotoPosition(t *testing.T) {
+	const way = 778 * time.Millisecond // for 20 m at 92.5 km/h
+	for _, c := range []struct {
+		name      string
+		direction sensor.Direction
+		told      time.Duration // before the end of the track; 0 for not
+		want      time.Duration // before the end of the track, which lasts 3 s
+	}{
+		{"approaching: the track ends beside the device", sensor.Approaching, 0, way},
+		{"leaving: it begins there", sensor.Receding, 0, 3*time.Second - way},
+		{"approaching, and the sensor tells it", sensor.Approaching, 1300 * time.Millisecond, 1300 * time.Millisecond},
+		{"leaving, and the sensor tells it", sensor.Receding, 1300 * time.Millisecond, 1300 * time.Millisecond},
+		{"no direction, and the sensor tells it", sensor.DirectionUnknown, 1300 * time.Millisecond, 1300 * time.Millisecond},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, func(r *rig) { r.config.Site.Direction, r.config.Camera.Slots = sensor.DirectionUnknown, 96 })
+				r.start(t)
+				p := speeding()
+				p.Direction = c.direction
+				if c.told != 0 {
+					p.Photo = r.clock.Now().Add(10*time.Second - 300*time.Millisecond - c.told) // as pass sets the end
+				}
+				o := r.pass(p)
+				if o.Record == nil {
+					t.Fatalf("not recorded: %v", o.Reasons)
+				}
+				record := o.Record.Record
+				if off := o.Passage.End.Sub(record.Measurement.Photo) - c.want; off.Abs() > time.Millisecond {
+					t.Errorf("photo position %v off", off)
+				}
+				if off := record.Frames[1].Mono.Sub(record.Measurement.Photo); off.Abs() > 41*time.Millisecond {
+					t.Errorf("photo %v from the photo position", off)
+				}
+				if err := r.stop(); err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
+}

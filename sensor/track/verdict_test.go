@@ -305,6 +305,7 @@ func TestPhotoPosition(t *testing.T) {
 		{"on the way to the sensor", car{kmh: 72, side: 3, from: 80, to: 6, ranged: true, angled: true}, 3 * time.Second},
 		{"on the way from the sensor", car{kmh: 72, side: 3, from: 8, to: 80, ranged: true, angled: true}, 600 * time.Millisecond},
 		{"last seen before it", car{kmh: 72, side: 3, from: 80, to: 30, ranged: true, angled: true}, 3 * time.Second},
+		{"first seen behind it", car{kmh: 72, side: 3, from: 30, to: 90, start: time.Second, ranged: true, angled: true}, 500 * time.Millisecond},
 		{"seen far away only", car{kmh: 72, side: 3, from: 180, to: 120, ranged: true, angled: true}, 0},
 		{"without range", car{kmh: 72, side: 3, from: 80, to: 6}, 0},
 	} {
