@@ -118,7 +118,7 @@ func newSource(c *config.Config, clock sensor.Clock, log *slog.Logger) (*liveSou
 	l.open = l.serial
 	if d.samples != nil {
 		source, err := doppler.NewSource(&liveStream{link: l}, doppler.Options{
-			Carrier: int64(c.Sensor.Carrier), Angle: int(c.Sensor.Angle), KeepTrace: true,
+			Carrier: int64(c.Sensor.Carrier), Angle: int(c.Sensor.Angle), PhotoRange: int32(c.Site.PhotoRange), KeepTrace: true,
 			Model: c.Sensor.Model, Serial: c.Sensor.Serial,
 		})
 		return &liveSource{source, l}, err

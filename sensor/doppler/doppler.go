@@ -141,6 +141,9 @@ type Options struct {
 	// they pass the sensor their frequency tells the angle. It widens the
 	// uncertainty of those that a narrow beam lost before.
 	Angle int
+	// PhotoRange is the distance along the road at which a vehicle is
+	// photographed, in millimetres, up to 200,000; zero means 20,000.
+	PhotoRange int32
 	// KeepTrace adds the signal of each passage to it, as WAV.
 	KeepTrace bool
 	// Observe is called for each passage, when it is given out, with what was
@@ -168,6 +171,9 @@ func (o Options) withDefaults() Options {
 	if o.ClockTolerance == 0 {
 		o.ClockTolerance = 50
 	}
+	if o.PhotoRange == 0 {
+		o.PhotoRange = 20_000
+	}
 	return o
 }
 
@@ -179,6 +185,8 @@ func (o Options) check() error {
 		return fmt.Errorf("doppler: carrier tolerance %d ppm lies outside 0 to 100000", o.CarrierTolerance)
 	case o.ClockTolerance < 0 || o.ClockTolerance > 100_000:
 		return fmt.Errorf("doppler: clock tolerance %d ppm lies outside 0 to 100000", o.ClockTolerance)
+	case o.PhotoRange < 0 || o.PhotoRange > 200_000:
+		return fmt.Errorf("doppler: photo range %d lies outside 0 to 200000 mm", o.PhotoRange)
 	case o.Angle < 0 || o.Angle > 60_000:
 		return fmt.Errorf("doppler: angle %d lies outside 0 to 60000 thousandths of a degree", o.Angle)
 	}

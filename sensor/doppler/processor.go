@@ -44,6 +44,7 @@ type Processor struct {
 // A departure is a vehicle that a chain gave out, in samples from the start of
 // the signal and metres a second.
 type departure struct {
+	chain    *chain
 	near     float64
 	speed    float64
 	sign     int
@@ -184,7 +185,7 @@ func (p *Processor) collect(c *chain) {
 			continue
 		}
 		d := departure{
-			near: w.near*float64(c.step) + float64(c.middle), speed: speed, sign: w.sign,
+			chain: c, near: w.near*float64(c.step) + float64(c.middle), speed: speed, sign: w.sign,
 			from: c.at(w.first), to: c.at(w.last), lost: slices.Contains(w.reasons, sensor.ReasonLostSamples),
 		}
 		if p.known(&d) {
@@ -256,7 +257,8 @@ func (p *Processor) known(d *departure) bool {
 		if math.Abs(d.speed-g.speed) > sameSpeed*d.speed || p.format.Complex && d.sign != g.sign {
 			continue
 		}
-		if math.Abs(p.seconds(d.near-g.near)) < max(partTime, vehicleLength/d.speed) {
+		// What one chain tells twice, it has told apart.
+		if d.chain != g.chain && math.Abs(p.seconds(d.near-g.near)) < max(partTime, vehicleLength/d.speed) {
 			return true
 		}
 		// A piece of a way, before or after the rest of it.
@@ -330,6 +332,10 @@ func (p *Processor) passage(c *chain, w verdict, targets int) sensor.Passage {
 		Targets:  targets,
 		Readings: w.readings,
 		Reasons:  w.reasons,
+	}
+	if !w.slant && len(w.reasons) == 0 { // the closest point was seen
+		way := float64(o.PhotoRange) / 1000 / speed * float64(p.format.Rate)
+		q.Photo = p.instant(int64(w.near*float64(c.step) + float64(c.middle) + w.back()*way))
 	}
 	if speed > fastest && !slices.Contains(q.Reasons, sensor.ReasonOutOfRange) {
 		q.Reasons = append(q.Reasons, sensor.ReasonOutOfRange)

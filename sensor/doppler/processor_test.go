@@ -31,6 +31,7 @@ func TestFormatIsChecked(t *testing.T) {
 		{"carrier too low", Format{Rate: 20000}, Options{Carrier: 24}, false},
 		{"negative angle", Format{Rate: 20000}, Options{Angle: -1}, false},
 		{"angle across the road", Format{Rate: 20000}, Options{Angle: 90_000}, false},
+		{"a photo range beyond the beam", Format{Rate: 20000}, Options{PhotoRange: 200_001}, false},
 		{"negative tolerance", Format{Rate: 20000}, Options{CarrierTolerance: -1}, false},
 	} {
 		if _, err := NewProcessor(c.format, c.options); (err == nil) != c.ok {
@@ -62,6 +63,24 @@ func synthetic(t testing.TB, seconds float64, noise float64, cars ...car) []byte
 }
 
 var twoCars = []car{{kmh: 72, pass: 5, offset: 3}, {kmh: 88, pass: 9, offset: 5, away: true}}
+
+func TestPhotoIsWhereTheVehicleWas(t *testing.T) {
+	const from = 15.0 // m
+	data := synthetic(t, 14, 0.004, twoCars...)
+	got := measureWAV(t, bytes.NewReader(data), Options{PhotoRange: 1000 * from}, func() int { return 4096 })
+	if len(got) != len(twoCars) {
+		t.Fatalf("%d passages", len(got))
+	}
+	for n, c := range twoCars {
+		want := c.pass - from/(c.kmh/3.6)
+		if c.away {
+			want = c.pass + from/(c.kmh/3.6)
+		}
+		if off := (got[n].Photo.Seconds() - want) * c.kmh / 3.6; math.Abs(off) > 2.5 {
+			t.Errorf("%g km/h: photographed %.2f m from its place", c.kmh, off)
+		}
+	}
+}
 
 func TestBlockSizeChangesNothing(t *testing.T) {
 	data := synthetic(t, 14, 0.004, twoCars...)

@@ -167,7 +167,7 @@ func simulate(dir, broker string, clock sensor.Clock, origin sensor.Mono, o opti
 // newRadar returns the device's sensor on a simulated signal.
 func newRadar(stream doppler.Stream, c *config.Config) (*doppler.Source, error) {
 	return doppler.NewSource(stream, doppler.Options{
-		Carrier: int64(c.Sensor.Carrier), KeepTrace: true, Model: c.Sensor.Model, Serial: c.Sensor.Serial, Simulated: true,
+		Carrier: int64(c.Sensor.Carrier), PhotoRange: int32(c.Site.PhotoRange), KeepTrace: true, Model: c.Sensor.Model, Serial: c.Sensor.Serial, Simulated: true,
 	})
 }
 
