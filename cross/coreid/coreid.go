@@ -61,7 +61,8 @@ func sources(root string) ([]string, error) {
 			switch {
 			case d.IsDir() && (slices.Contains(Outside, name) || d.Name() == "testdata"):
 				return filepath.SkipDir
-			case d.IsDir() || strings.HasSuffix(name, "_test.go") || strings.HasSuffix(name, ".md"):
+			case d.IsDir() || strings.HasSuffix(name, "_test.go") || strings.HasSuffix(name, ".md") ||
+				strings.HasSuffix(name, ".test"): // tests, words, and programs that go test leaves
 				return nil
 			}
 			text, err := os.ReadFile(path)
