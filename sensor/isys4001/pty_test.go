@@ -10,6 +10,7 @@ import (
 
 	"ciglio/sensor/port"
 	"ciglio/sensor/sensortest"
+	"ciglio/sensor/sensortest/bench"
 	"ciglio/sensor/sensortest/emulator"
 	"ciglio/sensor/sensortest/pty"
 )
@@ -58,7 +59,7 @@ func TestPullingTheCableInMidPassageIsSeenAndHealed(t *testing.T) {
 			one := car
 			one.Range -= int32(2700 * k)
 			x.Report(cycle(one))
-			got := next(t, t.Context(), r)
+			got := bench.Next(t, t.Context(), r)
 			if d := got.Readings[0].Speed - car.Speed; d < -1 || d > 1 || got.Readings[0].Range != one.Range || got.Lost {
 				t.Errorf("%+v, want %+v", got, one)
 			}

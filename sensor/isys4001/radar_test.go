@@ -8,29 +8,13 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"ciglio/sensor"
 	"ciglio/sensor/sensortest"
+	"ciglio/sensor/sensortest/bench"
 	"ciglio/sensor/sensortest/emulator"
 )
-
-// bench connects a driver to an emulator in a bubble.
-func bench(t *testing.T, x *emulator.ISYS4001, test func(ctx context.Context, c net.Conn)) {
-	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
-		here, there := net.Pipe()
-		ctx, cancel := context.WithCancel(t.Context())
-		var serving sync.WaitGroup
-		serving.Go(func() { x.Serve(ctx, there) })
-		synctest.Wait()
-		test(ctx, here)
-		cancel()
-		here.Close()
-		serving.Wait()
-	})
-}
 
 func mustOpen(t *testing.T, ctx context.Context, c sensor.Conn, o Options) *Radar {
 	t.Helper()
@@ -39,22 +23,6 @@ func mustOpen(t *testing.T, ctx context.Context, c sensor.Conn, o Options) *Rada
 		t.Fatal(err)
 	}
 	return r
-}
-
-// next returns the next cycle with readings.
-func next(t *testing.T, ctx context.Context, r sensor.Feed) sensor.Cycle {
-	t.Helper()
-	for range 1000 {
-		c, err := r.Next(ctx)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if len(c.Readings) > 0 {
-			return c
-		}
-	}
-	t.Fatal("no readings in 1000 cycles")
-	return sensor.Cycle{}
 }
 
 func cycle(readings ...sensor.Reading) sensor.Cycle { return sensor.Cycle{Readings: readings} }
@@ -96,7 +64,7 @@ func TestOpenSetsAndReadsBack(t *testing.T) {
 		{"every third answer broken", &emulator.ISYS4001{Spoil: 3}, Options{}, "iSYS-4001", settingsText},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			bench(t, row.x, func(ctx context.Context, c net.Conn) {
+			bench.Run(t, row.x, func(ctx context.Context, c net.Conn) {
 				got := mustOpen(t, ctx, c, row.o).Identity()
 				if got.Model != row.model || got.Serial != row.o.Serial || string(got.Settings) != row.settings || !got.Separates || got.Unchecked {
 					t.Errorf("identity %+v\n%swant %s\n%s", got, got.Settings, row.model, row.settings)
@@ -127,7 +95,7 @@ func TestOpenSaysWhatIsWrong(t *testing.T) {
 		{"every answer broken", &emulator.ISYS4001{Spoil: 1}, "", Options{}, "is this the speed of the line"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			bench(t, row.x, func(ctx context.Context, c net.Conn) {
+			bench.Run(t, row.x, func(ctx context.Context, c net.Conn) {
 				ctx, cancel := context.WithCancel(ctx)
 				var sending sync.WaitGroup
 				sending.Go(func() {
@@ -155,10 +123,10 @@ func TestTargets(t *testing.T) {
 	truck := sensor.Reading{Speed: 7000, Direction: sensor.Receding, Range: 20_000, Angle: 1500, Level: 700}
 	for _, narrow := range []bool{false, true} {
 		x := &emulator.ISYS4001{Torn: 5}
-		bench(t, x, func(ctx context.Context, c net.Conn) {
+		bench.Run(t, x, func(ctx context.Context, c net.Conn) {
 			r := mustOpen(t, ctx, c, Options{Narrow: narrow})
 			x.Report(cycle(car, truck))
-			got := next(t, ctx, r)
+			got := bench.Next(t, ctx, r)
 			if len(got.Readings) != 2 || got.Lost {
 				t.Fatalf("%+v", got)
 			}
@@ -189,7 +157,7 @@ func TestTargets(t *testing.T) {
 
 func TestListsComeOncePerCycle(t *testing.T) {
 	x := &emulator.ISYS4001{}
-	bench(t, x, func(ctx context.Context, c net.Conn) {
+	bench.Run(t, x, func(ctx context.Context, c net.Conn) {
 		r := mustOpen(t, ctx, c, Options{})
 		first, err := r.Next(ctx)
 		if err != nil {
@@ -209,10 +177,10 @@ func TestListsComeOncePerCycle(t *testing.T) {
 
 func TestOverdrivenInputSaysSo(t *testing.T) {
 	x := &emulator.ISYS4001{}
-	bench(t, x, func(ctx context.Context, c net.Conn) {
+	bench.Run(t, x, func(ctx context.Context, c net.Conn) {
 		r := mustOpen(t, ctx, c, Options{})
 		x.Report(cycle(sensor.Reading{Flags: sensor.FlagClipped}))
-		got := next(t, ctx, r)
+		got := bench.Next(t, ctx, r)
 		if !got.Lost || len(got.Readings) != 1 || !got.Readings[0].Has(sensor.FlagClipped) || got.Readings[0].Speed != 0 {
 			t.Errorf("%+v, want a cycle marked as clipped and lost", got)
 		}
@@ -228,7 +196,7 @@ func TestBrokenListsAreLostAndNotRead(t *testing.T) {
 		"noise before each":            {Prefix: []byte("\xa2\x01\x80\xda\x01\x22")},
 	} {
 		t.Run(name, func(t *testing.T) {
-			bench(t, x, func(ctx context.Context, c net.Conn) {
+			bench.Run(t, x, func(ctx context.Context, c net.Conn) {
 				r := mustOpen(t, ctx, c, Options{})
 				lost := 0
 				for k := range 40 {
@@ -237,7 +205,7 @@ func TestBrokenListsAreLostAndNotRead(t *testing.T) {
 					x.Report(cycle(one))
 				}
 				for range 20 {
-					got := next(t, ctx, r)
+					got := bench.Next(t, ctx, r)
 					if got.Lost {
 						lost++
 					}
@@ -255,10 +223,10 @@ func TestBrokenListsAreLostAndNotRead(t *testing.T) {
 
 func TestAListThatComesTwiceIsOneMeasurement(t *testing.T) {
 	x := &emulator.ISYS4001{Stuck: true}
-	bench(t, x, func(ctx context.Context, c net.Conn) {
+	bench.Run(t, x, func(ctx context.Context, c net.Conn) {
 		r := mustOpen(t, ctx, c, Options{})
 		x.Report(cycle(car))
-		if got := next(t, ctx, r); len(got.Readings) != 1 {
+		if got := bench.Next(t, ctx, r); len(got.Readings) != 1 {
 			t.Fatalf("%+v", got)
 		}
 		if got, err := r.Next(ctx); err == nil || !strings.Contains(err.Error(), "has not changed for 2s") {
@@ -280,7 +248,7 @@ func TestASensorThatStartsAnewIsAnError(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			x := &emulator.ISYS4001{}
-			bench(t, x, func(ctx context.Context, c net.Conn) {
+			bench.Run(t, x, func(ctx context.Context, c net.Conn) {
 				r := mustOpen(t, ctx, c, Options{})
 				if _, err := r.Next(ctx); err != nil {
 					t.Fatal(err)
@@ -308,7 +276,7 @@ func TestASensorThatStartsAnewIsAnError(t *testing.T) {
 
 func TestSilenceIsAnError(t *testing.T) {
 	x := &emulator.ISYS4001{}
-	bench(t, x, func(ctx context.Context, c net.Conn) {
+	bench.Run(t, x, func(ctx context.Context, c net.Conn) {
 		r := mustOpen(t, ctx, c, Options{})
 		x.Silence()
 		begun := time.Now()
@@ -321,7 +289,7 @@ func TestSilenceIsAnError(t *testing.T) {
 
 func TestNextEndsWithItsContext(t *testing.T) {
 	x := &emulator.ISYS4001{}
-	bench(t, x, func(ctx context.Context, c net.Conn) {
+	bench.Run(t, x, func(ctx context.Context, c net.Conn) {
 		r := mustOpen(t, ctx, c, Options{})
 		x.Silence()
 		short, cancel := context.WithTimeout(ctx, 200*time.Millisecond)
@@ -334,7 +302,7 @@ func TestNextEndsWithItsContext(t *testing.T) {
 
 func TestPulledCableIsAnError(t *testing.T) {
 	x := &emulator.ISYS4001{}
-	bench(t, x, func(ctx context.Context, c net.Conn) {
+	bench.Run(t, x, func(ctx context.Context, c net.Conn) {
 		r := mustOpen(t, ctx, c, Options{})
 		c.Close()
 		if _, err := r.Next(ctx); !errors.Is(err, io.ErrClosedPipe) {

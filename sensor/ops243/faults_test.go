@@ -12,12 +12,13 @@ import (
 	"time"
 
 	"ciglio/sensor"
+	"ciglio/sensor/sensortest/bench"
 	"ciglio/sensor/sensortest/emulator"
 )
 
 func TestNoiseCostsNoMoreThanItsLines(t *testing.T) {
 	x := &emulator.OPS243{}
-	bench(t, x, func(ctx context.Context, c net.Conn) {
+	bench.Run(t, x, func(ctx context.Context, c net.Conn) {
 		r := mustOpen(t, ctx, c, Options{})
 		before := r.Counters()
 		for _, noise := range []string{"\xff\x00\x80\n", `{"unit":"mps","time":"1`, "\r\n{}{\r\n", "12.5\r\n", `{"Alert" : "speed above " limit}` + "\r\n", strings.Repeat("#", 20000) + "\n"} {
@@ -26,7 +27,7 @@ func TestNoiseCostsNoMoreThanItsLines(t *testing.T) {
 				x.Report(cycle(at(6000, sensor.Approaching)))
 			}
 			for range 2 {
-				got := next(t, ctx, r)
+				got := bench.Next(t, ctx, r)
 				if d := got.Readings[0].Speed - 6000; d < -1 || d > 1 {
 					t.Errorf("behind %.20q: %+v", noise, got)
 				}
@@ -42,10 +43,10 @@ func TestASensorThatStartsAnewIsAnError(t *testing.T) {
 	for _, mode := range []Mode{JSON, CSV, Raw} {
 		t.Run(mode.String(), func(t *testing.T) {
 			x := &emulator.OPS243{}
-			bench(t, x, func(ctx context.Context, c net.Conn) {
+			bench.Run(t, x, func(ctx context.Context, c net.Conn) {
 				r := mustOpen(t, ctx, c, Options{Mode: mode})
 				x.Report(cycle(at(6000, sensor.Approaching)))
-				next(t, ctx, r)
+				bench.Next(t, ctx, r)
 				x.Restart()
 				for range 50 { // it folds 130 km/h now, and prints it plain
 					x.Report(cycle(at(13000, sensor.Approaching)))
@@ -70,11 +71,11 @@ func TestASensorThatStartsAnewIsAnError(t *testing.T) {
 
 func TestTimeThatGoesBackIsAnError(t *testing.T) {
 	x := &emulator.OPS243{Quiet: true}
-	bench(t, x, func(ctx context.Context, c net.Conn) {
+	bench.Run(t, x, func(ctx context.Context, c net.Conn) {
 		r := mustOpen(t, ctx, c, Options{})
 		go x.Send([]byte(`{"unit":"mps","time":"105.031","magnitude":"9","speed":"17.4"}` + "\r\n" +
 			`{"unit":"mps","time":"0.900","magnitude":"9","speed":"17.4"}` + "\r\n"))
-		next(t, ctx, r)
+		bench.Next(t, ctx, r)
 		if _, err := r.Next(ctx); err == nil || !strings.Contains(err.Error(), "started anew: its time went from 1m45.031s back to 900ms") {
 			t.Errorf("Next = %v", err)
 		}
@@ -83,7 +84,7 @@ func TestTimeThatGoesBackIsAnError(t *testing.T) {
 
 func TestAnotherUnitIsAnError(t *testing.T) {
 	x := &emulator.OPS243{Quiet: true}
-	bench(t, x, func(ctx context.Context, c net.Conn) {
+	bench.Run(t, x, func(ctx context.Context, c net.Conn) {
 		r := mustOpen(t, ctx, c, Options{})
 		go x.Send([]byte(`{"unit":"mph","time":"105.031","magnitude":"9","speed":"17.4"}` + "\r\n"))
 		if _, err := r.Next(ctx); err == nil || !strings.Contains(err.Error(), "a report in mph, set is mps") {
@@ -129,7 +130,7 @@ func (s *stuck) Close() error { return s.SetDeadline(time.Unix(1, 0)) }
 
 func TestNextEndsWithItsContext(t *testing.T) {
 	x := &emulator.OPS243{Quiet: true}
-	bench(t, x, func(ctx context.Context, c net.Conn) {
+	bench.Run(t, x, func(ctx context.Context, c net.Conn) {
 		r := mustOpen(t, ctx, c, Options{})
 		short, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
 		defer cancel()
@@ -141,7 +142,7 @@ func TestNextEndsWithItsContext(t *testing.T) {
 
 func TestPulledCableIsAnError(t *testing.T) {
 	x := &emulator.OPS243{}
-	bench(t, x, func(ctx context.Context, c net.Conn) {
+	bench.Run(t, x, func(ctx context.Context, c net.Conn) {
 		r := mustOpen(t, ctx, c, Options{})
 		c.Close()
 		if _, err := r.Next(ctx); !errors.Is(err, io.ErrClosedPipe) {

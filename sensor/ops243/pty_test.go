@@ -11,6 +11,7 @@ import (
 	"ciglio/sensor"
 	"ciglio/sensor/port"
 	"ciglio/sensor/sensortest"
+	"ciglio/sensor/sensortest/bench"
 	"ciglio/sensor/sensortest/emulator"
 	"ciglio/sensor/sensortest/pty"
 )
@@ -57,7 +58,7 @@ func TestPullingTheCableInMidPassageIsSeenAndHealed(t *testing.T) {
 		}
 		for range 3 {
 			x.Report(cycle(at(13000, sensor.Approaching)))
-			got := next(t, t.Context(), r)
+			got := bench.Next(t, t.Context(), r)
 			if d := got.Readings[0].Speed - 13000; d < -1 || d > 1 || got.Lost {
 				t.Errorf("%+v, want 130 km/h", got)
 			}

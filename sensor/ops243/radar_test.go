@@ -6,29 +6,13 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"ciglio/sensor"
 	"ciglio/sensor/sensortest"
+	"ciglio/sensor/sensortest/bench"
 	"ciglio/sensor/sensortest/emulator"
 )
-
-// bench connects a driver to an emulator in a bubble.
-func bench(t *testing.T, x *emulator.OPS243, test func(ctx context.Context, c net.Conn)) {
-	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
-		here, there := net.Pipe()
-		ctx, cancel := context.WithCancel(t.Context())
-		var serving sync.WaitGroup
-		serving.Go(func() { x.Serve(ctx, there) })
-		synctest.Wait()
-		test(ctx, here)
-		cancel()
-		here.Close()
-		serving.Wait()
-	})
-}
 
 func mustOpen(t *testing.T, ctx context.Context, c sensor.Conn, o Options) *Radar {
 	t.Helper()
@@ -37,22 +21,6 @@ func mustOpen(t *testing.T, ctx context.Context, c sensor.Conn, o Options) *Rada
 		t.Fatal(err)
 	}
 	return r
-}
-
-// next returns the next cycle with readings.
-func next(t *testing.T, ctx context.Context, r sensor.Feed) sensor.Cycle {
-	t.Helper()
-	for range 1000 {
-		c, err := r.Next(ctx)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if len(c.Readings) > 0 {
-			return c
-		}
-	}
-	t.Fatal("no readings in 1000 cycles")
-	return sensor.Cycle{}
 }
 
 func cycle(readings ...sensor.Reading) sensor.Cycle { return sensor.Cycle{Readings: readings} }
@@ -98,7 +66,7 @@ func TestOpenSetsAndReadsBack(t *testing.T) {
 			sensor.Identity{Model: "OPS243-A", Serial: "A1", Settings: []byte(settingsJSON), Unchecked: true}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			bench(t, row.sensor, func(ctx context.Context, c net.Conn) {
+			bench.Run(t, row.sensor, func(ctx context.Context, c net.Conn) {
 				for range 200 { // reports of other settings between the answers
 					row.sensor.Report(cycle(at(5000, sensor.Approaching)))
 				}
@@ -137,7 +105,7 @@ func TestOpenSaysWhatIsWrong(t *testing.T) {
 		{"a rate that it does not have", &emulator.OPS243{}, "", Options{Rate: 10_000}, "want 20000, 50000 or 100000"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			bench(t, row.sensor, func(ctx context.Context, c net.Conn) {
+			bench.Run(t, row.sensor, func(ctx context.Context, c net.Conn) {
 				ctx, cancel := context.WithCancel(ctx)
 				var sending sync.WaitGroup
 				sending.Go(func() {
@@ -172,11 +140,11 @@ func TestReports(t *testing.T) {
 		{"firmware without BZ", &emulator.OPS243{Quiet: true}, JSON},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			bench(t, row.x, func(ctx context.Context, c net.Conn) {
+			bench.Run(t, row.x, func(ctx context.Context, c net.Conn) {
 				r := mustOpen(t, ctx, c, Options{Mode: row.mode})
 				// 130 km/h lies above the sensor's default of 112.
 				row.x.Report(cycle(at(13000, sensor.Approaching), at(4321, sensor.Receding)))
-				got := next(t, ctx, r)
+				got := bench.Next(t, ctx, r)
 				want := []sensor.Reading{at(13000, sensor.Approaching), at(4321, sensor.Receding)}
 				if row.mode == CSV {
 					want = want[:1]
@@ -214,11 +182,11 @@ func TestReports(t *testing.T) {
 func TestRangesAreNeverJoinedToSpeeds(t *testing.T) {
 	for _, mode := range []Mode{JSON, CSV} {
 		x := &emulator.OPS243{Product: "OPS243-C", Ignored: "od"}
-		bench(t, x, func(ctx context.Context, c net.Conn) {
+		bench.Run(t, x, func(ctx context.Context, c net.Conn) {
 			r := mustOpen(t, ctx, c, Options{Mode: mode})
 			x.Report(cycle(at(9000, sensor.Approaching)))
 			before := r.Counters().Unused
-			got := next(t, ctx, r)
+			got := bench.Next(t, ctx, r)
 			if got.Readings[0].Flags != 0 || got.Readings[0].Range != 0 || got.Lost {
 				t.Errorf("%v: %+v", mode, got)
 			}
@@ -234,14 +202,14 @@ func TestRangesAreNeverJoinedToSpeeds(t *testing.T) {
 
 func TestInstantIsThatOfTheBlocksMiddle(t *testing.T) {
 	x := &emulator.OPS243{Quiet: true, Torn: 1}
-	bench(t, x, func(ctx context.Context, c net.Conn) {
+	bench.Run(t, x, func(ctx context.Context, c net.Conn) {
 		clock := sensortest.NewClock(0)
 		r, err := Open(ctx, c, clock, Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		x.Report(cycle(at(9000, sensor.Approaching)))
-		got := next(t, ctx, r)
+		got := bench.Next(t, ctx, r)
 		if late := clock.Now().Sub(got.At); late != 25600*time.Microsecond {
 			t.Errorf("the reading is %v old, want half of 1,024 samples: 25.6 ms", late)
 		}
@@ -250,14 +218,14 @@ func TestInstantIsThatOfTheBlocksMiddle(t *testing.T) {
 
 func TestSamples(t *testing.T) {
 	x := &emulator.OPS243{}
-	bench(t, x, func(ctx context.Context, c net.Conn) {
+	bench.Run(t, x, func(ctx context.Context, c net.Conn) {
 		r := mustOpen(t, ctx, c, Options{Mode: Raw})
 		for _, speeds := range [][]sensor.Reading{
 			{at(5000, sensor.Approaching)}, {at(13000, sensor.Receding)}, {at(22000, sensor.Approaching)},
 			{at(9000, sensor.Approaching), at(7000, sensor.Receding), at(4000, sensor.Approaching)},
 		} {
 			x.Report(cycle(speeds...))
-			got := next(t, ctx, r)
+			got := bench.Next(t, ctx, r)
 			if len(got.Readings) != len(speeds) || got.Lost {
 				t.Fatalf("%+v, want %d readings", got, len(speeds))
 			}
@@ -278,10 +246,10 @@ func TestSamples(t *testing.T) {
 
 func TestClippedSamplesSaySo(t *testing.T) {
 	x := &emulator.OPS243{Overload: true}
-	bench(t, x, func(ctx context.Context, c net.Conn) {
+	bench.Run(t, x, func(ctx context.Context, c net.Conn) {
 		r := mustOpen(t, ctx, c, Options{Mode: Raw})
 		x.Report(cycle(at(9000, sensor.Approaching)))
-		for _, g := range next(t, ctx, r).Readings {
+		for _, g := range bench.Next(t, ctx, r).Readings {
 			if !g.Has(sensor.FlagClipped) {
 				t.Errorf("%+v is not marked as clipped", g)
 			}
@@ -291,7 +259,7 @@ func TestClippedSamplesSaySo(t *testing.T) {
 
 func TestHalfOfABlockIsLost(t *testing.T) {
 	x := &emulator.OPS243{}
-	bench(t, x, func(ctx context.Context, c net.Conn) {
+	bench.Run(t, x, func(ctx context.Context, c net.Conn) {
 		r := mustOpen(t, ctx, c, Options{Mode: Raw})
 		if _, err := r.Next(ctx); err != nil {
 			t.Fatal(err)
