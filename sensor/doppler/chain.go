@@ -88,7 +88,7 @@ func newChain(s pace, f Format, size int, perHz, angle float64, observed bool) *
 		c.size = int(float64(size) * s.stretch)
 	}
 	c.hop = c.size / overlap
-	factor := int64(f.Rate) * int64(c.hop) / int64(math.Round(rate*float64(c.hop)))
+	factor := int64(max(1, s.stretch)) // samples of the signal behind a value
 	c.step = int64(c.hop) * factor
 	c.middle = int64(c.size/2) * factor
 	if c.decimator != nil {
