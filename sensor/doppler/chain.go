@@ -55,6 +55,7 @@ type chain struct {
 	decimator *decimator // nil when every sample counts
 	spectrum  *spectrum
 	detector  *detector
+	listener  *listener
 	refiner   *refiner
 	tracker   *tracker
 	gauge     *gauge
@@ -73,6 +74,9 @@ type chain struct {
 	leaving []vehicle // those about to be given out
 	recent  []vehicle // those that lately ended
 	out     []vehicle // those given out in the last push
+
+	runs []run     // scratch of heardBeside
+	own  []float32 // of path
 }
 
 // newChain returns the chain of a pace. The size is that of a frame of the
@@ -104,6 +108,7 @@ func newChain(s pace, f Format, size int, perHz, angle float64, observed bool) *
 	}
 	c.spectrum = newSpectrum(c.size, f.Complex)
 	c.detector = newDetector(len(c.spectrum.power), f.Complex, low, high, hop)
+	c.listener = newListener(c.detector, hop.Seconds())
 	c.refiner = newRefiner(c.size)
 	c.tracker = newTracker(hop)
 	c.gauge = newGauge(hop.Seconds(), mps, s.stretch, angle, f.Complex)
@@ -149,6 +154,7 @@ func (c *chain) frame() {
 	f.clipped = clipped > clippedShare*float64(c.step)*overlap
 	f.peaks = c.detector.find(power, f.peaks)
 	c.detector.describe(power, f.peaks)
+	c.listener.add(c.detector, power, c.number)
 	c.tracker.update(f)
 	c.refine()
 	if c.balance != nil {
@@ -228,6 +234,7 @@ func (c *chain) restart() {
 		c.tracker.history[i].number = -1
 	}
 	c.recent = c.recent[:0]
+	c.listener.lines = c.listener.lines[:0]
 	if c.decimator != nil {
 		c.decimator.restart()
 	}

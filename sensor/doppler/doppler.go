@@ -45,7 +45,9 @@
 //     within a vehicle's length at one speed, and those told around the closest
 //     point of a stronger one, are parts of it. What runs beside it elsewhere at
 //     another frequency is another vehicle, and so is what a track jumps to
-//     (jump.go).
+//     (jump.go). Who was too weak for a track is heard in the mean of 0.4 s
+//     (listener.go), and who shares the line of another at one speed is seen by
+//     the fall of a second frequency about a second closest point (company.go).
 //  8. The zone (passage.go): at most 30 m and 10 s of road, as near as the
 //     cosine is above 0.984 or, where the vehicle gained speed, about the highest
 //     radial speed before the fall, in which the frequency stays within 3.5 %.
@@ -64,8 +66,10 @@
 // covered by a constant line, too short or too uneven, gives a passage with a
 // reason, which is not valid.
 //
-// What the chain cannot do: tell two vehicles apart whose lines stay within two
-// bins, about 1 km/h at 24 GHz, until the first has left; keep apart the crossing
+// What the chain cannot do: tell two vehicles apart whose speeds differ by less
+// than about 1 km/h while they pass within 25 m of road of each other, since a
+// lorry or a bus looks the same; hear a motorcycle beside a lorry that is fifty
+// times as loud at nearly its frequency; keep apart the crossing
 // lines of an approaching and a leaving vehicle in a real signal; measure in a
 // real signal a vehicle that leaves a narrow beam before its frequency falls by a
 // twentieth; tell the angle of a beam across the road, whose speeds it states too

@@ -139,6 +139,9 @@ func (c *chain) leave(all bool) {
 		}
 		c.leaving = slices.Delete(c.leaving, i, i+1)
 		v.targets = max(v.targets, c.beyond(v)) + c.before(&v)
+		if v.targets == 0 && c.company(&v) {
+			v.targets = 1
+		}
 		c.out = append(c.out, v)
 	}
 }

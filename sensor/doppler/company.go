@@ -1,0 +1,224 @@
+package doppler
+
+import "math"
+
+// Another vehicle in the beam that has no track of its own shows in two ways: as
+// a faint line at another frequency, and, where both have one speed, as a second
+// fall of the frequency about a closest point. Neither tells a speed, only that
+// somebody was there.
+const (
+	companyTime  = 0.7   // s for which a line must last
+	companyDrift = 0.02  // of its frequency, or two bins, from one window to the next
+	companyImage = 0.3   // share that the mirror frequency of a vehicle's line may have
+	companyWay   = 25.0  // m behind the near end of a vehicle, in which the rest of it is
+	companyReach = 150.0 // m of road over which a vehicle may be heard
+
+	ownBins = 4.0  // about a vehicle's own line, in which nothing else is heard
+	ownPart = 0.03 // the same, of its frequency: fading, and the far end of the body
+	ownWeak = 20.0 // dB by which a harmonic is weaker than its vehicle
+
+	toneKeep   = 2.5       // s after which a line as steady as no vehicle's is a tone
+	toneLevel  = 1.5       // dB, the standard deviation of its level
+	toneSpeed  = 150 / 3.6 // m/s: where the tones of amplifiers are, which wander, and few vehicles
+	toneWander = 0.08      // of the frequency
+
+	// The fall of a frequency from far to near is looked at where it lies clear
+	// of the plateau. A narrow beam shows its upper part only.
+	fallWhole, fallUpper = 0.35, 0.9 // distance over offset, the nearest
+	fallCosine           = 0.94      // the farthest
+	fallBins             = 6         // below the plateau
+	fallFrames           = 14        // at least
+	fallClip             = 24        // eighths of an octave over the noise: 9 dB, at which a frame is cut off
+	fallMean             = 21.0      // of these, the mean of a line that is there all the way
+	fallBeside           = 8         // bins beside, where a line is
+	fallContrast         = 12        // eighths of an octave stronger than there: else it is the spread of something large
+)
+
+// company reports whether another vehicle was in the beam with v that has no
+// track of its own.
+func (c *chain) company(v *vehicle) bool { return c.heardBeside(v) || c.passedToo(v) }
+
+// A run is one line in windows that follow each other.
+type run struct {
+	f           float64
+	first, last int64
+}
+
+// heardBeside reports whether a line at another frequency was heard during a
+// vehicle's track.
+func (c *chain) heardBeside(v *vehicle) bool {
+	runs := c.runs[:0]
+	defer func() { c.runs = runs }()
+	for _, l := range c.listener.lines {
+		speed := math.Abs(float64(l.f)) * c.gauge.mps / c.stretch
+		if l.frame < v.verdict.first || l.frame > v.verdict.last || speed < c.low || l.image > companyImage || c.explains(v, l) {
+			continue
+		}
+		f := float64(l.f)
+		known := -1
+		for i := range runs {
+			if r := &runs[i]; l.frame > r.last && l.frame-r.last <= 2*partFrames && math.Abs(f-r.f) <= max(2, companyDrift*math.Abs(f)) {
+				known = i
+			}
+		}
+		if known < 0 {
+			runs = append(runs, run{f, l.frame, l.frame})
+			continue
+		}
+		r := &runs[known]
+		r.f, r.last = f, l.frame
+		if c.lasts(*r) && !c.isTone(f) {
+			return true
+		}
+	}
+	return false
+}
+
+// lasts reports whether a run is long enough for a vehicle, and not too long.
+func (c *chain) lasts(r run) bool {
+	seconds := float64(r.last-r.first) * c.gauge.hop
+	return seconds+window*c.gauge.hop > companyTime && seconds*math.Abs(r.f)*c.gauge.mps < companyReach
+}
+
+// isTone reports whether a line was heard over more road than a vehicle is, or as
+// steadily as none.
+func (c *chain) isTone(f float64) bool {
+	wide := 2.0
+	if math.Abs(f)*c.gauge.mps/c.stretch > toneSpeed {
+		wide = max(wide, toneWander*math.Abs(f))
+	}
+	var n, m, sum, squares float64
+	for _, l := range c.listener.lines {
+		off := math.Abs(float64(l.f) - f)
+		if off > wide {
+			continue
+		}
+		n++
+		if off <= 2 {
+			m, sum, squares = m+1, sum+float64(l.level), squares+float64(l.level)*float64(l.level)
+		}
+	}
+	part := partFrames * c.gauge.hop
+	return n*part*math.Abs(f)*c.gauge.mps > companyReach ||
+		m*part > toneKeep && squares/m-sum/m*sum/m < toneLevel*toneLevel
+}
+
+// explains reports whether a line is a part of a vehicle, its harmonic or its
+// image.
+func (c *chain) explains(v *vehicle, l faint) bool {
+	w := &v.verdict
+	behind := (float64(l.frame) - w.near) * -w.back() * c.gauge.hop * w.speed // m beyond the closest point
+	if c.amidWheels(l.frame, *w) || behind > 0 && behind < companyWay {
+		return true
+	}
+	low, high := math.Inf(1), math.Inf(-1) // of the vehicle's line in the window
+	for _, m := range v.trail {
+		if math.Abs(float64(m.frame-l.frame)) <= window/2+trailStep {
+			low, high = min(low, float64(m.f)), max(high, float64(m.f))
+		}
+	}
+	if low > high {
+		low = c.plateau(w)
+		high = low
+	}
+	at := func(times float64) bool {
+		a, b := min(times*low, times*high), max(times*low, times*high)
+		wide := max(ownBins, ownPart*max(math.Abs(a), math.Abs(b)))
+		return float64(l.f) > a-wide && float64(l.f) < b+wide
+	}
+	weaker := w.level - float64(l.level)
+	return at(1) || weaker > ownWeak && (at(2) || at(3) || at(-2)) || weaker > imageLevel && at(-1)
+}
+
+// plateau returns the frequency of a vehicle's line far from the sensor, in
+// bins.
+func (c *chain) plateau(w *verdict) float64 { return float64(w.sign) * w.speed / c.gauge.mps }
+
+// passedToo reports whether another vehicle of the same speed passed the sensor
+// while v was in the beam. Where the two share a line, the other one shows only
+// in the fall of its frequency about its own closest point. It takes I and Q to
+// know: in a real signal the spread of a long vehicle on its other way is there.
+func (c *chain) passedToo(v *vehicle) bool {
+	w := &v.verdict
+	f := c.plateau(w)
+	most := min(fallCosine, 1-fallBins/math.Abs(f))
+	if !c.complex || most < 0.75 { // too slow: the fall lies within the plateau's line
+		return false
+	}
+	own := c.path(v)
+	for _, near := range []float64{fallWhole, fallUpper} {
+		for offset := 1.5; offset < 15; offset *= 1.35 {
+			fall := fall{f: f, tau: offset / w.speed / c.gauge.hop, near: near, far: most / math.Sqrt(1-most*most)}
+			for at := w.first; at < w.last; at += 2 {
+				if math.Abs(float64(at)-w.near)*w.speed*c.gauge.hop < companyWay {
+					continue
+				}
+				if c.falls(fall, at, w.back(), own, v.first) {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+// A fall is the way of a frequency about a closest point.
+type fall struct {
+	f         float64 // bins, the plateau
+	tau       float64 // frames in which the vehicle goes as far as it passes aside
+	near, far float64 // distance over offset between which it is looked at
+}
+
+// falls reports whether a line follows a fall about the closest point in frame
+// at, whose far end lies after it (back is 1) or before it (-1). What lies near
+// the vehicle's own line, which begins in frame first, tells nothing.
+func (c *chain) falls(x fall, at int64, back float64, own []float32, first int64) bool {
+	from, to := at+int64(back*x.near*x.tau), at+int64(back*x.far*x.tau)
+	if from > to {
+		from, to = to, from
+	}
+	if from < max(0, c.number-int64(len(c.listener.past))+1) || to >= c.number {
+		return false
+	}
+	n, sum, contrast := 0, 0, 0
+	for j := from; j <= to; j++ {
+		u := math.Abs(float64(j-at)) / x.tau
+		f := x.f * u / math.Sqrt(1+u*u)
+		if i := j - first; i >= 0 && i < int64(len(own)) && (own[i] == 0 || math.Abs(f-float64(own[i])) < max(ownBins+2, 0.05*math.Abs(f))) {
+			continue
+		}
+		r, ok := c.listener.ratio(c.detector, j, f)
+		above, okAbove := c.listener.ratio(c.detector, j, f+fallBeside)
+		below, okBelow := c.listener.ratio(c.detector, j, f-fallBeside)
+		if !ok || !okAbove || !okBelow {
+			return false
+		}
+		n, sum, contrast = n+1, sum+min(r, fallClip), contrast+r-(above+below)/2
+		if n == fallFrames && sum < n*fallClip*2/3 {
+			return false // not even near it
+		}
+	}
+	return n >= fallFrames && float64(sum) > fallMean*float64(n) && contrast > fallContrast*n
+}
+
+// path returns the frequency of a vehicle's line in each frame of its track, 0
+// where it has gaps. It is valid until the next call.
+func (c *chain) path(v *vehicle) []float32 {
+	const most = 30 // frames between marks that a straight line joins
+	n := int(v.last - v.first + 1)
+	for cap(c.own) < n {
+		c.own = make([]float32, 2*n)
+	}
+	path := c.own[:n]
+	clear(path)
+	for i := 1; i < len(v.trail); i++ {
+		a, b := v.trail[i-1], v.trail[i]
+		if b.frame-a.frame > most {
+			continue
+		}
+		for j := a.frame; j <= b.frame; j++ {
+			path[j-v.first] = a.f + (b.f-a.f)*float32(j-a.frame)/float32(b.frame-a.frame)
+		}
+	}
+	return path
+}

@@ -1,0 +1,161 @@
+package doppler
+
+import (
+	"math"
+	"slices"
+)
+
+const (
+	// A window of windowParts times partFrames frames lasts 0.4 s. In it a car at
+	// 30 m changes its frequency by less than a bin, and the mean of pure noise
+	// stays below faintMean in all but one bin of a million.
+	partFrames  = 8
+	windowParts = 4
+	window      = partFrames * windowParts
+	faintMean   = 3.0 // times noise and background
+	faintClip   = 8.0 // the same, at which a frame is cut off: what only crosses a bin is no line there
+	faintShape  = 1.5 // times the mean of what lies 6 to 9 bins away: else it is a hump, such as rain
+	faintMost   = 40  // lines of a window, the lowest frequencies first
+
+	silence = 1e-30 // noise is never less: a signal of zeros has no lines
+
+	listenTime = 15.0 // s for which lines are remembered
+	pastTime   = 12.0 // s for which spectra are
+)
+
+// A faint line stands out of the mean of a window only.
+type faint struct {
+	frame int64   // in the middle of the window
+	f     float32 // bins from frequency 0
+	level float32 // dB of its mean power
+	image float32 // what stands at the mirror frequency, as a share
+}
+
+// A listener hears the lines of vehicles that are too weak, or fade too much, to
+// be followed from frame to frame: what stays at one frequency for a while stands
+// out of the noise in the mean. It also keeps the last spectra, for questions
+// that arise only once a vehicle has been measured.
+type listener struct {
+	first int                   // bin of the spectrum that is 0 here
+	sums  [windowParts]struct { // over the frames of a part
+		ratio []float32 // of power over noise and background
+		power []float32
+	}
+	mean  []float32 // of the ratios over the window
+	lines []faint   // oldest first
+	keep  int64     // frames of listenTime
+	past  [][]uint8 // ratios by frame, modulo its length, in eighths of an octave
+}
+
+func newListener(d *detector, hop float64) *listener {
+	bins := d.high + faintReach + 1
+	l := &listener{keep: int64(listenTime / hop), past: make([][]uint8, int(pastTime/hop))}
+	if d.complex {
+		l.first = max(0, d.zero-bins)
+		bins *= 2
+	}
+	bins = min(bins, len(d.local)-l.first)
+	l.mean = make([]float32, bins)
+	for i := range l.sums {
+		l.sums[i].ratio, l.sums[i].power = make([]float32, bins), make([]float32, bins)
+	}
+	for i := range l.past {
+		l.past[i] = make([]uint8, bins)
+	}
+	l.lines = make([]faint, 0, int(l.keep)/partFrames*faintMost/4)
+	return l
+}
+
+// add takes a frame. When a part is full, the lines of the window that ends with
+// it are taken down.
+func (l *listener) add(d *detector, power []float32, number int64) {
+	part := &l.sums[number/partFrames%windowParts]
+	if number%partFrames == 0 {
+		clear(part.ratio)
+		clear(part.power)
+	}
+	past := l.past[number%int64(len(l.past))]
+	n := len(past)
+	power, local, background := power[l.first:l.first+n], d.local[l.first:l.first+n], d.background[l.first:l.first+n]
+	ratios, powers := part.ratio[:n], part.power[:n]
+	for k, p := range power {
+		ratio := p / max(local[k], background[k], silence)
+		past[k] = eighths(ratio)
+		ratios[k] += min(ratio, faintClip)
+		powers[k] += p
+	}
+	if number%partFrames == partFrames-1 && number >= window-1 {
+		l.find(d, number-window/2)
+	}
+}
+
+// eighths returns the logarithm of a ratio in eighths of an octave, 0.38 dB each;
+// 0 for what is below 1.
+func eighths(ratio float32) uint8 {
+	const shift = 23 - 3 // leaves three bits of the fraction
+	return uint8(min(math.Float32bits(max(ratio, 1))-127<<23, 255<<shift) >> shift)
+}
+
+// find takes down the lines of the window about a frame.
+func (l *listener) find(d *detector, middle int64) {
+	old, _ := slices.BinarySearchFunc(l.lines, middle-l.keep, func(a faint, frame int64) int { return int(a.frame - frame) })
+	l.lines = slices.Delete(l.lines, 0, old)
+	for k := range l.mean {
+		var sum float32
+		for i := range l.sums {
+			sum += l.sums[i].ratio[k]
+		}
+		l.mean[k] = sum / window
+	}
+	most := len(l.lines) + faintMost
+	for m := d.low; m <= d.high; m++ {
+		l.look(d, middle, m, most)
+		if d.complex {
+			l.look(d, middle, -m, most)
+		}
+	}
+}
+
+const faintReach = 9 // bins about a line that are looked at
+
+// look takes down the line at a bin, if there is one.
+func (l *listener) look(d *detector, middle int64, bin, most int) {
+	k := d.zero + bin - l.first
+	m := l.mean
+	if k < faintReach || k+faintReach >= len(m) || len(l.lines) >= most {
+		return
+	}
+	p := m[k]
+	if p < faintMean || p < m[k-1] || p <= m[k+1] || p < m[k-2] || p <= m[k+2] {
+		return
+	}
+	var about float32
+	for j := 6; j <= faintReach; j++ {
+		about += m[k-j] + m[k+j]
+	}
+	if p < faintShape*about/8 {
+		return
+	}
+	line := faint{frame: middle, f: float32(bin)}
+	var power float32
+	for i := range l.sums {
+		s := l.sums[i].power
+		power += s[k-1] + s[k] + s[k+1]
+	}
+	line.level = decibel(power / window)
+	if mirror := d.zero - bin - l.first; d.complex && mirror > 0 && mirror+1 < len(m) {
+		line.image = (max(m[mirror-1], m[mirror], m[mirror+1]) - 1) / (p - 1)
+	}
+	l.lines = append(l.lines, line)
+}
+
+// ratio returns the power over the noise near a frequency in a past frame, in
+// eighths of an octave, and whether it is known.
+func (l *listener) ratio(d *detector, frame int64, f float64) (int, bool) {
+	k := d.zero + int(math.Round(f)) - l.first
+	past := l.past[frame%int64(len(l.past))]
+	if k < 1 || k+1 >= len(past) {
+		return 0, false
+	}
+	return int(max(past[k-1], past[k], past[k+1])), true
+}
