@@ -32,6 +32,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"runtime"
 	"slices"
 	"sync"
@@ -98,7 +99,8 @@ const (
 type Fault struct {
 	Kind  string
 	Class string
-	Seed  uint64 // of the road
+	Seed  uint64  // of the road
+	Off   float64 // km/h by which the speed is wrong; all of it of one that was invented
 	Text  string
 }
 
@@ -190,8 +192,8 @@ func compare(r Road, truth []sensortest.Truth, passages []sensor.Passage) Result
 		}
 	}
 	var result Result
-	fault := func(kind, format string, args ...any) {
-		result.Faults = append(result.Faults, Fault{kind, r.Class, r.Seed, fmt.Sprintf(format, args...)})
+	fault := func(kind string, off float64, format string, args ...any) {
+		result.Faults = append(result.Faults, Fault{kind, r.Class, r.Seed, math.Abs(off), fmt.Sprintf(format, args...)})
 	}
 	for k, v := range truth {
 		if v.Enter == v.Leave { // the radar never could see it
@@ -219,11 +221,13 @@ func compare(r Road, truth []sensortest.Truth, passages []sensor.Passage) Result
 		}
 		switch other := another(truth, k, o.Passage); {
 		case o.Wrong() && other != "":
-			fault(wrongVehicle, "%s; the speed is that of %s", describe(o), other)
+			fault(wrongVehicle, o.Error, "%s; the speed is that of %s", describe(o), other)
 		case o.Wrong():
-			fault(wrongSpeed, "%s", describe(o))
-		case company(truth, k, o.Passage) >= maxOverlap:
-			fault(wrongVehicle, "%s; another was in the beam for %.2f s", describe(o), company(truth, k, o.Passage).Seconds())
+			fault(wrongSpeed, o.Error, "%s", describe(o))
+		default:
+			if i, from, to := company(truth, k, o.Passage); to-from >= maxOverlap {
+				fault(wrongVehicle, o.Error, "%s; in the beam from %.2f to %.2f s: %s", describe(o), from.Seconds(), to.Seconds(), vehicle(truth[i]))
+			}
 		}
 	}
 	for i, p := range passages {
@@ -234,11 +238,11 @@ func compare(r Road, truth []sensortest.Truth, passages []sensor.Passage) Result
 		case p.Targets > 0:
 			result.Spare++
 		case piece(truth, p) != "":
-			fault(twice, "a piece of %s: %s", piece(truth, p), said(p))
+			fault(twice, 0, "a piece of %s: %s", piece(truth, p), said(p))
 		case slices.ContainsFunc(pairs, func(x pair) bool { return x.passage == i }):
-			fault(twice, "a second passage, %s", said(p))
+			fault(twice, 0, "a second passage, %s", said(p))
 		default:
-			fault(invented, "no vehicle explains %s", said(p))
+			fault(invented, float64(p.Speed)/100, "no vehicle explains %s", said(p))
 		}
 	}
 	return result
@@ -282,17 +286,17 @@ func another(truth []sensortest.Truth, k int, p sensor.Passage) string {
 	return ""
 }
 
-// company returns for how long vehicle k and another could both be seen during
-// the track of a passage.
-func company(truth []sensortest.Truth, k int, p sensor.Passage) time.Duration {
-	from, to := max(time.Duration(p.Start), truth[k].Enter), min(time.Duration(p.End), truth[k].Leave)
-	var longest time.Duration
+// company returns which other vehicle could be seen longest beside vehicle k
+// during the track of a passage, and from when to when.
+func company(truth []sensortest.Truth, k int, p sensor.Passage) (other int, from, to time.Duration) {
+	first, last := max(time.Duration(p.Start), truth[k].Enter), min(time.Duration(p.End), truth[k].Leave)
 	for i, v := range truth {
-		if i != k && v.Enter != v.Leave {
-			longest = max(longest, min(v.Leave, to)-max(v.Enter, from))
+		a, b := max(v.Enter, first), min(v.Leave, last)
+		if i != k && v.Enter != v.Leave && b-a > to-from {
+			other, from, to = i, a, b
 		}
 	}
-	return longest
+	return other, from, to
 }
 
 func vehicle(v sensortest.Truth) string {

@@ -136,6 +136,16 @@ func after(metres float64, s sensor.Speed) time.Duration {
 	return time.Duration(1000*metres/s.MPS()) * time.Millisecond
 }
 
+// beside moves b to the other lane where it would stand inside of a, or closer
+// to it than 2 m.
+func beside(a sensortest.Vehicle, b *sensortest.Vehicle) {
+	first, _, _ := a.Class.Size()
+	second, _, _ := b.Class.Size()
+	if b.Lane == a.Lane && (b.Passing-a.Passing).Abs() < after(max(first, second)+2, min(a.Speed, b.Speed)) {
+		b.Lane = 3 - b.Lane
+	}
+}
+
 func meeting(d *draw) []sensortest.Vehicle {
 	a := d.vehicle(d.speed(20, 200), sensor.Approaching, 1)
 	b := d.vehicle(d.speed(20, 200), sensor.Receding, 2)
@@ -147,6 +157,7 @@ func closingUp(d *draw) []sensortest.Vehicle {
 	a := d.vehicle(d.speed(25, 130), d.direction(), d.lane())
 	b := d.vehicle(a.Speed+d.more(3, 25), a.Direction, a.Lane)
 	b.Passing = d.seconds(0.8, 2.5)
+	beside(a, &b)
 	return []sensortest.Vehicle{a, b}
 }
 
@@ -175,6 +186,7 @@ func motorcycle(d *draw) []sensortest.Vehicle {
 	b.Class, b.Lane = sensortest.Motorcycle, d.lane()
 	b.Speed += d.more(-5, 40)
 	b.Passing = after(d.between(-15, 30), a.Speed)
+	beside(a, &b)
 	return []sensortest.Vehicle{a, b}
 }
 
@@ -185,6 +197,9 @@ func platoon(d *draw) []sensortest.Vehicle {
 	for range 3 + d.rng.IntN(4) {
 		v := d.vehicle(speed+d.more(-3, 3), direction, lane)
 		v.Passing = at
+		if len(all) > 0 {
+			beside(all[len(all)-1], &v)
+		}
 		all = append(all, v)
 		at += d.seconds(0.8, 3)
 	}
@@ -195,6 +210,7 @@ func oneSpeed(d *draw) []sensortest.Vehicle {
 	a := d.vehicle(d.speed(30, 140), d.direction(), d.lane())
 	b := d.vehicle(a.Speed+d.more(-0.5, 0.5), a.Direction, a.Lane)
 	b.Passing = d.seconds(0.3, 3)
+	beside(a, &b)
 	return []sensortest.Vehicle{a, b}
 }
 

@@ -165,8 +165,10 @@ func (r *Result) WriteReport(w io.Writer, command string) error {
 	p.print("| discarded passages that belong to no vehicle, or to one that has another | %d |\n", r.Spare)
 	p.print("%s", pictures)
 	if len(r.Faults) > 0 {
-		p.print("\n## What must not occur, and did\n\nEach is replayed by its class and seed:\n`go test ./sensor/sensortest/accuracy -run Accuracy -v -class CLASS -replay SEED`.\n\n")
-		for i, f := range r.Faults {
+		p.print("\n## What must not occur, and did\n\nThe farthest off come first. Each is replayed by its class and seed:\n`go test ./sensor/sensortest/accuracy -run Accuracy -v -class CLASS -replay SEED`.\n\n")
+		worst := slices.Clone(r.Faults)
+		slices.SortStableFunc(worst, func(a, b Fault) int { return cmp.Compare(b.Off, a.Off) })
+		for i, f := range worst {
 			if i == mostFaults {
 				p.print("- and %d more\n", len(r.Faults)-i)
 				break
