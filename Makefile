@@ -2,7 +2,7 @@
 
 GO      ?= go
 TARGETS := arm-6 arm-7 arm64 amd64
-DEBS    := mosquitto nodejs python3 qemu-user-static gcc libc6-dev
+DEBS    := mosquitto nodejs python3 qemu-user-static gcc libc6-dev man-db fish zsh
 BUILD   := CGO_ENABLED=0 GOOS=linux $(GO) build -trimpath -buildvcs=false -ldflags='-s -w -buildid='
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.7.0
 # Packages that run on the device: their tests also run as ARM programs.
