@@ -21,6 +21,7 @@ import (
 
 	"ciglio/agent/calibration"
 	"ciglio/agent/config"
+	"ciglio/agent/notify"
 	"ciglio/capture/evidence"
 	"ciglio/capture/httpcam"
 	"ciglio/capture/key"
@@ -150,9 +151,13 @@ func serve(ctx context.Context, c *config.Config, log *slog.Logger) (err error) 
 	if err != nil {
 		return err
 	}
+	manager, err := notify.FromEnvironment(os.Getenv, os.Getpid())
+	if err != nil {
+		return err
+	}
 	device, err := New(Options{
 		Config: c, Calibration: statement, Certificate: sha256.Sum256(certificate), Signer: signer, Clock: system,
-		Source: source, Fault: source.Fault, Second: second, Camera: camera, Outbox: store, Dialer: dialer, Trust: trust, Boot: bootID(), Log: log,
+		Source: source, Fault: source.Fault, Turned: source.Turned, Second: second, Camera: camera, Outbox: store, Dialer: dialer, Trust: trust, Boot: bootID(), Log: log, Supervisor: manager,
 	})
 	if err != nil {
 		return err
