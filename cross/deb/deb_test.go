@@ -3,14 +3,9 @@ package main
 import (
 	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
 	"debug/elf"
 	"debug/gosym"
 	"encoding/json"
-	"encoding/pem"
 	"fmt"
 	"net/url"
 	"os"
@@ -94,23 +89,15 @@ func host(t *testing.T) string {
 	return arch
 }
 
-// signingKey makes a key and returns the files of it and of its public half.
+// signingKey makes a key as docs/operation.md says, and returns the files of it
+// and of its public half.
 func signingKey(t *testing.T) (private, public string) {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	secret, err1 := x509.MarshalPKCS8PrivateKey(key)
-	open, err2 := x509.MarshalPKIXPublicKey(key.Public())
-	if err1 != nil || err2 != nil {
-		t.Fatal(err1, err2)
-	}
+	needs(t, "openssl")
 	dir := t.TempDir()
-	private, public = filepath.Join(dir, "signing.key"), filepath.Join(dir, "signing.pub")
-	write(t, private, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret}))
-	write(t, public, pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: open}))
-	return private, public
+	command(t, dir, "openssl", "genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", "signing.key")
+	command(t, dir, "openssl", "pkey", "-in", "signing.key", "-pubout", "-out", "ciglio.pub")
+	return filepath.Join(dir, "signing.key"), filepath.Join(dir, "ciglio.pub")
 }
 
 func write(t *testing.T, path string, text []byte) {
@@ -342,6 +329,24 @@ func valid(s *jsonschema.Schema, text []byte) error {
 		return err
 	}
 	return s.Validate(doc)
+}
+
+func TestOtherKeysAreRefused(t *testing.T) {
+	needs(t, "openssl")
+	dir := t.TempDir()
+	for name, args := range map[string][]string{
+		"rsa":     {"genpkey", "-algorithm", "RSA"},
+		"P-384":   {"genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-384"},
+		"old PEM": {"ecparam", "-name", "prime256v1", "-genkey", "-noout"},
+	} {
+		command(t, dir, "openssl", append(args, "-out", name)...)
+		if _, err := sign(filepath.Join(dir, name), []byte("text")); err == nil || !strings.Contains(err.Error(), "want a") {
+			t.Errorf("%s: error %v", name, err)
+		}
+	}
+	if _, err := sign(filepath.Join(dir, "none"), nil); err == nil {
+		t.Error("signed without a key")
+	}
 }
 
 func TestReplacedModuleIsRefused(t *testing.T) {
