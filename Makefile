@@ -2,7 +2,7 @@
 
 GO      ?= go
 TARGETS := arm-6 arm-7 arm64 amd64
-DEBS    := mosquitto nodejs python3 qemu-user-static gcc libc6-dev man-db fish zsh openssl systemd
+DEBS    := mosquitto nodejs python3 qemu-user-static gcc libc6-dev man-db fish zsh openssl systemd dpkg-dev
 # What installs the packages in a Debian of their own.
 PACKAGEDEBS := debootstrap systemd-container lintian
 BUILD   := CGO_ENABLED=0 GOOS=linux $(GO) build -trimpath -buildvcs=false -ldflags='-s -w -buildid='
@@ -30,7 +30,7 @@ BENCHED := ./sensor/doppler ./uplink/outbox ./portal/cmd/ciglio-demo
 
 build: ## static, reproducible programs for every target, in dist/
 	@for t in $(TARGETS); do $(MAKE) --no-print-directory dist/ciglio-linux-$$t || exit 1; done
-	cd dist && sha256sum ciglio-linux-* | tee SHA256SUMS
+	cd dist && sha256sum ciglio-linux-* | tee SHA256SUMS && rm -f SHA256SUMS.sig
 
 packages: build ## Debian packages with lists of their parts, in dist/; CIGLIO_SIGNING_KEY names the key that signs them
 	rm -f dist/*.deb dist/*.cdx.json

@@ -37,9 +37,9 @@ func (d *debian) boot(t *testing.T) {
 	}
 	machine := fmt.Sprintf("ciglio-test-%d", os.Getpid())
 	cmd := exec.Command("systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "--machine="+machine, "--directory="+d.dir,
-		"--system-call-filter=adjtimex", // which a container is refused otherwise
+		"--system-call-filter=adjtimex bpf", // a container is refused both otherwise; bpf confines devices
 		"--private-network", "--notify-ready=yes", "--console=read-only", "--boot")
-	cmd.Env = append(os.Environ(), "NOTIFY_SOCKET="+socket)
+	cmd.Env = append(os.Environ(), "NOTIFY_SOCKET="+socket, "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1")
 	cmd.Stdout, cmd.Stderr = log, log
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -310,6 +310,20 @@ func (d *debian) sandboxed(t *testing.T, pid string) {
 	}
 	if env := d.run(t, "cat", "/proc/"+pid+"/environ"); !strings.Contains(env, "GOMEMLIMIT=80MiB") {
 		t.Errorf("environment %q", env)
+	}
+	// Of devices, serial ports and no memory. The numbers are the kernel's; a port
+	// that this machine has not got answers otherwise than one that is refused.
+	for name, allowed := range map[string]bool{"ttyS1 c 4 65": true, "kmsg0 c 1 11": false, "mem0 c 1 1": false} {
+		node := strings.Fields(name)
+		d.run(t, append([]string{"mknod", "/dev/" + node[0]}, node[1:]...)...)
+		out, err := d.try(t, "sh", "-c", "echo $$ >/sys/fs/cgroup/system.slice/ciglio.service/cgroup.procs && dd count=0 iflag=nonblock if=/dev/"+node[0])
+		if refused := err != nil && strings.Contains(out, "Operation not permitted"); refused == allowed {
+			t.Errorf("device %s, refused %t: %s", name, refused, out)
+		}
+		// The same outside of the service, so that it is the service that is refused.
+		if out, err := d.try(t, "dd", "count=0", "iflag=nonblock", "if=/dev/"+node[0]); err != nil && strings.Contains(out, "Operation not permitted") {
+			t.Errorf("device %s is refused to all: %s", name, out)
+		}
 	}
 	// In its own view of the files only its state may be written.
 	for path, ok := range map[string]bool{"/var/lib/ciglio/x": true, "/etc/ciglio/x": false, "/usr/x": false, "/var/lib/x": false} {
