@@ -14,7 +14,7 @@ DEVICE  := $(shell $(GO) list ./sensor/... ./capture/... ./uplink/... ./agent/..
 .DEFAULT_GOAL := help
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: ## a whole roadside in one process: prints the address of a page to open
 	$(GO) run ./portal/cmd/ciglio-demo

@@ -367,6 +367,9 @@ func (d *Device) sensorFailed(err error) {
 	d.sensorFault, d.faultAt = err, d.o.Clock.Now()
 }
 
+// gateOpen says that nothing keeps the device from measuring.
+const gateOpen = "gate open: the device measures"
+
 // tellGate logs the causes for which the gate is closed, once for as long as
 // they are the same, and has the centre told.
 func (d *Device) tellGate(causes []trust.Cause) {
@@ -375,7 +378,7 @@ func (d *Device) tellGate(causes []trust.Cause) {
 		codes += " " + c.Code
 		words[i] = c.Code + " (" + c.Words + ")"
 	}
-	state := "gate open: the device measures"
+	state := gateOpen
 	if len(causes) > 0 {
 		state = "gate closed: " + strings.Join(words, "; ")
 	}
@@ -387,7 +390,7 @@ func (d *Device) tellGate(causes []trust.Cause) {
 	case !changed:
 		return
 	case len(causes) == 0:
-		d.o.Log.Info("gate open: the device measures")
+		d.o.Log.Info(gateOpen)
 	default:
 		d.o.Log.Warn("gate closed: the device does not measure", "causes", strings.Join(words, "; "))
 	}

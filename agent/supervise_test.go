@@ -92,9 +92,9 @@ func TestManagerHearsOfTheDevice(t *testing.T) {
 		}
 		want := []string{
 			"READY=1", "STATUS=starting: self-test not done yet",
-			"STATUS=gate open: the device measures",
+			"STATUS=" + gateOpen,
 			"STATUS=gate closed: self_test (" + m.closed() + ")",
-			"STATUS=gate open: the device measures",
+			"STATUS=" + gateOpen,
 			"STOPPING=1",
 		}
 		if got := m.told(); !slices.Equal(got, want) {
@@ -174,7 +174,7 @@ func TestWatchdogKnowsQuietFromHung(t *testing.T) {
 						}
 						time.Sleep(5 * time.Second)
 					}
-					if open := m.status() == "gate open: the device measures"; open != c.measure {
+					if open := m.status() == gateOpen; open != c.measure {
 						t.Errorf("status %q", m.status())
 					}
 					if worst := m.waited(); worst > watchdog/2 {
@@ -264,7 +264,7 @@ func TestWatchdogFindsHungJudgement(t *testing.T) {
 		}
 		close(second.release)
 		time.Sleep(watchdog)
-		if worst := m.waited(); m.status() != "gate open: the device measures" {
+		if worst := m.waited(); m.status() != gateOpen {
 			t.Errorf("once it came back: status %q, waited %v", m.status(), worst)
 		}
 		if err := r.stop(); err != nil {
