@@ -2,17 +2,19 @@
 
 GO      ?= go
 TARGETS := arm-6 arm-7 arm64 amd64
-DEBS    := mosquitto nodejs python3 qemu-user-static gcc libc6-dev
+DEBS    := mosquitto nodejs python3 qemu-user-static gcc libc6-dev man-db fish zsh openssl systemd dpkg-dev
+# What installs the packages in a Debian of their own.
+PACKAGEDEBS := debootstrap systemd-container lintian
 BUILD   := CGO_ENABLED=0 GOOS=linux $(GO) build -trimpath -buildvcs=false -ldflags='-s -w -buildid='
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.7.0
 # Packages that run on the device: their tests also run as ARM programs.
 DEVICE  := $(shell $(GO) list ./sensor/... ./capture/... ./uplink/... ./agent/... | grep -v test)
 
-.PHONY: help demo test check bench build accuracy deps vet race cross reproducible arm clean
+.PHONY: help demo test check bench build packages packages-test packages-short accuracy deps package-deps vet race cross reproducible arm clean
 .DEFAULT_GOAL := help
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: ## a whole roadside in one process: prints the address of a page to open
 	$(GO) run ./portal/cmd/ciglio-demo
@@ -20,7 +22,7 @@ demo: ## a whole roadside in one process: prints the address of a page to open
 test: deps ## every test; as root or with sudo it installs the Debian packages they need
 	$(GO) test ./...
 
-check: deps vet race cross reproducible arm ## vet, staticcheck, formatting, races, cross-builds, dependency policy, tests as ARM programs
+check: deps vet race cross reproducible arm packages-short ## vet, staticcheck, formatting, races, cross-builds, dependency policy, tests as ARM programs, the package in a Debian
 
 bench: ## speed against the limit measured in the same run
 	$(GO) test -run '^$$' -bench . -benchmem $(BENCHED)
@@ -28,7 +30,19 @@ BENCHED := ./sensor/doppler ./uplink/outbox ./portal/cmd/ciglio-demo
 
 build: ## static, reproducible programs for every target, in dist/
 	@for t in $(TARGETS); do $(MAKE) --no-print-directory dist/ciglio-linux-$$t || exit 1; done
-	cd dist && sha256sum ciglio-linux-* | tee SHA256SUMS
+	cd dist && sha256sum ciglio-linux-* | tee SHA256SUMS && rm -f SHA256SUMS.sig
+
+packages: build ## Debian packages with lists of their parts, in dist/; CIGLIO_SIGNING_KEY names the key that signs them
+	rm -f dist/*.deb dist/*.cdx.json
+	SOURCE_DATE_EPOCH=$(EPOCH) $(GO) run ./cross/deb -revision $(REVISION)
+EPOCH    = $(or $(SOURCE_DATE_EPOCH),$(shell git log -1 --format=%ct))
+REVISION = $(shell git log -1 --format=%h --abbrev=12)
+
+packages-test: package-deps ## the packages installed, upgraded and removed in a Debian of each processor; the first time it downloads them
+	CIGLIO_PACKAGES=all $(GO) test -count=1 -timeout 2h -v -run "LifeOfThePackage|Lintian" ./cross/deb
+
+packages-short: package-deps
+	CIGLIO_PACKAGES=short $(GO) test -run LifeOfThePackage ./cross/deb
 
 accuracy: ## rewrite docs/recordings.md and docs/accuracy.md: real passes, and 10,000 simulated ones (half an hour)
 	$(GO) test ./sensor/doppler -run TestRecordings -update -v
@@ -40,7 +54,12 @@ dist/ciglio-linux-%: FORCE
 FORCE:
 
 deps:
-	@missing=$$(for p in $(DEBS); do dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || echo $$p; done); \
+	$(call install,$(DEBS))
+
+package-deps:
+	$(call install,$(PACKAGEDEBS))
+
+install = @missing=$$(for p in $(1); do dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || echo $$p; done); \
 	if [ -z "$$missing" ]; then exit 0; fi; \
 	if [ "$$(id -u)" = 0 ]; then as=; elif sudo -n true 2>/dev/null; then as=sudo; else \
 	  echo "not installed: $$missing"; echo "run make as root or with sudo, or install them; tests that need them are skipped"; exit 0; fi; \
@@ -51,6 +70,7 @@ vet:
 	$(GO) vet ./...
 	$(GO) run $(STATICCHECK) ./...
 	$(GO) mod verify
+	$(GO) -C cross/tools mod verify
 	$(GO) test -count=1 . ./docs/...
 
 # Where goroutines meet.
@@ -64,11 +84,15 @@ cross: build
 	GOOS=linux GOARCH=386 CGO_ENABLED=0 $(GO) vet $(DEVICE)
 
 # The same source in another folder, compiled anew, gives the same bytes.
-reproducible: build
+reproducible: packages
 	@tmp=$$(mktemp -d); trap 'chmod -R u+w "$$tmp"; rm -rf "$$tmp"' EXIT; \
 	git ls-files -z | tar --null --files-from=- -c | tar -x -C $$tmp; \
 	GOCACHE=$$tmp/cache $(MAKE) --no-print-directory -C $$tmp dist/ciglio-linux-arm-7 >/dev/null && \
-	cmp dist/ciglio-linux-arm-7 $$tmp/dist/ciglio-linux-arm-7 && echo "reproducible: the same bytes from another folder"
+	$(MAKE) --no-print-directory -C $$tmp dist/ciglio-linux-$(HOST) >/dev/null && \
+	(cd $$tmp && SOURCE_DATE_EPOCH=$(EPOCH) $(GO) run ./cross/deb -revision $(REVISION) -arch armhf) >/dev/null && \
+	for f in ciglio-linux-arm-7 $$(cd $$tmp/dist && ls *.deb *.cdx.json); do cmp dist/$$f $$tmp/dist/$$f || exit 1; echo "reproducible: $$f, the same bytes from another folder"; done
+# The program that runs here prints what goes into the packages.
+HOST = $(patsubst arm,arm-7,$(shell $(GO) env GOHOSTARCH))
 
 arm:
 	$(call emulated,arm,arm)

@@ -43,7 +43,7 @@ var testHomes = map[string][]string{
 	"github.com/mjibson/go-dsp":             {"sensor/doppler"},
 	"github.com/mochi-mqtt/server":          {"uplink", "agent", "portal"},
 	"github.com/rogpeppe/go-internal":       {"agent", "portal"},
-	"github.com/santhosh-tekuri/jsonschema": {"docs"},
+	"github.com/santhosh-tekuri/jsonschema": {"docs", "cross/deb"},
 	"github.com/veraison/go-cose":           {"capture/evidence"},
 	"go.etcd.io/bbolt":                      {"uplink/outbox"},
 	"gonum.org/v1/gonum":                    {"sensor/doppler"},

@@ -45,8 +45,8 @@ type Signer interface {
 	Class() string // "file", "tpm2" or "se"
 }
 
-// Options is what a device is made of. Every field but Fault, Second and Observe
-// is needed.
+// Options is what a device is made of. Every field but Fault, Turned, Second,
+// Supervisor and Observe is needed.
 type Options struct {
 	Config      *config.Config
 	Calibration []byte        // the calibration statement
@@ -57,7 +57,10 @@ type Options struct {
 	// Fault says in what state the sensor does not measure, nil when it does, and
 	// may be called at any time. Without it the errors of Source.Next tell for
 	// some seconds each.
-	Fault  func() error
+	Fault func() error
+	// Turned is when the sensor's driver last came back with something, or with an
+	// error. Without it nobody notices that it hangs.
+	Turned func() sensor.Mono
 	Second Second // nil where the configuration wants none
 	Camera capture.Camera
 	Outbox *outbox.Outbox
@@ -65,6 +68,8 @@ type Options struct {
 	Trust  *evidence.Trust // whose receipts count
 	Boot   [16]byte        // names the run of the kernel that Clock counts from
 	Log    *slog.Logger
+	// Supervisor is told how the device does; nil for nobody.
+	Supervisor Supervisor
 	// Observe is called for each passage once its fate is known, on the
 	// measuring goroutine; nil for nobody.
 	Observe func(Outcome)
@@ -95,12 +100,14 @@ type Device struct {
 	lastStep      atomic.Int64 // instant of UTC's last jump; 0 when there was none
 	opening       []note       // records of the start that are still to be made
 	begun         atomic.Bool  // none of them is left
+	judging       atomic.Int64 // instant at which the passage in hand was taken; 0 when there is none
 
 	mu          sync.Mutex // guards what follows
 	selfTest    error      // what was found and recorded last
 	sensorFault error      // what the sensor failed with last
 	faultAt     sensor.Mono
 	gate        string // codes of the causes that were logged last
+	gateWords   string // what they mean; "" before the first look
 	counts      Counts
 }
 
@@ -224,6 +231,7 @@ func (d *Device) Run(ctx context.Context) error {
 		g.Go(func() error { return d.o.Second.Run(inner) })
 	}
 	g.Go(func() error { return d.housekeeping(inner) })
+	g.Go(func() error { return d.supervise(inner) })
 	g.Go(func() error { return clock.Watch(inner, d.o.Clock, time.Second, d.clockStepped) })
 	g.Go(func() error {
 		defer stop() // a recording that ends, ends the device
@@ -359,6 +367,9 @@ func (d *Device) sensorFailed(err error) {
 	d.sensorFault, d.faultAt = err, d.o.Clock.Now()
 }
 
+// gateOpen says that nothing keeps the device from measuring.
+const gateOpen = "gate open: the device measures"
+
 // tellGate logs the causes for which the gate is closed, once for as long as
 // they are the same, and has the centre told.
 func (d *Device) tellGate(causes []trust.Cause) {
@@ -367,15 +378,19 @@ func (d *Device) tellGate(causes []trust.Cause) {
 		codes += " " + c.Code
 		words[i] = c.Code + " (" + c.Words + ")"
 	}
+	state := gateOpen
+	if len(causes) > 0 {
+		state = "gate closed: " + strings.Join(words, "; ")
+	}
 	d.mu.Lock()
 	changed := codes != d.gate
-	d.gate = codes
+	d.gate, d.gateWords = codes, state
 	d.mu.Unlock()
 	switch {
 	case !changed:
 		return
 	case len(causes) == 0:
-		d.o.Log.Info("gate open: the device measures")
+		d.o.Log.Info(gateOpen)
 	default:
 		d.o.Log.Warn("gate closed: the device does not measure", "causes", strings.Join(words, "; "))
 	}

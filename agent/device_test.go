@@ -75,6 +75,7 @@ type rig struct {
 	camera   *fakeCamera
 	second   Second
 	log      *slog.Logger
+	manager  Supervisor
 	outcomes []Outcome
 	stop     func() error
 }
@@ -109,14 +110,15 @@ func newRig(t *testing.T, change func(*rig)) *rig {
 	t.Cleanup(func() { r.outbox.Close() })
 	var source sensor.Source = r.sensor
 	var fault func() error
+	var turned func() sensor.Mono
 	if r.live != nil {
-		source, fault = r.live, r.live.Fault
+		source, fault, turned = r.live, r.live.Fault, r.live.Turned
 		t.Cleanup(r.live.Close)
 	}
 	r.Device, err = New(Options{
-		Config: c, Calibration: []byte(calibrationText), Certificate: evidence.Hash{1}, Fault: fault,
+		Config: c, Calibration: []byte(calibrationText), Certificate: evidence.Hash{1}, Fault: fault, Turned: turned,
 		Signer: signer, Clock: r.clock, Source: source, Second: r.second, Camera: r.camera,
-		Outbox: r.outbox, Dialer: noNetwork{}, Boot: [16]byte{7}, Log: r.log,
+		Outbox: r.outbox, Dialer: noNetwork{}, Boot: [16]byte{7}, Log: r.log, Supervisor: r.manager,
 		Observe: func(o Outcome) { r.outcomes = append(r.outcomes, o) },
 	})
 	if err != nil {

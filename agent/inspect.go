@@ -13,26 +13,27 @@ import (
 
 // inspect prints the record of a bundle, a folder or a record file as JSON. It
 // checks the form of the record, not who sealed it.
-func inspect(args []string, stdout, stderr io.Writer) int {
-	f := newFlags("inspect", "PATH", stderr)
-	paths, exit, ok := f.parse(args)
-	if !ok {
-		return exit
+func inspect(f flags) action {
+	return func(args []string, stdout, stderr io.Writer) int {
+		paths, exit, ok := f.parse(args)
+		if !ok {
+			return exit
+		}
+		if len(paths) != 1 {
+			f.Usage()
+			return exitUsage
+		}
+		b, err := loadBundle(paths[0])
+		if err != nil {
+			return fail(stderr, fmt.Errorf("%s: %w", paths[0], err), "name a bundle (.zip), a folder or a record")
+		}
+		s, err := evidence.Open(b.Record)
+		if err != nil {
+			return fail(stderr, fmt.Errorf("%s: %w", paths[0], err), "ciglio verify tells what else is wrong")
+		}
+		printJSON(stdout, describe(s))
+		return exitGood
 	}
-	if len(paths) != 1 {
-		f.Usage()
-		return exitUsage
-	}
-	b, err := loadBundle(paths[0])
-	if err != nil {
-		return fail(stderr, fmt.Errorf("%s: %w", paths[0], err), "name a bundle (.zip), a folder or a record")
-	}
-	s, err := evidence.Open(b.Record)
-	if err != nil {
-		return fail(stderr, fmt.Errorf("%s: %w", paths[0], err), "ciglio verify tells what else is wrong")
-	}
-	printJSON(stdout, describe(s))
-	return exitGood
 }
 
 // The types below are a record as inspect prints it. Speeds are text with their

@@ -25,20 +25,32 @@ const (
 // A command is one word of the command line, or two, such as "outbox stats".
 type command struct {
 	name, args, does string
-	run              func(args []string, stdout, stderr io.Writer) int
+	more             string // what else its help says
+
+	// define adds the flags of the command to f and returns what it does. It does
+	// nothing yet, so that help, manual and completion know the flags.
+	define func(f flags) action
 }
 
-var commands = []command{
-	{"run", "--config FILE", "the service: measure, seal, store, send", run},
-	{"measure", "FILE…", "run the sensor chain on recordings, one JSON line a passage", measure},
-	{"verify", "[--trust FILE] PATH…", "check bundles, folders or records offline", verify},
-	{"inspect", "PATH", "print a record as JSON", inspect},
-	{"outbox stats", "--dir DIR", "what waits, how old, how much", outboxStats},
-	{"outbox list", "--dir DIR", "the records in the outbox", outboxList},
-	{"outbox export", "--dir DIR [--out DIR] SEQ…", "write a bundle file of any record", outboxExport},
-	{"config check", "--config FILE", "say whether the configuration is good", configCheck},
-	{"config print", "[--config FILE]", "print it with comments and defaults", configPrint},
-	{"version", "", "what this program is", version},
+// An action does what a command is for and returns the exit code.
+type action func(args []string, stdout, stderr io.Writer) int
+
+// commands returns the table of all commands.
+func commands() []command {
+	return []command{
+		{name: "run", args: "--config FILE", does: "the service: measure, seal, store, send", define: run},
+		{name: "measure", args: "FILE…", does: "run the sensor chain on recordings, one JSON line a passage", more: measureMore, define: measure},
+		{name: "verify", args: "[--trust FILE] PATH…", does: "check bundles, folders or records offline", define: verify},
+		{name: "inspect", args: "PATH", does: "print a record as JSON", define: inspect},
+		{name: "outbox stats", args: "--dir DIR", does: "what waits, how old, how much", define: outboxStats},
+		{name: "outbox list", args: "--dir DIR", does: "the records in the outbox", define: outboxList},
+		{name: "outbox export", args: "--dir DIR [--out DIR] SEQ…", does: "write a bundle file of any record", define: outboxExport},
+		{name: "config check", args: "--config FILE", does: "say whether the configuration is good", define: configCheck},
+		{name: "config print", args: "[--config FILE]", does: "print it with comments and defaults", define: configPrint},
+		{name: "version", does: "what this program is", define: version},
+		{name: "help", args: "[--man]", does: "list the commands; with --man as a manual page", define: help},
+		{name: "completion", args: "SHELL", does: "print the completion of command lines for bash, zsh or fish", define: completion},
+	}
 }
 
 // Main runs one command and returns its exit code: 0 good, 1 failed, 2 wrong
@@ -48,11 +60,11 @@ func Main(args []string, stdout, stderr io.Writer) int {
 		usage(stderr)
 		return exitUsage
 	}
-	if slices.Contains([]string{"help", "-h", "-help", "--help"}, args[0]) {
+	if slices.Contains([]string{"-h", "-help", "--help"}, args[0]) {
 		usage(stdout)
 		return exitGood
 	}
-	for _, c := range commands {
+	for _, c := range commands() {
 		words := strings.Fields(c.name)
 		if len(args) >= len(words) && slices.Equal(args[:len(words)], words) {
 			return c.run(args[len(words):], stdout, stderr)
@@ -62,32 +74,69 @@ func Main(args []string, stdout, stderr io.Writer) int {
 	return exitUsage
 }
 
+// purpose says in a line what the program is for.
+const purpose = "speed enforcement whose evidence anyone can check"
+
 func usage(w io.Writer) {
-	fmt.Fprintf(w, "ciglio %s: speed enforcement whose evidence anyone can check\n\n", Version)
+	fmt.Fprintf(w, "ciglio %s: %s\n\n", Version, purpose)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	for _, c := range commands {
-		fmt.Fprintf(t, "  ciglio %s %s\t%s\n", c.name, c.args, c.does)
+	for _, c := range commands() {
+		fmt.Fprintf(t, "  %s\t%s\n", c.line(), c.does)
 	}
 	t.Flush()
 	fmt.Fprintln(w, "\nEvery command has --json and --help. Exit codes: 0 good, 1 failed, 2 wrong use.")
 }
 
-// flags is the set of one command. Flags may stand before, between and after
-// the other arguments.
-type flags struct {
-	*flag.FlagSet
-	json *bool
+func (c command) run(args []string, stdout, stderr io.Writer) int {
+	f := c.flags(stdout, stderr)
+	return c.define(f)(args, stdout, stderr)
 }
 
-func newFlags(name, args string, stderr io.Writer) flags {
-	f := flags{FlagSet: flag.NewFlagSet("ciglio "+name, flag.ContinueOnError)}
+// line is how the command is typed.
+func (c command) line() string {
+	return strings.TrimSpace("ciglio " + c.name + " " + c.args)
+}
+
+// flags is the set of one command. Flags may stand before, between and after
+// the other arguments; after a lone -- there are none.
+type flags struct {
+	*flag.FlagSet
+	command command
+	stdout  io.Writer
+	json    *bool
+}
+
+// flags returns the set of the flags that every command has.
+func (c command) flags(stdout, stderr io.Writer) flags {
+	f := flags{FlagSet: flag.NewFlagSet("ciglio "+c.name, flag.ContinueOnError), command: c, stdout: stdout}
 	f.SetOutput(stderr)
-	f.Usage = func() {
-		fmt.Fprintf(stderr, "usage: ciglio %s %s\n", name, args)
-		f.PrintDefaults()
-	}
+	f.FlagSet.Usage = func() {} // parse knows whether it was asked for
 	f.json = f.Bool("json", false, "print JSON")
 	return f
+}
+
+// Usage says how the command is used, for one who used it wrongly.
+func (f flags) Usage() { f.help(f.Output()) }
+
+func (f flags) help(w io.Writer) {
+	fmt.Fprintf(w, "usage: %s\n", f.command.line())
+	if f.command.more != "" {
+		fmt.Fprintf(w, "\n%s\n\n", f.command.more)
+	}
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	f.VisitAll(func(o *flag.Flag) {
+		value, does := flag.UnquoteUsage(o)
+		fmt.Fprintf(t, "  %s\t%s%s\n", strings.TrimSpace("--"+o.Name+" "+value), does, byDefault(o))
+	})
+	t.Flush()
+}
+
+// byDefault says what a flag is when it is not given, where it is anything.
+func byDefault(o *flag.Flag) string {
+	if o.DefValue == "" || o.DefValue == "false" || o.DefValue == "0" {
+		return ""
+	}
+	return " (default " + o.DefValue + ")"
 }
 
 // parse returns the arguments that are no flags. When ok is false the command
@@ -96,12 +145,14 @@ func (f flags) parse(args []string) (rest []string, exit int, ok bool) {
 	for {
 		switch err := f.Parse(args); {
 		case errors.Is(err, flag.ErrHelp):
+			f.help(f.stdout)
 			return nil, exitGood, false
 		case err != nil:
+			f.Usage()
 			return nil, exitUsage, false
 		}
-		if f.NArg() == 0 {
-			return rest, exitGood, true
+		if used := len(args) - f.NArg(); f.NArg() == 0 || used > 0 && args[used-1] == "--" {
+			return append(rest, f.Args()...), exitGood, true
 		}
 		rest = append(rest, f.Arg(0))
 		args = f.Args()[1:]
@@ -136,67 +187,70 @@ func printJSON(w io.Writer, v any) {
 	e.Encode(v)
 }
 
-func version(args []string, stdout, stderr io.Writer) int {
-	f := newFlags("version", "", stderr)
-	if exit, ok := f.parseAlone(args); !ok {
-		return exit
-	}
-	core, err := CoreID()
-	if err != nil {
-		return fail(stderr, err, "")
-	}
-	v := struct {
-		Version string `json:"version"`
-		CoreID  string `json:"core_id"`
-		Go      string `json:"go"`
-		Target  string `json:"target"`
-	}{Version, core.String(), runtime.Version(), runtime.GOOS + "/" + runtime.GOARCH}
-	if *f.json {
-		printJSON(stdout, v)
+func version(f flags) action {
+	return func(args []string, stdout, stderr io.Writer) int {
+		if exit, ok := f.parseAlone(args); !ok {
+			return exit
+		}
+		core, err := CoreID()
+		if err != nil {
+			return fail(stderr, err, "")
+		}
+		v := struct {
+			Version string `json:"version"`
+			CoreID  string `json:"core_id"`
+			Go      string `json:"go"`
+			Target  string `json:"target"`
+		}{Version, core.String(), runtime.Version(), runtime.GOOS + "/" + runtime.GOARCH}
+		if *f.json {
+			printJSON(stdout, v)
+			return exitGood
+		}
+		fmt.Fprintf(stdout, "ciglio %s\ncore_id %s\n%s %s\n", v.Version, v.CoreID, v.Go, v.Target)
 		return exitGood
 	}
-	fmt.Fprintf(stdout, "ciglio %s\ncore_id %s\n%s %s\n", v.Version, v.CoreID, v.Go, v.Target)
-	return exitGood
 }
 
-func configCheck(args []string, stdout, stderr io.Writer) int {
-	f := newFlags("config check", "--config FILE", stderr)
+func configCheck(f flags) action {
 	path := f.String("config", config.DefaultPath, "configuration `file`")
-	if exit, ok := f.parseAlone(args); !ok {
-		return exit
-	}
-	if _, err := loadConfig(*path); err != nil {
-		return fail(stderr, err, "ciglio config print shows every key with its default")
-	}
-	if *f.json {
-		printJSON(stdout, map[string]any{"file": *path, "good": true})
-	} else {
-		fmt.Fprintf(stdout, "%s: good\n", *path)
-	}
-	return exitGood
-}
-
-func configPrint(args []string, stdout, stderr io.Writer) int {
-	f := newFlags("config print", "[--config FILE]", stderr)
-	path := f.String("config", "", "configuration `file`; without it the defaults are printed")
-	if exit, ok := f.parseAlone(args); !ok {
-		return exit
-	}
-	c := config.Default()
-	if *path != "" {
-		var err error
-		if c, err = config.Load(*path, os.Environ()); err != nil {
+	return func(args []string, stdout, stderr io.Writer) int {
+		if exit, ok := f.parseAlone(args); !ok {
+			return exit
+		}
+		if _, err := loadConfig(*path); err != nil {
 			return fail(stderr, err, "ciglio config print shows every key with its default")
 		}
-	}
-	if *f.json {
-		printJSON(stdout, c)
+		if *f.json {
+			printJSON(stdout, map[string]any{"file": *path, "good": true})
+		} else {
+			fmt.Fprintf(stdout, "%s: good\n", *path)
+		}
 		return exitGood
 	}
-	text, err := c.AppendText(nil)
-	if err != nil {
-		return fail(stderr, err, "")
+}
+
+func configPrint(f flags) action {
+	path := f.String("config", "", "configuration `file`; without it the defaults are printed")
+	return func(args []string, stdout, stderr io.Writer) int {
+		if exit, ok := f.parseAlone(args); !ok {
+			return exit
+		}
+		c := config.Default()
+		if *path != "" {
+			var err error
+			if c, err = config.Load(*path, os.Environ()); err != nil {
+				return fail(stderr, err, "ciglio config print shows every key with its default")
+			}
+		}
+		if *f.json {
+			printJSON(stdout, c)
+			return exitGood
+		}
+		text, err := c.AppendText(nil)
+		if err != nil {
+			return fail(stderr, err, "")
+		}
+		stdout.Write(text)
+		return exitGood
 	}
-	stdout.Write(text)
-	return exitGood
 }

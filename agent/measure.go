@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"math"
@@ -18,25 +17,12 @@ import (
 	"ciglio/sensor/track"
 )
 
-const measureUsage = `usage: ciglio measure [--carrier 24.125GHz] [--angle 0deg] [--format auto] [--plot PNG] FILE...
-
-Prints one JSON line for each vehicle in recordings: the signal of a Doppler
+const measureMore = `Prints one JSON line for each vehicle in recordings: the signal of a Doppler
 radar, the bytes that a sensor sent over its serial line, or the edges of
-contacts in the lane.
-
-  --carrier F   transmit frequency of the sensor, in Hz, kHz, MHz or GHz; for
-                signals, since reports hold speeds
-  --angle A     between the beam and the direction of travel, 0deg to 60deg:
-                corrects reports; a signal tells the angle itself
-  --format F    auto, which looks at the first bytes; wav; serial bytes of a
-                sensor: iqframe, isys4001, agd, csr or ops243, ops243@RATE where
-                these are samples; edges, the events of contacts; or a signal
-                without header: iq16le@RATE or real16le@RATE with RATE in samples
-                a second
-  --plot PNG    draws the recording and what was found in it: a spectrogram, or
-                the readings of a sensor that reports speeds. One FILE only
-  --json        accepted for the sake of scripts: the output is always JSON
-`
+contacts in the lane. A format is auto, which looks at the first bytes; wav;
+serial bytes of a sensor: iqframe, isys4001, agd, csr or ops243, ops243@RATE
+where these are samples; edges, the events of contacts; or a signal without
+header: iq16le@RATE or real16le@RATE with RATE in samples a second.`
 
 // A measured passage is one line of the output.
 type measured struct {
@@ -52,83 +38,61 @@ type measured struct {
 }
 
 // measure is the command `ciglio measure`: the sensor chain on recordings.
-func measure(args []string, stdout, stderr io.Writer) int {
-	var carrier, angle, format, picture string
-	var help bool
-	flags := flag.NewFlagSet("measure", flag.ContinueOnError)
-	flags.SetOutput(io.Discard)
-	flags.StringVar(&carrier, "carrier", "24.125GHz", "")
-	flags.StringVar(&angle, "angle", "0deg", "")
-	flags.StringVar(&format, "format", "auto", "")
-	flags.StringVar(&picture, "plot", "", "")
-	flags.Bool("json", true, "")
-	wrong := func(err error) int {
-		fmt.Fprintf(stderr, "ciglio measure: %v\n%s", err, measureUsage)
-		return 2
-	}
-	var files []string
-	for rest := args; ; { // flags may stand before, between and after files
-		err := flags.Parse(rest)
-		if errors.Is(err, flag.ErrHelp) {
-			help = true
-			break
+func measure(f flags) action {
+	carrier := f.String("carrier", "24.125GHz", "transmit `frequency` of the sensor, in Hz, kHz, MHz or GHz; for signals, since reports hold speeds")
+	angle := f.String("angle", "0deg", "`angle` between the beam and the direction of travel, 0deg to 60deg: corrects reports; a signal tells the angle itself")
+	format := f.String("format", "auto", "`format` of the recordings")
+	picture := f.String("plot", "", "PNG `file` that shows the recording and what was found in it: a spectrogram, or the readings of a sensor that reports speeds; one FILE only")
+	f.Lookup("json").Usage = "accepted for the sake of scripts: the output is always JSON"
+	return func(args []string, stdout, stderr io.Writer) int {
+		files, exit, ok := f.parse(args)
+		if !ok {
+			return exit
 		}
+		wrong := func(err error) int {
+			fmt.Fprintf(stderr, "ciglio measure: %v\n", err)
+			f.Usage()
+			return exitUsage
+		}
+		if len(files) == 0 {
+			return wrong(errors.New("no file given"))
+		}
+		hz, err := parseFrequency(*carrier)
+		if err != nil {
+			return wrong(fmt.Errorf("--carrier: %w", err))
+		}
+		mdeg, err := parseAngle(*angle)
+		if err != nil {
+			return wrong(fmt.Errorf("--angle: %w", err))
+		}
+		open, err := parseFormat(*format)
+		if err != nil {
+			return wrong(fmt.Errorf("--format: %w", err))
+		}
+		drawing, err := newDrawing(*picture, files)
 		if err != nil {
 			return wrong(err)
 		}
-		used := len(rest) - flags.NArg()
-		rest = flags.Args()
-		if used > 0 && args[len(args)-len(rest)-1] == "--" {
-			files = append(files, rest...)
-			break
-		}
-		if len(rest) == 0 {
-			break
-		}
-		files, rest = append(files, rest[0]), rest[1:]
-	}
-	if help {
-		fmt.Fprint(stdout, measureUsage)
-		return 0
-	}
-	if len(files) == 0 {
-		return wrong(errors.New("no file given"))
-	}
-	hz, err := parseFrequency(carrier)
-	if err != nil {
-		return wrong(fmt.Errorf("--carrier: %w", err))
-	}
-	mdeg, err := parseAngle(angle)
-	if err != nil {
-		return wrong(fmt.Errorf("--angle: %w", err))
-	}
-	open, err := parseFormat(format)
-	if err != nil {
-		return wrong(fmt.Errorf("--format: %w", err))
-	}
-	drawing, err := newDrawing(picture, files)
-	if err != nil {
-		return wrong(err)
-	}
-	options := doppler.Options{Carrier: hz, Angle: mdeg}
-	code := 0
-	out := json.NewEncoder(stdout)
-	out.SetEscapeHTML(false)
-	for _, name := range files {
-		if err := measureFile(name, open, options, drawing, out); err != nil {
-			var path *os.PathError
-			if errors.As(err, &path) && path.Path == name {
-				err = path.Err // the name is told already
+		options := doppler.Options{Carrier: hz, Angle: mdeg}
+		code := exitGood
+		out := json.NewEncoder(stdout)
+		out.SetEscapeHTML(false)
+		for _, name := range files {
+			if err := measureFile(name, open, options, drawing, out); err != nil {
+				var path *os.PathError
+				if errors.As(err, &path) && path.Path == name {
+					err = path.Err // the name is told already
+				}
+				fmt.Fprintf(stderr, "ciglio measure: %s: %v\n", name, err)
+				code = exitFailed
 			}
-			fmt.Fprintf(stderr, "ciglio measure: %s: %v\n", name, err)
-			code = 1
 		}
+		if err := drawing.write(); err != nil {
+			fmt.Fprintf(stderr, "ciglio measure: %v\n", err)
+			code = exitFailed
+		}
+		return code
 	}
-	if err := drawing.write(); err != nil {
-		fmt.Fprintf(stderr, "ciglio measure: %v\n", err)
-		code = 1
-	}
-	return code
 }
 
 func measureFile(name string, open func(*bufio.Reader, int64) (recorded, error), o doppler.Options, d *drawing, out *json.Encoder) error {

@@ -17,7 +17,7 @@ import (
 func measureLines(t *testing.T, args ...string) (lines []map[string]any, stderr string, code int) {
 	t.Helper()
 	var out, errs bytes.Buffer
-	code = measure(args, &out, &errs)
+	code = Main(append([]string{"measure"}, args...), &out, &errs)
 	if strings.HasPrefix(out.String(), "usage:") {
 		return nil, errs.String(), code
 	}

@@ -45,7 +45,9 @@ func (d *Device) measure(ctx context.Context) error {
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
+			d.judging.Store(int64(d.o.Clock.Now()))
 			outcome, err := d.judge(ctx, p)
+			d.judging.Store(0)
 			if err != nil {
 				return err
 			}

@@ -21,6 +21,7 @@ import (
 
 	"ciglio/agent/calibration"
 	"ciglio/agent/config"
+	"ciglio/agent/notify"
 	"ciglio/capture/evidence"
 	"ciglio/capture/httpcam"
 	"ciglio/capture/key"
@@ -32,30 +33,31 @@ import (
 )
 
 // run is the service.
-func run(args []string, stdout, stderr io.Writer) int {
-	f := newFlags("run", "--config FILE", stderr)
+func run(f flags) action {
 	path := f.String("config", config.DefaultPath, "configuration `file`")
-	if exit, ok := f.parseAlone(args); !ok {
-		return exit
-	}
-	c, err := loadConfig(*path)
-	if err != nil {
-		return fail(stderr, err, "ciglio config print shows every key with its default")
-	}
-	var handler slog.Handler = slog.NewTextHandler(stderr, nil)
-	if *f.json {
-		handler = slog.NewJSONHandler(stderr, nil)
-	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := serve(ctx, c, slog.New(handler)); err != nil {
-		hint := "docs/operation.md says what a device needs"
-		if errors.Is(err, outbox.ErrLocked) {
-			hint = "another ciglio runs on this folder; one device is one process"
+	return func(args []string, stdout, stderr io.Writer) int {
+		if exit, ok := f.parseAlone(args); !ok {
+			return exit
 		}
-		return fail(stderr, err, hint)
+		c, err := loadConfig(*path)
+		if err != nil {
+			return fail(stderr, err, "ciglio config print shows every key with its default")
+		}
+		var handler slog.Handler = slog.NewTextHandler(stderr, nil)
+		if *f.json {
+			handler = slog.NewJSONHandler(stderr, nil)
+		}
+		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+		defer stop()
+		if err := serve(ctx, c, slog.New(handler)); err != nil {
+			hint := "docs/operation.md says what a device needs"
+			if errors.Is(err, outbox.ErrLocked) {
+				hint = "another ciglio runs on this folder; one device is one process"
+			}
+			return fail(stderr, err, hint)
+		}
+		return exitGood
 	}
-	return exitGood
 }
 
 // loadConfig reads a configuration with which the service can start, as far as
@@ -149,9 +151,13 @@ func serve(ctx context.Context, c *config.Config, log *slog.Logger) (err error) 
 	if err != nil {
 		return err
 	}
+	manager, err := notify.FromEnvironment(os.Getenv, os.Getpid())
+	if err != nil {
+		return err
+	}
 	device, err := New(Options{
 		Config: c, Calibration: statement, Certificate: sha256.Sum256(certificate), Signer: signer, Clock: system,
-		Source: source, Fault: source.Fault, Second: second, Camera: camera, Outbox: store, Dialer: dialer, Trust: trust, Boot: bootID(), Log: log,
+		Source: source, Fault: source.Fault, Turned: source.Turned, Second: second, Camera: camera, Outbox: store, Dialer: dialer, Trust: trust, Boot: bootID(), Log: log, Supervisor: manager,
 	})
 	if err != nil {
 		return err

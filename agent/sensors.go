@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -116,6 +117,7 @@ func newSource(c *config.Config, clock sensor.Clock, log *slog.Logger) (*liveSou
 	}
 	l := &link{config: c.Sensor, driver: d, clock: clock, log: log, fault: fmt.Errorf("sensor %s: not reached yet", c.Sensor.Model)}
 	l.open = l.serial
+	l.turn()
 	if d.samples != nil {
 		source, err := doppler.NewSource(&liveStream{link: l}, doppler.Options{
 			Carrier: int64(c.Sensor.Carrier), Angle: int(c.Sensor.Angle), PhotoRange: int32(c.Site.PhotoRange), KeepTrace: true,
@@ -139,6 +141,7 @@ func newSource(c *config.Config, clock sensor.Clock, log *slog.Logger) (*liveSou
 // Next implements [sensor.Source].
 func (s *liveSource) Next(ctx context.Context) (sensor.Passage, error) {
 	p, err := s.Source.Next(ctx)
+	s.link.turn()
 	if err != nil && ctx.Err() == nil {
 		if s.link.driver.samples != nil { // package track names the sensor itself
 			err = fmt.Errorf("sensor %s: %w", s.link.config.Model, err)
@@ -156,6 +159,10 @@ func (s *liveSource) Fault() error {
 	return s.link.fault
 }
 
+// Turned is when the driver last came back with something, or with an error. It
+// is safe for concurrent use.
+func (s *liveSource) Turned() sensor.Mono { return sensor.Mono(s.link.turned.Load()) }
+
 // Close closes the connection. Nobody may be in Next.
 func (s *liveSource) Close() { s.link.close() }
 
@@ -168,10 +175,13 @@ type link struct {
 	open   func() (sensor.Conn, error) // the serial port
 	conn   io.Closer                   // nil while it is closed
 	before port.LineErrors             // when it was opened
+	turned atomic.Int64                // instant at which the driver last came back
 
 	mu    sync.Mutex
 	fault error // nil while the sensor reports
 }
+
+func (l *link) turn() { l.turned.Store(int64(l.clock.Now())) }
 
 func (l *link) tell(fault error) {
 	l.mu.Lock()
@@ -251,6 +261,7 @@ type liveFeed struct {
 // Next implements [sensor.Feed]. A sensor on the road has no end.
 func (f *liveFeed) Next(ctx context.Context) (sensor.Cycle, error) {
 	c, err := f.Feed.Next(ctx)
+	f.link.turn()
 	switch {
 	case err == nil:
 		f.link.tell(nil)
@@ -292,6 +303,7 @@ func (s *liveStream) Next(ctx context.Context) (doppler.Block, error) {
 		}
 	}
 	b, err := s.inner.Next(ctx)
+	s.link.turn()
 	switch {
 	case err == nil:
 		s.link.tell(nil)

@@ -143,6 +143,7 @@ func passing(t *testing.T, speed sensor.Speed) *sensortest.Road {
 func newSerialRig(t *testing.T, r *radio) *rig {
 	t.Helper()
 	return newRig(t, func(g *rig) {
+		g.manager = new(fakeManager)
 		g.config.Sensor = sensorConfig(t, "driver = \""+r.driver+"\"\nport = \"/dev/ttyUSB0\"\nlanes = \"1.5m..4.5m\"").Sensor
 		g.config.Sensor.Model = r.model
 		g.config.Camera.Slots = 96

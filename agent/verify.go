@@ -13,47 +13,48 @@ import (
 )
 
 // verify checks bundles, folders and single records offline.
-func verify(args []string, stdout, stderr io.Writer) int {
-	f := newFlags("verify", "[--trust FILE] PATH…", stderr)
+func verify(f flags) action {
 	trustFile := f.String("trust", "", "`FILE` with the root key and the device register")
-	paths, exit, ok := f.parse(args)
-	if !ok {
+	return func(args []string, stdout, stderr io.Writer) int {
+		paths, exit, ok := f.parse(args)
+		if !ok {
+			return exit
+		}
+		if len(paths) == 0 {
+			f.Usage()
+			return exitUsage
+		}
+		var trust *evidence.Trust
+		if *trustFile != "" {
+			var err error
+			if trust, err = loadTrust(*trustFile); err != nil {
+				return fail(stderr, err, "the authority that runs the devices publishes this file")
+			}
+		}
+		var results []verdictJSON
+		exit = exitGood
+		for _, path := range paths {
+			verdict, unreadable := verifyPath(path, trust)
+			result := verdictJSON{Path: path, OK: verdict.OK(), Checks: verdict.Checks}
+			if s := verdict.Record; s != nil {
+				result.Kind, result.Record = s.Record.Kind.String(), s.ID.String()
+			}
+			results = append(results, result)
+			if !*f.json {
+				printVerdict(stdout, path, verdict)
+			}
+			switch {
+			case errors.Is(unreadable, fs.ErrNotExist) || errors.Is(unreadable, fs.ErrPermission):
+				exit = fail(stderr, unreadable, "name a bundle (.zip), a folder or a record")
+			case !verdict.OK():
+				exit = blame(stderr, path, verdict, trust != nil)
+			}
+		}
+		if *f.json {
+			printJSON(stdout, results)
+		}
 		return exit
 	}
-	if len(paths) == 0 {
-		f.Usage()
-		return exitUsage
-	}
-	var trust *evidence.Trust
-	if *trustFile != "" {
-		var err error
-		if trust, err = loadTrust(*trustFile); err != nil {
-			return fail(stderr, err, "the authority that runs the devices publishes this file")
-		}
-	}
-	var results []verdictJSON
-	exit = exitGood
-	for _, path := range paths {
-		verdict, unreadable := verifyPath(path, trust)
-		result := verdictJSON{Path: path, OK: verdict.OK(), Checks: verdict.Checks}
-		if s := verdict.Record; s != nil {
-			result.Kind, result.Record = s.Record.Kind.String(), s.ID.String()
-		}
-		results = append(results, result)
-		if !*f.json {
-			printVerdict(stdout, path, verdict)
-		}
-		switch {
-		case errors.Is(unreadable, fs.ErrNotExist) || errors.Is(unreadable, fs.ErrPermission):
-			exit = fail(stderr, unreadable, "name a bundle (.zip), a folder or a record")
-		case !verdict.OK():
-			exit = blame(stderr, path, verdict, trust != nil)
-		}
-	}
-	if *f.json {
-		printJSON(stdout, results)
-	}
-	return exit
 }
 
 // verdictJSON is what verify --json prints of each path, in an array.

@@ -45,7 +45,7 @@ func TestVerifyExitCodes(t *testing.T) {
 		{"an unknown flag", []string{"--truth", "x"}, 2, "", "usage"},
 	} {
 		var stdout, stderr bytes.Buffer
-		exit := verify(test.args, &stdout, &stderr)
+		exit := Main(append([]string{"verify"}, test.args...), &stdout, &stderr)
 		if exit != test.exit || !strings.Contains(stdout.String(), test.stdout) || !strings.Contains(stderr.String(), test.stderr) {
 			t.Errorf("%s: exit %d, want %d\n%s%s", test.name, exit, test.exit, stdout.Bytes(), stderr.Bytes())
 		}
@@ -72,7 +72,7 @@ func TestVerifyAgreesWithVectors(t *testing.T) {
 			args = append(args, "--trust", vectors+v.Trust)
 		}
 		var stdout, stderr bytes.Buffer
-		exit := verify(args, &stdout, &stderr)
+		exit := Main(append([]string{"verify"}, args...), &stdout, &stderr)
 		if (exit == 0) != v.OK {
 			t.Errorf("%s: exit %d, ok is %v", v.File, exit, v.OK)
 		}
@@ -97,7 +97,7 @@ func TestVerifyAgreesWithVectors(t *testing.T) {
 
 func TestInspect(t *testing.T) {
 	var stdout, stderr bytes.Buffer
-	if exit := inspect([]string{vectors + "valid/violation-second-speed.zip"}, &stdout, &stderr); exit != 0 {
+	if exit := Main([]string{"inspect", vectors + "valid/violation-second-speed.zip"}, &stdout, &stderr); exit != 0 {
 		t.Fatalf("exit %d: %s", exit, stderr.Bytes())
 	}
 	for _, want := range []string{
@@ -114,7 +114,7 @@ func TestInspect(t *testing.T) {
 		"calibration": `"statement": "calibration A-117, version 3`, "key-change": `"new_kid": "abab`,
 	} {
 		stdout.Reset()
-		if exit := inspect([]string{vectors + "valid/" + file + ".cose"}, &stdout, &stderr); exit != 0 || !strings.Contains(stdout.String(), want) {
+		if exit := Main([]string{"inspect", vectors + "valid/" + file + ".cose"}, &stdout, &stderr); exit != 0 || !strings.Contains(stdout.String(), want) {
 			t.Errorf("%s: exit %d, no %s in\n%s", file, exit, want, stdout.Bytes())
 		}
 	}
@@ -125,7 +125,7 @@ func TestInspect(t *testing.T) {
 		{nil, 2}, {[]string{"a", "b"}, 2}, {[]string{"none"}, 1}, {[]string{vectors + "trust.pem"}, 1},
 		{[]string{vectors + "invalid/null.cose"}, 1}, {[]string{vectors + "invalid/zip-deflated.zip"}, 1},
 	} {
-		if exit := inspect(test.args, &stdout, &stderr); exit != test.exit {
+		if exit := Main(append([]string{"inspect"}, test.args...), &stdout, &stderr); exit != test.exit {
 			t.Errorf("%v: exit %d, want %d", test.args, exit, test.exit)
 		}
 	}

@@ -1,0 +1,110 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"ciglio/agent/notify"
+)
+
+// A Supervisor is the service manager that started the program and starts it
+// anew when it hangs. [notify.Socket] is one.
+type Supervisor interface {
+	// Send tells all of the lines at once.
+	Send(lines ...string) error
+	// Watchdog is how long it waits for [notify.Alive] before it takes the program
+	// for hung; 0 when it does not wait.
+	Watchdog() time.Duration
+}
+
+// How long the measuring loop may stay at one thing. A sensor that is silent,
+// unplugged or looks at an empty road makes its driver turn at least every 13
+// seconds; one that is being set up answers all questions in less than 30. A
+// judgement waits a second for pictures, secondPatience for a second speed, and
+// for flash.
+const (
+	sensorTurn = 30 * time.Second
+	judgeTurn  = time.Minute
+)
+
+// tellEvery is how often the supervisor hears of the device.
+const tellEvery = 5 * time.Second
+
+// supervise tells the supervisor that the device runs, in what state it is, and,
+// for as long as the measuring loop makes progress, that it lives. Nothing that
+// it asks may wait for the store or for a sensor: what waits there is what it is
+// to find.
+func (d *Device) supervise(ctx context.Context) error {
+	s := d.o.Supervisor
+	if s == nil {
+		return nil
+	}
+	every := tellEvery
+	if w := s.Watchdog(); w > 0 {
+		every = min(every, w/3)
+	}
+	ticker := time.NewTicker(every)
+	defer ticker.Stop()
+	deaf := false
+	send := func(lines ...string) {
+		err := s.Send(lines...)
+		if err != nil && !deaf {
+			d.o.Log.Warn("service manager does not hear", "error", err)
+		}
+		deaf = err != nil
+	}
+	defer send(notify.Stopping)
+	lines := []string{notify.Ready}
+	for told, hung := "", false; ; lines = nil {
+		words, stuck := d.state(), d.stuck()
+		switch {
+		case stuck != "":
+			words = stuck
+			if !hung {
+				d.o.Log.Error("device hangs", "error", stuck)
+			}
+		case s.Watchdog() > 0:
+			lines = append(lines, notify.Alive)
+		}
+		hung = stuck != ""
+		if words != told {
+			told = words
+			lines = append(lines, notify.Status(words))
+		}
+		if len(lines) > 0 {
+			send(lines...)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-ticker.C:
+		}
+	}
+}
+
+// state says in words whether the device measures.
+func (d *Device) state() string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.gateWords == "" {
+		return "starting: self-test not done yet"
+	}
+	return d.gateWords
+}
+
+// stuck says where the measuring loop has come to a stand; "" when it has not.
+func (d *Device) stuck() string {
+	now := d.o.Clock.Now()
+	if d.o.Turned != nil {
+		if since := now.Sub(d.o.Turned()); since > sensorTurn {
+			return fmt.Sprintf("the sensor's driver has not come back for %v", since.Truncate(time.Second))
+		}
+	}
+	if took := d.judging.Load(); took != 0 {
+		if since := time.Duration(int64(now) - took); since > judgeTurn {
+			return fmt.Sprintf("a passage has waited for its judgement for %v", since.Truncate(time.Second))
+		}
+	}
+	return ""
+}
