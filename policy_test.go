@@ -30,7 +30,7 @@ var homes = map[string][]string{
 	"go.etcd.io/bbolt":             {"uplink/outbox"},
 	"golang.org/x/mod":             {"portal/log", "portal/store"},
 	"golang.org/x/sync":            {"agent", "portal", "uplink"},
-	"golang.org/x/sys":             {"sensor", "uplink/outbox", "uplink/mqtt"},
+	"golang.org/x/sys":             {"sensor", "uplink/outbox", "uplink/mqtt", "agent/doctor"},
 	"modernc.org/sqlite":           {"portal/store"},
 
 	"github.com/warthog618/go-gpiocdev": {"sensor/port"},
@@ -64,6 +64,7 @@ var may = map[string][]string{
 	"uplink/mqtt":                 {"uplink"},
 	"agent":                       {"sensor/…", "capture/…", "uplink/…", "agent/…"},
 	"agent/config":                {"sensor", "capture/evidence"},
+	"agent/doctor":                {"sensor", "sensor/clock", "sensor/port", "capture/v4l2"},
 	"agent/enforce":               {"sensor"},
 	"agent/trust":                 {"sensor"},
 	"cross":                       {"cross/…"},

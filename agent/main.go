@@ -36,6 +36,7 @@ var commands = []command{
 	{"outbox stats", "--dir DIR", "what waits, how old, how much", outboxStats},
 	{"outbox list", "--dir DIR", "the records in the outbox", outboxList},
 	{"outbox export", "--dir DIR [--out DIR] SEQ…", "write a bundle file of any record", outboxExport},
+	{"doctor", "[--config FILE] [--user NAME]", "look at this machine: what is good, doubtful, or keeps it from measuring", doctorCommand},
 	{"config check", "--config FILE", "say whether the configuration is good", configCheck},
 	{"config print", "[--config FILE]", "print it with comments and defaults", configPrint},
 	{"version", "", "what this program is", version},
