@@ -318,7 +318,7 @@ func (b *Board) run(said *bytes.Buffer, started chan<- error) {
 		b.ended(err)
 		return
 	}
-	err = b.qemu.Wait()
+	b.qemu.Wait() // says what ProcessState does
 	b.readers.Wait() // what it said last
 	b.ended(fmt.Errorf("QEMU ended: %v %s", b.qemu.ProcessState, bytes.TrimSpace(said.Bytes())))
 }

@@ -27,7 +27,6 @@ const (
 	modeFolder = 0o040755
 	modeFile   = 0o100755
 	modeDevice = 0o020600
-	modeLink   = 0o120777
 )
 
 // file adds the file at from as name, and the folders above it.
@@ -70,12 +69,6 @@ func (a *archive) folder(name string) {
 func (a *archive) device(name string, major, minor int) {
 	a.folder(path.Dir(name))
 	a.entry(name, modeDevice, 0, major, minor, nil)
-}
-
-// link adds a symbolic link.
-func (a *archive) link(name, to string) {
-	a.folder(path.Dir(name))
-	a.entry(name, modeLink, int64(len(to)), 0, 0, strings.NewReader(to))
 }
 
 // close writes the trailer and returns the first error of all.
