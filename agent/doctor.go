@@ -12,6 +12,7 @@ import (
 
 	"ciglio/agent/config"
 	"ciglio/agent/doctor"
+	"ciglio/capture/v4l2"
 )
 
 // doctorCommand looks at the machine, with or without a configuration.
@@ -60,6 +61,10 @@ func subject(c *config.Config, configured bool, user string) doctor.Subject {
 	s.Configured, s.ClockBound, s.Port = true, c.Clock.Bound, whole(c.Sensor.Port)
 	if c.Sensor.Driver == "rawiq" {
 		s.Port = whole(c.Sensor.Path)
+	}
+	if c.Camera.Driver == "v4l2" {
+		s.Camera = whole(c.Camera.Path)
+		s.Picture = v4l2.Mode{Code: c.Camera.Format, Width: c.Camera.Size.Width, Height: c.Camera.Size.Height}
 	}
 	if c.Second.Method == "contacts" {
 		s.Pins = c.Second.PinNames()

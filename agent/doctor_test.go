@@ -59,6 +59,13 @@ func TestDoctorLooksAtWhatTheConfigurationNames(t *testing.T) {
 		s.Quota != int64(c.Outbox.Quota) || s.Reserve != int64(c.Outbox.Reserve) || s.ClockBound != 100*time.Millisecond {
 		t.Errorf("%+v", s)
 	}
+	if s.Camera != "" {
+		t.Errorf("a camera in the network has device %q", s.Camera)
+	}
+	c.Camera.Driver, c.Camera.Path = "v4l2", "/dev/video2"
+	if s := subject(c, true, ""); s.Camera != "/dev/video2" || s.Picture.Code != "mjpeg" || s.Picture.Width != 1280 || s.Picture.Height != 720 {
+		t.Errorf("%+v", s)
+	}
 	c.Second.Method = "none"
 	if s := subject(c, true, ""); len(s.Pins) != 0 {
 		t.Errorf("lines that nothing uses: %+v", s)

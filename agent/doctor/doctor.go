@@ -20,6 +20,7 @@ import (
 	"os"
 	"time"
 
+	"ciglio/capture/v4l2"
 	"ciglio/sensor"
 	"ciglio/sensor/port"
 )
@@ -57,6 +58,7 @@ type Subject struct {
 	Port       string // serial port or SPI slave of the sensor
 	Pins       []string
 	Camera     string        // device file of a camera
+	Picture    v4l2.Mode     // that the camera is set to
 	Dir        string        // of the device's state; its folder of records lies in it
 	Key        string        // evidence key
 	Quota      int64         // bytes of records
@@ -88,19 +90,11 @@ type Probes interface {
 	// ctx ends.
 	Flush(ctx context.Context, dir string) (Flush, error)
 	// Camera describes a video device.
-	Camera(path string) (Camera, error)
+	Camera(path string) (v4l2.Description, error)
 }
 
 // Space is what is free on a file system. Inodes is 0 where there are none.
 type Space struct{ Free, Size, FreeInodes, Inodes uint64 }
-
-// Camera is a video device as its driver describes it.
-type Camera struct {
-	Card, Driver string
-	Captures     bool     // gives pictures: not an encoder, not metadata
-	Formats      []string // such as "MJPG 1920x1080"
-	Compressed   bool     // one of them is JPEG
-}
 
 // examination is one run of one check.
 type examination struct {

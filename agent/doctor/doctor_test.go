@@ -13,6 +13,8 @@ import (
 	"testing/fstest"
 	"testing/synctest"
 	"time"
+
+	"ciglio/capture/v4l2"
 )
 
 func TestReleases(t *testing.T) {
@@ -362,6 +364,41 @@ func TestUnitsAndDropIns(t *testing.T) {
 	}
 	if got, _ := (&examination{Machine: Machine{Env: e.Env, Root: fstest.MapFS{}}}).serviceEnv("GOMEMLIMIT"); got != "1GiB" {
 		t.Errorf("GOMEMLIMIT = %q without a unit", got)
+	}
+}
+
+func TestCameras(t *testing.T) {
+	const name = "/dev/video0"
+	good := v4l2.Description{Card: "Camera", Driver: "uvcvideo", Streams: true, Modes: []v4l2.Mode{
+		{Code: "MJPG", Width: 640, Height: 480}, {Code: "YUYV", Width: 1280, Height: 720, Range: true}, {Code: "MJPG", Width: 1920, Height: 1080}}}
+	change := func(f func(*v4l2.Description)) v4l2.Description { d := good; f(&d); return d }
+	for _, c := range []struct {
+		what    string
+		d       v4l2.Description
+		picture v4l2.Mode
+		named   bool
+		want    Verdict
+		say     string
+	}{
+		{"as it should be", good, v4l2.Mode{Code: "mjpeg", Width: 640, Height: 480}, true, Pass, "MJPG 1920x1080 and 1 less, YUYV 1280x720 and less"},
+		{"a size that it has not", good, v4l2.Mode{Code: "mjpeg", Width: 800, Height: 600}, true, Fail, "no mjpeg of 800x600"},
+		{"found only", good, v4l2.Mode{}, false, Pass, "MJPG"},
+		{"metadata that is named", change(func(d *v4l2.Description) { d.Streams = false }), v4l2.Mode{}, true, Fail, "no pictures"},
+		{"metadata that is found", change(func(d *v4l2.Description) { d.Streams = false }), v4l2.Mode{}, false, Pass, "no pictures"},
+		{"simulated and named", change(func(d *v4l2.Description) { d.Simulated = true }), v4l2.Mode{}, true, Fail, "no evidence"},
+		{"simulated and found", change(func(d *v4l2.Description) { d.Simulated = true }), v4l2.Mode{}, false, Warn, "no evidence"},
+		{"a pipeline that is not set up", change(func(d *v4l2.Description) { d.Modes = nil }), v4l2.Mode{}, true, Warn, "no format"},
+	} {
+		e := examination{
+			Machine: Machine{Root: fstest.MapFS{"dev/video0": {Sys: &syscall.Stat_t{}}}, Probes: fakeProbes{cameras: map[string]v4l2.Description{name: c.d}}},
+			Subject: Subject{Picture: c.picture},
+		}
+		if c.named {
+			e.Camera = name
+		}
+		if l := e.video(account{}, name); l.Verdict != c.want || !strings.Contains(l.Fact, c.say) {
+			t.Errorf("%s: %+v, want %v %q", c.what, l, c.want, c.say)
+		}
 	}
 }
 

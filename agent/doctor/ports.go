@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 
+	"ciglio/capture/v4l2"
 	"ciglio/sensor/port"
 )
 
@@ -242,13 +243,44 @@ func (e *examination) video(a account, name string) Line {
 		return doubt(named, name, err.Error(), "look at the camera's cable, overlay and driver (dmesg)")
 	}
 	fact := fmt.Sprintf("%s, driver %s", c.Card, c.Driver)
+	const setUp = "set camera.format and camera.size to what it has"
 	switch {
-	case !c.Captures && e.Camera == "":
+	case !c.Streams && e.Camera == "":
 		return pass(name, "%s, gives no pictures", fact)
-	case !c.Captures:
+	case !c.Streams:
 		return doubt(Fail, name, fact+", gives no pictures", "name another video device of this camera")
-	case len(c.Formats) == 0:
-		return doubt(named, name, fact+", names no format", "a camera of a media pipeline has to be linked first (media-ctl)")
+	case c.Simulated:
+		return doubt(named, name, fact+", simulated by the kernel: its pictures are no evidence", "unload that module, and name a real camera")
+	case len(c.Modes) == 0:
+		return doubt(Warn, name, fact+", names no format", "a camera of a media pipeline has to be set up first (media-ctl)")
+	case e.Picture.Width > 0 && !c.Has(v4l2.Format(e.Picture.Code), e.Picture.Width, e.Picture.Height):
+		return doubt(Fail, name, fmt.Sprintf("%s, has no %s of %dx%d, but %s", fact, e.Picture.Code, e.Picture.Width, e.Picture.Height, modes(c.Modes)), setUp)
 	}
-	return pass(name, "%s: %s", fact, strings.Join(c.Formats, ", "))
+	return pass(name, "%s: %s", fact, modes(c.Modes))
+}
+
+// modes names each format once, with its largest size and the number of others.
+func modes(all []v4l2.Mode) string {
+	var formats []string
+	for len(all) > 0 {
+		largest, others := all[0], -1
+		all = slices.DeleteFunc(slices.Clone(all), func(m v4l2.Mode) bool {
+			if m.Code != largest.Code {
+				return false
+			}
+			if others++; m.Width*m.Height > largest.Width*largest.Height {
+				largest = m
+			}
+			return true
+		})
+		text := fmt.Sprintf("%s %dx%d", largest.Code, largest.Width, largest.Height)
+		switch {
+		case largest.Range:
+			text += " and less"
+		case others > 0:
+			text += fmt.Sprintf(" and %d less", others)
+		}
+		formats = append(formats, text)
+	}
+	return strings.Join(formats, ", ")
 }

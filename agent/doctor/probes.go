@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"ciglio/capture/v4l2"
 	"ciglio/sensor"
 	"ciglio/sensor/clock"
 	"ciglio/sensor/port"
@@ -107,4 +108,4 @@ func fdatasync(f *os.File) error {
 	return errors.Join(err, sync)
 }
 
-func (kernelProbes) Camera(string) (Camera, error) { return Camera{}, errors.New("not looked at") }
+func (kernelProbes) Camera(path string) (v4l2.Description, error) { return v4l2.Describe(path) }

@@ -18,6 +18,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/txtar"
 
+	"ciglio/capture/v4l2"
 	"ciglio/sensor"
 	"ciglio/sensor/port"
 )
@@ -64,7 +65,7 @@ type fakeProbes struct {
 	clock   sensor.ClockState
 	space   Space
 	flush   Flush
-	cameras map[string]Camera
+	cameras map[string]v4l2.Description
 	err     error // of all
 }
 
@@ -81,7 +82,7 @@ func (p fakeProbes) Chip(name string, offsets []int) (port.Chip, error) {
 func (p fakeProbes) Clock() (sensor.ClockState, error)            { return p.clock, p.err }
 func (p fakeProbes) Space(string) (Space, error)                  { return p.space, p.err }
 func (p fakeProbes) Flush(context.Context, string) (Flush, error) { return p.flush, p.err }
-func (p fakeProbes) Camera(name string) (Camera, error)           { return p.cameras[name], p.err }
+func (p fakeProbes) Camera(name string) (v4l2.Description, error) { return p.cameras[name], p.err }
 func (p fakeProbes) failing(err error) fakeProbes                 { p.err = err; return p }
 func synchronised(offset, u time.Duration) sensor.ClockState {
 	return sensor.ClockState{Source: "adjtimex", Synchronised: true, Offset: offset, Uncertainty: u}
@@ -101,7 +102,7 @@ func fakeMachines(t *testing.T) []fakeMachine {
 			name:    "raspberrypi4",
 			machine: Machine{Arch: "arm64"},
 			subject: Subject{
-				Configured: true, Port: "/dev/serial0", Pins: []string{"gpiochip0-17", "gpiochip0-27"}, Camera: "/dev/v4l/by-id/usb-Camera-video-index0",
+				Configured: true, Port: "/dev/serial0", Pins: []string{"gpiochip0-17", "gpiochip0-27"}, Camera: "/dev/v4l/by-id/usb-Camera-video-index0", Picture: v4l2.Mode{Code: "mjpeg", Width: 1280, Height: 720},
 				Dir: "/var/lib/ciglio", Key: "/var/lib/ciglio/evidence.key", Quota: 20 << 30, Reserve: 64 << 20, ClockBound: 100 * time.Millisecond,
 			},
 			probes: fakeProbes{
@@ -113,8 +114,8 @@ func fakeMachines(t *testing.T) []fakeMachine {
 				clock: synchronised(40*time.Microsecond, 120*time.Microsecond),
 				space: Space{Free: 25 << 30, Size: 26 << 30, FreeInodes: 1_700_000, Inodes: 1_703_936},
 				flush: Flush{64, 2100 * time.Microsecond, 3400 * time.Microsecond, 41 * time.Millisecond, true},
-				cameras: map[string]Camera{"/dev/video0": {Card: "See3CAM_CU27", Driver: "uvcvideo", Captures: true,
-					Formats: []string{"MJPG 1920x1080", "YUYV 1920x1080"}}},
+				cameras: map[string]v4l2.Description{"/dev/video0": {Card: "See3CAM_CU27", Driver: "uvcvideo", Streams: true,
+					Modes: []v4l2.Mode{{Code: "MJPG", Width: 1920, Height: 1080}, {Code: "MJPG", Width: 1280, Height: 720}, {Code: "YUYV", Width: 1920, Height: 1080}}}},
 			},
 		},
 		{

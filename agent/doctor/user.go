@@ -97,9 +97,12 @@ const (
 // may reports whether a may use a file in that way, by owner, group and mode.
 // Access lists are not looked at.
 func (a account) may(info fs.FileInfo, want fs.FileMode) bool {
+	if a.uid == 0 {
+		return true
+	}
 	stat, ok := info.Sys().(*syscall.Stat_t)
-	if !ok || a.uid == 0 {
-		return ok
+	if !ok {
+		return false
 	}
 	mode := info.Mode().Perm()
 	switch {

@@ -37,11 +37,16 @@ func (f Format) mediaType() string {
 
 // code returns the kernel's code of the format, V4L2_PIX_FMT_, and 0 for none.
 func (f Format) code() uint32 {
-	four := map[Format]string{MJPEG: "MJPG", YUYV: "YUYV", UYVY: "UYVY", GREY: "GREY"}[f]
+	four := f.four()
 	if four == "" {
 		return 0
 	}
 	return uint32(four[0]) | uint32(four[1])<<8 | uint32(four[2])<<16 | uint32(four[3])<<24
+}
+
+// four returns the kernel's four letters for the format, "" for none.
+func (f Format) four() string {
+	return map[Format]string{MJPEG: "MJPG", YUYV: "YUYV", UYVY: "UYVY", GREY: "GREY"}[f]
 }
 
 // line returns the bytes of one line of a raw picture.

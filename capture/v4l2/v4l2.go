@@ -44,6 +44,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -405,9 +406,12 @@ func (c *Camera) setInterval(s *stream) error {
 	return nil
 }
 
-// fourCC spells a code of a format.
-func fourCC(code uint32) string {
-	return fmt.Sprintf("%q", bytes.TrimSpace([]byte{byte(code), byte(code >> 8), byte(code >> 16), byte(code >> 24)}))
+// fourCC spells a code of a format in quotes.
+func fourCC(code uint32) string { return strconv.Quote(spell(code)) }
+
+// spell spells a code of a format.
+func spell(code uint32) string {
+	return string(bytes.TrimSpace([]byte{byte(code), byte(code >> 8), byte(code >> 16), byte(code >> 24)}))
 }
 
 // allocate has the kernel make buffers and maps them. It finds out which of the

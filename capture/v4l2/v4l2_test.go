@@ -44,20 +44,22 @@ func TestLayoutsAreTheKernels(t *testing.T) {
 		}
 	}
 	for name, row := range map[string][2]uint32{
-		"VIDIOC_QUERYCAP":     {reqQueryCap, 0x80685600},
-		"VIDIOC_S_FMT, 64":    {layout64.reqSetFormat(), 0xc0d05605},
-		"VIDIOC_S_FMT, 32":    {layoutARM.reqSetFormat(), 0xc0cc5605},
-		"VIDIOC_REQBUFS":      {reqBuffers, 0xc0145608},
-		"VIDIOC_QUERYBUF, 64": {layout64.reqQueryBuffer(), 0xc0585609},
-		"VIDIOC_QBUF, arm":    {layoutARM.reqQueue(), 0xc050560f},
-		"VIDIOC_STREAMON":     {reqStreamOn, 0x40045612},
-		"VIDIOC_STREAMOFF":    {reqStreamOff, 0x40045613},
-		"VIDIOC_G_PARM":       {reqGetParm, 0xc0cc5615},
-		"VIDIOC_S_PARM":       {reqSetParm, 0xc0cc5616},
-		"V4L2_PIX_FMT_YUYV":   {YUYV.code(), 0x56595559},
-		"V4L2_PIX_FMT_UYVY":   {UYVY.code(), 0x59565955},
-		"V4L2_PIX_FMT_GREY":   {GREY.code(), 0x59455247},
-		"V4L2_PIX_FMT_MJPEG":  {MJPEG.code(), 0x47504a4d},
+		"VIDIOC_QUERYCAP":        {reqQueryCap, 0x80685600},
+		"VIDIOC_S_FMT, 64":       {layout64.reqSetFormat(), 0xc0d05605},
+		"VIDIOC_S_FMT, 32":       {layoutARM.reqSetFormat(), 0xc0cc5605},
+		"VIDIOC_ENUM_FMT":        {reqEnumFormats, 0xc0405602},
+		"VIDIOC_ENUM_FRAMESIZES": {reqEnumSizes, 0xc02c564a},
+		"VIDIOC_REQBUFS":         {reqBuffers, 0xc0145608},
+		"VIDIOC_QUERYBUF, 64":    {layout64.reqQueryBuffer(), 0xc0585609},
+		"VIDIOC_QBUF, arm":       {layoutARM.reqQueue(), 0xc050560f},
+		"VIDIOC_STREAMON":        {reqStreamOn, 0x40045612},
+		"VIDIOC_STREAMOFF":       {reqStreamOff, 0x40045613},
+		"VIDIOC_G_PARM":          {reqGetParm, 0xc0cc5615},
+		"VIDIOC_S_PARM":          {reqSetParm, 0xc0cc5616},
+		"V4L2_PIX_FMT_YUYV":      {YUYV.code(), 0x56595559},
+		"V4L2_PIX_FMT_UYVY":      {UYVY.code(), 0x59565955},
+		"V4L2_PIX_FMT_GREY":      {GREY.code(), 0x59455247},
+		"V4L2_PIX_FMT_MJPEG":     {MJPEG.code(), 0x47504a4d},
 	} {
 		if row[0] != row[1] {
 			t.Errorf("%s is %#x, want %#x", name, row[0], row[1])
