@@ -26,7 +26,8 @@ func TestReleases(t *testing.T) {
 		{"first of a series", "6.12.0", "", "", release{6, 12, 0}},
 		{"two numbers only", "5.10-custom", "", "", release{5, 10, 0}},
 		{"a board's own", "5.15.71-bone-r29", "Linux version 5.15.71-bone-r29 (voodoo@x15)", "", release{5, 15, 71}},
-		{"Debian counts its packages in the name", "6.1.0-14-arm64", "Linux version 6.1.0-14-arm64 #1 SMP Debian 6.1.64-1 (2023-11-30)", "", release{6, 1, 64}},
+		{"Debian counts its packages in the name", "6.1.0-14-arm64", "Linux version 6.1.0-14-arm64 (debian-kernel@lists.debian.org) (gcc-12 (Debian 12.2.0-14) 12.2.0, GNU ld (GNU Binutils for Debian) 2.40) #1 SMP Debian 6.1.64-1 (2023-11-30)", "", release{6, 1, 64}},
+		{"built by hand with Debian's compiler", "6.12.9", "Linux version 6.12.9 (me@here) (gcc-12 (Debian 12.2.0-14) 12.2.0) #1 SMP Mon Jan 6 12:00:00 UTC 2025", "", release{6, 12, 9}},
 		{"Raspberry Pi OS", "6.12.25+rpt-rpi-v8", "#1 SMP PREEMPT Debian 1:6.12.25-1+rpt1 (2025-04-30)", "", release{6, 12, 25}},
 		{"Ubuntu", "6.8.0-60-generic", "#63-Ubuntu SMP", "Ubuntu 6.8.0-60.63-generic 6.8.12", release{6, 8, 12}},
 	} {

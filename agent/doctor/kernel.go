@@ -64,8 +64,9 @@ var gpioV2 = release{5, 10, 0}
 
 var (
 	releaseText = regexp.MustCompile(`^(\d+)\.(\d+)(?:\.(\d+))?`)
-	// Debian and Ubuntu number their kernels otherwise: 6.1.0-14 is 6.1.64.
-	debianText = regexp.MustCompile(`\b(?:Debian|Raspbian) (?:1:)?(\d+\.\d+(?:\.\d+)?)`)
+	// Debian and Ubuntu number their kernels otherwise: 6.1.0-14 is 6.1.64. What
+	// stands before the # is the compiler, which has a version of Debian, too.
+	debianText = regexp.MustCompile(`#\d+ .*\b(?:Debian|Raspbian) (?:1:)?(\d+\.\d+(?:\.\d+)?)`)
 	ubuntuText = regexp.MustCompile(`^Ubuntu \S+ (\d+\.\d+(?:\.\d+)?)`)
 )
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"slices"
+	"strconv"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -85,13 +86,18 @@ func (kernelProbes) Flush(ctx context.Context, dir string) (f Flush, err error) 
 	}
 	slices.Sort(took)
 	f = Flush{Count: len(took), Least: took[0], Median: took[len(took)/2], Most: took[len(took)-1]}
-	far := time.Date(2040, 1, 1, 0, 0, 0, 0, time.UTC)
-	if err := os.Chtimes(file.Name(), far, far); err != nil {
-		return f, err
+	if strconv.IntSize == 64 { // with less this program cannot say 2040 to the kernel
+		far := time.Date(2040, 1, 1, 0, 0, 0, 0, time.UTC)
+		if err := os.Chtimes(file.Name(), far, far); err != nil {
+			return f, err
+		}
+		info, err := file.Stat()
+		if err != nil {
+			return f, err
+		}
+		f.Ends = !info.ModTime().Equal(far)
 	}
-	info, err := file.Stat()
-	f.Far = err == nil && info.ModTime().Equal(far)
-	return f, err
+	return f, nil
 }
 
 func fdatasync(f *os.File) error {

@@ -344,7 +344,7 @@ func spaceLines(dir string, s Space, used, quota, reserve int64) []Line {
 type Flush struct {
 	Count               int
 	Least, Median, Most time.Duration
-	Far                 bool // the file system keeps a time of 2040
+	Ends                bool // the file system does not keep a time of 2040
 }
 
 // flush measures whether a flush reaches the medium.
@@ -363,7 +363,7 @@ func (e *examination) flush(ctx context.Context) []Line {
 		d, _ = e.diskOf(m)
 	}
 	lines := []Line{flushLine(thing, d, f)}
-	if !f.Far {
+	if f.Ends {
 		lines = append(lines, doubt(Warn, "file times "+near, "the file system ends on 2038-01-19", "make it anew with inodes of 256 bytes (mke2fs -I 256)"))
 	}
 	return lines

@@ -113,7 +113,7 @@ func fakeMachines(t *testing.T) []fakeMachine {
 				},
 				clock: synchronised(40*time.Microsecond, 120*time.Microsecond),
 				space: Space{Free: 25 << 30, Size: 26 << 30, FreeInodes: 1_700_000, Inodes: 1_703_936},
-				flush: Flush{64, 2100 * time.Microsecond, 3400 * time.Microsecond, 41 * time.Millisecond, true},
+				flush: Flush{64, 2100 * time.Microsecond, 3400 * time.Microsecond, 41 * time.Millisecond, false},
 				cameras: map[string]v4l2.Description{"/dev/video0": {Card: "See3CAM_CU27", Driver: "uvcvideo", Streams: true,
 					Modes: []v4l2.Mode{{Code: "MJPG", Width: 1920, Height: 1080}, {Code: "MJPG", Width: 1280, Height: 720}, {Code: "YUYV", Width: 1920, Height: 1080}}}},
 			},
@@ -130,7 +130,7 @@ func fakeMachines(t *testing.T) []fakeMachine {
 					{Offset: 16, Name: "P9_15", Output: true}, {Offset: 17, Name: "P9_23", Used: true, Consumer: "cape"}}}},
 				clock: synchronised(0, 80*time.Millisecond),
 				space: Space{Free: 40 << 20, Size: 3 << 30, FreeInodes: 12, Inodes: 240_000},
-				flush: Flush{64, 40 * time.Microsecond, 60 * time.Microsecond, 900 * time.Microsecond, false},
+				flush: Flush{64, 40 * time.Microsecond, 60 * time.Microsecond, 900 * time.Microsecond, true},
 			},
 		},
 		{
@@ -140,7 +140,7 @@ func fakeMachines(t *testing.T) []fakeMachine {
 			probes: fakeProbes{
 				clock: synchronised(0, 300*time.Microsecond),
 				space: Space{Free: 400 << 30, Size: 900 << 30},
-				flush: Flush{64, 18 * time.Microsecond, 25 * time.Microsecond, 300 * time.Microsecond, true},
+				flush: Flush{64, 18 * time.Microsecond, 25 * time.Microsecond, 300 * time.Microsecond, false},
 			},
 		},
 	}

@@ -61,6 +61,9 @@ func (e *examination) account() (account, error) {
 // asker is who runs this.
 func (e *examination) asker() account {
 	a := account{uid: e.UID, gids: e.GIDs, name: "user " + strconv.Itoa(e.UID)}
+	if e.UID == 0 {
+		a.name = "root"
+	}
 	for line := range strings.Lines(e.text("/etc/passwd")) {
 		if f := strings.Split(line, ":"); len(f) > 2 && f[2] == strconv.Itoa(e.UID) {
 			a.name = f[0]
