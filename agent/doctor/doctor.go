@@ -9,7 +9,8 @@
 // or a fake of it, and over [Probes], which ask the kernel what no file says.
 // They run beside each other, each with a deadline. One that hangs, on a dead
 // card or network file system, is a line of its own and holds up no other; its
-// goroutine is left behind with the system call that does not return.
+// goroutine is left behind with the system call that does not return, and so is
+// that file when it is the flush that hangs.
 package doctor
 
 import (
@@ -185,8 +186,13 @@ func await(ctx context.Context, result <-chan []Line, within time.Duration) ([]L
 	case <-timer.C:
 		return nil, errHangs
 	case <-ctx.Done():
-		return nil, errInterrupted
 	}
+	timer.Reset(grace) // for the file of the flush to be removed
+	select {
+	case <-result:
+	case <-timer.C:
+	}
+	return nil, errInterrupted
 }
 
 func pass(thing, format string, args ...any) Line {

@@ -334,7 +334,7 @@ func TestConsoles(t *testing.T) {
 		{"of another port", fstest.MapFS{"proc/cmdline": file("console=ttyS10,115200\n")}, ""},
 		{"chosen by the device tree", fstest.MapFS{"sys/class/tty/console/active": file("tty0 ttyS1\n")}, "console"},
 		{"a login by systemd", fstest.MapFS{wants + unit: link("/lib/systemd/system/serial-getty@.service")}, "login"},
-		{"a login by its generator", fstest.MapFS{"run/systemd/generator/x": file(""), "run/systemd/system/getty.target.wants/" + unit: link("/x")}, "login"},
+		{"a login by its generator", fstest.MapFS{"run/systemd/generator/getty.target.wants/" + unit: link("/x")}, "login"},
 		{"a login that is masked", fstest.MapFS{wants + unit: link("/x"), "etc/systemd/system/" + unit: link("/dev/null")}, ""},
 		{"a login by init", fstest.MapFS{"etc/inittab": file("#ttyS1::respawn:/sbin/getty ttyS1\nttyS1::respawn:/sbin/getty -L /dev/ttyS1 115200 vt100\n")}, "login"},
 		{"one that is commented out", fstest.MapFS{"etc/inittab": file("#T1:23:respawn:/sbin/getty -L ttyS1 115200\n")}, ""},
@@ -411,6 +411,27 @@ func TestPulses(t *testing.T) {
 		if l := e.pps(); len(l) != 1 || l[0].Verdict != want {
 			t.Errorf("%q: %+v, want %v", assert, l, want)
 		}
+	}
+}
+
+func TestFoldersThatAreLinks(t *testing.T) {
+	link := func(to string) *fstest.MapFile {
+		return &fstest.MapFile{Data: []byte(to), Mode: fs.ModeSymlink | 0o777}
+	}
+	e := examination{Subject: Subject{Dir: "/var/lib/ciglio"}, Machine: Machine{Root: fstest.MapFS{
+		"var/lib/ciglio":      link("../../data/ciglio"),
+		"data":                link("mnt/flash"),
+		"mnt/flash/ciglio/x":  {Data: []byte("1234")},
+		"proc/self/mountinfo": {Data: []byte("1 0 8:1 / / rw - ext4 /dev/a rw\n2 1 8:2 / /mnt/flash rw - ext4 /dev/b rw\n")},
+	}}}
+	if got := e.resolve("/var/lib/ciglio/new"); got != "/mnt/flash/ciglio/new" {
+		t.Errorf("resolved to %s", got)
+	}
+	if m, err := e.mount(); err != nil || m.device != "8:2" {
+		t.Errorf("%+v, %v, want the partition that the link leads to", m, err)
+	}
+	if got := e.used(t.Context()); got != 4 {
+		t.Errorf("%d bytes used, want 4", got)
 	}
 }
 

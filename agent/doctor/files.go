@@ -124,23 +124,28 @@ func (e *examination) link(name string) (string, error) {
 	return path.Clean(to), nil
 }
 
-// resolve follows the links of the last element of a path, such as one of
-// /dev/serial/by-id.
+// resolve follows all links of a path, such as one of /dev/serial/by-id, or a
+// folder that is a link to another partition. What is not there stays as it is.
 func (e *examination) resolve(name string) string {
-	name = path.Clean("/" + name)
-	for range 8 { // more is a loop
-		to, err := e.link(name)
-		if err != nil {
-			break
+	const most = 40 // more is a loop
+	at, left, links := "/", strings.Split(inFS(name), "/"), 0
+	for len(left) > 0 {
+		next := path.Join(at, left[0])
+		left = left[1:]
+		to, err := e.link(next)
+		if err != nil || links == most {
+			at = next
+			continue
 		}
-		name = to
+		links++
+		at, left = "/", append(strings.Split(inFS(to), "/"), left...)
 	}
-	return name
+	return at
 }
 
-// nearest returns dir or the closest folder above it that is there.
+// nearest returns where dir leads, or the closest folder above it that is there.
 func (e *examination) nearest(dir string) string {
-	for dir = path.Clean("/" + dir); dir != "/" && !e.exists(dir); {
+	for dir = e.resolve(dir); dir != "/" && !e.exists(dir); {
 		dir = path.Dir(dir)
 	}
 	return dir

@@ -34,7 +34,7 @@ func (e *examination) gpio(context.Context) []Line {
 	}
 	for _, name := range slices.Sorted(maps.Keys(pins)) {
 		lines = append(lines, doubt(Fail, name, "not there; this machine has "+cmp.Or(strings.Join(chips, ", "), "none"),
-			"another kernel may have numbered the chips anew: correct second.pins by their labels"))
+			"another kernel may have numbered the chips anew: correct second.pins by the labels and names that gpioinfo shows"))
 	}
 	if len(chips) == 0 && len(e.Pins) == 0 {
 		lines = append(lines, pass("GPIO", "no chip: no contacts can be connected"))
@@ -44,7 +44,7 @@ func (e *examination) gpio(context.Context) []Line {
 
 func (e *examination) chip(a account, name string, offsets []int) []Line {
 	if obstacle, hint := e.open(a, "/dev/"+name, toRead|toWrite); obstacle != "" {
-		return []Line{doubt(e.verdictOf(len(offsets) > 0), name, obstacle, hint)}
+		return []Line{doubt(verdictOf(len(offsets) > 0), name, obstacle, hint)}
 	}
 	c, err := e.Probes.Chip(name, offsets)
 	switch {
@@ -53,7 +53,7 @@ func (e *examination) chip(a account, name string, offsets []int) []Line {
 	case isPermission(err):
 		return []Line{unreadable(name, err)}
 	case err != nil:
-		return []Line{doubt(e.verdictOf(len(offsets) > 0), name, err.Error(), fmt.Sprintf("version 2 of the GPIO character device needs Linux %v or newer", gpioV2))}
+		return []Line{doubt(verdictOf(len(offsets) > 0), name, err.Error(), fmt.Sprintf("version 2 of the GPIO character device needs Linux %v or newer", gpioV2))}
 	}
 	lines := []Line{pass(name, "%s, %d lines, version 2", c.Label, c.Lines)}
 	for _, l := range c.Infos {
@@ -75,7 +75,7 @@ func (e *examination) chip(a account, name string, offsets []int) []Line {
 
 // verdictOf is the verdict on a thing that is in the way, where it is named, and
 // that could be, where it is only found.
-func (e *examination) verdictOf(named bool) Verdict {
+func verdictOf(named bool) Verdict {
 	if named {
 		return Fail
 	}
@@ -120,7 +120,7 @@ func (e *examination) port(a account, name string, others []string) Line {
 	tty := path.Base(device)
 	if !e.exists(device) {
 		return doubt(Fail, name, "not there; this machine has "+cmp.Or(strings.Join(others, ", "), "none"),
-			"plug the adapter in, enable the UART (docs/boards.md), or correct sensor.port")
+			"plug the adapter in, enable the UART (docs/boards.md), or correct the configuration")
 	}
 	driver, err := e.link("/sys/class/tty/" + tty + "/device/driver")
 	fact := "driver " + path.Base(driver)
@@ -133,7 +133,7 @@ func (e *examination) port(a account, name string, others []string) Line {
 	if device != name {
 		fact = tty + ", " + fact
 	}
-	named := e.verdictOf(e.Port != "")
+	named := verdictOf(e.Port != "")
 	if use := e.consoleOn(tty); use != "" {
 		return doubt(named, name, fact+", "+use, "not for a sensor as it is: take console="+tty+" from the kernel's command line and disable serial-getty@"+tty)
 	}
@@ -145,7 +145,7 @@ func (e *examination) port(a account, name string, others []string) Line {
 	if obstacle, hint := e.open(a, device, toRead|toWrite); obstacle != "" {
 		return doubt(named, name, fact+", "+obstacle, hint)
 	}
-	return pass(name, "%s, free as far as %s sees", fact, cmp.Or(map[bool]string{true: "root"}[e.UID == 0], "this user"))
+	return pass(name, "%s, free as far as %s sees", fact, e.asker().name)
 }
 
 // consoleOn says which part of the system prints or logs in on a port.
@@ -164,8 +164,8 @@ func (e *examination) consoleOn(tty string) string {
 	if to, err := e.link("/etc/systemd/system/" + unit); err == nil && to == "/dev/null" {
 		return ""
 	}
-	for _, root := range []string{"/etc", "/run"} {
-		for _, wants := range e.glob(root + "/systemd/system/*.wants") {
+	for _, root := range []string{"/etc/systemd/system", "/run/systemd/system", "/run/systemd/generator"} {
+		for _, wants := range e.glob(root + "/*.wants") {
 			if _, err := e.link(wants + "/" + unit); err == nil {
 				return "a login prompt (" + unit + ")"
 			}
@@ -196,12 +196,13 @@ func (e *examination) holder(device string) string {
 	return ""
 }
 
-// running reports whether a program of one of these names runs. The kernel
+// running returns the first of these names that a running program has. The kernel
 // keeps 15 letters of a name.
 func (e *examination) running(names ...string) string {
 	for _, comm := range e.glob("/proc/[0-9]*/comm") {
+		runs := e.text(comm)
 		for _, name := range names {
-			if e.text(comm) == name[:min(15, len(name))] {
+			if runs == name[:min(15, len(name))] {
 				return name
 			}
 		}
@@ -231,7 +232,7 @@ func (e *examination) camera(context.Context) []Line {
 }
 
 func (e *examination) video(a account, name string) Line {
-	named := e.verdictOf(e.Camera != "")
+	named := verdictOf(e.Camera != "")
 	if obstacle, hint := e.open(a, name, toRead|toWrite); obstacle != "" {
 		return doubt(named, name, obstacle, hint)
 	}

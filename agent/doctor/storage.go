@@ -306,7 +306,7 @@ func (e *examination) space(ctx context.Context) []Line {
 
 // used adds up what the device has written already, which counts in the quota.
 func (e *examination) used(ctx context.Context) (sum int64) {
-	fs.WalkDir(e.Root, inFS(e.Dir), func(_ string, d fs.DirEntry, err error) error {
+	fs.WalkDir(e.Root, inFS(e.resolve(e.Dir)), func(_ string, d fs.DirEntry, err error) error {
 		if err != nil || ctx.Err() != nil {
 			return fs.SkipAll // what is not added makes the verdict stricter
 		}

@@ -176,13 +176,13 @@ func (e *examination) user(context.Context) []Line {
 }
 
 func (e *examination) stateDir(a account) Line {
-	near := e.nearest(e.Dir)
+	near, there := e.nearest(e.Dir), e.exists(e.Dir)
 	obstacle, hint := e.open(a, near, toRead|toWrite|toExecute)
 	switch {
-	case near != path.Clean("/"+e.Dir) && obstacle != "":
+	case !there && obstacle != "":
 		return doubt(e.needed(), e.Dir, "not there, and "+a.name+" may not make it in "+near,
 			fmt.Sprintf("install -d -m 0700 -o %s %s", a.name, e.Dir))
-	case near != path.Clean("/"+e.Dir):
+	case !there:
 		return pass(e.Dir, "not there yet; the first start makes it")
 	case obstacle != "":
 		return doubt(Fail, e.Dir, obstacle, hint)
