@@ -164,6 +164,45 @@ func TestMountOptions(t *testing.T) {
 	}
 }
 
+func TestFastCommits(t *testing.T) {
+	for info, want := range map[string]bool{
+		"fc stats:\n0 commits\n0 ineligible\n0 numblks\n0us avg_commit_time\n":                                                             false,
+		"fc stats:\n5 commits\n1 ineligible\n5 numblks\n716us avg_commit_time\nIneligible reasons:\n\"Extended attributes changed\":\t0\n": true,
+		"fc stats:\n0 commits\n1 ineligible\n0 numblks\n":                                                                                  true,
+		"": false,
+	} {
+		if got := fastCommits(info); got != want {
+			t.Errorf("%q: %t", info, got)
+		}
+	}
+	for _, c := range []struct {
+		r    release
+		want Verdict
+	}{
+		{release{5, 10, 94}, Fail}, {release{5, 15, 26}, Fail}, {release{5, 15, 27}, Warn}, {release{5, 16, 20}, Fail}, {release{5, 17, 0}, Warn}, {release{6, 12, 0}, Warn},
+		{release{}, Fail}, // not known
+	} {
+		if l := fastCommitLine("ext4", c.r); l.Verdict != c.want {
+			t.Errorf("%v: %+v, want %v", c.r, l, c.want)
+		}
+	}
+	on := fstest.MapFS{
+		"proc/sys/kernel/osrelease":     {Data: []byte("5.15.9\n")},
+		"proc/fs/ext4/sda1/options":     {Data: []byte("rw\nrelatime\ndata=ordered\n")},
+		"proc/fs/ext4/sda1/fc_info":     {Data: []byte("fc stats:\n7 commits\n")},
+		"proc/fs/jbd2/sda1-8/info":      {},
+		"sys/fs/ext4/sda1/errors_count": {Data: []byte("0\n")},
+	}
+	e := examination{Machine: Machine{Root: on}}
+	worst := Pass
+	for _, l := range e.ext4(mount{fstype: "ext4", options: []string{"rw", "relatime"}}, "sda1") {
+		worst = max(worst, l.Verdict)
+	}
+	if worst != Fail {
+		t.Errorf("a file system with fast commits on 5.15.9: %v", worst)
+	}
+}
+
 func TestFileSystems(t *testing.T) {
 	const overlays = "1 0 0:1 / / rw - overlay overlay rw,upperdir=/media/upper/x\n" +
 		"2 1 0:2 / /media/upper rw - tmpfs tmpfs rw\n3 1 8:1 / /media/disk rw - ext4 /dev/sda1 rw\n"

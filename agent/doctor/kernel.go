@@ -93,12 +93,17 @@ func upstream(osrelease, version, ubuntu string) (release, bool) {
 	return parseRelease(osrelease)
 }
 
+// release returns which release of Linux this kernel is made from.
+func (e *examination) release() (release, bool) {
+	return upstream(e.text("/proc/sys/kernel/osrelease"), e.text("/proc/version"), e.text("/proc/version_signature"))
+}
+
 func (e *examination) kernel(context.Context) []Line {
 	name, err := e.read("/proc/sys/kernel/osrelease")
 	if err != nil {
 		return []Line{unreadable("Linux", err)}
 	}
-	r, ok := upstream(name, e.text("/proc/version"), e.text("/proc/version_signature"))
+	r, ok := e.release()
 	if !ok {
 		return []Line{doubt(Warn, "Linux "+name, "its version is not understood", "compare it by hand with the faults in docs/boards.md")}
 	}
@@ -161,12 +166,12 @@ func (e *examination) memory(context.Context) []Line {
 func memoryLimit(limit, from string, size uint64) Line {
 	const thing = "GOMEMLIMIT"
 	if limit == "" {
-		return doubt(Warn, thing, "not set: the program may grow until the kernel ends it", `set it in the service's unit: Environment=GOMEMLIMIT=96MiB`)
+		return doubt(Warn, thing, "not set: the program may grow until the kernel ends it", `set it in the service's unit: Environment=GOMEMLIMIT=80MiB`)
 	}
 	n, ok := goBytes(limit)
 	switch {
 	case !ok:
-		return doubt(Fail, thing, fmt.Sprintf("%q is no size: the program does not start with it", limit), "write it as 96MiB")
+		return doubt(Fail, thing, fmt.Sprintf("%q is no size: the program does not start with it", limit), "write it as 80MiB")
 	case n > size/2:
 		return doubt(Warn, thing, fmt.Sprintf("%s, more than half of the memory (%s)", limit, from), "set it lower: the kernel and its file cache need the rest")
 	}

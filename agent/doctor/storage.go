@@ -137,6 +137,10 @@ func (e *examination) ext4(m mount, name string) []Line {
 	if err == nil && e.exists("/proc/fs/jbd2") && !slices.ContainsFunc(e.names("/proc/fs/jbd2"), func(n string) bool { return strings.HasPrefix(n, name+"-") }) {
 		lines = append(lines, doubt(Fail, thing, "no journal: a power cut damages it", "tune2fs -O has_journal, on the unmounted partition"))
 	}
+	if slices.Contains(options, "fc_debug_force") || fastCommits(e.text("/proc/fs/ext4/"+name+"/fc_info")) {
+		r, _ := e.release() // unknown counts as old
+		lines = append(lines, fastCommitLine(thing, r))
+	}
 	dir := "/sys/fs/ext4/" + name + "/"
 	switch n, err := e.number(dir + "errors_count"); {
 	case err != nil:
@@ -158,6 +162,32 @@ func (e *examination) ext4(m mount, name string) []Line {
 		lines = append(lines, pass(thing, "no errors counted%s", written))
 	}
 	return lines
+}
+
+// fastCommits reports whether the file system has made fast commits, or tried
+// to, since it was mounted. Nothing else that can be read says whether the
+// feature is on, but for the option fc_debug_force of a kernel built for
+// debugging.
+func fastCommits(info string) bool {
+	for line := range strings.Lines(info) {
+		var n uint64
+		var what string
+		if k, _ := fmt.Sscan(line, &n, &what); k == 2 && n > 0 && (what == "commits" || what == "ineligible") {
+			return true
+		}
+	}
+	return false
+}
+
+// fastCommitLine objects to ext4's fast commits, after which databases of the
+// kind that the outbox uses were found damaged: go.etcd.io/bbolt issue 562. The
+// fixes are in 5.15.27 and 5.17; 5.10.94 has one of the two.
+func fastCommitLine(thing string, r release) Line {
+	v, fact := Warn, "fast commits: a younger journal than the one that power cuts are tested on"
+	if r.compare(release{5, 15, 27}) < 0 || r.compare(release{5, 16, 0}) >= 0 && r.compare(release{5, 17, 0}) < 0 {
+		v, fact = Fail, "fast commits on a kernel that loses data by them after a power cut (bbolt issue 562)"
+	}
+	return doubt(v, thing, fact, "tune2fs -O ^fast_commit, on the unmounted partition")
 }
 
 func ext4Options(thing string, options []string) []Line {
