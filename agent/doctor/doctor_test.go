@@ -410,7 +410,7 @@ func TestUnitsAndDropIns(t *testing.T) {
 func TestCameras(t *testing.T) {
 	const name = "/dev/video0"
 	good := v4l2.Description{Card: "Camera", Driver: "uvcvideo", Streams: true, Modes: []v4l2.Mode{
-		{Code: "MJPG", Width: 640, Height: 480}, {Code: "YUYV", Width: 1280, Height: 720, Range: true}, {Code: "MJPG", Width: 1920, Height: 1080}}}
+		{Code: "MJPG", Width: 640, Height: 480}, {Code: "YUYV", Width: 1280, Height: 720, Range: true}, {Code: "MJPG", Width: 1920, Height: 1080}, {Code: "GREY"}}}
 	change := func(f func(*v4l2.Description)) v4l2.Description { d := good; f(&d); return d }
 	for _, c := range []struct {
 		what    string
@@ -420,7 +420,7 @@ func TestCameras(t *testing.T) {
 		want    Verdict
 		say     string
 	}{
-		{"as it should be", good, v4l2.Mode{Code: "mjpeg", Width: 640, Height: 480}, true, Pass, "MJPG 1920x1080 and 1 less, YUYV 1280x720 and less"},
+		{"as it should be", good, v4l2.Mode{Code: "mjpeg", Width: 640, Height: 480}, true, Pass, "MJPG 1920x1080 and 1 less, YUYV 1280x720 and less, GREY"},
 		{"a size that it has not", good, v4l2.Mode{Code: "mjpeg", Width: 800, Height: 600}, true, Fail, "no mjpeg of 800x600"},
 		{"found only", good, v4l2.Mode{}, false, Pass, "MJPG"},
 		{"metadata that is named", change(func(d *v4l2.Description) { d.Streams = false }), v4l2.Mode{}, true, Fail, "no pictures"},

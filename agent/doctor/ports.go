@@ -276,6 +276,8 @@ func modes(all []v4l2.Mode) string {
 		})
 		text := fmt.Sprintf("%s %dx%d", largest.Code, largest.Width, largest.Height)
 		switch {
+		case largest.Width == 0:
+			text = largest.Code
 		case largest.Range:
 			text += " and less"
 		case others > 0:

@@ -13,7 +13,7 @@ type Description struct {
 }
 
 // A Mode is a format and a size that the camera has. Where Range is set it has
-// sizes up to this one.
+// sizes up to this one; without a size its driver does not tell any.
 type Mode struct {
 	Code          string // as the kernel spells it, such as "MJPG"
 	Width, Height int
@@ -24,7 +24,8 @@ type Mode struct {
 // without modes has those that its media pipeline is set to: it does not say no.
 func (d Description) Has(f Format, width, height int) bool {
 	for _, m := range d.Modes {
-		if m.Code == f.four() && (m.Width == width && m.Height == height || m.Range && width <= m.Width && height <= m.Height) {
+		fits := m.Width == width && m.Height == height || m.Range && width <= m.Width && height <= m.Height
+		if m.Code == f.four() && (fits || m.Width == 0) {
 			return true
 		}
 	}
@@ -100,6 +101,9 @@ func sizes(n node, code uint32) (modes []Mode) {
 		}
 		// Continuous or stepwise: the largest of each, at index 0 alone.
 		return append(modes, Mode{Code: name, Width: int(get32(b, 16)), Height: int(get32(b, 28)), Range: true})
+	}
+	if len(modes) == 0 {
+		modes = []Mode{{Code: name}}
 	}
 	return modes
 }

@@ -59,7 +59,7 @@ func (n toldNode) control(request uint32, arg []byte) error {
 }
 
 func TestDescribesWhatACameraHas(t *testing.T) {
-	modes := []Mode{{"MJPG", 1920, 1080, false}, {"MJPG", 1280, 720, false}, {"YUYV", 2592, 1944, true}}
+	modes := []Mode{{"MJPG", 1920, 1080, false}, {"MJPG", 1280, 720, false}, {"YUYV", 2592, 1944, true}, {"UYVY", 0, 0, false}}
 	d := newDevice(t, layout64)
 	got, err := describe("/dev/video0", func(path string) (node, error) {
 		n, err := d.open(path)
@@ -73,7 +73,7 @@ func TestDescribesWhatACameraHas(t *testing.T) {
 		width, height int
 		want          bool
 	}{
-		{MJPEG, 1280, 720, true}, {MJPEG, 1024, 768, false}, {YUYV, 640, 480, true}, {YUYV, 4096, 480, false}, {GREY, 640, 480, false},
+		{MJPEG, 1280, 720, true}, {MJPEG, 1024, 768, false}, {YUYV, 640, 480, true}, {YUYV, 4096, 480, false}, {GREY, 640, 480, false}, {UYVY, 640, 480, true},
 	} {
 		if got.Has(c.f, c.width, c.height) != c.want {
 			t.Errorf("%s of %dx%d: %t", c.f, c.width, c.height, !c.want)
