@@ -5,12 +5,14 @@ TARGETS := arm-6 arm-7 arm64 amd64
 DEBS    := mosquitto nodejs python3 qemu-user-static gcc libc6-dev man-db fish zsh openssl systemd dpkg-dev
 # What installs the packages in a Debian of their own.
 PACKAGEDEBS := debootstrap systemd-container lintian
+# What the emulated board needs.
+BOARDDEBS := qemu-system-arm xz-utils e2fsprogs dosfstools exfatprogs
 BUILD   := CGO_ENABLED=0 GOOS=linux $(GO) build -trimpath -buildvcs=false -ldflags='-s -w -buildid='
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.7.0
 # Packages that run on the device: their tests also run as ARM programs.
 DEVICE  := $(shell $(GO) list ./sensor/... ./capture/... ./uplink/... ./agent/... | grep -v test)
 
-.PHONY: help demo test check bench build packages packages-test packages-short accuracy deps package-deps vet race cross reproducible arm clean
+.PHONY: help demo test check bench build packages packages-test packages-short accuracy board board-soak board-short deps package-deps board-deps vet race cross reproducible arm clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -22,7 +24,7 @@ demo: ## a whole roadside in one process: prints the address of a page to open
 test: deps ## every test; as root or with sudo it installs the Debian packages they need
 	$(GO) test ./...
 
-check: deps vet race cross reproducible arm packages-short ## vet, staticcheck, formatting, races, cross-builds, dependency policy, tests as ARM programs, the package in a Debian
+check: deps vet race cross reproducible arm packages-short board-short ## vet, staticcheck, formatting, races, cross-builds, dependency policy, tests as ARM programs, the package in a Debian, a short run on the board
 
 bench: ## speed against the limit measured in the same run
 	$(GO) test -run '^$$' -bench . -benchmem $(BENCHED)
@@ -48,6 +50,15 @@ accuracy: ## rewrite docs/recordings.md and docs/accuracy.md: real passes, and 1
 	$(GO) test ./sensor/doppler -run TestRecordings -update -v
 	$(GO) test ./sensor/sensortest/accuracy -run Accuracy -update -passages 10000 -timeout 3h
 
+board: board-deps ## the device on an emulated ARM board; the first time it downloads Debian's kernel
+	CIGLIO_BOARD=all $(GO) test -count=1 -p 1 -timeout 2h ./cross/...
+
+board-soak: board-deps ## the same for hours
+	CIGLIO_BOARD=soak $(GO) test -count=1 -p 1 -timeout 24h ./cross/...
+
+board-short: board-deps
+	CIGLIO_BOARD=short $(GO) test -p 1 ./cross/...
+
 dist/ciglio-linux-%: FORCE
 	@mkdir -p dist
 	GOARCH=$(firstword $(subst -, ,$*)) GOARM=$(or $(word 2,$(subst -, ,$*)),7) $(BUILD) -o $@ ./agent/cmd/ciglio
@@ -58,6 +69,9 @@ deps:
 
 package-deps:
 	$(call install,$(PACKAGEDEBS))
+
+board-deps:
+	$(call install,$(BOARDDEBS))
 
 install = @missing=$$(for p in $(1); do dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || echo $$p; done); \
 	if [ -z "$$missing" ]; then exit 0; fi; \

@@ -30,7 +30,7 @@ var homes = map[string][]string{
 	"go.etcd.io/bbolt":             {"uplink/outbox"},
 	"golang.org/x/mod":             {"portal/log", "portal/store"},
 	"golang.org/x/sync":            {"agent", "portal", "uplink"},
-	"golang.org/x/sys":             {"sensor", "uplink/outbox", "uplink/mqtt"},
+	"golang.org/x/sys":             {"agent/doctor", "capture/v4l2", "sensor", "uplink/outbox", "uplink/mqtt"},
 	"modernc.org/sqlite":           {"portal/store"},
 
 	"github.com/warthog618/go-gpiocdev": {"sensor/port"},
@@ -48,6 +48,7 @@ var testHomes = map[string][]string{
 	"go.etcd.io/bbolt":                      {"uplink/outbox"},
 	"gonum.org/v1/gonum":                    {"sensor/doppler"},
 	"gopkg.in/yaml.v3":                      {"docs"},
+	"periph.io/x/conn":                      {"cross/board/onboard"},
 }
 
 // may says what each folder's programs may import of the module. The longest
@@ -64,6 +65,7 @@ var may = map[string][]string{
 	"uplink/mqtt":                 {"uplink"},
 	"agent":                       {"sensor/…", "capture/…", "uplink/…", "agent/…"},
 	"agent/config":                {"sensor", "capture/evidence"},
+	"agent/doctor":                {"sensor", "sensor/clock", "sensor/port", "capture/v4l2"},
 	"agent/enforce":               {"sensor"},
 	"agent/trust":                 {"sensor"},
 	"cross":                       {"cross/…"},

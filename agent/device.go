@@ -102,13 +102,15 @@ type Device struct {
 	begun         atomic.Bool  // none of them is left
 	judging       atomic.Int64 // instant at which the passage in hand was taken; 0 when there is none
 
-	mu          sync.Mutex // guards what follows
-	selfTest    error      // what was found and recorded last
-	sensorFault error      // what the sensor failed with last
-	faultAt     sensor.Mono
-	gate        string // codes of the causes that were logged last
-	gateWords   string // what they mean; "" before the first look
-	counts      Counts
+	mu             sync.Mutex // guards what follows
+	selfTest       error      // what was found and recorded last
+	sensorFault    error      // what the sensor failed with last
+	faultAt        sensor.Mono
+	pictureFault   error // of the camera or one of its pictures, the last one
+	pictureFaultAt sensor.Mono
+	gate           string // codes of the causes that were logged last
+	gateWords      string // what they mean; "" before the first look
+	counts         Counts
 }
 
 // Counts is what the device has seen since it was started.
@@ -255,6 +257,7 @@ func (d *Device) cameraFault() func(error) {
 	var last string
 	var at sensor.Mono
 	return func(err error) {
+		d.cameraFailed(err)
 		what := err.Error()
 		for _, bad := range []error{capture.ErrDamaged, capture.ErrTooLarge, capture.ErrOrder} {
 			if errors.Is(err, bad) {
@@ -339,7 +342,7 @@ func (d *Device) testSelf() {
 func (d *Device) look() error {
 	now := d.o.Clock.Now()
 	d.mu.Lock()
-	fault, at := d.sensorFault, d.faultAt
+	fault, at, noPicture, noPictureAt := d.sensorFault, d.faultAt, d.pictureFault, d.pictureFaultAt
 	d.mu.Unlock()
 	if d.o.Fault != nil {
 		if err := d.o.Fault(); err != nil {
@@ -355,9 +358,19 @@ func (d *Device) look() error {
 		}
 	}
 	if newest, ok := d.ring.Newest(); !ok || now.Sub(newest) > patience {
+		if noPicture != nil && noPictureAt >= newest {
+			return noPicture
+		}
 		return fmt.Errorf("camera %s gives no pictures", d.o.Camera.Info().Model)
 	}
 	return nil
+}
+
+// cameraFailed keeps the camera's last fault for look.
+func (d *Device) cameraFailed(err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.pictureFault, d.pictureFaultAt = err, d.o.Clock.Now()
 }
 
 // sensorFailed keeps the sensor's fault for look; nil when it has none.

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -395,6 +396,7 @@ func TestPartsThatComeBackMeasureAgain(t *testing.T) {
 			r.sensor.fail(map[bool]error{true: errors.New("unplugged")}[broken])
 		}},
 		{"camera", "camera fake gives no pictures", func(r *rig, broken bool) { r.camera.dead.Store(broken) }},
+		{"camera that is unplugged", "camera fake: unplugged", func(r *rig, broken bool) { r.camera.unplugged.Store(broken) }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -518,6 +520,8 @@ type fakeCamera struct {
 	test      bool
 	stopAfter time.Duration
 	dead      atomic.Bool // gives nothing while it is set
+	unplugged atomic.Bool // says so while it is set
+	media     string      // of its pictures; "" for image/jpeg
 	number    uint64
 }
 
@@ -535,9 +539,12 @@ func (c *fakeCamera) Next(ctx context.Context) (capture.Frame, error) {
 		case <-time.After(80 * time.Millisecond):
 		}
 	}
+	if c.unplugged.Load() {
+		return capture.Frame{}, errors.New("unplugged")
+	}
 	c.number++
 	return capture.Frame{
-		Number: c.number, At: c.clock.Now(), Exposure: time.Millisecond, MediaType: "image/jpeg", Data: c.picture,
+		Number: c.number, At: c.clock.Now(), Exposure: time.Millisecond, MediaType: cmp.Or(c.media, "image/jpeg"), Data: c.picture,
 	}, nil
 }
 

@@ -45,6 +45,7 @@ func commands() []command {
 		{name: "outbox stats", args: "--dir DIR", does: "what waits, how old, how much", define: outboxStats},
 		{name: "outbox list", args: "--dir DIR", does: "the records in the outbox", define: outboxList},
 		{name: "outbox export", args: "--dir DIR [--out DIR] SEQ…", does: "write a bundle file of any record", define: outboxExport},
+		{name: "doctor", args: "[--config FILE] [--user NAME]", does: "look at this machine: what is good, doubtful, or keeps it from measuring", define: doctorCommand},
 		{name: "config check", args: "--config FILE", does: "say whether the configuration is good", define: configCheck},
 		{name: "config print", args: "[--config FILE]", does: "print it with comments and defaults", define: configPrint},
 		{name: "version", does: "what this program is", define: version},

@@ -22,9 +22,11 @@ import (
 	"ciglio/agent/calibration"
 	"ciglio/agent/config"
 	"ciglio/agent/notify"
+	"ciglio/capture"
 	"ciglio/capture/evidence"
 	"ciglio/capture/httpcam"
 	"ciglio/capture/key"
+	"ciglio/capture/v4l2"
 	"ciglio/sensor"
 	"ciglio/sensor/clock"
 	"ciglio/uplink/mqtt"
@@ -79,18 +81,38 @@ func loadConfig(path string) (*config.Config, error) {
 	case c.Sensor.Driver != "rawiq" && c.Sensor.Port == "":
 		return nil, blame("sensor.port", errors.New("missing"))
 	}
-	_, camera := newCamera(c, new(clock.System))
+	_, camera := newCamera(c, new(clock.System), slog.New(slog.DiscardHandler))
 	_, second := newSecond(c, new(clock.System), slog.New(slog.DiscardHandler))
 	_, broker := newDialer(c)
-	return c, cmp.Or(blame("second", second), blame("camera.url", camera), blame("uplink.broker", broker), blame("uplink.shard", wire.CheckShard(c.Uplink.Shard)))
+	return c, cmp.Or(blame("second", second), blame(cameraKey(c), camera), blame("uplink.broker", broker), blame("uplink.shard", wire.CheckShard(c.Uplink.Shard)))
 }
 
-// newCamera returns the camera that c names. It connects to nothing yet.
-func newCamera(c *config.Config, clock sensor.Clock) (*httpcam.Camera, error) {
+// A liveCamera is a camera that holds a connection or a device.
+type liveCamera interface {
+	capture.Camera
+	io.Closer
+}
+
+// newCamera returns the camera that c names. It opens nothing yet.
+func newCamera(c *config.Config, clock sensor.Clock, log *slog.Logger) (liveCamera, error) {
+	o := c.Camera
+	if o.Driver == "v4l2" {
+		return v4l2.New(clock, v4l2.Options{
+			Path: o.Path, Model: o.Model, Serial: o.Serial, Latency: o.Latency, Log: log,
+			Format: v4l2.Format(o.Format), Width: o.Size.Width, Height: o.Size.Height, Interval: o.Interval,
+		})
+	}
 	return httpcam.New(clock, httpcam.Options{
-		URL: c.Camera.URL, Latency: c.Camera.Latency,
-		Model: c.Camera.Model, Serial: c.Camera.Serial, MaxFrame: int(c.Camera.Slot),
+		URL: o.URL, Latency: o.Latency, Model: o.Model, Serial: o.Serial, MaxFrame: int(o.Slot),
 	})
+}
+
+// cameraKey is the key that says where the camera is.
+func cameraKey(c *config.Config) string {
+	if c.Camera.Driver == "v4l2" {
+		return "camera.path"
+	}
+	return "camera.url"
 }
 
 // newDialer returns the way to the broker that c names. It opens nothing yet.
@@ -142,7 +164,7 @@ func serve(ctx context.Context, c *config.Config, log *slog.Logger) (err error) 
 	if err != nil {
 		return err
 	}
-	camera, err := newCamera(c, system)
+	camera, err := newCamera(c, system, log)
 	if err != nil {
 		return err
 	}

@@ -3,7 +3,9 @@
 // camera driver.
 //
 // The bytes of a [Frame] are the camera's own: what is sealed is what the camera
-// gave, never a picture that was decoded and encoded again.
+// gave, never a picture that was decoded and encoded again. Of a camera that gives
+// raw pictures they are what its driver made of one, once, and the media type says
+// so.
 package capture
 
 import (
@@ -18,9 +20,9 @@ type Frame struct {
 	Number    uint64        // the camera's own sequence number; a gap is a lost frame
 	At        sensor.Mono   // start of exposure
 	Exposure  time.Duration // 0 when the camera does not tell
-	MediaType string        // "image/jpeg"
+	MediaType string        // "image/jpeg", or "image/jpeg;source=yuyv" and so on of a raw picture
 	Damaged   bool          // the camera or its driver flagged an error
-	Data      []byte        // the camera's original bytes
+	Data      []byte        // the camera's original bytes, or the JPEG of its raw picture
 }
 
 // Info says which camera took the frames.
@@ -34,7 +36,9 @@ type Info struct {
 
 // Camera is a camera in operation.
 type Camera interface {
-	// Info is constant for the life of the Camera and safe to call at any time.
+	// Info is safe to call at any time. It is constant but for Test, which may
+	// become true, never false again: before Next returns the first frame of a
+	// camera that turned out to be a simulated one.
 	Info() Info
 
 	// Next blocks until the camera has taken a frame and returns it. The bytes

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"sync"
 	"time"
 
@@ -107,7 +108,7 @@ func checkFrame(f Frame) error {
 	if f.Damaged {
 		return fmt.Errorf("frame %d, flagged by the camera: %w", f.Number, ErrDamaged)
 	}
-	if f.MediaType != "image/jpeg" {
+	if media, _, _ := strings.Cut(f.MediaType, ";source="); media != "image/jpeg" {
 		return fmt.Errorf("frame %d of type %q, want image/jpeg: %w", f.Number, f.MediaType, ErrDamaged)
 	}
 	if _, _, err := CheckJPEG(f.Data); err != nil {

@@ -32,7 +32,7 @@ type Config struct {
 	Site   Site   `toml:"site" doc:"Where the device stands and what it enforces there."`
 	Sensor Sensor `toml:"sensor" doc:"The speed sensor."`
 	Second Second `toml:"second" doc:"The second speed, which must agree with the sensor's."`
-	Camera Camera `toml:"camera" doc:"The camera: pictures as they come, MJPEG over HTTP."`
+	Camera Camera `toml:"camera" doc:"The camera: pictures as they come."`
 	Clock  Clock  `toml:"clock" doc:"UTC on this machine."`
 	Outbox Outbox `toml:"outbox" doc:"Records waiting on flash."`
 	Uplink Uplink `toml:"uplink" doc:"The way to the centre."`
@@ -83,12 +83,17 @@ type Sensor struct {
 
 // Camera says where pictures come from.
 type Camera struct {
-	URL     string        `toml:"url" doc:"MJPEG stream"`
-	Model   string        `toml:"model" doc:"as on its plate"`
-	Serial  string        `toml:"serial" doc:"as on its plate"`
-	Latency time.Duration `toml:"latency" doc:"from start of exposure to the first byte, as measured at mounting"`
-	Slots   int           `toml:"slots" doc:"pictures kept in memory"`
-	Slot    Size          `toml:"slot" doc:"largest picture"`
+	Driver   string        `toml:"driver" doc:"how pictures come: http, MJPEG over HTTP, or v4l2, a camera with a driver in the kernel"`
+	URL      string        `toml:"url" doc:"http: MJPEG stream"`
+	Path     string        `toml:"path" doc:"v4l2: device, best by its link in /dev/v4l/by-id"`
+	Format   string        `toml:"format" doc:"v4l2: mjpeg, kept as it comes; or yuyv, uyvy or grey, raw and compressed here, which the record says"`
+	Size     Pixels        `toml:"size" doc:"v4l2: width and height of the picture"`
+	Interval time.Duration `toml:"interval" doc:"v4l2: from one picture to the next"`
+	Model    string        `toml:"model" doc:"as on its plate"`
+	Serial   string        `toml:"serial" doc:"as on its plate"`
+	Latency  time.Duration `toml:"latency" doc:"from start of exposure to the first byte (http) or the kernel's time stamp (v4l2), as measured at mounting"`
+	Slots    int           `toml:"slots" doc:"pictures kept in memory"`
+	Slot     Size          `toml:"slot" doc:"largest picture"`
 }
 
 // Clock bounds how far UTC may be off.
@@ -129,7 +134,7 @@ func Default() *Config {
 			Driver: "rawiq", Rate: 20e3, Carrier: 24.125e9, Maximum: 200 * sensor.KmH,
 		},
 		Second: defaultSecond(),
-		Camera: Camera{Slots: 96, Slot: 256 << 10},
+		Camera: Camera{Driver: "http", Format: "mjpeg", Size: Pixels{1280, 720}, Interval: 40 * time.Millisecond, Slots: 96, Slot: 256 << 10},
 		Clock:  Clock{Bound: 100 * time.Millisecond},
 		Outbox: Outbox{Quota: 20 << 30, Reserve: 64 << 20, Retention: 30 * 24 * time.Hour},
 		Uplink: Uplink{Broker: "tcp://127.0.0.1:1883", Shard: "0", Trust: "/var/lib/ciglio/trust.pem"},
@@ -358,6 +363,12 @@ func (c *Config) Validate() error {
 		{"sensor.serial", printable(c.Sensor.Serial), wantText},
 		{"sensor.maximum", c.Sensor.Maximum > c.Site.Limit, "want more than the limit"},
 		{"sensor.maximum", !c.Sensor.Samples() && !c.Sensor.ops243() || c.Sensor.shows(c.Sensor.Maximum), "its Doppler frequency is more than 0.45 of sensor.rate: want a lower maximum or a higher rate"},
+		{"camera.driver", slices.Contains([]string{"http", "v4l2"}, c.Camera.Driver), "want http or v4l2"},
+		{"camera.url", c.Camera.URL == "" || c.Camera.Driver == "http", "v4l2 has none: want camera.path"},
+		{"camera.path", c.Camera.Path == "" || c.Camera.Driver == "v4l2", "http has none: want camera.url"},
+		{"camera.format", slices.Contains(PictureFormats(), c.Camera.Format), "want one of " + strings.Join(PictureFormats(), ", ")},
+		{"camera.size", c.Camera.Size.Width%2 == 0, "want an even width"},
+		{"camera.interval", c.Camera.Interval >= 5*time.Millisecond && c.Camera.Interval <= 100*time.Millisecond, "want 5ms to 100ms"},
 		{"camera.slots", c.Camera.Slots >= 8 && c.Camera.Slots <= 1024, "want 8 to 1024"},
 		{"camera.slot", c.Camera.Slot >= 16<<10 && c.Camera.Slot <= 8<<20, "want 16KiB to 8MiB"},
 		{"camera.slots", int64(c.Camera.Slots)*int64(c.Camera.Slot) <= 256<<20, "want at most 256MiB with camera.slot"},
@@ -378,6 +389,9 @@ func (c *Config) Validate() error {
 func Drivers() []string {
 	return []string{"rawiq", "iqframe", "ops243", "ops243raw", "isys4001", "agd", "agdxor", "csr"}
 }
+
+// PictureFormats returns the names that camera.format may have.
+func PictureFormats() []string { return []string{"mjpeg", "yuyv", "uyvy", "grey"} }
 
 // Samples reports whether the sensor gives samples, in which this program finds
 // the vehicles, and not readings of targets that the sensor found.

@@ -87,6 +87,15 @@ func TestBadConfigIsRefused(t *testing.T) {
 		{"a parity that no port has", `serial = "S1"`, "serial = \"S1\"\ndriver = \"agd\"\nparity = \"mark\"", "sensor.parity: want none"},
 		{"a rate that the sensor has not", `serial = "S1"`, "serial = \"S1\"\ndriver = \"ops243\"\nrate = \"10kHz\"\nmaximum = \"90km/h\"", "sensor.rate: this driver sets"},
 		{"an angle finer than readings are corrected for", `serial = "S1"`, "serial = \"S1\"\ndriver = \"agd\"\nangle = \"22.505deg\"", "sensor.angle"},
+		{"a camera driver that is not there", "[sensor]", "[camera]\ndriver = \"csi\"\n[sensor]", "camera.driver: want http or v4l2"},
+		{"a device for a stream", "[sensor]", "[camera]\npath = \"/dev/video0\"\n[sensor]", "camera.path: http has none"},
+		{"a stream for a device", "[sensor]", "[camera]\ndriver = \"v4l2\"\nurl = \"http://camera\"\n[sensor]", "camera.url: v4l2 has none"},
+		{"a format that is not there", "[sensor]", "[camera]\nformat = \"h264\"\n[sensor]", "camera.format: want one of mjpeg"},
+		{"a size without height", "[sensor]", "[camera]\nsize = \"1280\"\n[sensor]", "such as 1280x720"},
+		{"a size of nothing", "[sensor]", "[camera]\nsize = \"0x0\"\n[sensor]", "16 to 8192"},
+		{"an odd width", "[sensor]", "[camera]\nsize = \"641x480\"\n[sensor]", "camera.size: want an even width"},
+		{"pictures too rare for a violation", "[sensor]", "[camera]\ninterval = \"200ms\"\n[sensor]", "camera.interval: want 5ms to 100ms"},
+		{"an interval without unit", "[sensor]", "[camera]\ninterval = \"40\"\n[sensor]", "invalid duration"},
 		{"not TOML", "[site]", "[site", ""},
 	} {
 		_, err := Parse([]byte(strings.Replace(minimal, c.from, c.to, 1)), nil)
@@ -102,6 +111,31 @@ func TestRateBoundsTheRangeOnlyWhereItCan(t *testing.T) {
 		if _, err := Parse([]byte(strings.Replace(fast, "%", strconv.Quote(driver), 1)), nil); (err == nil) != want {
 			t.Errorf("%s up to 350 km/h: %v", driver, err)
 		}
+	}
+}
+
+func TestCameras(t *testing.T) {
+	older, err := Parse([]byte(strings.Replace(minimal, "[sensor]", "[camera]\nurl = \"http://camera/\"\n[sensor]", 1)), nil)
+	if err != nil || older.Camera.Driver != "http" {
+		t.Errorf("a configuration without a driver: %v, driver %q", err, older.Camera.Driver)
+	}
+	c, err := Parse([]byte(minimal), []string{
+		"CIGLIO_CAMERA_DRIVER=v4l2", "CIGLIO_CAMERA_PATH=/dev/video0", "CIGLIO_CAMERA_FORMAT=yuyv", "CIGLIO_CAMERA_SIZE=640x480", "CIGLIO_CAMERA_INTERVAL=33.3ms",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := c.Camera
+	if want.Size != (Pixels{640, 480}) || want.Interval != 33300*time.Microsecond || want.Path != "/dev/video0" {
+		t.Errorf("camera = %+v", want)
+	}
+	text, err := c.AppendText(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := Parse(text, nil)
+	if err != nil || again.Camera != want {
+		t.Errorf("printed and read again: %+v, %v", again.Camera, err)
 	}
 }
 

@@ -50,6 +50,13 @@ func bundleVectors(t testing.TB) []bundleVector {
 	changed("violation-csv", "the trace of another kind of sensor", "", "", "device", func(r *Record) { r.Trace.Format = "text/csv" }, nil)
 	changed("violation-two-frames", "two frames are enough", "", "", "device", func(r *Record) { r.Frames = r.Frames[1:] },
 		func(b *Bundle) { b.Frames = b.Frames[1:] })
+	for _, source := range []string{"yuyv", "uyvy", "grey"} {
+		changed("violation-raw-"+source, "pictures that the device compressed", "", "", "device", func(r *Record) {
+			for i := range r.Frames {
+				r.Frames[i].MediaType = "image/jpeg;source=" + source
+			}
+		}, nil)
+	}
 	changed("test", "a test has everything and accuses nobody", "", "", "device", func(r *Record) {
 		r.Kind, r.Body = KindTest, Body{1: "simulated sensor"}
 	}, nil)

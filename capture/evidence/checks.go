@@ -4,6 +4,7 @@ import (
 	"crypto/ecdsa"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -105,7 +106,11 @@ func (c *checker) frames() {
 			return
 		}
 	}
-	c.add(name, true, Pass, "All %d pictures are, byte for byte, those that were sealed.", len(c.r.Frames))
+	words := "All %d pictures are, byte for byte, those that were sealed."
+	if slices.ContainsFunc(c.r.Frames, func(f Frame) bool { return f.Source() != "" }) {
+		words += " The device compressed raw pictures of the camera: the record says which."
+	}
+	c.add(name, true, Pass, words, len(c.r.Frames))
 }
 
 func (c *checker) trace() {

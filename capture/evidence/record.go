@@ -3,6 +3,7 @@ package evidence
 import (
 	"encoding/hex"
 	"fmt"
+	"strings"
 	"time"
 
 	"ciglio/sensor"
@@ -137,12 +138,19 @@ type Second struct {
 // Frame names one picture by the hash of its exact bytes (field 15).
 type Frame struct {
 	Role      string // "before", "photo" or "after"
-	MediaType string // "image/jpeg"
+	MediaType string // "image/jpeg", or the same with a source: see Source
 	SHA256    Hash
 	Length    uint32
 	Number    uint64 // the camera's sequence number
 	Mono      sensor.Mono
 	Exposure  time.Duration // whole microseconds
+}
+
+// Source returns the layout of the raw picture that the device has compressed:
+// "yuyv", "uyvy" or "grey". It is empty when the bytes are the camera's own.
+func (f Frame) Source() string {
+	_, source, _ := strings.Cut(f.MediaType, ";source=")
+	return source
 }
 
 // Trace names the raw sensor data of the passage (field 16).

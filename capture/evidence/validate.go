@@ -156,8 +156,10 @@ func (r *Record) frameRules() error {
 		if stage = at; p.Role == "photo" {
 			photos++
 		}
-		if p.MediaType != "image/jpeg" {
-			return fmt.Errorf("frame %d media %q: %w: want image/jpeg", i+1, p.MediaType, ErrRange)
+		switch p.MediaType {
+		case "image/jpeg", "image/jpeg;source=yuyv", "image/jpeg;source=uyvy", "image/jpeg;source=grey":
+		default:
+			return fmt.Errorf("frame %d media %q: %w: want image/jpeg, with no source but yuyv, uyvy or grey", i+1, p.MediaType, ErrRange)
 		}
 	}
 	if r.Frames != nil && photos != 1 {

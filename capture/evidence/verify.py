@@ -209,7 +209,7 @@ def check_record(r):
     require(17 not in r or r[17][1], "calibration without id")
     roles = [f[1] for f in r.get(15, [])]
     require(not roles or re.fullmatch("(before )*photo (after )*", "".join(x + " " for x in roles)), "roles of the frames")
-    require(all(f[2] == "image/jpeg" for f in r.get(15, [])), "media type of a frame")
+    require(all(re.fullmatch("image/jpeg(;source=(yuyv|uyvy|grey))?", f[2]) for f in r.get(15, [])), "media type of a frame")
 
 
 def check_receipt(r):
@@ -404,7 +404,8 @@ class Checker:
             data = self.frames.get(n)
             require(data is not None, f"picture {n} is missing")
             require(len(data) == f[4] and sha256(data) == f[3], f"picture {n} is not the one that was sealed")
-        return PASS, f"All {len(named)} pictures are, byte for byte, those that were sealed."
+        raw = " The device compressed raw pictures of the camera: the record says which." if any(";" in f[2] for f in named) else ""
+        return PASS, f"All {len(named)} pictures are, byte for byte, those that were sealed.{raw}"
 
     def check_trace(self):
         if self.raw is None:

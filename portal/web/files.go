@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"ciglio/capture/evidence"
@@ -149,7 +150,7 @@ func (s *Server) frame(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	name := fileName(sealed, fmt.Sprintf("-frame-%d", n))
-	if frame.MediaType == "image/jpeg" {
+	if media, _, _ := strings.Cut(frame.MediaType, ";"); media == "image/jpeg" {
 		w.Header().Set("Content-Type", "image/jpeg")
 		w.Header().Set("Content-Disposition", `inline; filename="`+name+`.jpg"`)
 	} else {

@@ -19,14 +19,23 @@ func OpenContact(name, pull string) (*Pin, error) {
 	if !ok {
 		return nil, fmt.Errorf("pin %s: no pull %q: want up, down or none", name, pull)
 	}
-	chip, line, ok := strings.Cut(name, "-")
-	offset, err := strconv.ParseUint(line, 10, 16)
-	if !ok || err != nil || !strings.HasPrefix(chip, "gpiochip") || strings.Contains(chip, "/") {
-		return nil, fmt.Errorf("pin %q: want chip and line, as gpiochip0-17", name)
+	chip, offset, err := SplitContact(name)
+	if err != nil {
+		return nil, err
 	}
-	p := NewPin(chip, int(offset))
+	p := NewPin(chip, offset)
 	if err := p.In(bias, gpio.BothEdges); err != nil {
 		return nil, err
 	}
 	return p, nil
+}
+
+// SplitContact returns chip and line of a name such as "gpiochip0-17".
+func SplitContact(name string) (chip string, offset int, err error) {
+	chip, line, ok := strings.Cut(name, "-")
+	n, err := strconv.ParseUint(line, 10, 16)
+	if !ok || err != nil || !strings.HasPrefix(chip, "gpiochip") || strings.Contains(chip, "/") {
+		return "", 0, fmt.Errorf("pin %q: want chip and line, as gpiochip0-17", name)
+	}
+	return chip, int(n), nil
 }

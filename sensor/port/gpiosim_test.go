@@ -3,6 +3,7 @@
 package port
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -55,6 +56,12 @@ func TestKernel(t *testing.T) {
 	defer p.Halt()
 	if err := NewPin(chip, 2).In(gpio.PullNoChange, gpio.BothEdges); err == nil {
 		t.Error("a line that is held was given again")
+	}
+	if d, err := Describe(chip, []int{1, 2}); err != nil || d.Lines != 4 || d.Infos[0].Used || !d.Infos[1].Used || d.Infos[1].Consumer != Consumer {
+		t.Errorf("described as %+v, %v", d, err)
+	}
+	if _, err := Describe(chip, []int{4}); !errors.Is(err, ErrNoLine) {
+		t.Errorf("a line beyond the last: %v", err)
 	}
 	var now clock.System
 	before := now.Now()

@@ -1,0 +1,89 @@
+package doctor
+
+import (
+	"path"
+	"slices"
+	"strings"
+)
+
+// settings returns the values of a key in a systemd file and its drop-ins, in
+// the order in which they count. Of files of one name the first counts, as
+// systemd.unit(5) says: /etc, /run, then the packages'.
+func (e *examination) settings(folder, file, key string) (values []string) {
+	roots := []string{"/etc/systemd", "/run/systemd", "/usr/lib/systemd", "/lib/systemd"}
+	var files []string
+	for _, root := range roots {
+		if f := path.Join(root, folder, file); e.exists(f) {
+			files = append(files, f)
+			break
+		}
+	}
+	drops := map[string]string{}
+	for _, root := range slices.Backward(roots) {
+		for _, f := range e.glob(path.Join(root, folder, file+".d", "*.conf")) {
+			drops[path.Base(f)] = f
+		}
+	}
+	var names []string
+	for name := range drops {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		files = append(files, drops[name])
+	}
+	for _, f := range files {
+		for line := range strings.Lines(e.text(f)) {
+			k, v, ok := strings.Cut(strings.TrimSpace(line), "=")
+			if !ok || strings.TrimSpace(k) != key {
+				continue
+			}
+			if v = strings.TrimSpace(v); v == "" {
+				values = nil // an empty value takes back those before
+			} else {
+				values = append(values, v)
+			}
+		}
+	}
+	return values
+}
+
+// unitSetting returns a setting of the service's unit; of one that may be given
+// several times, all values.
+func (e *examination) unitSetting(key string) string {
+	values := e.settings("system", "ciglio.service", key)
+	if key == "User" && len(values) > 1 {
+		values = values[len(values)-1:]
+	}
+	return strings.Join(values, " ")
+}
+
+// systemdSetting returns the last value of a setting of systemd itself.
+func (e *examination) systemdSetting(file, key string) string {
+	values := e.settings("", file, key)
+	if len(values) == 0 {
+		return ""
+	}
+	return values[len(values)-1]
+}
+
+// serviceEnv returns a variable of the service's environment and where it is
+// set: in its unit, or here where there is no unit.
+func (e *examination) serviceEnv(name string) (value, from string) {
+	for _, line := range e.settings("system", "ciglio.service", "Environment") {
+		for _, field := range strings.Fields(line) {
+			if v, ok := strings.CutPrefix(strings.Trim(field, `"'`), name+"="); ok {
+				value, from = v, "in the service's unit"
+			}
+		}
+	}
+	if value != "" {
+		return value, from
+	}
+	for _, v := range e.Env {
+		if v, ok := strings.CutPrefix(v, name+"="); ok {
+			return v, "in this environment"
+		}
+	}
+	return "", ""
+}
