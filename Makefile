@@ -14,7 +14,7 @@ DEVICE  := $(shell $(GO) list ./sensor/... ./capture/... ./uplink/... ./agent/..
 .DEFAULT_GOAL := help
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: ## a whole roadside in one process: prints the address of a page to open
 	$(GO) run ./portal/cmd/ciglio-demo
@@ -43,7 +43,7 @@ board-soak: board-deps ## the same for hours
 	CIGLIO_BOARD=soak $(GO) test -count=1 -p 1 -timeout 24h ./cross/...
 
 board-short: board-deps
-	CIGLIO_BOARD=short $(GO) test -p 1 ./cross/...
+	CIGLIO_BOARD=short $(GO) test -count=1 -p 1 ./cross/...
 
 dist/ciglio-linux-%: FORCE
 	@mkdir -p dist
