@@ -10,7 +10,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.7.0
 # Packages that run on the device: their tests also run as ARM programs.
 DEVICE  := $(shell $(GO) list ./sensor/... ./capture/... ./uplink/... ./agent/... | grep -v test)
 
-.PHONY: help demo test check bench build accuracy board board-soak deps board-deps vet race cross reproducible arm board-short clean
+.PHONY: help demo test check bench build accuracy board board-soak board-figures deps board-deps vet race cross reproducible arm board-short clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -41,6 +41,10 @@ board: board-deps ## the device on an emulated ARM board; the first time it down
 
 board-soak: board-deps ## the same for hours
 	CIGLIO_BOARD=soak $(GO) test -count=1 -p 1 -timeout 24h ./cross/...
+
+board-figures: board-deps ## make board, with the figures of docs/board.md written anew
+	CIGLIO_BOARD=all $(GO) test -count=1 -p 1 -timeout 2h $(FIGURED) -update
+FIGURED := ./cross/board
 
 board-short: board-deps
 	CIGLIO_BOARD=short $(GO) test -count=1 -p 1 ./cross/...

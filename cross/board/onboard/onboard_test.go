@@ -167,7 +167,8 @@ func TestEdges(t *testing.T) {
 	}
 	for line := range strings.Lines(string(trace)) {
 		if _, event, ok := strings.Cut(line, "ciglio_edge: "); ok {
-			out.Kernel = append(out.Kernel, strings.TrimSpace(event))
+			_, fields, _ := strings.Cut(event, ") ")
+			out.Kernel = append(out.Kernel, strings.TrimSpace(fields))
 		}
 	}
 	set("kprobe_events", "")
