@@ -35,7 +35,7 @@ func withTests(t *testing.T, arch string) board.Options {
 // onBoard starts one test of package onboard.
 func onBoard(t *testing.T, b *board.Board, test string, flags ...string) *board.Process {
 	t.Helper()
-	p, err := b.Go(guest.Command{Args: append([]string{"onboard", "-test.run=^" + test + "$", "-test.timeout=10m"}, flags...)})
+	p, err := b.Go(guest.Command{Args: append([]string{"onboard", "-test.run=^" + test + "$", "-test.timeout=24h"}, flags...)})
 	if err != nil {
 		t.Fatal(err)
 	}
