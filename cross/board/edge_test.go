@@ -20,9 +20,14 @@ import (
 // stamps them in the interrupt, to what package sensor/port gives a program. The
 // kernel's own account is taken where it queues the event, by a probe in the
 // kernel that no program has a part in.
+//
+// The clock of this board goes by instructions, one a nanosecond, so that the
+// times are those of the board and not of what else the host does.
 func TestEdgePath(t *testing.T) {
 	effort := boardtest.Need(t, boardtest.Short)
-	b := boardtest.Start(t, withTests(t, "arm-7"))
+	o := withTests(t, "arm-7")
+	o.QEMUArgs = []string{"-icount", "shift=0"}
+	b := boardtest.Start(t, o)
 	n := rounds(effort, 15, 200, 2000)
 	idle := edges(t, b, n)
 	busy := onBoard(t, b, "TestBusy")
@@ -42,7 +47,7 @@ func TestEdgePath(t *testing.T) {
 				width = append(width, (time.Duration(e.At-c.seen[i-1].At) - board.Width).Abs())
 			}
 		}
-		boardtest.Figure(t, *update, "kernel's timestamp, error of a 100 ms pulse, "+c.name, distribution(width))
+		boardtest.Figure(t, *update, "pulse of 100 ms by the kernel's timestamps, deviation (the emulator's part in it included), "+c.name, distribution(width))
 		boardtest.Figure(t, *update, "program's wake-up after the edge, "+c.name, distribution(wake))
 	}
 	boardtest.Figure(t, *update, "edges whose timestamp reached the program exactly as the kernel took it",
