@@ -3,6 +3,8 @@ package device
 import (
 	"bytes"
 	"image/jpeg"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -22,14 +24,79 @@ func TestWholeDevice(t *testing.T) {
 			r := newRig(t, arch)
 			took := r.start()
 			t.Logf("the board was ready %v after its start, the device measured %v after its own", r.board.Started.Round(10*time.Millisecond), took.Round(10*time.Millisecond))
-			r.pass(speeding)
-			all := r.until("a record of the vehicle, settled", func(all []entry) bool {
-				vehicles := tests(all)
-				return len(vehicles) == 1 && settled(vehicles[0])
-			})
+			r.violation()
+			all := r.until("the record, settled", func(all []entry) bool { return !slices.ContainsFunc(all, unsettled) })
 			r.verify(tests(all)[0])
 			result := r.stop()
 			t.Logf("the service used %v and at most %d MB", (result.User + result.System).Round(10*time.Millisecond), result.RSS>>20)
+		})
+	}
+}
+
+// TestDeviceAmongFaults lets what the device depends on go and come back: the
+// network, the camera, the radar, and the service itself.
+func TestDeviceAmongFaults(t *testing.T) {
+	boardtest.Need(t, boardtest.All)
+	for _, arch := range []string{"arm-7", "arm64"} {
+		t.Run(arch, func(t *testing.T) {
+			r := newRig(t, arch)
+			r.start()
+
+			// What is recorded without a network waits, and arrives after it.
+			r.must(r.board.CutNetwork(t.Context()))
+			r.violation()
+			all := r.violation()
+			for _, e := range tests(all) {
+				if settled(e) {
+					t.Errorf("record %d is settled without network", e.Seq)
+				}
+			}
+			r.must(r.board.JoinNetwork(t.Context()))
+			joined := time.Now()
+			all = r.until("all records settled", func(all []entry) bool { return !slices.ContainsFunc(all, unsettled) })
+			t.Logf("settled %v after the network was back", time.Since(joined).Round(time.Second))
+			recorded := len(tests(all))
+
+			// Camera and radar go and come back: nothing is recorded meanwhile.
+			vivid := "/sys/bus/platform/drivers/vivid/"
+			serial := "/sys/bus/pci/drivers/serial/"
+			for _, part := range []struct{ name, driver, device, says string }{
+				{"camera", vivid, "vivid.0", "camera"},
+				{"radar", serial, serial + "0000:*", "sensor"},
+			} {
+				device := r.set(part.driver+"unbind", part.device)
+				gone := time.Now()
+				if line := r.wait("gate closed"); !strings.Contains(line, "self_test") || !strings.Contains(line, part.says) {
+					t.Errorf("%s unplugged: %s", part.name, line)
+				}
+				closed := time.Since(gone)
+				r.pass(speeding)
+				r.set(part.driver+"bind", device)
+				back := time.Now()
+				r.wait("gate open")
+				t.Logf("%s unplugged: the gate closed after %v, opened %v after it was back", part.name, closed.Round(time.Second), time.Since(back).Round(time.Second))
+				if n := len(tests(r.records())); n != recorded { // of the vehicle that passed meanwhile
+					t.Errorf("%s unplugged: %d records of vehicles, want %d", part.name, n, recorded)
+				}
+				recorded = len(tests(r.violation()))
+			}
+
+			// The service ends and starts again on the same store.
+			r.stop()
+			before := r.records()
+			r.start()
+			after := r.until("the records of the end and the start, settled", func(all []entry) bool {
+				return len(all) > len(before) && !slices.ContainsFunc(all, unsettled)
+			})
+			for i, e := range after {
+				if e.Seq != uint64(i)+1 || i < len(before) && e.ID != before[i].ID {
+					t.Errorf("record %d in place %d: the chain has changed", e.Seq, i+1)
+				}
+			}
+			for _, e := range tests(after) {
+				r.verify(e)
+			}
+			r.stop()
 		})
 	}
 }

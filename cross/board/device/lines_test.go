@@ -98,4 +98,3 @@ func (l *lines) set(line int, high bool) error {
 	}
 	return err
 }
-
