@@ -78,10 +78,9 @@ func (d *device) plug() { d.gone, d.absent = make(chan struct{}), nil }
 // A fakeNode is one opening of a device.
 type fakeNode struct {
 	*device
-	queued           []uint32
-	memory           [][]byte
-	rate1, rate2     uint32
-	requested, state int
+	queued       []uint32
+	memory       [][]byte
+	rate1, rate2 uint32
 }
 
 func (n *fakeNode) control(request uint32, arg []byte) error {

@@ -10,6 +10,7 @@ import (
 
 	"ciglio/capture/evidence"
 	"ciglio/cross/board/boardtest"
+	"ciglio/portal/portaltest"
 	"ciglio/sensor"
 )
 
@@ -21,12 +22,12 @@ func TestWholeDevice(t *testing.T) {
 	boardtest.Need(t, boardtest.Short)
 	for _, arch := range []string{"arm-7", "arm64"} {
 		t.Run(arch, func(t *testing.T) {
-			r := newRig(t, arch)
+			r := newRig(t, arch, vivid())
 			took := r.start()
 			t.Logf("the board was ready %v after its start, the device measured %v after its own", r.board.Started.Round(10*time.Millisecond), took.Round(10*time.Millisecond))
 			r.violation()
 			all := r.until("the record, settled", func(all []entry) bool { return !slices.ContainsFunc(all, unsettled) })
-			r.verify(tests(all)[0])
+			r.verify(tests(all)[0], "yuyv")
 			result := r.stop()
 			t.Logf("the service used %v and at most %d MB", (result.User + result.System).Round(10*time.Millisecond), result.RSS>>20)
 		})
@@ -39,7 +40,7 @@ func TestDeviceAmongFaults(t *testing.T) {
 	boardtest.Need(t, boardtest.All)
 	for _, arch := range []string{"arm-7", "arm64"} {
 		t.Run(arch, func(t *testing.T) {
-			r := newRig(t, arch)
+			r := newRig(t, arch, vivid())
 			r.start()
 
 			// What is recorded without a network waits, and arrives after it.
@@ -58,10 +59,10 @@ func TestDeviceAmongFaults(t *testing.T) {
 			recorded := len(tests(all))
 
 			// Camera and radar go and come back: nothing is recorded meanwhile.
-			vivid := "/sys/bus/platform/drivers/vivid/"
+			camera := "/sys/bus/platform/drivers/vivid/"
 			serial := "/sys/bus/pci/drivers/serial/"
 			for _, part := range []struct{ name, driver, device, says string }{
-				{"camera", vivid, "vivid.0", "camera"},
+				{"camera", camera, "vivid.0", "camera"},
 				{"radar", serial, serial + "0000:*", "sensor"},
 			} {
 				device := r.set(part.driver+"unbind", part.device)
@@ -94,15 +95,59 @@ func TestDeviceAmongFaults(t *testing.T) {
 				}
 			}
 			for _, e := range tests(after) {
-				r.verify(e)
+				r.verify(e, "yuyv")
 			}
 			r.stop()
 		})
 	}
 }
 
+// TestUSBCamera takes JPEGs of a USB camera through uvcvideo: what is sealed are the
+// camera's own bytes.
+func TestUSBCamera(t *testing.T) {
+	boardtest.Need(t, boardtest.All)
+	var pictures [][]byte
+	for step := range 50 {
+		pictures = append(pictures, portaltest.Picture(t, 320, 240, step))
+	}
+	for _, arch := range []string{"arm-7", "arm64"} {
+		t.Run(arch, func(t *testing.T) {
+			r := newRig(t, arch, source{[]string{"vhci-hcd", "uvcvideo"}, `format = "mjpeg"
+size = "320x240"
+interval = "100ms"
+latency = "5ms"
+model = "USB camera"
+slot = "128KiB"`})
+			camera := &usbCamera{pictures: pictures, width: 320, height: 240, interval: 100 * time.Millisecond}
+			r.plugCamera(camera)
+			r.start()
+			own := func() {
+				t.Helper()
+				all := tests(r.violation())
+				r.until("the record, settled", func(all []entry) bool { return !slices.ContainsFunc(tests(all), unsettled) })
+				for i, frame := range r.verify(all[len(all)-1], "").Frames {
+					if !slices.ContainsFunc(pictures, func(p []byte) bool { return bytes.Equal(p, frame) }) {
+						t.Errorf("frame %d is not one that the camera gave", i+1)
+					}
+				}
+			}
+			own()
+			camera.unplug()
+			if line := r.wait("gate closed"); !strings.Contains(line, "camera") {
+				t.Errorf("unplugged: %s", line)
+			}
+			r.plugCamera(camera)
+			r.wait("gate open")
+			own()
+			r.stop()
+		})
+	}
+}
+
 // verify checks a record as everybody can: the bundle from the centre, offline.
-func (r *rig) verify(e entry) *evidence.Record {
+// source is the layout of the pictures before the device compressed them, "" when it
+// did not.
+func (r *rig) verify(e entry, source string) *evidence.Bundle {
 	t := r.t
 	t.Helper()
 	data, _ := r.get("/records/" + e.ID + "/bundle.zip")
@@ -131,12 +176,12 @@ func (r *rig) verify(e entry) *evidence.Record {
 		t.Errorf("clock %+v", record.Clock)
 	}
 	for i, f := range record.Frames {
-		if f.MediaType != "image/jpeg;source=yuyv" {
+		if f.Source() != source {
 			t.Errorf("frame %d is of type %q", i+1, f.MediaType)
 		}
 		picture, err := jpeg.Decode(bytes.NewReader(bundle.Frames[i]))
 		r.must(err)
-		if size := picture.Bounds().Size(); size.X != 320 || size.Y != 180 {
+		if size := picture.Bounds().Size(); size.X != 320 || size.Y != 180 && size.Y != 240 {
 			t.Errorf("frame %d of %v", i+1, size)
 		}
 		if off := f.Mono.Sub(m.Photo); f.Role == "photo" && off.Abs() > 150*time.Millisecond {
@@ -147,5 +192,5 @@ func (r *rig) verify(e entry) *evidence.Record {
 	if media != "image/jpeg" || !bytes.Equal(page, bundle.Frames[0]) {
 		t.Errorf("the centre shows frame 1 as %s, %d bytes", media, len(page))
 	}
-	return record
+	return bundle
 }
