@@ -215,13 +215,12 @@ func (c *Camera) frame(ctx context.Context) (capture.Frame, error) {
 	if err != nil {
 		return capture.Frame{}, err
 	}
+	damaged := b.flags&flagError != 0
 	at, err := c.exposed(b)
-	if err != nil {
+	if err != nil && !damaged { // not every driver stamps what it gives up
 		return capture.Frame{}, err
 	}
-	f := capture.Frame{
-		Number: c.number(b.sequence), At: at, MediaType: c.options.Format.mediaType(), Damaged: b.flags&flagError != 0,
-	}
+	f := capture.Frame{Number: c.number(b.sequence), At: at, MediaType: c.options.Format.mediaType(), Damaged: damaged}
 	raw := s.memory[b.index]
 	if int64(b.used) > int64(len(raw)) {
 		return capture.Frame{}, fmt.Errorf("%w: %d bytes in a buffer of %d", ErrLost, b.used, len(raw))

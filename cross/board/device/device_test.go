@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"ciglio/capture/evidence"
+	"ciglio/cross/board"
 	"ciglio/cross/board/boardtest"
 	"ciglio/portal/portaltest"
 	"ciglio/sensor"
@@ -98,6 +99,22 @@ func TestDeviceAmongFaults(t *testing.T) {
 				r.verify(e, "yuyv")
 			}
 			r.stop()
+		})
+	}
+}
+
+// TestCameraDriver runs the test of the camera's driver on the board's kernel, with
+// each layout of the structs that a program of this architecture may use.
+func TestCameraDriver(t *testing.T) {
+	boardtest.Need(t, boardtest.All)
+	for _, arch := range []string{"arm-7", "arm64"} {
+		t.Run(arch, func(t *testing.T) {
+			program, err := board.BuildTest(t.Context(), arch, "ciglio/capture/v4l2")
+			if err != nil {
+				t.Fatal(err)
+			}
+			b := boardtest.Start(t, board.Options{Arch: arch, Files: map[string]string{"/bin/v4l2": program}, Modules: vivid().modules})
+			t.Log(boardtest.Run(t, b, "v4l2", "-test.v", "-test.run=^TestRealCamera$", "-camera=/dev/video0"))
 		})
 	}
 }
