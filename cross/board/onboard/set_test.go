@@ -1,6 +1,6 @@
 //go:build linux
 
-package onboard
+package onboard_test
 
 import (
 	"flag"
