@@ -71,7 +71,7 @@ func (d *device) open(string) (node, error) {
 }
 
 // unplug takes the camera away, plug puts it back.
-func (d *device) unplug() { close(d.gone); d.absent = os.ErrNotExist }
+func (d *device) unplug() { d.absent = os.ErrNotExist; close(d.gone) }
 
 func (d *device) plug() { d.gone, d.absent = make(chan struct{}), nil }
 

@@ -15,7 +15,7 @@ import (
 	"ciglio/sensor"
 )
 
-const speeding = 9250 * sensor.KmH / sensor.KmH // 92.50 km/h where 70 are allowed
+const speeding = sensor.Speed(9250) // 92.50 km/h where 70 are allowed
 
 // TestWholeDevice follows a violation from the radar's bytes to the receipt, and
 // verifies what the centre then gives out. Both architectures.

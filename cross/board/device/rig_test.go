@@ -274,7 +274,8 @@ func (r *rig) attach(port int) {
 	boardtest.Run(r.t, r.board, "onboard", "-test.run=^TestAttach$", fmt.Sprintf("-address=%s:%d", guest.HostAddress, port))
 }
 
-// pass lets a vehicle pass, by radar and contacts, in real time.
+// pass lets a vehicle pass, by radar and contacts, in real time: the board's clock
+// is the host's.
 func (r *rig) pass(speed sensor.Speed) {
 	r.t.Helper()
 	road, err := sensortest.NewRoad(sensortest.Scenario{
