@@ -1,15 +1,11 @@
 package budget_test
 
 import (
-	"bytes"
 	"context"
 	"crypto/x509"
 	"encoding/pem"
 	"flag"
 	"fmt"
-	"image"
-	"image/jpeg"
-	"math/rand/v2"
 	"mime/multipart"
 	"net"
 	"net/http"
@@ -27,6 +23,7 @@ import (
 	"ciglio/cross/board"
 	"ciglio/cross/board/boardtest"
 	"ciglio/cross/board/guest"
+	"ciglio/cross/budget/busy"
 	"ciglio/portal"
 	"ciglio/sensor/sensortest/emulator"
 )
@@ -155,20 +152,12 @@ func background(t *testing.T, part func(context.Context) error) {
 	t.Cleanup(func() { stop(); running.Wait() })
 }
 
-// startCamera serves ten pictures a second of about 100 kB at address.
+// startCamera serves ten pictures a second at address.
 func startCamera(t *testing.T) (address string, full <-chan struct{}) {
 	t.Helper()
 	const ring = 96 // pictures
 	given := make(chan struct{})
-	random := rand.New(rand.NewPCG(1, 2))
-	m := image.NewGray(image.Rect(0, 0, 480, 360))
-	for i := range m.Pix {
-		m.Pix[i] = byte(random.Uint32())
-	}
-	var picture bytes.Buffer
-	if err := jpeg.Encode(&picture, m, &jpeg.Options{Quality: 60}); err != nil {
-		t.Fatal(err)
-	}
+	picture := busy.Picture()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -182,12 +171,12 @@ func startCamera(t *testing.T) (address string, full <-chan struct{}) {
 				close(given)
 			}
 			part, err := parts.CreatePart(textproto.MIMEHeader{
-				"Content-Type": {"image/jpeg"}, "Content-Length": {strconv.Itoa(picture.Len())},
+				"Content-Type": {"image/jpeg"}, "Content-Length": {strconv.Itoa(len(picture))},
 			})
 			if err != nil || r.Context().Err() != nil {
 				return
 			}
-			part.Write(picture.Bytes())
+			part.Write(picture)
 			w.(http.Flusher).Flush()
 		}
 	})}

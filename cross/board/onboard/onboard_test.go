@@ -145,14 +145,14 @@ func TestEdges(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer pin.Halt()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
-	defer cancel()
 	var out onboard.Edges
 	var now clock.System
 	fmt.Println("edges: watching")
 	for len(out.Seen) < 2**count {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		e, err := pin.Next(ctx)
 		woken := now.Now()
+		cancel()
 		if err != nil {
 			t.Fatal(err)
 		}

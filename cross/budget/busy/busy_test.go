@@ -1,6 +1,6 @@
 //go:build linux
 
-package busy
+package busy_test
 
 import (
 	"bytes"
@@ -9,10 +9,7 @@ import (
 	"encoding/pem"
 	"flag"
 	"fmt"
-	"image"
-	"image/jpeg"
 	"log/slog"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"testing"
@@ -24,6 +21,7 @@ import (
 	"ciglio/capture/evidence"
 	"ciglio/capture/key"
 	"ciglio/cross/board/guest"
+	"ciglio/cross/budget/busy"
 	"ciglio/sensor"
 	"ciglio/sensor/clock"
 	"ciglio/uplink/mqtt"
@@ -86,7 +84,7 @@ func TestDevice(t *testing.T) {
 	var began time.Time
 	device, err := agent.New(agent.Options{
 		Config: c, Calibration: read("calibration.toml"), Certificate: sha256.Sum256(certificate.Bytes), Signer: signer, Clock: system,
-		Source: &rush{clock: system, next: time.Now()}, Camera: &camera{clock: system, picture: noise(t)},
+		Source: &rush{clock: system, next: time.Now()}, Camera: &camera{clock: system, picture: busy.Picture()},
 		Outbox: store, Dialer: dialer, Trust: trust, Boot: [16]byte{1}, Log: log,
 		Observe: func(o agent.Outcome) {
 			if o.Record == nil {
@@ -158,20 +156,4 @@ func (c *camera) Next(ctx context.Context) (capture.Frame, error) {
 	}
 	c.number++
 	return capture.Frame{Number: c.number, At: c.clock.Now(), MediaType: "image/jpeg", Data: bytes.Clone(c.picture)}, nil
-}
-
-// noise returns a picture of the size that a road has.
-func noise(t *testing.T) []byte {
-	t.Helper()
-	random := rand.New(rand.NewPCG(1, 2))
-	m := image.NewGray(image.Rect(0, 0, 480, 360))
-	for i := range m.Pix {
-		m.Pix[i] = byte(random.Uint32())
-	}
-	var b bytes.Buffer
-	if err := jpeg.Encode(&b, m, &jpeg.Options{Quality: 60}); err != nil {
-		t.Fatal(err)
-	}
-	fmt.Printf("busy: pictures of %d bytes\n", b.Len())
-	return b.Bytes()
 }

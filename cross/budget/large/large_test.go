@@ -3,14 +3,8 @@
 package large
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/sha256"
-	"crypto/x509"
 	"flag"
 	"fmt"
-	"math/big"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -21,6 +15,7 @@ import (
 	"time"
 
 	"ciglio/capture/evidence"
+	"ciglio/capture/key"
 	"ciglio/cross/board/boardtest"
 	"ciglio/cross/budget"
 	"ciglio/sensor"
@@ -40,36 +35,10 @@ const (
 
 func device() evidence.DeviceID { return evidence.DeviceID{0xC1, 15: 7} }
 
-// signer is a P-256 key in memory.
-type signer struct{ key *ecdsa.PrivateKey }
-
-func (s signer) KeyID() evidence.Hash {
-	der, err := x509.MarshalPKIXPublicKey(&s.key.PublicKey)
-	if err != nil {
-		panic(err) // a key of P-256 has a form
-	}
-	return sha256.Sum256(der)
-}
-
-func (s signer) Sign(tbs []byte) (sig [64]byte, err error) {
-	sum := sha256.Sum256(tbs)
-	r, v, err := ecdsa.Sign(rand.Reader, s.key, sum[:])
-	if err != nil {
-		return sig, err
-	}
-	n := elliptic.P256().Params().N
-	if v.Cmp(new(big.Int).Rsh(n, 1)) > 0 {
-		v.Sub(n, v)
-	}
-	r.FillBytes(sig[:32])
-	v.FillBytes(sig[32:])
-	return sig, nil
-}
-
 // heartbeats appends records to the store.
 func heartbeats(t *testing.T, o *outbox.Outbox, n int, now func() time.Time) {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	signer, err := key.Create(filepath.Join(t.TempDir(), "evidence.key"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -84,7 +53,7 @@ func heartbeats(t *testing.T, o *outbox.Outbox, n int, now func() time.Time) {
 				Key:           evidence.KeyInfo{Class: "file"},
 				Configuration: evidence.Statement{ID: "cfg", Version: 1},
 				Body:          evidence.Body{1: uint64(1), 2: uint64(0), 3: uint64(0), 4: uint64(0)},
-			}, signer{key})
+			}, signer)
 		})
 		if err != nil {
 			t.Fatal(err)
