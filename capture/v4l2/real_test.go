@@ -3,9 +3,12 @@
 package v4l2
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"flag"
+	"image/color"
+	"image/jpeg"
 	"slices"
 	"strconv"
 	"testing"
@@ -59,5 +62,47 @@ func TestRealCamera(t *testing.T) {
 			}
 			next(t, c) // the stream goes on
 		})
+	}
+}
+
+// A camera that shows one scene in three layouts shows that each is read as it is
+// meant. Vivid draws the usual bars, from white to black, and weighs colours in its
+// own way for grey.
+func TestRealLayoutsAgree(t *testing.T) {
+	if *realDevice == "" {
+		t.Skip("needs a camera: -camera /dev/video0")
+	}
+	const width, height = 320, 180
+	seen := map[Format][]color.YCbCr{}
+	for _, f := range []Format{YUYV, UYVY, GREY} {
+		c, err := New(new(clock.System), Options{Path: *realDevice, Format: f, Width: width, Height: height, Interval: 100 * time.Millisecond, Latency: 90 * time.Millisecond})
+		if err != nil {
+			t.Fatal(err)
+		}
+		frame := next(t, c)
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+		picture, err := jpeg.Decode(bytes.NewReader(frame.Data))
+		if err != nil || frame.MediaType != f.mediaType() {
+			t.Fatalf("%s: %s, %v", f, frame.MediaType, err)
+		}
+		for x := width / 16; x < width; x += width / 8 { // below the lines with the time
+			seen[f] = append(seen[f], color.YCbCrModel.Convert(picture.At(x, height*7/8)).(color.YCbCr))
+		}
+	}
+	near := func(a uint8, b int) bool { return max(int(a), b)-min(int(a), b) <= 12 }
+	colourful := 0
+	for i, y := range seen[YUYV] {
+		u, g := seen[UYVY][i], seen[GREY][i]
+		if !near(y.Y, int(u.Y)) || !near(y.Cb, int(u.Cb)) || !near(y.Cr, int(u.Cr)) || i > 0 && g.Y >= seen[GREY][i-1].Y {
+			t.Errorf("bar %d: yuyv %v, uyvy %v, grey %v", i, y, u, g)
+		}
+		if !near(y.Cb, 128) && !near(y.Cr, 128) {
+			colourful++
+		}
+	}
+	if colourful < 3 {
+		t.Errorf("%d bars have colours: %v", colourful, seen[YUYV])
 	}
 }
