@@ -316,7 +316,7 @@ func (r *rig) pass(speed sensor.Speed) {
 // late that the device discards the vehicle, as it must; it is not to discard all.
 func (r *rig) violation() []entry {
 	r.t.Helper()
-	const vehicles = 6
+	const vehicles = 12
 	before := len(tests(r.records()))
 	for range vehicles {
 		said := len(r.service.Stderr())
