@@ -23,6 +23,9 @@ const (
 	// shotWithin is how far a frame may be from the instant it stands for: one
 	// and a half intervals of the slowest camera, 10 frames a second.
 	shotWithin = 150 * time.Millisecond
+	// shotPatience is how long after its instant the last frame may come: it
+	// travels, and a raw picture is compressed first.
+	shotPatience = time.Second
 )
 
 // waiting is how many passages may wait for their judgement: more than vehicles
@@ -189,7 +192,7 @@ func (d *Device) photoInstant(p sensor.Passage) sensor.Mono {
 func (d *Device) shots(ctx context.Context, photo sensor.Mono) ([]capture.Shot, error) {
 	n := d.o.Config.Site.Frames
 	last := photo.Add(time.Duration(n/2) * shotSpacing)
-	wait, cancel := context.WithTimeout(ctx, last.Sub(d.o.Clock.Now())+shotWithin)
+	wait, cancel := context.WithTimeout(ctx, last.Sub(d.o.Clock.Now())+shotPatience)
 	defer cancel()
 	if err := d.ring.Wait(wait, last); err != nil && ctx.Err() != nil {
 		return nil, ctx.Err()

@@ -25,6 +25,7 @@ func (e *JPEGError) Unwrap() error { return e.Err }
 var (
 	errTruncated = errors.New("ends before the end of the picture")
 	errMarker    = errors.New("not a marker")
+	errTables    = errors.New("scan without Huffman and quantisation tables: few programs can show it")
 )
 
 // JPEG marker codes (ITU-T T.81, table B.1).
@@ -41,20 +42,22 @@ const (
 	markDHT  = 0xC4
 	markJPG  = 0xC8
 	markDAC  = 0xCC
+	markDQT  = 0xDB
 )
 
 // CheckJPEG walks the markers of b, from start of image to end of image, and
 // returns the picture's size in pixels. It accepts one baseline or progressive
 // picture with 8 bits a sample, 1 or 3 components, and 1 to [MaxDimension]
-// pixels each way, whose scans run to the end marker; zero bytes may follow it,
-// since cameras pad their buffers. Pixels are not decoded: a picture that
+// pixels each way, which brings its tables, and whose scans run to the end marker;
+// zero bytes may follow it, since cameras pad their buffers. (Motion JPEG may
+// leave out the Huffman tables: such a picture is none alone.) Pixels are not decoded: a picture that
 // passes is complete, not necessarily well compressed. It allocates nothing
 // unless it fails, and its errors are [*JPEGError].
 func CheckJPEG(b []byte) (width, height int, err error) {
 	if len(b) < 4 || b[0] != 0xFF || b[1] != markSOI {
 		return 0, 0, &JPEGError{0, errors.New("no start of image")}
 	}
-	scans := 0
+	scans, huffman, quantisation := 0, false, false
 	for at := 2; ; {
 		// A marker is FF, any number of fill bytes FF, and its code.
 		start := at
@@ -91,11 +94,18 @@ func CheckJPEG(b []byte) (width, height int, err error) {
 			if width == 0 {
 				return 0, 0, &JPEGError{start, errors.New("scan before the frame header")}
 			}
+			if !huffman || !quantisation {
+				return 0, 0, &JPEGError{start, errTables}
+			}
 			scans++
 			if at = scanEnd(b, at+length); at < 0 {
 				return 0, 0, &JPEGError{len(b), errTruncated}
 			}
 			continue
+		case mark == markDHT:
+			huffman = true
+		case mark == markDQT:
+			quantisation = true
 		case isFrameHeader(mark):
 			if width != 0 {
 				return 0, 0, &JPEGError{start, errors.New("second frame header")}

@@ -25,6 +25,21 @@ func encoded(t testing.TB, m image.Image) []byte {
 	return b.Bytes()
 }
 
+// without returns a JPEG without its segments of that marker.
+func without(jpeg []byte, mark byte) []byte {
+	out := bytes.Clone(jpeg[:2])
+	for at := 2; ; {
+		length := 2 + int(jpeg[at+2])<<8 + int(jpeg[at+3])
+		if jpeg[at+1] == markSOS {
+			return append(out, jpeg[at:]...)
+		}
+		if jpeg[at+1] != mark {
+			out = append(out, jpeg[at:at+length]...)
+		}
+		at += length
+	}
+}
+
 func TestWholePicturesPass(t *testing.T) {
 	colour := image.NewYCbCr(image.Rect(0, 0, 640, 480), image.YCbCrSubsampleRatio420)
 	for i := range colour.Y {
@@ -70,6 +85,8 @@ func TestDamagedPicturesFail(t *testing.T) {
 		{"two pictures run together", append(bytes.Clone(good), good...)},
 		{"the start of the next picture in the scan", append(bytes.Clone(good[:scan+16]), good...)},
 		{"text behind the end", append(bytes.Clone(good), "GET /"...)},
+		{"no Huffman tables, as Motion JPEG may have it", without(good, 0xC4)},
+		{"no quantisation tables", without(good, 0xDB)},
 		{"wider than allowed", change(frameHeader+7, 0x20, 0x01)},
 		{"higher than allowed", change(frameHeader+5, 0xFF, 0xFF)},
 		{"no width", change(frameHeader+7, 0, 0)},

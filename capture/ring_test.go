@@ -22,7 +22,7 @@ func frame(number uint64, at sensor.Mono, size int) Frame {
 
 // fakeJPEG is a JPEG by its markers, with numbers in place of pixels.
 func fakeJPEG(number uint64, size int) []byte {
-	b := []byte{0xFF, 0xD8,
+	b := []byte{0xFF, 0xD8, 0xFF, 0xDB, 0, 2, 0xFF, 0xC4, 0, 2,
 		0xFF, 0xC0, 0, 11, 8, 0, 16, 0, 16, 1, 1, 0x11, 0,
 		0xFF, 0xDA, 0, 8, 1, 1, 0, 0, 63, 0}
 	for len(b) < size-2 {

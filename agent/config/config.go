@@ -87,7 +87,7 @@ type Camera struct {
 	URL      string        `toml:"url" doc:"http: MJPEG stream"`
 	Path     string        `toml:"path" doc:"v4l2: device, best by its link in /dev/v4l/by-id"`
 	Format   string        `toml:"format" doc:"v4l2: mjpeg, kept as it comes; or yuyv, uyvy or grey, raw and compressed here, which the record says"`
-	Size     Pixels        `toml:"size" doc:"v4l2: width and height of the picture"`
+	Size     Picture       `toml:"size" doc:"v4l2: width and height of the picture"`
 	Interval time.Duration `toml:"interval" doc:"v4l2: from one picture to the next"`
 	Model    string        `toml:"model" doc:"as on its plate"`
 	Serial   string        `toml:"serial" doc:"as on its plate"`
@@ -134,7 +134,7 @@ func Default() *Config {
 			Driver: "rawiq", Rate: 20e3, Carrier: 24.125e9, Maximum: 200 * sensor.KmH,
 		},
 		Second: defaultSecond(),
-		Camera: Camera{Driver: "http", Format: "mjpeg", Size: Pixels{1280, 720}, Interval: 40 * time.Millisecond, Slots: 96, Slot: 256 << 10},
+		Camera: Camera{Driver: "http", Format: "mjpeg", Size: Picture{1280, 720}, Interval: 40 * time.Millisecond, Slots: 96, Slot: 256 << 10},
 		Clock:  Clock{Bound: 100 * time.Millisecond},
 		Outbox: Outbox{Quota: 20 << 30, Reserve: 64 << 20, Retention: 30 * 24 * time.Hour},
 		Uplink: Uplink{Broker: "tcp://127.0.0.1:1883", Shard: "0", Trust: "/var/lib/ciglio/trust.pem"},
@@ -367,7 +367,7 @@ func (c *Config) Validate() error {
 		{"camera.url", c.Camera.URL == "" || c.Camera.Driver == "http", "v4l2 has none: want camera.path"},
 		{"camera.path", c.Camera.Path == "" || c.Camera.Driver == "v4l2", "http has none: want camera.url"},
 		{"camera.format", slices.Contains(PictureFormats(), c.Camera.Format), "want one of " + strings.Join(PictureFormats(), ", ")},
-		{"camera.size", c.Camera.Size.Width%2 == 0, "want an even width"},
+		{"camera.size", min(c.Camera.Size.Width, c.Camera.Size.Height) >= 16 && c.Camera.Size.Width%2 == 0, "want at least 16 pixels each way, and an even width"},
 		{"camera.interval", c.Camera.Interval >= 5*time.Millisecond && c.Camera.Interval <= 100*time.Millisecond, "want 5ms to 100ms"},
 		{"camera.slots", c.Camera.Slots >= 8 && c.Camera.Slots <= 1024, "want 8 to 1024"},
 		{"camera.slot", c.Camera.Slot >= 16<<10 && c.Camera.Slot <= 8<<20, "want 16KiB to 8MiB"},

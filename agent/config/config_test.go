@@ -91,9 +91,9 @@ func TestBadConfigIsRefused(t *testing.T) {
 		{"a device for a stream", "[sensor]", "[camera]\npath = \"/dev/video0\"\n[sensor]", "camera.path: http has none"},
 		{"a stream for a device", "[sensor]", "[camera]\ndriver = \"v4l2\"\nurl = \"http://camera\"\n[sensor]", "camera.url: v4l2 has none"},
 		{"a format that is not there", "[sensor]", "[camera]\nformat = \"h264\"\n[sensor]", "camera.format: want one of mjpeg"},
-		{"a size without height", "[sensor]", "[camera]\nsize = \"1280\"\n[sensor]", "such as 1280x720"},
-		{"a size of nothing", "[sensor]", "[camera]\nsize = \"0x0\"\n[sensor]", "16 to 8192"},
-		{"an odd width", "[sensor]", "[camera]\nsize = \"641x480\"\n[sensor]", "camera.size: want an even width"},
+		{"a size without height", "[sensor]", "[camera]\nsize = \"1280\"\n[sensor]", "want width and height in pixels"},
+		{"a size of nothing", "[sensor]", "[camera]\nsize = \"8x8\"\n[sensor]", "camera.size: want at least 16"},
+		{"an odd width", "[sensor]", "[camera]\nsize = \"641x480\"\n[sensor]", "camera.size: want at least 16 pixels each way, and an even width"},
 		{"pictures too rare for a violation", "[sensor]", "[camera]\ninterval = \"200ms\"\n[sensor]", "camera.interval: want 5ms to 100ms"},
 		{"an interval without unit", "[sensor]", "[camera]\ninterval = \"40\"\n[sensor]", "invalid duration"},
 		{"not TOML", "[site]", "[site", ""},
@@ -126,7 +126,7 @@ func TestCameras(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := c.Camera
-	if want.Size != (Pixels{640, 480}) || want.Interval != 33300*time.Microsecond || want.Path != "/dev/video0" {
+	if want.Size != (Picture{640, 480}) || want.Interval != 33300*time.Microsecond || want.Path != "/dev/video0" {
 		t.Errorf("camera = %+v", want)
 	}
 	text, err := c.AppendText(nil)

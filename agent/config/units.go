@@ -177,29 +177,6 @@ func (a *Heading) UnmarshalText(text []byte) error {
 // MarshalText writes what UnmarshalText reads.
 func (a Heading) MarshalText() ([]byte, error) { return fmt.Appendf(nil, "%ddeg", a), nil }
 
-// Pixels is the size of a picture, written "1280x720".
-type Pixels struct{ Width, Height int }
-
-// UnmarshalText reads 16 to 8192 pixels each way.
-func (p *Pixels) UnmarshalText(text []byte) error {
-	width, height, ok := strings.Cut(string(text), "x")
-	w, errW := strconv.ParseUint(width, 10, 16)
-	h, errH := strconv.ParseUint(height, 10, 16)
-	if !ok || errW != nil || errH != nil {
-		return fmt.Errorf("size %q: want width and height in pixels, such as 1280x720", text)
-	}
-	if min(w, h) < 16 || max(w, h) > 8192 {
-		return fmt.Errorf("size %q: want 16 to 8192 pixels each way", text)
-	}
-	*p = Pixels{int(w), int(h)}
-	return nil
-}
-
-// MarshalText writes what UnmarshalText reads.
-func (p Pixels) MarshalText() ([]byte, error) {
-	return fmt.Appendf(nil, "%dx%d", p.Width, p.Height), nil
-}
-
 // A Lane is a strip of road between two distances from the sensor across the
 // road in millimetres, positive to the right of someone who looks along the beam.
 type Lane struct{ Left, Right int32 }

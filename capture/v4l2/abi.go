@@ -64,7 +64,7 @@ const (
 	ioRead  = 2 << 30
 	ioVideo = 'V' << 8
 
-	reqQueryCap  = ioRead | sizeCapability<<16 | ioVideo | 0
+	reqQueryCap  = ioRead | sizeCapability<<16 | ioVideo // number 0
 	reqBuffers   = ioRead | ioWrite | sizeRequest<<16 | ioVideo | 8
 	reqStreamOn  = ioWrite | sizeInt<<16 | ioVideo | 18
 	reqStreamOff = ioWrite | sizeInt<<16 | ioVideo | 19

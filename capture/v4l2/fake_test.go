@@ -71,17 +71,16 @@ func (d *device) open(string) (node, error) {
 }
 
 // unplug takes the camera away, plug puts it back.
-func (d *device) unplug() { close(d.gone); d.absent = os.ErrNotExist }
+func (d *device) unplug() { d.absent = os.ErrNotExist; close(d.gone) }
 
 func (d *device) plug() { d.gone, d.absent = make(chan struct{}), nil }
 
 // A fakeNode is one opening of a device.
 type fakeNode struct {
 	*device
-	queued           []uint32
-	memory           [][]byte
-	rate1, rate2     uint32
-	requested, state int
+	queued       []uint32
+	memory       [][]byte
+	rate1, rate2 uint32
 }
 
 func (n *fakeNode) control(request uint32, arg []byte) error {

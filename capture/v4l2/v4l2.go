@@ -89,7 +89,7 @@ type Options struct {
 	Interval time.Duration
 	// Latency from the start of exposure to the kernel's stamp, 0 to [MaxLatency].
 	Latency time.Duration
-	// Log is told when the camera was opened; nil for nobody.
+	// Log is told which camera gives frames, once for each opening; nil for nobody.
 	Log *slog.Logger
 }
 
@@ -161,8 +161,10 @@ func (c *Camera) Next(ctx context.Context) (capture.Frame, error) {
 	}
 	f, err := c.frame(ctx)
 	switch {
+	case err == nil && !c.stream.told:
+		c.failed, c.stream.told = false, true
+		c.tell(c.stream)
 	case err == nil:
-		c.failed = false
 	case ctx.Err() != nil:
 		err = ctx.Err()
 	default:
@@ -214,13 +216,12 @@ func (c *Camera) frame(ctx context.Context) (capture.Frame, error) {
 	if err != nil {
 		return capture.Frame{}, err
 	}
+	damaged := b.flags&flagError != 0
 	at, err := c.exposed(b)
-	if err != nil {
+	if err != nil && !damaged { // not every driver stamps what it gives up
 		return capture.Frame{}, err
 	}
-	f := capture.Frame{
-		Number: c.number(b.sequence), At: at, MediaType: c.options.Format.mediaType(), Damaged: b.flags&flagError != 0,
-	}
+	f := capture.Frame{Number: c.number(b.sequence), At: at, MediaType: c.options.Format.mediaType(), Damaged: damaged}
 	raw := s.memory[b.index]
 	if int64(b.used) > int64(len(raw)) {
 		return capture.Frame{}, fmt.Errorf("%w: %d bytes in a buffer of %d", ErrLost, b.used, len(raw))
@@ -265,7 +266,7 @@ func (c *Camera) number(sequence uint32) uint64 {
 
 // exposed returns when the exposure of a frame began.
 func (c *Camera) exposed(b buffer) (sensor.Mono, error) {
-	stamp, now := sensor.Mono(b.stamp), c.clock.Now()
+	at := sensor.Mono(b.stamp).Add(-c.options.Latency)
 	source := b.flags & flagSourceMask
 	switch {
 	case b.flags&flagStampMask != flagStampMono:
@@ -274,10 +275,12 @@ func (c *Camera) exposed(b buffer) (sensor.Mono, error) {
 		return 0, fmt.Errorf("neither start of exposure nor end of frame (flags %#x): %w", b.flags, ErrStamp)
 	case source == flagSourceEnd && c.options.Latency == 0:
 		return 0, fmt.Errorf("it is of the end of the frame, and the latency from the start of exposure is not configured: %w", ErrStamp)
-	case stamp <= sensor.Mono(c.options.Latency) || stamp > now:
-		return 0, fmt.Errorf("it is of before the system's start or of the future: %w", ErrStamp)
+	case at <= 0:
+		return 0, fmt.Errorf("exposure before the system's start: %w", ErrStamp)
+	case at > c.clock.Now():
+		return 0, fmt.Errorf("exposure in the future: %w", ErrStamp)
 	}
-	return stamp.Add(-c.options.Latency), nil
+	return at, nil
 }
 
 // A stream is an open device that takes pictures.
@@ -287,6 +290,8 @@ type stream struct {
 	arg        []byte   // struct v4l2_buffer
 	memory     [][]byte // of the buffers, by index
 	streaming  bool
+	who        capability
+	told       bool        // the log was
 	expected   uint32      // the kernel's number of the next frame
 	compressor *compressor // nil for MJPEG
 }
@@ -321,20 +326,24 @@ func (c *Camera) start() (s *stream, err error) {
 	if err := s.run(); err != nil {
 		return s, err
 	}
-	test := simulated(who)
-	if test {
+	if s.who = who; simulated(who) {
 		c.simulated.Store(true)
 	}
-	c.options.Log.Info("camera opened", "path", c.options.Path, "card", who.card, "driver", who.driver, "bus", who.bus,
-		"format", string(c.options.Format), "width", picture.width, "height", picture.height, "simulated", test)
 	return s, nil
+}
+
+// tell logs which camera gives frames.
+func (c *Camera) tell(s *stream) {
+	o := c.options
+	o.Log.Info("camera gives pictures", "path", o.Path, "card", s.who.card, "driver", s.who.driver, "bus", s.who.bus,
+		"format", string(o.Format), "width", o.Width, "height", o.Height, "interval", o.Interval, "simulated", simulated(s.who))
 }
 
 // identify asks the device what it is.
 func (s *stream) identify() (capability, error) {
 	b := make([]byte, sizeCapability)
 	if err := s.node.control(reqQueryCap, b); err != nil {
-		if err == unix.ENOTTY || err == unix.EINVAL {
+		if err == unix.ENOTTY || err == unix.EINVAL || err == unix.ENOSYS { // the last one in an emulator
 			err = errors.New("not a video device")
 		}
 		return capability{}, fmt.Errorf("%w: %w", ErrOpen, err)

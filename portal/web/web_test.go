@@ -289,6 +289,23 @@ func TestUnknownExposure(t *testing.T) {
 	}
 }
 
+func TestCompressedFramesAreShownAsSuch(t *testing.T) {
+	for media, want := range map[string]bool{"image/jpeg": false, "image/jpeg;source=yuyv": true} {
+		s, v := violation(t, func(r *evidence.Record) {
+			for i := range r.Frames {
+				r.Frames[i].MediaType = media
+			}
+		})
+		record := "/records/" + v.ID.String()
+		if w := s.get(record + "/frames/2"); w.Header().Get("Content-Type") != "image/jpeg" || !bytes.Equal(w.Body.Bytes(), pictures(t)[1]) {
+			t.Errorf("%s: sent as %q", media, w.Header().Get("Content-Type"))
+		}
+		if body := s.get(record).Body.String(); strings.Contains(body, "compressed from yuyv") != want || !strings.Contains(body, "Every mandatory check passed") {
+			t.Errorf("%s: said to be compressed %t, want %t", media, !want, want)
+		}
+	}
+}
+
 func TestRecordSaysWhatItIs(t *testing.T) {
 	test, v := violation(t, func(r *evidence.Record) {
 		r.Kind, r.Body = evidence.KindTest, evidence.Body{1: "simulated"}

@@ -80,8 +80,12 @@ import (
 )
 
 // window is how long an edge is held back so that those of other contacts can
-// be put before it: far longer than the kernel takes to hand one over.
-const window = 20 * time.Millisecond
+// be put before it: far longer than a busy machine takes to hand one over. Every
+// step is how often that is looked at.
+const (
+	window = 200 * time.Millisecond
+	step   = 20 * time.Millisecond
+)
 
 // How much a Gate keeps: edges in the window, and crossings that passages may
 // still ask for.
@@ -134,7 +138,7 @@ func (g *Gate) Run(ctx context.Context) error {
 	defer readers.Wait()
 	defer cancel()
 
-	tick := time.NewTicker(window)
+	tick := time.NewTicker(step)
 	defer tick.Stop()
 	for ended := 0; ; {
 		select {
