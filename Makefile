@@ -3,12 +3,14 @@
 GO      ?= go
 TARGETS := arm-6 arm-7 arm64 amd64
 DEBS    := mosquitto nodejs python3 qemu-user-static gcc libc6-dev
+# What the emulated board needs.
+BOARDDEBS := qemu-system-arm xz-utils e2fsprogs dosfstools exfatprogs
 BUILD   := CGO_ENABLED=0 GOOS=linux $(GO) build -trimpath -buildvcs=false -ldflags='-s -w -buildid='
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.7.0
 # Packages that run on the device: their tests also run as ARM programs.
 DEVICE  := $(shell $(GO) list ./sensor/... ./capture/... ./uplink/... ./agent/... | grep -v test)
 
-.PHONY: help demo test check bench build accuracy deps vet race cross reproducible arm clean
+.PHONY: help demo test check bench build accuracy board board-soak deps board-deps vet race cross reproducible arm board-short clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -20,7 +22,7 @@ demo: ## a whole roadside in one process: prints the address of a page to open
 test: deps ## every test; as root or with sudo it installs the Debian packages they need
 	$(GO) test ./...
 
-check: deps vet race cross reproducible arm ## vet, staticcheck, formatting, races, cross-builds, dependency policy, tests as ARM programs
+check: deps vet race cross reproducible arm board-short ## vet, staticcheck, formatting, races, cross-builds, dependency policy, tests as ARM programs, a short run on the board
 
 bench: ## speed against the limit measured in the same run
 	$(GO) test -run '^$$' -bench . -benchmem $(BENCHED)
@@ -34,13 +36,27 @@ accuracy: ## rewrite docs/recordings.md and docs/accuracy.md: real passes, and 1
 	$(GO) test ./sensor/doppler -run TestRecordings -update -v
 	$(GO) test ./sensor/sensortest/accuracy -run Accuracy -update -passages 10000 -timeout 3h
 
+board: board-deps ## the device on an emulated ARM board; the first time it downloads Debian's kernel
+	CIGLIO_BOARD=all $(GO) test -count=1 -p 1 -timeout 2h ./cross/...
+
+board-soak: board-deps ## the same for hours
+	CIGLIO_BOARD=soak $(GO) test -count=1 -p 1 -timeout 24h ./cross/...
+
+board-short: board-deps
+	CIGLIO_BOARD=short $(GO) test -p 1 ./cross/...
+
 dist/ciglio-linux-%: FORCE
 	@mkdir -p dist
 	GOARCH=$(firstword $(subst -, ,$*)) GOARM=$(or $(word 2,$(subst -, ,$*)),7) $(BUILD) -o $@ ./agent/cmd/ciglio
 FORCE:
 
 deps:
-	@missing=$$(for p in $(DEBS); do dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || echo $$p; done); \
+	$(call install,$(DEBS))
+
+board-deps:
+	$(call install,$(BOARDDEBS))
+
+install = @missing=$$(for p in $(1); do dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || echo $$p; done); \
 	if [ -z "$$missing" ]; then exit 0; fi; \
 	if [ "$$(id -u)" = 0 ]; then as=; elif sudo -n true 2>/dev/null; then as=sudo; else \
 	  echo "not installed: $$missing"; echo "run make as root or with sudo, or install them; tests that need them are skipped"; exit 0; fi; \

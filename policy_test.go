@@ -48,6 +48,7 @@ var testHomes = map[string][]string{
 	"go.etcd.io/bbolt":                      {"uplink/outbox"},
 	"gonum.org/v1/gonum":                    {"sensor/doppler"},
 	"gopkg.in/yaml.v3":                      {"docs"},
+	"periph.io/x/conn":                      {"cross/board/onboard"},
 }
 
 // may says what each folder's programs may import of the module. The longest

@@ -1,0 +1,207 @@
+//go:build linux
+
+package onboard
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"periph.io/x/conn/v3/physic"
+	"periph.io/x/conn/v3/uart"
+
+	"ciglio/cross/board/guest"
+	"ciglio/sensor"
+	"ciglio/sensor/clock"
+	"ciglio/sensor/port"
+)
+
+var (
+	count   = flag.Int("count-edges", 1, "TestEdges: pulses to wait for")
+	address = flag.String("address", "", "TestDial: where to connect")
+	file    = flag.String("file", "", "TestPut, TestGet: the file")
+	text    = flag.String("text", "", "TestPut: what to write")
+)
+
+// needBoard skips the test where it is not wanted.
+func needBoard(t *testing.T) {
+	if _, err := os.Stat(guest.PlanFile); err != nil || os.Getenv("CIGLIO_BOARD") != "" {
+		t.Skip("runs on an emulated board only: the tests of cross/board carry it there")
+	}
+}
+
+// TestEcho answers each line of the radar's serial port in capitals, until one
+// that says "end".
+func TestEcho(t *testing.T) {
+	needBoard(t)
+	p, err := port.Open("/dev/ttyS0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	c, err := p.Connect(115200*physic.Hertz, uart.One, uart.NoParity, uart.NoFlow, 8)
+	if err != nil {
+		t.Fatal(err)
+	}
+	line := c.(io.ReadWriter)
+	fmt.Println("echo: listening")
+	for s := bufio.NewScanner(line); s.Scan(); {
+		if _, err := fmt.Fprintln(line, strings.ToUpper(s.Text())); err != nil {
+			t.Fatal(err)
+		}
+		if s.Text() == "end" {
+			return
+		}
+	}
+	t.Error("the port ended")
+}
+
+// TestDial sends numbered lines and waits for each to come back, for as long as
+// it takes, until "end" comes instead.
+func TestDial(t *testing.T) {
+	needBoard(t)
+	c, err := net.Dial("tcp", *address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	r := bufio.NewReader(c)
+	for i := 0; ; i++ {
+		fmt.Fprintf(c, "%d\n", i)
+		back, err := r.ReadString('\n')
+		if back == "end\n" {
+			return
+		}
+		if err != nil || back != fmt.Sprintf("%d\n", i) {
+			t.Fatalf("%d came back as %q, %v", i, back, err)
+		}
+		fmt.Print("dial: ", back)
+	}
+}
+
+// TestPut writes a file and flushes it.
+func TestPut(t *testing.T) {
+	needBoard(t)
+	f, err := os.Create(*file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.WriteString(*text); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Sync(); err != nil {
+		t.Fatal(err)
+	}
+	folder, err := os.Open(filepath.Dir(*file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := folder.Sync(); err != nil {
+		t.Fatal(err)
+	}
+	fmt.Println("put: flushed")
+}
+
+// TestGet prints a file.
+func TestGet(t *testing.T) {
+	needBoard(t)
+	b, err := os.ReadFile(*file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fmt.Printf("get: %s\n", b)
+}
+
+// An EdgeSeen is what a program got of one edge, and when.
+type EdgeSeen struct {
+	sensor.Edge
+	Woken sensor.Mono
+}
+
+// Edges is what TestEdges leaves in the shared folder.
+type Edges struct {
+	Seen   []EdgeSeen
+	Kernel []string // the kernel's own account, a line each
+}
+
+// probe has the kernel write each edge event down as it queues it, before any
+// program has seen it: the fields of struct gpio_v2_line_event.
+const probe = "p:ciglio_edge linereq_put_event at=+0($arg2):u64 id=+8($arg2):u32 offset=+12($arg2):u32 line=+20($arg2):u32\n"
+
+// TestEdges reads the pulses of the trigger contact as the device does.
+func TestEdges(t *testing.T) {
+	needBoard(t)
+	const tracing = "/sys/kernel/tracing/"
+	set := func(name, value string) {
+		t.Helper()
+		if err := os.WriteFile(tracing+name, []byte(value), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	set("kprobe_events", probe)
+	set("events/kprobes/ciglio_edge/enable", "1")
+	set("trace", "")
+
+	pin, err := port.OpenContact("gpiochip0-3", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pin.Halt()
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	var out Edges
+	var now clock.System
+	fmt.Println("edges: watching")
+	for len(out.Seen) < 2**count {
+		e, err := pin.Next(ctx)
+		woken := now.Now()
+		if err != nil {
+			t.Fatal(err)
+		}
+		out.Seen = append(out.Seen, EdgeSeen{e, woken})
+		if !e.Rising {
+			fmt.Println("edges: pulse", len(out.Seen)/2)
+		}
+	}
+	set("events/kprobes/ciglio_edge/enable", "0")
+	trace, err := os.ReadFile(tracing + "trace")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(trace)) {
+		if _, event, ok := strings.Cut(line, "ciglio_edge: "); ok {
+			out.Kernel = append(out.Kernel, strings.TrimSpace(event))
+		}
+	}
+	set("kprobe_events", "")
+	text, err := json.Marshal(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(guest.Share, "edges.json"), text, 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestBusy uses all processors until it is ended.
+func TestBusy(t *testing.T) {
+	needBoard(t)
+	fmt.Println("busy: working")
+	for range 3 {
+		go func() {
+			for x := uint32(1); x != 0; {
+				x = x*1664525 + 1013904223 | 1
+			}
+		}()
+	}
+	select {}
+}

@@ -1,0 +1,87 @@
+package board
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+)
+
+// A Stick is a USB mass storage device.
+type Stick struct {
+	Image     string // raw image file
+	ReadOnly  bool   // its switch is set to lock
+	Rate      int64  // bytes a second that it can do; 0 means as fast as it goes
+	BadSector int64  // a sector of 512 bytes that cannot be read; 0 means none
+}
+
+// A stick is one that is plugged in.
+type stick struct{ id, group string }
+
+// Plug plugs a stick in. The kernel of the board takes about a second to find
+// it; the block device is the first that is free, such as /dev/sda.
+func (b *Board) Plug(ctx context.Context, s Stick) error {
+	b.mu.Lock()
+	if b.stick != nil {
+		b.mu.Unlock()
+		return errors.New("board: there is a stick in it already")
+	}
+	b.plugged++
+	in := &stick{id: "stick" + strconv.Itoa(b.plugged)}
+	b.stick = in
+	b.mu.Unlock()
+
+	node := map[string]any{"driver": "raw", "read-only": s.ReadOnly, "file": map[string]any{
+		"driver": "file", "filename": s.Image, "read-only": s.ReadOnly,
+	}}
+	if s.BadSector > 0 {
+		node = map[string]any{"driver": "blkdebug", "read-only": s.ReadOnly, "image": node, "inject-error": []any{
+			map[string]any{"event": "read_aio", "errno": 5, "sector": s.BadSector},
+		}}
+	}
+	if s.Rate > 0 {
+		in.group = in.id + "-rate"
+		err := b.monitor.do(ctx, "object-add", map[string]any{
+			"qom-type": "throttle-group", "id": in.group, "limits": map[string]any{"bps-total": s.Rate},
+		})
+		if err != nil {
+			return fmt.Errorf("board: stick: %w", err)
+		}
+		node = map[string]any{"driver": "throttle", "throttle-group": in.group, "read-only": s.ReadOnly, "file": node}
+	}
+	node["node-name"] = in.id
+	if err := b.monitor.do(ctx, "blockdev-add", node); err != nil {
+		return fmt.Errorf("board: stick %s: %w", s.Image, err)
+	}
+	err := b.monitor.do(ctx, "device_add", map[string]any{
+		"driver": "usb-storage", "id": in.id, "drive": in.id, "bus": "usb.0", "removable": true, "serial": in.id,
+	})
+	if err != nil {
+		return fmt.Errorf("board: stick %s: %w", s.Image, err)
+	}
+	return nil
+}
+
+// Unplug pulls the stick out, whatever the board is doing with it.
+func (b *Board) Unplug(ctx context.Context) error {
+	b.mu.Lock()
+	out := b.stick
+	b.stick = nil
+	b.mu.Unlock()
+	if out == nil {
+		return errors.New("board: there is no stick in it")
+	}
+	if err := b.monitor.remove(ctx, out.id); err != nil {
+		return fmt.Errorf("board: stick: %w", err)
+	}
+	if err := b.monitor.do(ctx, "blockdev-del", map[string]string{"node-name": out.id}); err != nil {
+		return fmt.Errorf("board: stick: %w", err)
+	}
+	if out.group == "" {
+		return nil
+	}
+	if err := b.monitor.do(ctx, "object-del", map[string]string{"id": out.group}); err != nil {
+		return fmt.Errorf("board: stick: %w", err)
+	}
+	return nil
+}
