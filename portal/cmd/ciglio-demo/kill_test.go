@@ -37,14 +37,20 @@ const (
 )
 
 func TestMain(m *testing.M) {
-	if dir := os.Getenv(envDevice); dir != "" {
-		if err := playDevice(dir); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		return
+	play, what := playDevice, os.Getenv(envDevice)
+	if os.Getenv(envWitness) != "" {
+		play = playBoard
 	}
-	os.Exit(m.Run())
+	if file := os.Getenv(envAudit); file != "" {
+		play, what = auditBoard, file
+	}
+	if what == "" {
+		os.Exit(m.Run())
+	}
+	if err := play(what); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
 }
 
 var killedDevice = evidence.DeviceID{9, 9, 9}
@@ -56,14 +62,9 @@ func playDevice(dir string) error {
 	if err != nil {
 		return err
 	}
-	clock := sensortest.NewClock(sensor.Mono(time.Hour))
-	c := settings(killedDevice, filepath.Join(dir, "device"))
-	c.Sensor.Maximum, c.Sensor.Rate = 300*sensor.KmH, 40e3
 	drain := os.Getenv(envDrain) != ""
-	side, err := newRoadside(filepath.Join(dir, "portal"), c, parts{
-		clock: clock, source: &rush{clock: clock, none: drain}, camera: &steadyCamera{clock: clock, picture: noise()},
-		dialer: dialer, log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError})),
-		say: func(string, ...any) {},
+	side, err := newRushed(dir, drain, parts{
+		dialer: dialer,
 		observe: func(o agent.Outcome) {
 			if o.Record != nil {
 				fmt.Printf("accepted %v\n", o.Record.ID)
@@ -77,14 +78,33 @@ func playDevice(dir string) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	if drain {
-		go func() {
-			for side.outbox.Stats().Unsettled > 0 {
-				<-side.outbox.Changed()
-			}
-			cancel()
-		}()
+		go drained(side.outbox, cancel)
 	}
 	return side.device.Run(ctx)
+}
+
+// newRushed makes a device with much traffic, or none, in the folder that also
+// holds its centre.
+func newRushed(dir string, none bool, p parts) (*roadside, error) {
+	clock := sensortest.NewClock(sensor.Mono(time.Hour))
+	c := settings(killedDevice, filepath.Join(dir, "device"))
+	c.Sensor.Maximum, c.Sensor.Rate = 300*sensor.KmH, 40e3
+	p.clock, p.source, p.camera = clock, &rush{clock: clock, none: none}, &steadyCamera{clock: clock, picture: noise()}
+	p.log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError}))
+	p.say = func(string, ...any) {}
+	return newRoadside(filepath.Join(dir, "portal"), c, p)
+}
+
+// drained calls then when everything in the store is settled.
+func drained(store *outbox.Outbox, then func()) {
+	for {
+		changed := store.Changed()
+		if store.Stats().Unsettled == 0 {
+			break
+		}
+		<-changed
+	}
+	then()
 }
 
 // TestKilledDeviceLosesNothing kills a device that measures and sends, twenty
