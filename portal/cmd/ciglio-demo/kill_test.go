@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"image"
 	"image/jpeg"
@@ -14,6 +15,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -89,6 +91,7 @@ func newRushed(dir string, none bool, p parts) (*roadside, error) {
 	clock := sensortest.NewClock(sensor.Mono(time.Hour))
 	c := settings(killedDevice, filepath.Join(dir, "device"))
 	c.Sensor.Maximum, c.Sensor.Rate = 300*sensor.KmH, 40e3
+	c.Outbox.Reserve = 4 << 20 // a board's disk is small
 	p.clock, p.source, p.camera = clock, &rush{clock: clock, none: none}, &steadyCamera{clock: clock, picture: noise()}
 	p.log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError}))
 	p.say = func(string, ...any) {}
@@ -117,38 +120,44 @@ func TestKilledDeviceLosesNothing(t *testing.T) {
 	if _, err := portal.Init(centreDir); err != nil {
 		t.Fatal(err)
 	}
-	centre, err := portal.New(t.Context(), portal.Options{Dir: centreDir, Listen: "127.0.0.1:0", MQTT: "127.0.0.1:0"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- centre.Run(ctx) }()
-	stop := func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-		if err := centre.Close(); err != nil {
-			t.Error(err)
-		}
-	}
+	broker, stop := runCentre(t, centreDir)
 
 	random := rand.New(rand.NewPCG(20, 26))
 	accepted := map[evidence.Hash]bool{}
 	for kill := range kills {
-		killAfter(t, dir, centre.MQTTAddr(), 1+random.IntN(20), time.Duration(random.IntN(20_000))*time.Microsecond, accepted)
+		killAfter(t, dir, broker, 1+random.IntN(20), time.Duration(random.IntN(20_000))*time.Microsecond, accepted)
 		if kill == kills/2 {
 			auditOutbox(t, dir, accepted)
 		}
 	}
-	drainDevice(t, dir, centre.MQTTAddr())
+	drainDevice(t, dir, broker)
 	stop()
 	if len(accepted) < kills {
 		t.Errorf("%d records in %d runs: too few to show anything", len(accepted), kills)
 	}
 	t.Logf("%d kills, %d accepted records", kills, len(accepted))
 	auditCentre(t, centreDir, accepted)
+}
+
+// runCentre runs the centre in dir until stop is called, or the test ends. It
+// returns the address of its broker.
+func runCentre(t *testing.T, dir string) (broker string, stop func()) {
+	t.Helper()
+	centre, err := portal.New(t.Context(), portal.Options{Dir: dir, Listen: "127.0.0.1:0", MQTT: "127.0.0.1:0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- centre.Run(ctx) }()
+	stop = sync.OnceFunc(func() {
+		cancel()
+		if err := errors.Join(<-done, centre.Close()); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Cleanup(stop)
+	return centre.MQTTAddr(), stop
 }
 
 // device returns the process that plays the device.

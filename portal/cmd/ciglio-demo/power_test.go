@@ -15,7 +15,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -125,8 +125,7 @@ func cutPower(t *testing.T, arch string, runs, cuts int) {
 		if last != nil {
 			p.audit(s, last, cuts)
 		}
-		// Every other time the centre is out of reach from some moment on.
-		last = p.load(s, run%2 == 1)
+		last = p.load(s, run%2 == 1, run%4 == 1 || run%4 == 2)
 	}
 	s := p.boot("end")
 	p.audit(s, last, cuts)
@@ -184,7 +183,10 @@ func newPlug(t *testing.T, arch string) *plug {
 	if p.program, err = board.BuildTest(t.Context(), arch, "ciglio/portal/cmd/ciglio-demo"); err != nil {
 		t.Fatal(err)
 	}
-	p.runCentre(centreDir)
+	var broker string
+	broker, p.stopCentre = runCentre(t, centreDir)
+	_, port, _ := strings.Cut(broker, ":")
+	p.broker = guest.HostAddress + ":" + port
 	return p
 }
 
@@ -198,26 +200,6 @@ func (p *plug) tool(name string, args ...string) {
 	if out, err := c.CombinedOutput(); err != nil {
 		p.Fatalf("%v: %v\n%s", c, err, out)
 	}
-}
-
-// runCentre runs a centre until stop is called.
-func (p *plug) runCentre(dir string) {
-	centre, err := portal.New(p.Context(), portal.Options{Dir: dir, Listen: "127.0.0.1:0", MQTT: "127.0.0.1:0"})
-	if err != nil {
-		p.Fatal(err)
-	}
-	_, port, _ := strings.Cut(centre.MQTTAddr(), ":")
-	p.broker = guest.HostAddress + ":" + port
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- centre.Run(ctx) }()
-	p.stopCentre = sync.OnceFunc(func() {
-		cancel()
-		if err := errors.Join(<-done, centre.Close()); err != nil {
-			p.Error(err)
-		}
-	})
-	p.Cleanup(p.stopCentre)
 }
 
 // auditCentre finds at the centre every record that the device has ever told of.
@@ -281,13 +263,13 @@ func (p *plug) start(r *session, env ...string) *board.Process {
 }
 
 // load lets the device work, and pulls the plug at a random moment. It leaves the
-// disk as that cut left it: with some of what was not flushed. When it is alone, the
-// network goes first.
-func (p *plug) load(r *session, alone bool) *history {
+// disk as that cut left it: with some of what was not flushed. When the device is
+// alone, the network goes before; when it is ending, it was told to end.
+func (p *plug) load(r *session, alone, ending bool) *history {
 	p.Helper()
 	ctx, cancel := context.WithTimeout(p.Context(), 3*time.Minute)
 	defer cancel()
-	p.start(r)
+	device := p.start(r)
 	n := 10 + p.random.IntN(30)
 	for i := range n {
 		if alone && i == n/4 {
@@ -299,7 +281,14 @@ func (p *plug) load(r *session, alone bool) *history {
 			p.Fatal(err)
 		}
 	}
-	<-time.After(time.Duration(p.random.IntN(300)) * time.Millisecond) // any moment will do
+	moment := 300 * time.Millisecond
+	if ending {
+		moment *= 10
+		if err := device.Signal(syscall.SIGTERM); err != nil {
+			p.Fatal(err)
+		}
+	}
+	<-time.After(time.Duration(p.random.Int64N(int64(moment)))) // any moment will do
 	if err := r.Freeze(ctx); err != nil {
 		p.Fatal(err)
 	}
