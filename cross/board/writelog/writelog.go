@@ -97,12 +97,11 @@ func (e *TornError) Error() string {
 
 // An Entry is one thing that was done to the disk.
 type Entry struct {
-	Flags  Flags
-	Offset int64  // first byte on the disk
-	Length int64  // bytes on the disk
-	Text   string // of a mark
-
-	data int64 // position of the data in the log
+	Flags    Flags
+	Offset   int64  // first byte on the disk
+	Length   int64  // bytes on the disk
+	Text     string // of a mark
+	Position int64  // first byte in the log; the data are a sector behind
 }
 
 // A Log is an open log.
@@ -152,8 +151,8 @@ func Open(r io.ReaderAt, size int64) (*Log, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%w: entry %d: %w", ErrFormat, len(l.Entries), err)
 		}
+		e.Position = at
 		at += sector
-		e.data = at
 		if e.Flags == 0 && sectors == 0 {
 			return l, &TornError{count, len(l.Entries)}
 		}
@@ -215,7 +214,7 @@ func (l *Log) Data(i int) ([]byte, error) {
 		return nil, nil
 	}
 	b := make([]byte, e.Length)
-	if _, err := l.r.ReadAt(b, e.data); err != nil {
+	if _, err := l.r.ReadAt(b, e.Position+int64(l.SectorSize)); err != nil {
 		return nil, fmt.Errorf("write log: data of entry %d: %w", i, err)
 	}
 	return b, nil

@@ -120,7 +120,8 @@ func TestKilledDeviceLosesNothing(t *testing.T) {
 	if _, err := portal.Init(centreDir); err != nil {
 		t.Fatal(err)
 	}
-	broker, stop := runCentre(t, centreDir)
+	centre, stop := runCentre(t, centreDir)
+	broker := centre.MQTTAddr()
 
 	random := rand.New(rand.NewPCG(20, 26))
 	accepted := map[evidence.Hash]bool{}
@@ -139,9 +140,8 @@ func TestKilledDeviceLosesNothing(t *testing.T) {
 	auditCentre(t, centreDir, accepted)
 }
 
-// runCentre runs the centre in dir until stop is called, or the test ends. It
-// returns the address of its broker.
-func runCentre(t *testing.T, dir string) (broker string, stop func()) {
+// runCentre runs the centre in dir until stop is called, or the test ends.
+func runCentre(t *testing.T, dir string) (centre *portal.Portal, stop func()) {
 	t.Helper()
 	centre, err := portal.New(t.Context(), portal.Options{Dir: dir, Listen: "127.0.0.1:0", MQTT: "127.0.0.1:0"})
 	if err != nil {
@@ -157,7 +157,7 @@ func runCentre(t *testing.T, dir string) (broker string, stop func()) {
 		}
 	})
 	t.Cleanup(stop)
-	return centre.MQTTAddr(), stop
+	return centre, stop
 }
 
 // device returns the process that plays the device.

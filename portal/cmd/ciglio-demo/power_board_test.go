@@ -31,8 +31,10 @@ const (
 	envAudit   = "CIGLIO_TEST_AUDIT"   // file with the order of an audit: audit, do not play
 )
 
-// lineLength is how much of the disk the witness takes.
-const lineLength = 4096
+const (
+	lineLength   = 4096    // how much of the disk the witness takes
+	smallSegment = 4 << 20 // of the store of a device with much traffic
+)
 
 // A witness writes each thing that the device tells anybody to the disk itself,
 // at one place outside of the file system, before it is told. So the log of the
@@ -108,7 +110,7 @@ func playBoard(dir string) error {
 	due := make(chan struct{}, 1)
 	accepted := 0
 	side, err := newRushed(dir, os.Getenv(envDrain) != "", parts{
-		dialer: witnessed{dialer, w}, segment: 4 << 20, retention: time.Hour,
+		dialer: witnessed{dialer, w}, segment: smallSegment, retention: time.Hour,
 		observe: func(o agent.Outcome) {
 			if o.Record == nil {
 				return
@@ -147,8 +149,8 @@ func placed(s *evidence.Sealed) string {
 	return fmt.Sprintf("%d %d %v", s.Record.Epoch, s.Record.Seq, s.ID)
 }
 
-// retire drops what is settled, and tells of what is settled before it does. The
-// device itself keeps it for an hour.
+// retire tells of what is settled, and drops it. The device itself keeps it for an
+// hour.
 func retire(ctx context.Context, store *outbox.Outbox, due <-chan struct{}, w *witness) error {
 	for {
 		select {
@@ -183,13 +185,23 @@ func retire(ctx context.Context, store *outbox.Outbox, due <-chan struct{}, w *w
 	}
 }
 
-// A witnessed dialer tells of each record before it goes out.
+// A witnessed dialer tells of each record before it goes out, and of each receipt
+// before the device acts on it.
 type witnessed struct {
 	uplink.Dialer
 	w *witness
 }
 
 func (d witnessed) Dial(ctx context.Context, o uplink.SessionOptions) (uplink.Session, error) {
+	handle := o.Handle
+	o.Handle = func(m uplink.Message) {
+		if r, err := evidence.OpenReceipt(m.Payload); err == nil {
+			for _, e := range r.Receipt.Entries {
+				d.w.say("answered %d %d %d", e.Epoch, e.Seq, e.Seq)
+			}
+		}
+		handle(m)
+	}
 	s, err := d.Dialer.Dial(ctx, o)
 	if err != nil {
 		return nil, err
@@ -214,8 +226,9 @@ func (s witnessedSession) Publish(m uplink.Message) <-chan error {
 // An order says what to audit: a disk, and what its device had told until the
 // power was cut.
 type order struct {
-	Disk string // its serial number
-	Told told
+	Disk    string // its serial number
+	Segment int    // size of the outbox's segments
+	Told    told
 }
 
 // A verdict is what an audit found.
@@ -265,7 +278,7 @@ func (v *verdict) audit(o order) error {
 		return nil
 	}
 	v.Mount = time.Since(began)
-	return errors.Join(v.auditStore(dir, o.Told), syscall.Unmount(dir, 0))
+	return errors.Join(v.auditStore(dir, o), syscall.Unmount(dir, 0))
 }
 
 // forgetDisk makes the kernel read a disk anew, whose content the host has changed.
@@ -283,9 +296,10 @@ func forgetDisk(disk string) error {
 }
 
 // auditStore starts the device as after any cut, and judges what its store holds.
-func (v *verdict) auditStore(dir string, told told) error {
+func (v *verdict) auditStore(dir string, o order) error {
+	told := o.Told
 	began := time.Now()
-	side, err := newRushed(dir, true, parts{dialer: deaf{}, segment: 4 << 20, retention: time.Hour})
+	side, err := newRushed(dir, true, parts{dialer: deaf{}, segment: o.Segment, retention: time.Hour})
 	if err != nil {
 		v.fault("start: %v", err)
 		return nil
@@ -347,7 +361,7 @@ func (v *verdict) compare(store *outbox.Outbox, told told) {
 		switch {
 		case there && it.ID.String() != id:
 			v.fault("epoch %d number %d is %v, it was %v when it was told", k.Epoch, k.Seq, it.ID, id)
-		case !there && covers(told.Settled, k):
+		case !there && covers(told.Answered, k):
 			v.Gone = append(v.Gone, id)
 		case !there:
 			v.fault("epoch %d number %d, record %v, was accepted and is lost", k.Epoch, k.Seq, id)
@@ -403,8 +417,8 @@ func (v *verdict) chain(store *outbox.Outbox, told told, public *ecdsa.PublicKey
 		receipts = append(receipts, receipt)
 	}
 	for _, b := range evidence.VerifyChain(chain, receipts...) {
-		// What was settled and dropped is missing at the start, and only there.
-		if b.Fault == evidence.FaultCut && covers(told.Settled, uplink.Key{Epoch: b.Epoch, Seq: b.Seq - 1}) {
+		// What was answered and dropped is missing at the start, and only there.
+		if b.Fault == evidence.FaultCut && covers(told.Answered, uplink.Key{Epoch: b.Epoch, Seq: b.Seq - 1}) {
 			continue
 		}
 		v.fault("chain at epoch %d number %d: %s", b.Epoch, b.Seq, b.Words)
@@ -422,6 +436,7 @@ func (deaf) Dial(ctx context.Context, _ uplink.SessionOptions) (uplink.Session, 
 // told is what a device has told others until some moment.
 type told struct {
 	Accepted map[string]uplink.Key // by id: somebody may know of these records
+	Answered []outbox.Range        // it had the centre's receipt for these
 	Settled  []outbox.Range        // it has said that these are settled
 	Dropped  []outbox.Range        // and that these are gone
 }
@@ -437,11 +452,10 @@ func (t *told) hear(line string) {
 		if n, _ := fmt.Sscanf(rest, "%d %d %s", &a, &b, &id); n == 3 && len(id) == 64 {
 			t.Accepted[id] = uplink.Key{Epoch: a, Seq: b}
 		}
-	case "settled", "dropped":
-		if n, _ := fmt.Sscanf(rest, "%d %d %d", &a, &b, &c); n == 3 && word == "settled" {
-			t.Settled = append(t.Settled, outbox.Range{Epoch: a, From: b, To: c})
-		} else if n == 3 {
-			t.Dropped = append(t.Dropped, outbox.Range{Epoch: a, From: b, To: c})
+	default:
+		ranges := map[string]*[]outbox.Range{"answered": &t.Answered, "settled": &t.Settled, "dropped": &t.Dropped}[word]
+		if n, _ := fmt.Sscanf(rest, "%d %d %d", &a, &b, &c); n == 3 && ranges != nil {
+			*ranges = append(*ranges, outbox.Range{Epoch: a, From: b, To: c})
 		}
 	}
 }

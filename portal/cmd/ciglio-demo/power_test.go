@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/hex"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"maps"
@@ -61,6 +62,14 @@ type history struct {
 	told told   // before that
 	log  *writelog.Log
 	cut  cutPoint // how it ended
+	// heard is what was told with no witness, each with the size that the log had
+	// when it was heard.
+	heard []overheard
+}
+
+type overheard struct {
+	size int64
+	line string
 }
 
 // toldAt returns what the device had told when the log had n entries.
@@ -76,11 +85,16 @@ func (h *history) toldAt(n int) (told, error) {
 		}
 		t.hear(string(bytes.TrimRight(line, "\x00")))
 	}
+	for _, o := range h.heard {
+		if n >= h.cut.end || o.size <= h.log.Entries[n].Position {
+			t.hear(o.line)
+		}
+	}
 	return t, nil
 }
 
 func (t told) clone() told {
-	return told{maps.Clone(t.Accepted), slices.Clone(t.Settled), slices.Clone(t.Dropped)}
+	return told{maps.Clone(t.Accepted), slices.Clone(t.Answered), slices.Clone(t.Settled), slices.Clone(t.Dropped)}
 }
 
 // A plug is a board on whose disk a device works, the centre that it sends to,
@@ -89,11 +103,13 @@ type plug struct {
 	*testing.T
 	dir     string
 	broker  string // as the board reaches it
-	arch    string // of the device's program
-	program string
+	arch    string // of the device's programs
+	program string // this one, for the board
+	segment int    // size of the segments of its store
 	random  *rand.Rand
 	told    told // by the device, until now
 
+	centre     *portal.Portal
 	stopCentre func()
 
 	audits, records, settled, gone int
@@ -119,6 +135,7 @@ func TestPowerCuts(t *testing.T) {
 // cutPower lets the device run so often, and each time audits so many cuts.
 func cutPower(t *testing.T, arch string, runs, cuts int) {
 	p := newPlug(t, arch)
+	p.segment = smallSegment
 	var last *history
 	for run := range runs {
 		s := p.boot(fmt.Sprint(run))
@@ -163,7 +180,15 @@ func newPlug(t *testing.T, arch string) *plug {
 	if err := errors.Join(os.MkdirAll(c.Device.Dir, 0o700), os.MkdirAll(filepath.Join(root, "portal"), 0o700)); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := enrol(centreDir, c.Device.Key, killedDevice); err != nil {
+	_, der, err := enrol(centreDir, c.Device.Key, killedDevice)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(c.Device.Dir, "calibration.toml"), calibrationOf(time.Now()), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	certificate := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+	if err := os.WriteFile(filepath.Join(c.Device.Dir, "device.crt"), certificate, 0o644); err != nil {
 		t.Fatal(err)
 	}
 	trust, err := os.ReadFile(portal.TrustFile(centreDir))
@@ -183,9 +208,8 @@ func newPlug(t *testing.T, arch string) *plug {
 	if p.program, err = board.BuildTest(t.Context(), arch, "ciglio/portal/cmd/ciglio-demo"); err != nil {
 		t.Fatal(err)
 	}
-	var broker string
-	broker, p.stopCentre = runCentre(t, centreDir)
-	_, port, _ := strings.Cut(broker, ":")
+	p.centre, p.stopCentre = runCentre(t, centreDir)
+	_, port, _ := strings.Cut(p.centre.MQTTAddr(), ":")
 	p.broker = guest.HostAddress + ":" + port
 	return p
 }
@@ -225,7 +249,7 @@ type session struct {
 }
 
 // boot switches the board on, with a log of what it writes to its disk.
-func (p *plug) boot(name string) *session {
+func (p *plug) boot(name string, change ...func(*board.Options)) *session {
 	p.Helper()
 	r := &session{name: name, history: history{told: p.told.clone()}}
 	var err error
@@ -238,7 +262,7 @@ func (p *plug) boot(name string) *session {
 	// Without no-flush the host's own flush would take time, in which writes may
 	// come to stand in front of a flush that did not wait for them.
 	const file = "driver=file,cache.no-flush=on,node-name=%s,filename=%s"
-	r.Board = boardtest.Start(p.T, board.Options{
+	o := board.Options{
 		Arch:  p.arch,
 		Files: map[string]string{"/bin/device": p.program},
 		QEMUArgs: []string{
@@ -247,7 +271,11 @@ func (p *plug) boot(name string) *session {
 			"-blockdev", "driver=blklogwrites,node-name=logged,file=image,log=log",
 		},
 		Disks: []board.Disk{{Node: "logged", Mount: "/flash"}, {Image: p.file("audited")}},
-	})
+	}
+	for _, c := range change {
+		c(&o)
+	}
+	r.Board = boardtest.Start(p.T, o)
 	return r
 }
 
@@ -262,9 +290,8 @@ func (p *plug) start(r *session, env ...string) *board.Process {
 	return device
 }
 
-// load lets the device work, and pulls the plug at a random moment. It leaves the
-// disk as that cut left it: with some of what was not flushed. When the device is
-// alone, the network goes before; when it is ending, it was told to end.
+// load lets the device work, and pulls the plug at a random moment. When the device
+// is alone, the network goes before; when it is ending, it was told to end.
 func (p *plug) load(r *session, alone, ending bool) *history {
 	p.Helper()
 	ctx, cancel := context.WithTimeout(p.Context(), 3*time.Minute)
@@ -289,11 +316,33 @@ func (p *plug) load(r *session, alone, ending bool) *history {
 		}
 	}
 	<-time.After(time.Duration(p.random.Int64N(int64(moment)))) // any moment will do
+	p.pull(r)
+	p.read(r)
+	for line := range strings.Lines(r.Console()) {
+		if text, ok := strings.CutPrefix(line, "device: accepted "); ok {
+			if f := strings.Fields(text); len(f) == 3 && p.told.Accepted[f[2]] == (uplink.Key{}) {
+				p.Errorf("the log knows nothing of what was heard: %s", line)
+			}
+		}
+	}
+	return &r.history
+}
+
+// pull cuts the power.
+func (p *plug) pull(r *session) {
+	p.Helper()
+	ctx, cancel := context.WithTimeout(p.Context(), time.Minute)
+	defer cancel()
 	if err := r.Freeze(ctx); err != nil {
 		p.Fatal(err)
 	}
 	r.Cut()
+}
 
+// read reads the log of a session whose power was cut, and leaves the disk with
+// some of what was not flushed.
+func (p *plug) read(r *session) {
+	p.Helper()
 	f, err := os.Open(p.file("log-" + r.name))
 	if err != nil {
 		p.Fatal(err)
@@ -316,19 +365,11 @@ func (p *plug) load(r *session, alone, ending bool) *history {
 	if p.told, err = r.toldAt(r.cut.end); err != nil {
 		p.Fatal(err)
 	}
-	for line := range strings.Lines(r.Console()) {
-		if text, ok := strings.CutPrefix(line, "device: accepted "); ok {
-			if f := strings.Fields(text); len(f) == 3 && p.told.Accepted[f[2]] == (uplink.Key{}) {
-				p.Errorf("the log knows nothing of what was heard: %s", line)
-			}
-		}
-	}
 	disk, err := r.at(nil, 0, r.cut)
 	if err != nil {
 		p.Fatal(err)
 	}
 	p.write("disk", disk)
-	return &r.history
 }
 
 // asQEMUSays holds our reading of a log against what QEMU has done to the disk.
@@ -398,7 +439,7 @@ func (p *plug) cutPoints(h *history, n int) []cutPoint {
 	start := 1 + slices.IndexFunc(h.log.Entries, func(e writelog.Entry) bool { return e.Offset == fileSystem })
 	for len(cuts) < n {
 		until := h.cut.end
-		if p.random.IntN(4) == 0 {
+		if start > 0 && p.random.IntN(4) == 0 {
 			until = start
 		}
 		c := cutPoint{1 + p.random.IntN(until), "kept some", p.random.Uint64()}
@@ -450,7 +491,7 @@ func (p *plug) audit(r *session, h *history, n int) {
 func (p *plug) judge(r *session, disk []byte, told told) verdict {
 	p.Helper()
 	p.write("audited", disk)
-	text, err := json.Marshal(order{"disk1", told})
+	text, err := json.Marshal(order{"disk1", p.segment, told})
 	if err != nil {
 		p.Fatal(err)
 	}
