@@ -176,35 +176,15 @@ func newPlug(t *testing.T, arch string) *plug {
 		t.Fatal(err)
 	}
 	root := filepath.Join(dir, "root")
-	c := settings(killedDevice, filepath.Join(root, "device"))
-	if err := errors.Join(os.MkdirAll(c.Device.Dir, 0o700), os.MkdirAll(filepath.Join(root, "portal"), 0o700)); err != nil {
+	if err := provision(root, centreDir); err != nil {
 		t.Fatal(err)
 	}
-	_, der, err := enrol(centreDir, c.Device.Key, killedDevice)
-	if err != nil {
+	if err := errors.Join(board.Blank(p.file("disk"), diskSize), board.Blank(p.file("audited"), diskSize)); err != nil {
 		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(c.Device.Dir, "calibration.toml"), calibrationOf(time.Now()), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	certificate := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
-	if err := os.WriteFile(filepath.Join(c.Device.Dir, "device.crt"), certificate, 0o644); err != nil {
-		t.Fatal(err)
-	}
-	trust, err := os.ReadFile(portal.TrustFile(centreDir))
-	if err == nil {
-		err = os.WriteFile(portal.TrustFile(filepath.Join(root, "portal")), trust, 0o644)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, image := range []string{"disk", "audited"} {
-		if err := errors.Join(os.WriteFile(p.file(image), nil, 0o600), os.Truncate(p.file(image), diskSize)); err != nil {
-			t.Fatal(err)
-		}
 	}
 	p.tool("mkfs.ext4", "-q", "-F", "-b", "4096", "-E", "lazy_itable_init=0,lazy_journal_init=0,nodiscard", "-d", root,
 		p.file("disk"), fmt.Sprint(fileSystem/4096))
+	var err error
 	if p.program, err = board.BuildTest(t.Context(), arch, "ciglio/portal/cmd/ciglio-demo"); err != nil {
 		t.Fatal(err)
 	}
@@ -212,6 +192,29 @@ func newPlug(t *testing.T, arch string) *plug {
 	_, port, _ := strings.Cut(p.centre.MQTTAddr(), ":")
 	p.broker = guest.HostAddress + ":" + port
 	return p
+}
+
+// provision puts into the folder what a device needs that is enrolled at the
+// centre in centreDir.
+func provision(root, centreDir string) error {
+	c := settings(killedDevice, filepath.Join(root, "device"))
+	if err := errors.Join(os.MkdirAll(c.Device.Dir, 0o700), os.MkdirAll(filepath.Join(root, "portal"), 0o700)); err != nil {
+		return err
+	}
+	_, der, err := enrol(centreDir, c.Device.Key, killedDevice)
+	if err != nil {
+		return err
+	}
+	trust, err := os.ReadFile(portal.TrustFile(centreDir))
+	if err != nil {
+		return err
+	}
+	certificate := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+	return errors.Join(
+		os.WriteFile(portal.TrustFile(filepath.Join(root, "portal")), trust, 0o644),
+		os.WriteFile(filepath.Join(c.Device.Dir, "device.crt"), certificate, 0o644),
+		os.WriteFile(filepath.Join(c.Device.Dir, "calibration.toml"), calibrationOf(time.Now()), 0o644),
+	)
 }
 
 func (p *plug) file(name string) string { return filepath.Join(p.dir, name+".img") }
@@ -356,10 +359,11 @@ func (p *plug) read(r *session) {
 		p.Fatal(err)
 	}
 	p.asQEMUSays(r)
-	// The flush at the end is Freeze's. If it should be one of the board's, then
-	// nothing was told after it.
+	// The flush at the end is Freeze's, or else one of the board's after which the
+	// witness has written nothing. What was heard without it may rest on that.
 	r.cut = cutPoint{len(r.log.Entries), "kept some", p.random.Uint64()}
-	if r.log.Entries[r.cut.end-1].Flags&writelog.Flush != 0 {
+	last := r.log.Entries[r.cut.end-1]
+	if last.Flags&writelog.Flush != 0 && !slices.ContainsFunc(r.heard, func(o overheard) bool { return o.size > last.Position }) {
 		r.cut.end--
 	}
 	if p.told, err = r.toldAt(r.cut.end); err != nil {
