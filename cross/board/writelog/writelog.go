@@ -42,9 +42,9 @@
 // has reached the image, before the guest is told, and a flush when the image was
 // flushed. With cache.no-flush=on for image and log nothing can pass between the
 // two, so that the entries in front of a flush are those that were carried out
-// before it. QEMU counts a new entry in the super block at the next flush, so that
-// a process that was killed leaves a log that ends with a flush, or in the middle
-// of entries it had begun: see [TornError].
+// before it. QEMU brings the number of entries up to date at each flush and after so
+// many writes (log-super-update-interval), so that a process that was killed leaves a
+// log that ends there, or in the middle of entries it had begun: see [TornError].
 //
 // A disk with a volatile cache keeps, when its power is cut, everything in front
 // of the last flush, and of what came after any part, in any order, down to single
