@@ -10,11 +10,11 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.7.0
 # Packages that run on the device: their tests also run as ARM programs.
 DEVICE  := $(shell $(GO) list ./sensor/... ./capture/... ./uplink/... ./agent/... | grep -v test)
 
-.PHONY: help demo test check bench build accuracy board board-soak deps board-deps vet race cross reproducible arm board-short clean
+.PHONY: help demo test check bench build accuracy board board-soak board-figures deps board-deps vet race cross reproducible arm board-short clean
 .DEFAULT_GOAL := help
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: ## a whole roadside in one process: prints the address of a page to open
 	$(GO) run ./portal/cmd/ciglio-demo
@@ -44,8 +44,12 @@ board-soak: board-deps ## the same for hours
 	CIGLIO_BOARD=soak $(GO) test -count=1 -p 1 -timeout 24h ./cross/...
 	CIGLIO_BOARD=soak $(GO) test -count=1 -timeout 24h $(POWERCUTS)
 
+board-figures: board-deps ## make board, with the figures of docs/board.md written anew
+	CIGLIO_BOARD=all $(GO) test -count=1 -p 1 -timeout 2h $(FIGURED) -update
+FIGURED := ./cross/board
+
 board-short: board-deps
-	CIGLIO_BOARD=short $(GO) test -p 1 ./cross/...
+	CIGLIO_BOARD=short $(GO) test -count=1 -p 1 ./cross/...
 	CIGLIO_BOARD=short $(GO) test -count=1 $(POWERCUTS)
 # The device with its centre, whose plug is pulled: docs/power-cuts.md.
 POWERCUTS := -v -run PowerCuts ./portal/cmd/ciglio-demo

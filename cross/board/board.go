@@ -188,6 +188,7 @@ func (b *Board) initramfs(ctx context.Context, kernel *Kernel, o *Options) error
 	plan := guest.Plan{Synchronised: o.Synchronised}
 	params := map[string]string{}
 	names := devices()
+	params["usb_storage"] = "delay_use=0" // whoever plugs a stick in here holds it still
 	for _, m := range o.Modules {
 		name, p, _ := strings.Cut(m, " ")
 		names = append(names, name)
@@ -318,7 +319,7 @@ func (b *Board) run(said *bytes.Buffer, started chan<- error) {
 		b.ended(err)
 		return
 	}
-	b.qemu.Wait() // says what ProcessState does
+	b.qemu.Wait()    // says what ProcessState does
 	b.readers.Wait() // what it said last
 	b.ended(fmt.Errorf("QEMU ended: %v %s", b.qemu.ProcessState, bytes.TrimSpace(said.Bytes())))
 }

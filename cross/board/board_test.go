@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -17,6 +18,8 @@ import (
 	"ciglio/cross/board/boardtest"
 	"ciglio/cross/board/guest"
 )
+
+var update = flag.Bool("update", false, "write the figures measured into docs/board.md")
 
 // withTests returns options of a board with the tests of package onboard.
 func withTests(t *testing.T, arch string) board.Options {
@@ -182,19 +185,5 @@ func TestNetworkIsCutAndJoined(t *testing.T) {
 		t.Fatal(err)
 	}
 	io.WriteString(c, "end\n")
-	good(t, p)
-}
-
-func TestEdge(t *testing.T) {
-	boardtest.Need(t, boardtest.Short)
-	b := boardtest.Start(t, withTests(t, "arm-7"))
-	p := onBoard(t, b, "TestEdges", "-count-edges=3")
-	wait(t, b, "edges: watching")
-	for range 3 {
-		if err := b.Edge(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		wait(t, b, "edges: pulse")
-	}
 	good(t, p)
 }

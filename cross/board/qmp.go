@@ -69,8 +69,14 @@ func (m *monitor) read() {
 	}
 }
 
-// do runs one command. Arguments are anything that is a JSON object.
+// do runs one command whose answer says nothing.
 func (m *monitor) do(ctx context.Context, command string, arguments any) error {
+	return m.ask(ctx, command, arguments, nil)
+}
+
+// ask runs one command and decodes its answer into what, unless that is nil.
+// Arguments are anything that is a JSON object, or nil.
+func (m *monitor) ask(ctx context.Context, command string, arguments, what any) error {
 	m.once.Lock()
 	defer m.once.Unlock()
 	text, err := json.Marshal(struct {
@@ -87,6 +93,9 @@ func (m *monitor) do(ctx context.Context, command string, arguments any) error {
 	case a := <-m.answers:
 		if a.Error != nil {
 			return fmt.Errorf("%s: %s", command, a.Error.Desc)
+		}
+		if what != nil {
+			return json.Unmarshal(a.Return, what)
 		}
 		return nil
 	case <-m.done:

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 )
 
 // A Stick is a USB mass storage device.
@@ -27,7 +28,8 @@ func (b *Board) Plug(ctx context.Context, s Stick) error {
 		return errors.New("board: there is a stick in it already")
 	}
 	b.plugged++
-	in := &stick{id: "stick" + strconv.Itoa(b.plugged)}
+	id := "stick" + strconv.Itoa(b.plugged)
+	in := &stick{id: id, group: id + "-rate"}
 	b.stick = in
 	b.mu.Unlock()
 
@@ -36,24 +38,22 @@ func (b *Board) Plug(ctx context.Context, s Stick) error {
 	}}
 	if s.BadSector > 0 {
 		node = map[string]any{"driver": "blkdebug", "read-only": s.ReadOnly, "image": node, "inject-error": []any{
-			map[string]any{"event": "read_aio", "errno": 5, "sector": s.BadSector},
+			map[string]any{"event": "none", "iotype": "read", "errno": 5, "sector": s.BadSector},
 		}}
 	}
-	if s.Rate > 0 {
-		in.group = in.id + "-rate"
-		err := b.monitor.do(ctx, "object-add", map[string]any{
-			"qom-type": "throttle-group", "id": in.group, "limits": map[string]any{"bps-total": s.Rate},
-		})
-		if err != nil {
-			return fmt.Errorf("board: stick: %w", err)
-		}
-		node = map[string]any{"driver": "throttle", "throttle-group": in.group, "read-only": s.ReadOnly, "file": node}
+	err := b.monitor.do(ctx, "object-add", map[string]any{
+		"qom-type": "throttle-group", "id": in.group, "limits": map[string]any{"bps-total": s.Rate},
+	})
+	if err != nil {
+		return fmt.Errorf("board: stick: %w", err)
 	}
-	node["node-name"] = in.id
+	node = map[string]any{
+		"driver": "throttle", "throttle-group": in.group, "node-name": in.id, "read-only": s.ReadOnly, "file": node,
+	}
 	if err := b.monitor.do(ctx, "blockdev-add", node); err != nil {
 		return fmt.Errorf("board: stick %s: %w", s.Image, err)
 	}
-	err := b.monitor.do(ctx, "device_add", map[string]any{
+	err = b.monitor.do(ctx, "device_add", map[string]any{
 		"driver": "usb-storage", "id": in.id, "drive": in.id, "bus": "usb.0", "removable": true, "serial": in.id,
 	})
 	if err != nil {
@@ -64,24 +64,69 @@ func (b *Board) Plug(ctx context.Context, s Stick) error {
 
 // Unplug pulls the stick out, whatever the board is doing with it.
 func (b *Board) Unplug(ctx context.Context) error {
+	out, err := b.inside()
+	if err != nil {
+		return err
+	}
 	b.mu.Lock()
-	out := b.stick
 	b.stick = nil
 	b.mu.Unlock()
-	if out == nil {
-		return errors.New("board: there is no stick in it")
-	}
 	if err := b.monitor.remove(ctx, out.id); err != nil {
 		return fmt.Errorf("board: stick: %w", err)
 	}
 	if err := b.monitor.do(ctx, "blockdev-del", map[string]string{"node-name": out.id}); err != nil {
 		return fmt.Errorf("board: stick: %w", err)
 	}
-	if out.group == "" {
-		return nil
-	}
 	if err := b.monitor.do(ctx, "object-del", map[string]string{"id": out.group}); err != nil {
 		return fmt.Errorf("board: stick: %w", err)
 	}
 	return nil
+}
+
+// SetStickRate changes how many bytes a second the stick does; 0 means as fast
+// as it goes.
+func (b *Board) SetStickRate(ctx context.Context, rate int64) error {
+	in, err := b.inside()
+	if err != nil {
+		return err
+	}
+	err = b.monitor.do(ctx, "qom-set", map[string]any{
+		"path": "/objects/" + in.group, "property": "limits", "value": map[string]any{"bps-total": rate},
+	})
+	if err != nil {
+		return fmt.Errorf("board: stick: %w", err)
+	}
+	return nil
+}
+
+// StickRead returns how many bytes the board has read off the stick.
+func (b *Board) StickRead(ctx context.Context) (int64, error) {
+	in, err := b.inside()
+	if err != nil {
+		return 0, err
+	}
+	var all []struct {
+		Device string `json:"qdev"`
+		Stats  struct {
+			Read int64 `json:"rd_bytes"`
+		} `json:"stats"`
+	}
+	if err := b.monitor.ask(ctx, "query-blockstats", nil, &all); err != nil {
+		return 0, fmt.Errorf("board: stick: %w", err)
+	}
+	for _, d := range all {
+		if strings.Contains(d.Device, "/"+in.id+"/") {
+			return d.Stats.Read, nil
+		}
+	}
+	return 0, errors.New("board: stick: QEMU does not know it")
+}
+
+func (b *Board) inside() (*stick, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.stick == nil {
+		return nil, errors.New("board: there is no stick in it")
+	}
+	return b.stick, nil
 }

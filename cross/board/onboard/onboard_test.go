@@ -1,6 +1,6 @@
 //go:build linux
 
-package onboard
+package onboard_test
 
 import (
 	"bufio"
@@ -20,7 +20,7 @@ import (
 	"periph.io/x/conn/v3/uart"
 
 	"ciglio/cross/board/guest"
-	"ciglio/sensor"
+	"ciglio/cross/board/onboard"
 	"ciglio/sensor/clock"
 	"ciglio/sensor/port"
 )
@@ -121,18 +121,6 @@ func TestGet(t *testing.T) {
 	fmt.Printf("get: %s\n", b)
 }
 
-// An EdgeSeen is what a program got of one edge, and when.
-type EdgeSeen struct {
-	sensor.Edge
-	Woken sensor.Mono
-}
-
-// Edges is what TestEdges leaves in the shared folder.
-type Edges struct {
-	Seen   []EdgeSeen
-	Kernel []string // the kernel's own account, a line each
-}
-
 // probe has the kernel write each edge event down as it queues it, before any
 // program has seen it: the fields of struct gpio_v2_line_event.
 const probe = "p:ciglio_edge linereq_put_event at=+0($arg2):u64 id=+8($arg2):u32 offset=+12($arg2):u32 line=+20($arg2):u32\n"
@@ -158,7 +146,7 @@ func TestEdges(t *testing.T) {
 	defer pin.Halt()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
-	var out Edges
+	var out onboard.Edges
 	var now clock.System
 	fmt.Println("edges: watching")
 	for len(out.Seen) < 2**count {
@@ -167,7 +155,7 @@ func TestEdges(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		out.Seen = append(out.Seen, EdgeSeen{e, woken})
+		out.Seen = append(out.Seen, onboard.EdgeSeen{At: int64(e.At), Woken: int64(woken), Rising: e.Rising, Lost: e.Lost})
 		if !e.Rising {
 			fmt.Println("edges: pulse", len(out.Seen)/2)
 		}
@@ -179,7 +167,8 @@ func TestEdges(t *testing.T) {
 	}
 	for line := range strings.Lines(string(trace)) {
 		if _, event, ok := strings.Cut(line, "ciglio_edge: "); ok {
-			out.Kernel = append(out.Kernel, strings.TrimSpace(event))
+			_, fields, _ := strings.Cut(event, ") ")
+			out.Kernel = append(out.Kernel, strings.TrimSpace(fields))
 		}
 	}
 	set("kprobe_events", "")

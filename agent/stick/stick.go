@@ -1,0 +1,337 @@
+//go:build linux
+
+// Package stick reads what is on a USB stick, and writes small files to it,
+// without trusting the stick in anything.
+//
+// It may be pulled out at any moment, be slow or dead, hold a broken or hostile
+// file system, or none. Whatever it does, each call returns: with ctx, or with
+// [ErrStalled] when the stick has not moved for its patience. The system call
+// that hangs is left behind, one of each stick at most, until the kernel gives
+// it up; the next call waits for it first, no longer than for anything else.
+//
+// A stick is mounted for reading, without set-user-id, devices and programs, and
+// without playing its journal back, so that reading writes nothing. A file
+// system that finds itself broken must not take the machine with it, though its
+// own notes may ask for that (ext4 can ask for a panic): it is told otherwise.
+// Links cannot lead out of the stick, and what is neither a file nor a folder is
+// not opened.
+//
+// Mounting needs root, or CAP_SYS_ADMIN. Only one goroutine may use a Stick at a
+// time.
+package stick
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+)
+
+// Errors that callers branch on. Each is told with the stick's device.
+var (
+	ErrGone    = errors.New("pulled out")
+	ErrStalled = errors.New("does not answer")
+	ErrFormat  = errors.New("no file system that is known here: want vfat, exfat or ext4")
+	ErrLimit   = errors.New("more than is allowed")
+)
+
+// Limits of what is read off a stick.
+const (
+	maxEntries = 10_000
+	maxDepth   = 16
+	chunk      = 64 << 10 // a stick must bring that much within its patience
+)
+
+// Options tune a Stick. The zero value works.
+type Options struct {
+	Patience time.Duration // with a stick that does not move; 0 means 20 s
+}
+
+// A Stick is a mounted file system.
+type Stick struct {
+	device, dir string
+	kind        string // of file system
+	patience    time.Duration
+	system      system
+	left        <-chan struct{} // closed when the call that was left behind is back; nil without one
+}
+
+// An Entry is a file on the stick.
+type Entry struct {
+	Name string // with slashes, from the stick's root
+	Size int64
+}
+
+// Open mounts the file system on a disk, such as /dev/sda, or of its first
+// partition that has one, at the folder dir, which it makes.
+func Open(ctx context.Context, disk, dir string, o Options) (*Stick, error) {
+	if o.Patience == 0 {
+		o.Patience = 20 * time.Second
+	}
+	return open(ctx, &Stick{device: disk, dir: dir, patience: o.Patience, system: kernel{}})
+}
+
+func open(ctx context.Context, s *Stick) (*Stick, error) {
+	var device, kind string
+	disk := s.device
+	err := s.do(ctx, func(ctx context.Context, alive func()) (err error) {
+		if device, kind, err = s.system.find(ctx, disk); err != nil {
+			return err
+		}
+		alive()
+		if err := os.MkdirAll(s.dir, 0o700); err != nil {
+			return err
+		}
+		return s.system.mount(device, s.dir, kind, readOnly)
+	})
+	if err != nil {
+		s.detachLater()
+		return nil, err
+	}
+	s.device, s.kind = device, kind
+	return s, nil
+}
+
+// Device returns the device of the file system, such as /dev/sda1.
+func (s *Stick) Device() string { return s.device }
+
+// Kind returns the kind of file system: vfat, exfat or ext4.
+func (s *Stick) Kind() string { return s.kind }
+
+// Close takes the stick out of the tree, at once even when somebody uses it or
+// it is gone. When the kernel still waits for it, the error wraps [ErrStalled],
+// and the stick is taken out as soon as the kernel lets go.
+func (s *Stick) Close() error {
+	err := s.do(context.Background(), func(context.Context, func()) error {
+		return s.system.unmount(s.dir)
+	})
+	s.detachLater()
+	return err
+}
+
+// detachLater unmounts when the call that was left behind has come back, which
+// may have mounted.
+func (s *Stick) detachLater() {
+	if left := s.left; left != nil {
+		go func() {
+			<-left
+			s.system.unmount(s.dir) // fails when nothing is mounted
+		}()
+	}
+}
+
+// List returns the files on the stick, in order. What it found before an error
+// it returns too.
+func (s *Stick) List(ctx context.Context) ([]Entry, error) {
+	found := make(chan []Entry, 1)
+	err := s.do(ctx, func(ctx context.Context, alive func()) error {
+		list, err := s.list(ctx, alive)
+		found <- list
+		return err
+	})
+	select {
+	case list := <-found:
+		return list, err
+	default:
+		return nil, err
+	}
+}
+
+func (s *Stick) list(ctx context.Context, alive func()) (list []Entry, err error) {
+	root, err := os.OpenRoot(s.dir)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	seen := 0
+	err = fs.WalkDir(root.FS(), ".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		alive()
+		if seen++; seen > maxEntries {
+			return fmt.Errorf("%d files and folders: %w", seen, ErrLimit)
+		}
+		if d.IsDir() && depth(name) > maxDepth {
+			return fmt.Errorf("%s: folders in folders: %w", name, ErrLimit)
+		}
+		if d.Type().IsRegular() {
+			info, err := d.Info()
+			if err != nil {
+				return err
+			}
+			list = append(list, Entry{Name: name, Size: info.Size()})
+		}
+		return ctx.Err()
+	})
+	return list, err
+}
+
+func depth(name string) (n int) {
+	for _, c := range name {
+		if c == '/' {
+			n++
+		}
+	}
+	return n
+}
+
+// Copy copies a file of at most limit bytes to the file at path, which is on
+// flash when it returns and did not change when it fails.
+func (s *Stick) Copy(ctx context.Context, name, path string, limit int64) error {
+	return s.do(ctx, func(ctx context.Context, alive func()) error {
+		root, err := os.OpenRoot(s.dir)
+		if err != nil {
+			return err
+		}
+		defer root.Close()
+		// A pipe would block in open; what it is shows after.
+		from, err := root.OpenFile(filepath.FromSlash(name), os.O_RDONLY|syscall.O_NONBLOCK, 0)
+		if err != nil {
+			return err
+		}
+		defer from.Close()
+		switch info, err := from.Stat(); {
+		case err != nil:
+			return err
+		case !info.Mode().IsRegular():
+			return fmt.Errorf("%s: no file", name)
+		case info.Size() > limit:
+			return fmt.Errorf("%s: %d bytes: %w", name, info.Size(), ErrLimit)
+		}
+		return writeWhole(path, func(to io.Writer) error {
+			return pour(ctx, to, from, limit, alive)
+		})
+	})
+}
+
+// pour copies in chunks, so that it ends with ctx, and tells of each.
+func pour(ctx context.Context, to io.Writer, from io.Reader, limit int64, alive func()) error {
+	buffer := make([]byte, chunk)
+	for total := int64(0); ; {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		n, err := from.Read(buffer)
+		alive()
+		if total += int64(n); total > limit {
+			return fmt.Errorf("%d bytes: %w", total, ErrLimit)
+		}
+		if _, err := to.Write(buffer[:n]); err != nil {
+			return err
+		}
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// Put writes a small file, such as a receipt, into the stick's root folder. For
+// that the stick is mounted for writing, and for reading again after. The file
+// is on the stick, whole, when Put returns without an error.
+func (s *Stick) Put(ctx context.Context, name string, content []byte) error {
+	if name != filepath.Base(name) || name == "." || name == ".." {
+		return s.name(fmt.Errorf("%q: want a name without folder", name))
+	}
+	content = bytes.Clone(content)
+	return s.do(ctx, func(ctx context.Context, alive func()) error {
+		if err := s.system.unmount(s.dir); err != nil {
+			return err
+		}
+		err := s.system.mount(s.device, s.dir, s.kind, readWrite)
+		alive()
+		if err == nil {
+			err = writeWhole(filepath.Join(s.dir, name), func(to io.Writer) error {
+				return pour(ctx, to, bytes.NewReader(content), int64(len(content)), alive)
+			})
+			alive()
+			err = errors.Join(err, s.system.unmount(s.dir))
+		}
+		return errors.Join(err, s.system.mount(s.device, s.dir, s.kind, readOnly))
+	})
+}
+
+// writeWhole writes a file under another name first, flushes it, and gives it
+// its name then.
+func writeWhole(path string, write func(io.Writer) error) (err error) {
+	f, err := os.CreateTemp(filepath.Dir(path), ".new-")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		f.Close() // twice, when all is well
+		if err != nil {
+			os.Remove(f.Name())
+		}
+	}()
+	if err := write(f); err != nil {
+		return err
+	}
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
+	if err := os.Rename(f.Name(), path); err != nil {
+		return err
+	}
+	folder, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	defer folder.Close()
+	return folder.Sync()
+}
+
+// do calls f, which must call alive as it gets on, and returns when f does, when
+// ctx ends or when nothing has moved for the stick's patience. In the last two
+// cases f may still hang in the kernel: it is left behind, and must touch
+// nothing but its own variables then. The next call waits for it first.
+func (s *Stick) do(ctx context.Context, f func(ctx context.Context, alive func()) error) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	stalled := time.AfterFunc(s.patience, func() { cancel(ErrStalled) })
+	defer stalled.Stop()
+	if s.left != nil {
+		select {
+		case <-s.left:
+			s.left = nil
+		case <-ctx.Done():
+			return s.name(context.Cause(ctx))
+		}
+	}
+	ended := make(chan struct{})
+	var result error
+	go func() {
+		defer close(ended)
+		result = f(ctx, func() { stalled.Reset(s.patience) })
+	}()
+	select {
+	case <-ended:
+		return s.name(result)
+	case <-ctx.Done():
+		s.left = ended
+		return s.name(context.Cause(ctx))
+	}
+}
+
+// name tells an error with the stick's device, and that it is gone when it is.
+func (s *Stick) name(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case !errors.Is(err, ErrStalled) && s.system.gone(s.device, err):
+		return fmt.Errorf("stick %s: %w: %w", s.device, ErrGone, err)
+	}
+	return fmt.Errorf("stick %s: %w", s.device, err)
+}

@@ -1,0 +1,268 @@
+//go:build linux
+
+package stick
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// fake is a machine on which a mounted stick is the folder as it is.
+type fake struct {
+	hang     chan struct{} // mounting waits for it; nil: it does not
+	err      error         // of mounting
+	pulled   bool
+	mounts   []mode
+	detached atomic.Int64
+}
+
+func (f *fake) find(_ context.Context, disk string) (string, string, error) {
+	return disk + "1", "vfat", nil
+}
+func (f *fake) unmount(string) error    { f.detached.Add(1); return nil }
+func (f *fake) gone(string, error) bool { return f.pulled }
+func (f *fake) mount(_, _, _ string, m mode) error {
+	if f.hang != nil {
+		<-f.hang
+	}
+	f.mounts = append(f.mounts, m)
+	return f.err
+}
+
+func openFake(t *testing.T, f *fake) (*Stick, error) {
+	return open(t.Context(), &Stick{device: "/dev/sda", dir: t.TempDir(), patience: 20 * time.Second, system: f})
+}
+
+// newFake returns an open stick with these files, and a machine around it.
+func newFake(t *testing.T, files ...string) (*Stick, *fake) {
+	t.Helper()
+	f := new(fake)
+	s, err := openFake(t, f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range files {
+		path := filepath.Join(s.dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(name), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return s, f
+}
+
+func TestStickThatHangsIsGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fake{hang: make(chan struct{})}
+		began := time.Now()
+		_, err := openFake(t, f)
+		if !errors.Is(err, ErrStalled) || !strings.Contains(err.Error(), "stick /dev/sda: does not answer") {
+			t.Errorf("a stick that hangs: %v", err)
+		}
+		if took := time.Since(began); took != 20*time.Second {
+			t.Errorf("given up after %v", took)
+		}
+		close(f.hang) // the kernel lets go at last, and the mount succeeds
+		synctest.Wait()
+		if f.detached.Load() != 1 {
+			t.Error("what was mounted late stays mounted")
+		}
+	})
+}
+
+func TestCallEndsWithItsContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, f := newFake(t)
+		f.hang = make(chan struct{})
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+		defer cancel()
+		if err := s.Put(ctx, "receipt", nil); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("a call without time: %v", err)
+		}
+		if _, err := s.List(t.Context()); !errors.Is(err, ErrStalled) {
+			t.Errorf("a call while another one hangs: %v", err)
+		}
+		if err := s.Close(); !errors.Is(err, ErrStalled) {
+			t.Errorf("close while a call hangs: %v", err)
+		}
+		before := f.detached.Load()
+		close(f.hang)
+		synctest.Wait()
+		if f.detached.Load() == before {
+			t.Error("not taken out when the kernel let go")
+		}
+	})
+}
+
+func TestSlowStickThatMovesIsNotGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, _ := newFake(t)
+		err := s.do(t.Context(), func(_ context.Context, alive func()) error {
+			for range 10 {
+				time.Sleep(19 * time.Second)
+				alive()
+			}
+			return nil
+		})
+		if err != nil {
+			t.Errorf("a slow stick: %v", err)
+		}
+	})
+}
+
+func TestListAndCopy(t *testing.T) {
+	s, f := newFake(t, "bundle/site.toml", "a")
+	list, err := s.List(t.Context())
+	if err != nil || !slices.Equal(list, []Entry{{"a", 1}, {"bundle/site.toml", 16}}) {
+		t.Errorf("list = %v, %v", list, err)
+	}
+	to := filepath.Join(t.TempDir(), "copy")
+	if err := s.Copy(t.Context(), "bundle/site.toml", to, 16); err != nil {
+		t.Error(err)
+	}
+	if b, err := os.ReadFile(to); err != nil || string(b) != "bundle/site.toml" {
+		t.Errorf("copy = %q, %v", b, err)
+	}
+	if !slices.Equal(f.mounts, []mode{readOnly}) {
+		t.Errorf("mounted %v: reading must not write", f.mounts)
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestWhatAStickMayNotDo(t *testing.T) {
+	outside := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(outside, []byte("secret"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s, _ := newFake(t, "large")
+	if err := os.Symlink(outside, filepath.Join(s.dir, "link")); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mkfifo(filepath.Join(s.dir, "pipe"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	deep := filepath.Join(s.dir, strings.Repeat("z/", maxDepth+2))
+	if err := os.MkdirAll(deep, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ what, name, want string }{
+		{"a link out of the stick", "link", "escapes"},
+		{"a pipe that nobody writes to", "pipe", "no file"},
+		{"a folder", "z", "no file"},
+		{"a path out of the stick", "../secret", "escapes"},
+		{"more than was asked for", "large", "more than is allowed"},
+		{"nothing", "nothing", "no such file"},
+	} {
+		to := filepath.Join(t.TempDir(), "copy")
+		if err := s.Copy(t.Context(), c.name, to, 4); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want %q", c.what, err, c.want)
+		}
+		if _, err := os.Stat(to); err == nil {
+			t.Errorf("%s: left a file behind", c.what)
+		}
+	}
+	if list, err := s.List(t.Context()); !errors.Is(err, ErrLimit) || len(list) != 1 || list[0].Name != "large" {
+		t.Errorf("folders without end: %v, %v", list, err)
+	}
+	if err := s.Put(t.Context(), "../receipt", nil); err == nil {
+		t.Error("a receipt outside of the stick")
+	}
+}
+
+func TestPutMountsForWritingOnlyMeanwhile(t *testing.T) {
+	s, f := newFake(t)
+	if err := s.Put(t.Context(), "receipt.json", []byte("{}")); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(f.mounts, []mode{readOnly, readWrite, readOnly}) {
+		t.Errorf("mounted %v", f.mounts)
+	}
+	if b, err := os.ReadFile(filepath.Join(s.dir, "receipt.json")); err != nil || string(b) != "{}" {
+		t.Errorf("receipt = %q, %v", b, err)
+	}
+}
+
+func TestErrorSaysThatTheStickIsGone(t *testing.T) {
+	s, f := newFake(t)
+	f.pulled = true
+	err := s.Copy(t.Context(), "a", filepath.Join(t.TempDir(), "a"), 1)
+	if !errors.Is(err, ErrGone) || !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a stick that is gone: %v", err)
+	}
+}
+
+func TestIdentify(t *testing.T) {
+	head := func(at int, b ...byte) []byte {
+		h := make([]byte, 4096)
+		copy(h[at:], b)
+		return h
+	}
+	fat := head(510, 0x55, 0xAA)
+	copy(fat, "\xEB\x3C\x90mkfs.fat\x00\x02")
+	partitions := head(510, 0x55, 0xAA)
+	for _, c := range []struct {
+		name string
+		head []byte
+		want string
+	}{
+		{"ext4", head(1080, 0x53, 0xEF), "ext4"},
+		{"exfat", head(3, []byte("EXFAT   ")...), "exfat"},
+		{"vfat", fat, "vfat"},
+		{"a partition table", partitions, ""},
+		{"nothing", head(0), ""},
+	} {
+		if got, err := identify(c.head); got != c.want || (err != nil) != (c.want == "") {
+			t.Errorf("%s: %q, %v", c.name, got, err)
+		}
+	}
+}
+
+func TestDisksAreThoseOnUSB(t *testing.T) {
+	sys := t.TempDir()
+	disk := func(name, bus string, parts ...string) {
+		t.Helper()
+		dir := filepath.Join(sys, "devices", bus, name)
+		for _, p := range append(parts, ".") {
+			if err := os.MkdirAll(filepath.Join(dir, p), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if p != "." {
+				if err := os.WriteFile(filepath.Join(dir, p, "partition"), []byte("1\n"), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		if err := os.WriteFile(filepath.Join(dir, "size"), []byte("2048\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.MkdirAll(filepath.Join(sys, "block"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Symlink(filepath.Join("../devices", bus, name), filepath.Join(sys, "block", name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	disk("mmcblk0", "mmc0", "mmcblk0p1")
+	disk("sda", "usb1/1-1", "sda1", "sda2")
+	disk("sdb", "usb1/1-2")
+	got, err := disks(sys)
+	if want := []string{"/dev/sda", "/dev/sdb"}; err != nil || !slices.Equal(got, want) {
+		t.Errorf("disks = %v, %v, want %v", got, err, want)
+	}
+	if got, want := partitions(sys, "sda"), []string{"/dev/sda1", "/dev/sda2"}; !slices.Equal(got, want) {
+		t.Errorf("partitions = %v, want %v", got, want)
+	}
+}
