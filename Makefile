@@ -46,6 +46,7 @@ board-soak: board-deps ## the same for hours
 
 board-figures: board-deps ## make board, with the figures of docs/board.md written anew
 	CIGLIO_BOARD=all $(GO) test -count=1 -p 1 -timeout 2h $(FIGURED) -update
+	CIGLIO_BOARD=all $(GO) test -count=1 -timeout 2h $(POWERCUTS) -update
 FIGURED := ./cross/board
 
 board-short: board-deps

@@ -150,10 +150,13 @@ func cutPower(t *testing.T, arch string, runs, cuts int) {
 	p.drain(s)
 	told := len(p.told.Accepted)
 	p.auditCentre()
-	t.Logf("%d cuts, %d of them real; %d records told; %d found in the stores of all cuts, %d of them settled, %d rightly gone; longest mount %v, longest start and stop %v",
-		p.audits, runs, told, p.records, p.settled, p.gone, p.mounting.Round(time.Millisecond), p.starting.Round(time.Millisecond))
+	t.Logf("%d records told; %d found in the stores of all cuts, %d of them settled, %d rightly gone; longest mount %v, longest start and stop %v",
+		told, p.records, p.settled, p.gone, p.mounting.Round(time.Millisecond), p.starting.Round(time.Millisecond))
 	if p.audits != runs*cuts || told < 10*runs {
 		t.Errorf("%d cuts and %d records, want %d and %d", p.audits, told, runs*cuts, 10*runs)
+	}
+	if !t.Failed() {
+		boardtest.Figure(t, *updateGolden, "power cuts survived, "+arch, fmt.Sprintf("%d of %d, %d of them real", p.audits, p.audits, runs))
 	}
 }
 
