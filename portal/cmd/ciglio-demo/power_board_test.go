@@ -237,13 +237,13 @@ type verdict struct {
 	Settled int           // of them
 	Gone    []string      // ids that were told and are rightly gone: the centre must have them
 	Mount   time.Duration // of the file system
-	Start   time.Duration // from opening the store until the device is under way
+	Start   time.Duration // from opening the store until the device has started and ended again
 	Faults  []string
 }
 
 // auditBoard mounts the disk of an order, starts the device on it, and prints a
 // verdict. An error means that there is none.
-func auditBoard(file string) (err error) {
+func auditBoard(file string) error {
 	text, err := os.ReadFile(file)
 	if err != nil {
 		return err
