@@ -148,6 +148,9 @@ func cutPower(t *testing.T, arch string, runs, cuts int) {
 	p.audit(s, last, cuts)
 	p.auditLiar(s, last)
 	p.drain(s)
+	if err := s.Shutdown(t.Context()); err != nil {
+		t.Error(err)
+	}
 	told := len(p.told.Accepted)
 	p.auditCentre()
 	t.Logf("%d records told; %d found in the stores of all cuts, %d of them settled, %d rightly gone; longest mount %v, longest start and stop %v",
@@ -300,6 +303,9 @@ func (p *plug) start(r *session, env ...string) *board.Process {
 // is alone, the network goes before; when it is ending, it was told to end.
 func (p *plug) load(r *session, alone, ending bool) *history {
 	p.Helper()
+	if !alone {
+		p.drain(r) // or the store would fill up from run to run
+	}
 	ctx, cancel := context.WithTimeout(p.Context(), 3*time.Minute)
 	defer cancel()
 	device := p.start(r)
@@ -568,16 +574,13 @@ func (p *plug) auditLiar(r *session, h *history) {
 	}
 }
 
-// drain lets the device send what it has, and switches the board off.
+// drain lets the device send what it has.
 func (p *plug) drain(r *session) {
 	p.Helper()
-	ctx, cancel := context.WithTimeout(p.Context(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(p.Context(), 5*time.Minute)
 	defer cancel()
 	result, err := p.start(r, envDrain+"=1").Wait(ctx)
 	if err != nil || result.Code != 0 {
 		p.Fatalf("the device does not send what it has: %v, exit code %d\n%s", err, result.Code, result.Stderr)
-	}
-	if err := r.Shutdown(ctx); err != nil {
-		p.Error(err)
 	}
 }
