@@ -137,7 +137,7 @@ func playBoard(dir string) error {
 		retiring <- err
 	}()
 	if os.Getenv(envDrain) != "" {
-		go drained(side.outbox, func() { due <- struct{}{}; cancel() })
+		go drained(side.outbox, cancel)
 	}
 	err = side.device.Run(ctx)
 	cancel()
