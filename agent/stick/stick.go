@@ -127,7 +127,8 @@ func (s *Stick) detachLater() {
 }
 
 // List returns the files on the stick, in order. What it found before an error
-// it returns too.
+// it returns too. Of a FAT folder the kernel passes over what it cannot read: who
+// needs all files must know their names.
 func (s *Stick) List(ctx context.Context) ([]Entry, error) {
 	found := make(chan []Entry, 1)
 	err := s.do(ctx, func(ctx context.Context, alive func()) error {
@@ -325,12 +326,18 @@ func (s *Stick) do(ctx context.Context, f func(ctx context.Context, alive func()
 	}
 }
 
-// name tells an error with the stick's device, and that it is gone when it is.
+// name tells an error with the stick's device, and that it is gone when it is:
+// pulled out, it may fail with anything, also with a file that is not there.
 func (s *Stick) name(err error) error {
-	switch {
-	case err == nil:
+	if err == nil {
 		return nil
-	case !errors.Is(err, ErrStalled) && s.system.gone(s.device, err):
+	}
+	for _, own := range []error{ErrStalled, ErrLimit, ErrFormat, context.Canceled, context.DeadlineExceeded} {
+		if errors.Is(err, own) {
+			return fmt.Errorf("stick %s: %w", s.device, err)
+		}
+	}
+	if s.system.gone(s.device) {
 		return fmt.Errorf("stick %s: %w: %w", s.device, ErrGone, err)
 	}
 	return fmt.Errorf("stick %s: %w", s.device, err)

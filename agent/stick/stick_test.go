@@ -28,8 +28,8 @@ type fake struct {
 func (f *fake) find(_ context.Context, disk string) (string, string, error) {
 	return disk + "1", "vfat", nil
 }
-func (f *fake) unmount(string) error    { f.detached.Add(1); return nil }
-func (f *fake) gone(string, error) bool { return f.pulled }
+func (f *fake) unmount(string) error { f.detached.Add(1); return nil }
+func (f *fake) gone(string) bool     { return f.pulled }
 func (f *fake) mount(_, _, _ string, m mode) error {
 	if f.hang != nil {
 		<-f.hang

@@ -30,7 +30,7 @@ type system interface {
 	find(ctx context.Context, disk string) (device, kind string, err error)
 	mount(device, dir, kind string, m mode) error
 	unmount(dir string) error
-	gone(device string, because error) bool // does not hang
+	gone(device string) bool // does not hang
 }
 
 // kernel is the system of this machine.
@@ -70,14 +70,14 @@ func (kernel) unmount(dir string) error {
 
 // gone reports whether the device is no more. Errors of a stick that is pulled
 // out come a moment before the kernel has taken it out of its books.
-func (kernel) gone(device string, because error) bool {
+func (kernel) gone(device string) bool {
 	books := filepath.Join("/sys/class/block", filepath.Base(device))
 	const moment, pause = 500 * time.Millisecond, 10 * time.Millisecond
 	for end := time.Now().Add(moment); ; time.Sleep(pause) {
 		if _, err := os.Stat(books); errors.Is(err, os.ErrNotExist) {
 			return true
 		}
-		if !errors.Is(because, syscall.EIO) && !errors.Is(because, syscall.ENXIO) || time.Now().After(end) {
+		if time.Now().After(end) {
 			return false
 		}
 	}

@@ -88,7 +88,8 @@ type Board struct {
 	Kernel string
 	// Ready is what /init found, and when by the board's own clock.
 	Ready guest.Ready
-	// Started is how long QEMU took to be ready, by the host's clock.
+	// Started is how long it took from power on until it was ready, by the
+	// host's clock.
 	Started time.Duration
 	// Share is the shared folder on the host.
 	Share string
@@ -118,7 +119,6 @@ type Board struct {
 // Start switches a board on and returns when its first process has done its
 // plan. When ctx ends before, the board is gone.
 func Start(ctx context.Context, o Options) (_ *Board, err error) {
-	began := time.Now()
 	kernel, err := FetchKernel(ctx)
 	if err != nil {
 		return nil, err
@@ -145,6 +145,7 @@ func Start(ctx context.Context, o Options) (_ *Board, err error) {
 	if err := b.initramfs(ctx, kernel, &o); err != nil {
 		return nil, err
 	}
+	began := time.Now()
 	if err := b.powerOn(kernel, o); err != nil {
 		return nil, err
 	}
@@ -186,9 +187,8 @@ func (b *Board) initramfs(ctx context.Context, kernel *Kernel, o *Options) error
 	a.file("/init", program)
 
 	plan := guest.Plan{Synchronised: o.Synchronised}
-	params := map[string]string{}
 	names := devices()
-	params["usb_storage"] = "delay_use=0" // whoever plugs a stick in here holds it still
+	params := map[string]string{"usb_storage": "delay_use=0"} // nobody's hand shakes here
 	for _, m := range o.Modules {
 		name, p, _ := strings.Cut(m, " ")
 		names = append(names, name)
@@ -241,7 +241,7 @@ func (b *Board) powerOn(kernel *Kernel, o Options) error {
 		"-no-user-config", "-nodefaults", "-display", "none", "-no-reboot",
 		"-machine", "virt,gic-version=2", "-cpu", "cortex-a53", "-smp", "2", "-m", strconv.Itoa(cmp.Or(o.Memory, 512)),
 		"-kernel", kernel.Image, "-initrd", filepath.Join(b.dir, "initramfs"),
-		"-append", strings.TrimSpace("console=ttyAMA0 loglevel=4 panic=-1 random.trust_cpu=1 " + o.KernelArgs),
+		"-append", strings.TrimSpace("console=ttyAMA0 loglevel=4 panic=-1 " + o.KernelArgs),
 	}
 	chardev := func(id string) (net.Conn, error) {
 		ours, theirs, err := socketPair(id)

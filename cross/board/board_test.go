@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -34,7 +35,7 @@ func withTests(t *testing.T, arch string) board.Options {
 // onBoard starts one test of package onboard.
 func onBoard(t *testing.T, b *board.Board, test string, flags ...string) *board.Process {
 	t.Helper()
-	p, err := b.Go(guest.Command{Args: append([]string{"onboard", "-test.run=^" + test + "$", "-test.timeout=10m"}, flags...)})
+	p, err := b.Go(guest.Command{Args: append([]string{"onboard", "-test.run=^" + test + "$", "-test.timeout=24h"}, flags...)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,7 +72,14 @@ func TestBoardRunsPrograms(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			b := boardtest.Start(t, board.Options{Arch: arch, Files: map[string]string{"/bin/ciglio": program}})
+			b := boardtest.Start(t, board.Options{
+				Arch: arch, Files: map[string]string{"/bin/ciglio": program},
+				Commands: []guest.Command{{Args: []string{"ciglio", "help"}}},
+			})
+			if r, err := b.Commands[0].Wait(t.Context()); err != nil || r.Code != 0 || !strings.Contains(string(r.Stdout), "ciglio run") {
+				t.Errorf("what was to start with the board ended with %d, %v: %s", r.Code, err, r.Stdout)
+			}
+			boardtest.Figure(t, *update, "ready after power on, "+arch, b.Started.Round(100*time.Millisecond).String()+" by the clock of the host")
 			if out := boardtest.Run(t, b, "ciglio", "version"); !strings.Contains(out, "linux/"+strings.TrimSuffix(arch, "-7")) {
 				t.Errorf("version says %q", out)
 			}
@@ -186,4 +194,58 @@ func TestNetworkIsCutAndJoined(t *testing.T) {
 	}
 	io.WriteString(c, "end\n")
 	good(t, p)
+}
+
+// TestBoardDiesWithItsTest kills the process that started a board, which must
+// not leave QEMU behind.
+func TestBoardDiesWithItsTest(t *testing.T) {
+	const child = "CIGLIO_BOARD_CHILD"
+	boardtest.Need(t, boardtest.Short)
+	if os.Getenv(child) != "" {
+		b := boardtest.Start(t, board.Options{})
+		fmt.Println("share:", b.Share)
+		select {}
+	}
+	cmd := exec.Command(os.Args[0], "-test.run=^TestBoardDiesWithItsTest$")
+	cmd.Env = append(os.Environ(), child+"=1")
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var share string
+	for s := bufio.NewScanner(out); share == "" && s.Scan(); {
+		share, _ = strings.CutPrefix(s.Text(), "share: ")
+		if share == s.Text() {
+			share = ""
+		}
+	}
+	if share == "" || len(running(t, share)) != 1 {
+		t.Errorf("with its test alive the board %q has processes %v", share, running(t, share))
+	}
+	cmd.Process.Kill()
+	cmd.Wait() // it was killed: that is no news
+	defer os.RemoveAll(filepath.Dir(share))
+	for end := time.Now().Add(10 * time.Second); len(running(t, share)) > 0; {
+		if time.Now().After(end) {
+			t.Fatalf("QEMU outlives its test: processes %v", running(t, share))
+		}
+	}
+}
+
+// running returns the processes whose command line names a folder.
+func running(t *testing.T, folder string) (pids []string) {
+	t.Helper()
+	all, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range all {
+		if line, _ := os.ReadFile(name); strings.Contains(string(line), "path="+folder) {
+			pids = append(pids, filepath.Base(filepath.Dir(name)))
+		}
+	}
+	return pids
 }

@@ -99,27 +99,29 @@ func (b *Board) SetStickRate(ctx context.Context, rate int64) error {
 	return nil
 }
 
-// StickRead returns how many bytes the board has read off the stick.
-func (b *Board) StickRead(ctx context.Context) (int64, error) {
+// StickTraffic returns how many bytes the board has read off the stick, and
+// written to it.
+func (b *Board) StickTraffic(ctx context.Context) (read, written int64, err error) {
 	in, err := b.inside()
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	var all []struct {
 		Device string `json:"qdev"`
 		Stats  struct {
-			Read int64 `json:"rd_bytes"`
+			Read    int64 `json:"rd_bytes"`
+			Written int64 `json:"wr_bytes"`
 		} `json:"stats"`
 	}
 	if err := b.monitor.ask(ctx, "query-blockstats", nil, &all); err != nil {
-		return 0, fmt.Errorf("board: stick: %w", err)
+		return 0, 0, fmt.Errorf("board: stick: %w", err)
 	}
 	for _, d := range all {
 		if strings.Contains(d.Device, "/"+in.id+"/") {
-			return d.Stats.Read, nil
+			return d.Stats.Read, d.Stats.Written, nil
 		}
 	}
-	return 0, errors.New("board: stick: QEMU does not know it")
+	return 0, 0, errors.New("board: stick: QEMU does not know it")
 }
 
 func (b *Board) inside() (*stick, error) {

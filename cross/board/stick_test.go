@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -38,12 +39,14 @@ func TestStick(t *testing.T) {
 	t.Run("dead", func(t *testing.T) { deadStick(t, b, images["vfat"]) })
 	t.Run("bad sector", func(t *testing.T) { badSector(t, b, images["vfat"]) })
 	t.Run("asks for a panic", func(t *testing.T) { panickingStick(t, b, images["ext4"]) })
+	broken, read, written, in := rounds(effort, 4, 60, 1000), rounds(effort, 4, 60, 1000), rounds(effort, 2, 30, 500), rounds(effort, 5, 50, 500)
 	for kind, image := range images {
-		t.Run("broken "+kind, func(t *testing.T) { brokenStick(t, b, image, rounds(effort, 4, 60, 1000)) })
-		t.Run("pulled out of "+kind, func(t *testing.T) { pulledStick(t, b, image, rounds(effort, 4, 60, 1000)) })
+		t.Run("broken "+kind, func(t *testing.T) { brokenStick(t, b, image, broken) })
+		t.Run("pulled out of "+kind, func(t *testing.T) { pulledStick(t, b, image, read, false) })
+		t.Run("pulled out of "+kind+" while it is written", func(t *testing.T) { pulledStick(t, b, image, written, true) })
 	}
 	t.Run("in and out", func(t *testing.T) {
-		for range rounds(effort, 5, 50, 500) {
+		for range in {
 			plug(t, b, board.Stick{Image: images["vfat"]})
 			unplug(t, b)
 		}
@@ -54,6 +57,11 @@ func TestStick(t *testing.T) {
 	}
 	good(t, p)
 	good(t, onBoard(t, b, "TestKernelIsWell"))
+	kinds := len(images)
+	if !t.Failed() {
+		boardtest.Figure(t, *update, "sticks with a broken file system; pulled out while read; while written; at once",
+			fmt.Sprintf("%d; %d; %d; %d, on one board, each answered in time, the kernel well", kinds*broken, kinds*read, kinds*written, in))
+	}
 }
 
 func rounds(e boardtest.Effort, short, all, soak int) int {
@@ -252,34 +260,45 @@ func brokenStick(t *testing.T, b *board.Board, image string, n int) {
 }
 
 // pulledStick pulls the stick out when the board has read a random number of
-// bytes off it, from the moment that the program sees it.
-func pulledStick(t *testing.T, b *board.Board, image string, n int) {
-	p := onBoard(t, b, "TestStick", "-rounds="+strconv.Itoa(n+1))
+// bytes off it, or written to it, from the moment that the program sees it.
+func pulledStick(t *testing.T, b *board.Board, image string, n int, writing bool) {
 	stick := board.Stick{Image: image, ReadOnly: true, Rate: 2 << 20}
-	read := func() int64 {
+	flags := []string{"-rounds=" + strconv.Itoa(n+1)}
+	if writing {
+		stick = board.Stick{Image: copyImage(t, image), Rate: 2 << 20}
+		flags = append(flags, "-files=3")
+	}
+	p := onBoard(t, b, "TestStick", flags...)
+	moved := func() int64 {
 		t.Helper()
-		n, err := b.StickRead(t.Context())
+		read, written, err := b.StickTraffic(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
-		return n
+		if writing {
+			return written
+		}
+		return read
 	}
 	wait(t, b, "stick: waits")
 	plug(t, b, stick)
 	wait(t, b, "stick: sees")
-	before := read()
+	before := moved()
 	if line := wait(t, b, "stick: outcome: "); !strings.Contains(line, "good: ") {
 		t.Fatal(line)
 	}
-	all := read()
+	all := moved()
 	unplug(t, b)
 	for round := range n {
+		if writing { // what was written in part is no stick to begin with
+			stick.Image = copyImage(t, image)
+		}
 		at := before + rand.Int64N(all-before)
 		wait(t, b, "stick: waits")
 		plug(t, b, stick)
 		wait(t, b, "stick: sees")
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-		for read() < at && ctx.Err() == nil {
+		for moved() < at && ctx.Err() == nil {
 		}
 		cancel()
 		unplug(t, b)

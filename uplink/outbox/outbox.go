@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"ciglio/capture/evidence"
@@ -216,6 +217,7 @@ type Outbox struct {
 	handles sync.RWMutex
 	active  *active
 	drain   drain
+	reads   atomic.Uint32 // of both
 	state   *stateFile
 
 	// mu guards the library's index and what follows.

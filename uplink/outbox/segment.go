@@ -296,7 +296,7 @@ func (o *Outbox) view(s *segment, fn func(t tree) error) error {
 	o.handles.RLock()
 	if o.active != nil && o.active.seg == s {
 		defer o.handles.RUnlock()
-		return o.active.view(fn)
+		return o.read(o.active.db, fn)
 	}
 	open := o.active != nil
 	o.handles.RUnlock()
@@ -312,7 +312,32 @@ func (o *Outbox) view(s *segment, fn func(t tree) error) error {
 			return err
 		}
 	}
-	return guard(func() error { return o.drain.db.View(func(tx *bolt.Tx) error { return fn(boltTree{tx}) }) })
+	return o.read(o.drain.db, fn)
+}
+
+// letGoEvery is after how many reads, of mostly one chunk each, the pages of a
+// segment are let go of: 8 MB.
+const letGoEvery = 128
+
+// read looks into a segment. What is read stays in the kernel's cache, but not in
+// the memory of this program, which would otherwise hold the whole segment once
+// that has been sent.
+func (o *Outbox) read(db *bolt.DB, fn func(t tree) error) error {
+	return guard(func() error {
+		return db.View(func(tx *bolt.Tx) error {
+			if o.reads.Add(1)%letGoEvery == 0 {
+				defer letGo(tx)
+			}
+			return fn(boltTree{tx})
+		})
+	})
+}
+
+// letGo takes the pages of a transaction's file out of this program's memory;
+// whoever needs one gets it again from the file. The transaction keeps the file
+// mapped where it is.
+func letGo(tx *bolt.Tx) {
+	_, _, _ = unix.Syscall(unix.SYS_MADVISE, tx.DB().Info().Data, uintptr(tx.Size()), unix.MADV_DONTNEED)
 }
 
 // openDrain opens an older segment for reading; before the first time its

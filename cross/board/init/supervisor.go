@@ -4,6 +4,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -59,7 +60,7 @@ func (s *supervisor) start(c guest.Command) {
 
 func (s *supervisor) fork(c guest.Command) error {
 	if len(c.Args) == 0 {
-		return fmt.Errorf("no command")
+		return errors.New("no command")
 	}
 	path, err := exec.LookPath(c.Args[0])
 	if err != nil {
@@ -70,16 +71,16 @@ func (s *supervisor) fork(c guest.Command) error {
 		return err
 	}
 	defer null.Close()
-	var out, err2 [2]*os.File // of each pipe, our end and the process's
-	if out[0], out[1], err = os.Pipe(); err != nil {
+	var stdout, stderr [2]*os.File // of each pipe, our end and the process's
+	if stdout[0], stdout[1], err = os.Pipe(); err != nil {
 		return err
 	}
-	defer out[1].Close()
-	if err2[0], err2[1], err = os.Pipe(); err != nil {
-		out[0].Close()
+	defer stdout[1].Close()
+	if stderr[0], stderr[1], err = os.Pipe(); err != nil {
+		stdout[0].Close()
 		return err
 	}
-	defer err2[1].Close()
+	defer stderr[1].Close()
 	dir := c.Dir
 	if dir == "" {
 		dir = "/"
@@ -90,21 +91,21 @@ func (s *supervisor) fork(c guest.Command) error {
 	defer s.mu.Unlock()
 	pid, err := syscall.ForkExec(path, c.Args, &syscall.ProcAttr{
 		Dir: dir, Env: append(os.Environ(), c.Env...),
-		Files: []uintptr{null.Fd(), out[1].Fd(), err2[1].Fd()},
+		Files: []uintptr{null.Fd(), stdout[1].Fd(), stderr[1].Fd()},
 		Sys:   &syscall.SysProcAttr{Setsid: true},
 	})
 	if err != nil {
-		out[0].Close()
-		err2[0].Close()
+		stdout[0].Close()
+		stderr[0].Close()
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	p := &process{id: c.ID}
 	s.running[pid] = p
 	p.output.Go(func() {
-		s.carry(out[0], func(b []byte) guest.Event { return guest.Event{ID: c.ID, Stdout: b} })
+		s.carry(stdout[0], func(b []byte) guest.Event { return guest.Event{ID: c.ID, Stdout: b} })
 	})
 	p.output.Go(func() {
-		s.carry(err2[0], func(b []byte) guest.Event { return guest.Event{ID: c.ID, Stderr: b} })
+		s.carry(stderr[0], func(b []byte) guest.Event { return guest.Event{ID: c.ID, Stderr: b} })
 	})
 	return nil
 }

@@ -30,6 +30,7 @@ var (
 	address = flag.String("address", "", "TestDial: where to connect")
 	file    = flag.String("file", "", "TestPut, TestGet: the file")
 	text    = flag.String("text", "", "TestPut: what to write")
+	process = flag.String("process", "", "TestUsage: its name")
 )
 
 // needBoard skips the test where it is not wanted.
@@ -144,20 +145,21 @@ func TestEdges(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer pin.Halt()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
-	defer cancel()
 	var out onboard.Edges
 	var now clock.System
 	fmt.Println("edges: watching")
-	for len(out.Seen) < 2**count {
+	for pulses := 0; pulses < *count; {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		e, err := pin.Next(ctx)
 		woken := now.Now()
+		cancel()
 		if err != nil {
 			t.Fatal(err)
 		}
 		out.Seen = append(out.Seen, onboard.EdgeSeen{At: int64(e.At), Woken: int64(woken), Rising: e.Rising, Lost: e.Lost})
 		if !e.Rising {
-			fmt.Println("edges: pulse", len(out.Seen)/2)
+			pulses++
+			fmt.Println("edges: pulse", pulses)
 		}
 	}
 	set("events/kprobes/ciglio_edge/enable", "0")
@@ -193,4 +195,41 @@ func TestBusy(t *testing.T) {
 		}()
 	}
 	select {}
+}
+
+// TestUsage prints what the kernel says of a program: resident memory, the most
+// of it so far, both in bytes, and processor time in nanoseconds.
+func TestUsage(t *testing.T) {
+	needBoard(t)
+	names, err := filepath.Glob("/proc/[0-9]*/comm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names {
+		if comm, _ := os.ReadFile(name); strings.TrimSpace(string(comm)) != *process {
+			continue
+		}
+		status, err := os.ReadFile(filepath.Dir(name) + "/status")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var now, most int64
+		for line := range strings.Lines(string(status)) {
+			fmt.Sscanf(line, "VmRSS: %d", &now)
+			fmt.Sscanf(line, "VmHWM: %d", &most)
+		}
+		stat, err := os.ReadFile(filepath.Dir(name) + "/stat")
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, rest, _ := strings.Cut(string(stat), ") ")
+		fields := strings.Fields(rest) // from the third on, as proc(5) counts
+		var user, system int64
+		fmt.Sscan(fields[14-3], &user)
+		fmt.Sscan(fields[15-3], &system)
+		const tick = int64(time.Second / 100)
+		fmt.Printf("usage: %d %d %d\n", now<<10, most<<10, (user+system)*tick)
+		return
+	}
+	t.Errorf("no program %q runs", *process)
 }
