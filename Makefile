@@ -52,17 +52,23 @@ accuracy: ## rewrite docs/recordings.md and docs/accuracy.md: real passes, and 1
 
 board: board-deps ## the device on an emulated ARM board; the first time it downloads Debian's kernel
 	CIGLIO_BOARD=all $(GO) test -count=1 -p 1 -timeout 2h ./cross/...
+	CIGLIO_BOARD=all $(GO) test -count=1 -timeout 2h $(POWERCUTS)
 
 board-soak: board-deps ## the same for hours
 	CIGLIO_BOARD=soak $(GO) test -count=1 -p 1 -timeout 24h ./cross/...
+	CIGLIO_BOARD=soak $(GO) test -count=1 -timeout 24h $(POWERCUTS)
 
 board-figures: board-deps ## make board, with the figures of docs/board.md written anew
 	CIGLIO_BOARD=all $(GO) test -count=1 -p 1 -timeout 2h $(FIGURED) -update
 	$(GO) test -count=1 ./portal/cmd/ciglio-demo -run HourOfTraffic -update
+	CIGLIO_BOARD=all $(GO) test -count=1 -timeout 2h $(POWERCUTS) -update
 FIGURED := ./cross/board ./cross/budget ./cross/budget/large
 
 board-short: board-deps
 	CIGLIO_BOARD=short $(GO) test -count=1 -p 1 ./cross/...
+	CIGLIO_BOARD=short $(GO) test -count=1 $(POWERCUTS)
+# The device with its centre, whose plug is pulled: docs/power-cuts.md.
+POWERCUTS := -v -run PowerCuts ./portal/cmd/ciglio-demo
 
 dist/ciglio-linux-%: FORCE
 	@mkdir -p dist

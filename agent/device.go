@@ -293,6 +293,7 @@ func (d *Device) housekeeping(ctx context.Context) error {
 			return err
 		}
 		d.testSelf()
+		d.makeRoom()
 		d.tellGate(d.Gate())
 		if !time.Now().Before(next) {
 			next = next.Add(period)
@@ -316,6 +317,14 @@ func (d *Device) expire() {
 	}
 	for _, r := range dropped {
 		d.noteOrLog(evidence.KindEviction, evidence.Body{1: r.From, 2: r.To})
+	}
+}
+
+// makeRoom drops settled records before their time when there is no room for a
+// violation: they must not keep the gate closed until the hour is over.
+func (d *Device) makeRoom() {
+	if !d.o.Outbox.Room(true) {
+		d.expire()
 	}
 }
 

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"ciglio/agent/config"
+	"ciglio/agent/trust"
 	"ciglio/capture"
 	"ciglio/capture/evidence"
 	"ciglio/capture/key"
@@ -104,7 +105,7 @@ func newRig(t *testing.T, change func(*rig)) *rig {
 		t.Fatal(err)
 	}
 	id, _ := evidence.ParseDeviceID(c.Device.ID)
-	r.outbox, err = outbox.Open(t.TempDir(), outbox.Options{Device: id, Quota: int64(c.Outbox.Quota), Reserve: int64(c.Outbox.Reserve)})
+	r.outbox, err = outbox.Open(t.TempDir(), outbox.Options{Device: id, Quota: int64(c.Outbox.Quota), Reserve: int64(c.Outbox.Reserve), Retention: c.Outbox.Retention})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -381,6 +382,45 @@ func TestStartWithoutRoom(t *testing.T) {
 		}
 		if n := len(r.records(t)); n != 0 {
 			t.Errorf("%d records in a store without room", n)
+		}
+	})
+}
+
+// What is settled keeps no violation out, although retention would keep it and the
+// next look at what it lets go of is an hour away.
+func TestSettledRecordsMakeRoomAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, func(r *rig) {
+			r.config.Outbox.Quota, r.config.Outbox.Reserve, r.config.Outbox.Retention = 5<<20, 256<<10, 30*24*time.Hour
+		})
+		r.start(t)
+		full := func() bool { return slices.ContainsFunc(r.Gate(), func(c trust.Cause) bool { return c.Code == "store_full" }) }
+		large := speeding()
+		large.Trace.Data = bytes.Repeat([]byte("raw"), 30_000)
+		for n := 0; !full() && n < 100; n++ {
+			r.pass(large)
+		}
+		time.Sleep(24 * time.Hour) // the next day's heartbeats begin another segment
+		if !full() {
+			t.Error("the store is not full, or what is not settled has made room")
+		}
+		receipt := &evidence.Receipt{Device: r.id, UTC: time.Now(), LogRoot: evidence.Hash{1}}
+		for i, s := range r.records(t) {
+			receipt.Entries = append(receipt.Entries, evidence.ReceiptEntry{Epoch: s.Record.Epoch, Seq: s.Record.Seq, ID: s.ID, Index: uint64(i)})
+			receipt.LogSize++
+		}
+		sealed, err := evidence.SealReceipt(receipt, r.o.Signer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := r.outbox.Settle(sealed); err != nil {
+			t.Fatal(err)
+		}
+		if o := r.pass(speeding()); o.Record == nil {
+			t.Errorf("not recorded: %v", o.Reasons)
+		}
+		if err := r.stop(); err != nil {
+			t.Error(err)
 		}
 	})
 }

@@ -165,6 +165,7 @@ func (d *Device) objections(p sensor.Passage) []sensor.Reason {
 	object(sensor.ReasonUncertain, d.calibration.Uncertainty > 0 && p.Budget.Total() > d.calibration.Uncertainty)
 	step := sensor.Mono(d.lastStep.Load())
 	object(sensor.ReasonClock, step != 0 && step >= p.Start)
+	d.makeRoom()
 	if causes := d.Gate(); len(causes) > 0 {
 		d.tellGate(causes)
 		object(sensor.ReasonGate, true)

@@ -163,13 +163,20 @@ func (o *Outbox) recoverState(found *scanned) error {
 	for n := range saved.expired {
 		o.known.expired[n] = true
 	}
-	// A segment that was being dropped when the power went.
+	// A segment that was being dropped when the power went. Its file must be gone
+	// for good before the next drop lets state.db forget that it was dropped.
+	dir := filepath.Join(o.dir, "segments")
 	for _, s := range slices.Clone(o.segments) {
-		if o.known.expired[s.number] {
-			o.remove(s)
-			if err := os.Remove(filepath.Join(o.dir, "segments", segmentName(s.number))); err != nil {
-				return diskError("segment "+segmentName(s.number), err)
-			}
+		if !o.known.expired[s.number] {
+			continue
+		}
+		o.remove(s)
+		err := os.Remove(filepath.Join(dir, segmentName(s.number)))
+		if err == nil {
+			err = syncDir(dir)
+		}
+		if err != nil {
+			return diskError("segment "+segmentName(s.number), err)
 		}
 	}
 	return nil

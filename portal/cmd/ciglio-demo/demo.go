@@ -198,6 +198,10 @@ type parts struct {
 	say    func(format string, args ...any)
 	// observe is told of each passage, beside the tracker; nil for nobody.
 	observe func(agent.Outcome)
+	// Of the outbox: the size of its segments, 0 for the usual one, and how long
+	// it keeps what is settled.
+	segment   int
+	retention time.Duration
 }
 
 // A roadside is a device that is enrolled at a centre.
@@ -236,6 +240,7 @@ func newRoadside(centreDir string, c *config.Config, p parts) (*roadside, error)
 	side := &roadside{config: c}
 	if side.outbox, err = outbox.Open(filepath.Join(c.Device.Dir, "outbox"), outbox.Options{
 		Device: id, Quota: int64(c.Outbox.Quota), Reserve: int64(c.Outbox.Reserve), Log: p.log,
+		SegmentSize: p.segment, Retention: p.retention,
 	}); err != nil {
 		return nil, err
 	}

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"image"
 	"image/jpeg"
@@ -14,6 +15,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -37,14 +39,20 @@ const (
 )
 
 func TestMain(m *testing.M) {
-	if dir := os.Getenv(envDevice); dir != "" {
-		if err := playDevice(dir); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		return
+	play, what := playDevice, os.Getenv(envDevice)
+	if os.Getenv(envWitness) != "" {
+		play = playBoard
 	}
-	os.Exit(m.Run())
+	if file := os.Getenv(envAudit); file != "" {
+		play, what = auditBoard, file
+	}
+	if what == "" {
+		os.Exit(m.Run())
+	}
+	if err := play(what); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
 }
 
 var killedDevice = evidence.DeviceID{9, 9, 9}
@@ -56,14 +64,9 @@ func playDevice(dir string) error {
 	if err != nil {
 		return err
 	}
-	clock := sensortest.NewClock(sensor.Mono(time.Hour))
-	c := settings(killedDevice, filepath.Join(dir, "device"))
-	c.Sensor.Maximum, c.Sensor.Rate = 300*sensor.KmH, 40e3
 	drain := os.Getenv(envDrain) != ""
-	side, err := newRoadside(filepath.Join(dir, "portal"), c, parts{
-		clock: clock, source: &rush{clock: clock, none: drain}, camera: &steadyCamera{clock: clock, picture: noise()},
-		dialer: dialer, log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError})),
-		say: func(string, ...any) {},
+	side, err := newRushed(dir, drain, parts{
+		dialer: dialer,
 		observe: func(o agent.Outcome) {
 			if o.Record != nil {
 				fmt.Printf("accepted %v\n", o.Record.ID)
@@ -77,14 +80,34 @@ func playDevice(dir string) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	if drain {
-		go func() {
-			for side.outbox.Stats().Unsettled > 0 {
-				<-side.outbox.Changed()
-			}
-			cancel()
-		}()
+		go drained(side.outbox, cancel)
 	}
 	return side.device.Run(ctx)
+}
+
+// newRushed makes a device with much traffic, or none, in the folder that also
+// holds its centre.
+func newRushed(dir string, none bool, p parts) (*roadside, error) {
+	clock := sensortest.NewClock(sensor.Mono(time.Hour))
+	c := settings(killedDevice, filepath.Join(dir, "device"))
+	c.Sensor.Maximum, c.Sensor.Rate = 300*sensor.KmH, 40e3
+	c.Outbox.Reserve = 4 << 20 // a board's disk is small
+	p.clock, p.source, p.camera = clock, &rush{clock: clock, none: none}, &steadyCamera{clock: clock, picture: noise()}
+	p.log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError}))
+	p.say = func(string, ...any) {}
+	return newRoadside(filepath.Join(dir, "portal"), c, p)
+}
+
+// drained calls then when everything in the store is settled.
+func drained(store *outbox.Outbox, then func()) {
+	for {
+		changed := store.Changed()
+		if store.Stats().Unsettled == 0 {
+			break
+		}
+		<-changed
+	}
+	then()
 }
 
 // TestKilledDeviceLosesNothing kills a device that measures and sends, twenty
@@ -97,38 +120,44 @@ func TestKilledDeviceLosesNothing(t *testing.T) {
 	if _, err := portal.Init(centreDir); err != nil {
 		t.Fatal(err)
 	}
-	centre, err := portal.New(t.Context(), portal.Options{Dir: centreDir, Listen: "127.0.0.1:0", MQTT: "127.0.0.1:0"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- centre.Run(ctx) }()
-	stop := func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-		if err := centre.Close(); err != nil {
-			t.Error(err)
-		}
-	}
+	centre, stop := runCentre(t, centreDir)
+	broker := centre.MQTTAddr()
 
 	random := rand.New(rand.NewPCG(20, 26))
 	accepted := map[evidence.Hash]bool{}
 	for kill := range kills {
-		killAfter(t, dir, centre.MQTTAddr(), 1+random.IntN(20), time.Duration(random.IntN(20_000))*time.Microsecond, accepted)
+		killAfter(t, dir, broker, 1+random.IntN(20), time.Duration(random.IntN(20_000))*time.Microsecond, accepted)
 		if kill == kills/2 {
 			auditOutbox(t, dir, accepted)
 		}
 	}
-	drainDevice(t, dir, centre.MQTTAddr())
+	drainDevice(t, dir, broker)
 	stop()
 	if len(accepted) < kills {
 		t.Errorf("%d records in %d runs: too few to show anything", len(accepted), kills)
 	}
 	t.Logf("%d kills, %d accepted records", kills, len(accepted))
 	auditCentre(t, centreDir, accepted)
+}
+
+// runCentre runs the centre in dir until stop is called, or the test ends.
+func runCentre(t *testing.T, dir string) (centre *portal.Portal, stop func()) {
+	t.Helper()
+	centre, err := portal.New(t.Context(), portal.Options{Dir: dir, Listen: "127.0.0.1:0", MQTT: "127.0.0.1:0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- centre.Run(ctx) }()
+	stop = sync.OnceFunc(func() {
+		cancel()
+		if err := errors.Join(<-done, centre.Close()); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Cleanup(stop)
+	return centre, stop
 }
 
 // device returns the process that plays the device.
