@@ -30,9 +30,6 @@ import (
 
 var update = flag.Bool("update", false, "write the figures measured into docs/board.md")
 
-// memoryLimit is the Go runtime's limit, as the service's unit sets it.
-const memoryLimit = "GOMEMLIMIT=64MiB"
-
 const deviceID = "00112233445566778899aabbccddeeff"
 
 // configuration of a device with the default ring: 96 pictures of at most 256 KiB.
@@ -238,7 +235,7 @@ func usage(t *testing.T, b *board.Board, name string) (now, most int64, processo
 // iSYS-4001 and a network camera, and returns when it measures.
 func device(t *testing.T, b *board.Board) *board.Process {
 	t.Helper()
-	p, err := b.Go(guest.Command{Args: []string{"ciglio", "run", "--config", "/host/ciglio.toml"}, Env: []string{memoryLimit}})
+	p, err := b.Go(guest.Command{Args: []string{"ciglio", "run", "--config", "/host/ciglio.toml"}, Env: []string{boardtest.MemoryLimit(t)}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -281,7 +278,7 @@ func TestIdleDevice(t *testing.T) {
 func TestBusyDevice(t *testing.T) {
 	boardtest.Need(t, boardtest.All)
 	b, _ := newBoard(t, map[string]string{"/bin/busy": testProgram(t, "ciglio/cross/budget/busy")}, "-icount", "shift=0")
-	p, err := b.Go(guest.Command{Args: []string{"busy", "-test.run=^TestDevice$", "-records=150"}, Env: []string{memoryLimit}})
+	p, err := b.Go(guest.Command{Args: []string{"busy", "-test.run=^TestDevice$", "-records=150"}, Env: []string{boardtest.MemoryLimit(t)}})
 	if err != nil {
 		t.Fatal(err)
 	}

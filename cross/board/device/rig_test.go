@@ -224,7 +224,7 @@ func (r *rig) start() time.Duration {
 	r.t.Helper()
 	began := time.Now()
 	var err error
-	r.service, err = r.board.Go(guest.Command{Args: []string{"ciglio", "run"}, Env: []string{"GOMEMLIMIT=64MiB"}})
+	r.service, err = r.board.Go(guest.Command{Args: []string{"ciglio", "run"}, Env: []string{boardtest.MemoryLimit(r.t)}})
 	r.must(err)
 	r.wait("gate open")
 	return time.Since(began)

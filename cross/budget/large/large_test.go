@@ -102,7 +102,7 @@ func TestOutboxOf20GB(t *testing.T) {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	use := exec.CommandContext(t.Context(), program, "-test.run=^TestUseOutbox$", "-dir="+store)
-	use.Env = append(os.Environ(), "GOMEMLIMIT=64MiB")
+	use.Env = append(os.Environ(), boardtest.MemoryLimit(t))
 	out, err := use.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
