@@ -69,26 +69,6 @@ func onBoard(address string) string {
 	return net.JoinHostPort(guest.HostAddress, number)
 }
 
-func calibration(now time.Time) string {
-	const form = "2006-01-02T15:04:05Z"
-	from := now.UTC().AddDate(0, 0, -1).Format(form)
-	return fmt.Sprintf(`id = "BOARD"
-version = 1
-sensor_serial = "S1"
-not_before = %[1]s
-not_after = %s
-[approval]
-words = "none: emulated radar"
-from = %[1]s
-[decree]
-words = "none: emulated road"
-from = %[1]s
-[register]
-words = "none: emulated device"
-from = %[1]s
-`, from, now.UTC().AddDate(0, 0, 1).Format(form))
-}
-
 // newBoard is a 32-bit board with a device that is provisioned and enrolled, a
 // radar, a camera and a centre. It tells when the camera has given more pictures
 // than the ring holds.
@@ -125,7 +105,7 @@ func newBoard(t *testing.T, programs map[string]string, qemu ...string) (b *boar
 	for name, content := range map[string][]byte{
 		"device.crt":       pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
 		"trust.pem":        trust,
-		"calibration.toml": []byte(calibration(time.Now())),
+		"calibration.toml": []byte(boardtest.Calibration(time.Now())),
 		"ciglio.toml":      []byte(configuration(centre.MQTTAddr(), camera)),
 	} {
 		must(os.WriteFile(filepath.Join(share, name), content, 0o600))

@@ -103,26 +103,6 @@ trust = "/host/trust.pem"
 `, deviceID, nearLine, farLine, near, far, camera.keys, guest.HostAddress, port)
 }
 
-func calibration(now time.Time) string {
-	const form = "2006-01-02T15:04:05Z"
-	from := now.UTC().AddDate(0, 0, -1).Format(form)
-	return fmt.Sprintf(`id = "BOARD"
-version = 1
-sensor_serial = "S1"
-not_before = %s
-not_after = %s
-[approval]
-words = "none: emulated radar"
-from = %[1]s
-[decree]
-words = "none: emulated road"
-from = %[1]s
-[register]
-words = "none: emulated device"
-from = %[1]s
-`, from, now.UTC().AddDate(0, 0, 1).Format(form))
-}
-
 // A source is what a camera of the board is: the kernel's modules for it, and
 // the keys of its configuration.
 type source struct {
@@ -169,7 +149,7 @@ func newRig(t *testing.T, arch string, camera source) *rig {
 		Files: map[string]string{"/bin/ciglio": program, "/bin/onboard": tests},
 		Texts: map[string]string{
 			"/etc/ciglio/ciglio.toml":      configuration(r.centre.MQTTAddr(), camera),
-			"/etc/ciglio/calibration.toml": calibration(time.Now()),
+			"/etc/ciglio/calibration.toml": boardtest.Calibration(time.Now()),
 		},
 		Disks:        []board.Disk{{Image: disk, Mount: "/data"}},
 		Modules:      camera.modules,
