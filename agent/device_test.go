@@ -391,7 +391,9 @@ func TestSettledRecordsMakeRoomAtOnce(t *testing.T) {
 			r.config.Outbox.Quota, r.config.Outbox.Reserve, r.config.Outbox.Retention = 5<<20, 256<<10, 30*24*time.Hour
 		})
 		r.start(t)
-		full := func() bool { return slices.ContainsFunc(r.Gate(), func(c trust.Cause) bool { return c.Code == "store_full" }) }
+		full := func() bool {
+			return slices.ContainsFunc(r.Gate(), func(c trust.Cause) bool { return c.Code == "store_full" })
+		}
 		large := speeding()
 		large.Trace.Data = bytes.Repeat([]byte("raw"), 30_000)
 		for n := 0; !full() && n < 100; n++ {
