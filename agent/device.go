@@ -275,6 +275,7 @@ func (d *Device) cameraFault() func(error) {
 // without a sign of life. One that works gives many in that time.
 const (
 	lookEvery = 10 * time.Second
+	lookAgain = time.Second // while the gate is closed: it is told soon that it opens
 	patience  = 5 * time.Second
 )
 
@@ -286,23 +287,26 @@ func (d *Device) housekeeping(ctx context.Context) error {
 	first, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	_ = d.ring.Wait(first, 0) // none within that time is what the self-test finds
-	ticker := time.NewTicker(lookEvery)
-	defer ticker.Stop()
 	for next := time.Now(); ctx.Err() == nil; {
 		if err := d.begin(); err != nil {
 			return err
 		}
 		d.testSelf()
 		d.makeRoom()
-		d.tellGate(d.Gate())
+		causes := d.Gate()
+		d.tellGate(causes)
 		if !time.Now().Before(next) {
 			next = next.Add(period)
 			d.heartbeat()
 			d.expire()
 		}
+		pause := lookEvery
+		if len(causes) > 0 {
+			pause = lookAgain
+		}
 		select {
 		case <-ctx.Done():
-		case <-ticker.C:
+		case <-time.After(pause):
 		}
 	}
 	return ctx.Err()

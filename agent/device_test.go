@@ -455,7 +455,7 @@ func TestPartsThatComeBackMeasureAgain(t *testing.T) {
 				if o := r.pass(speeding()); o.Record == nil {
 					t.Errorf("not recorded: %v", o.Reasons)
 				}
-				time.Sleep(time.Minute)
+				time.Sleep(patience + 2*lookAgain) // soon, not at the next look of a device in order
 				if err := r.stop(); err != nil {
 					t.Error(err)
 				}
