@@ -450,12 +450,17 @@ func TestPartsThatComeBackMeasureAgain(t *testing.T) {
 				if causes := r.Gate(); len(causes) != 1 || causes[0].Code != "self_test" {
 					t.Errorf("gate %v, want it closed by the self-test", causes)
 				}
-				time.Sleep(time.Minute)
+				time.Sleep(time.Minute + 2*time.Second) // between two looks of a device in order
 				c.set(r, false)
+				time.Sleep(patience + 2*time.Second)
+				synctest.Wait()
+				if bytes.Count(log.Bytes(), []byte("gate open")) != 2 {
+					t.Errorf("not told soon that the gate is open:\n%s", &log)
+				}
 				if o := r.pass(speeding()); o.Record == nil {
 					t.Errorf("not recorded: %v", o.Reasons)
 				}
-				time.Sleep(patience + 2*lookAgain) // soon, not at the next look of a device in order
+				time.Sleep(time.Minute)
 				if err := r.stop(); err != nil {
 					t.Error(err)
 				}
