@@ -271,6 +271,7 @@ func (o *Outbox) resolve() error {
 		if err != nil {
 			return err
 		}
+		defer func() { _ = tx.Rollback() }() // after a commit there is nothing to roll back
 		return o.commit(tx)
 	})
 	s := o.doubt

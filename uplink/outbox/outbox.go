@@ -7,7 +7,6 @@ import (
 	"os"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"ciglio/capture/evidence"
@@ -217,7 +216,6 @@ type Outbox struct {
 	handles sync.RWMutex
 	active  *active
 	drain   drain
-	reads   atomic.Uint32 // of both
 	state   *stateFile
 
 	// mu guards the library's index and what follows.

@@ -171,12 +171,14 @@ func (o *Outbox) recoverState(found *scanned) error {
 			continue
 		}
 		o.remove(s)
-		err := os.Remove(filepath.Join(dir, segmentName(s.number)))
-		if err == nil {
-			err = syncDir(dir)
-		}
-		if err != nil {
+		if err := os.Remove(filepath.Join(dir, segmentName(s.number))); err != nil {
 			return diskError("segment "+segmentName(s.number), err)
+		}
+	}
+	// Also when none was left: it may have gone without a flush.
+	if len(saved.expired) > 0 {
+		if err := syncDir(dir); err != nil {
+			return diskError("outbox "+o.dir, err)
 		}
 	}
 	return nil

@@ -8,6 +8,7 @@ import (
 	"runtime/debug"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -59,6 +60,23 @@ func guard(fn func() error) (err error) {
 	return fn()
 }
 
+// update runs fn in a transaction and commits it. bbolt's own Update reads the free
+// list when it gives a transaction up, and keeps its lock for ever when that page
+// faults too; Rollback reads nothing.
+func update(db *bolt.DB, fn func(tx *bolt.Tx) error) error {
+	return guard(func() error {
+		tx, err := db.Begin(true)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = tx.Rollback() }() // after a commit there is nothing to roll back
+		if err := fn(tx); err != nil {
+			return err
+		}
+		return tx.Commit()
+	})
+}
+
 // diskError names what the disk said about a file.
 func diskError(name string, err error) error {
 	said := func(no ...syscall.Errno) bool {
@@ -103,8 +121,9 @@ func segmentName(n uint64) string { return fmt.Sprintf("%08d.db", n) }
 
 // active is the newest segment, open for writing.
 type active struct {
-	seg *segment
-	db  *bolt.DB
+	seg   *segment
+	db    *bolt.DB
+	reads atomic.Uint32
 }
 
 func (a *active) name() string { return "segment " + segmentName(a.seg.number) }
@@ -279,8 +298,9 @@ func (o *Outbox) roll(head Head, raised string) error {
 // segments take turns.
 type drain struct {
 	sync.Mutex
-	seg *segment
-	db  *bolt.DB
+	seg   *segment
+	db    *bolt.DB
+	reads atomic.Uint32
 }
 
 // close lets go of the segment. The mutex is held.
@@ -296,7 +316,7 @@ func (o *Outbox) view(s *segment, fn func(t tree) error) error {
 	o.handles.RLock()
 	if o.active != nil && o.active.seg == s {
 		defer o.handles.RUnlock()
-		return o.read(o.active.db, fn)
+		return read(o.active.db, &o.active.reads, fn)
 	}
 	open := o.active != nil
 	o.handles.RUnlock()
@@ -312,7 +332,7 @@ func (o *Outbox) view(s *segment, fn func(t tree) error) error {
 			return err
 		}
 	}
-	return o.read(o.drain.db, fn)
+	return read(o.drain.db, &o.drain.reads, fn)
 }
 
 // letGoEvery is after how many reads, of mostly one chunk each, the pages of a
@@ -322,10 +342,10 @@ const letGoEvery = 128
 // read looks into a segment. What is read stays in the kernel's cache, but not in
 // the memory of this program, which would otherwise hold the whole segment once
 // that has been sent.
-func (o *Outbox) read(db *bolt.DB, fn func(t tree) error) error {
+func read(db *bolt.DB, reads *atomic.Uint32, fn func(t tree) error) error {
 	return guard(func() error {
 		return db.View(func(tx *bolt.Tx) error {
-			if o.reads.Add(1)%letGoEvery == 0 {
+			if reads.Add(1)%letGoEvery == 0 {
 				defer letGo(tx)
 			}
 			return fn(boltTree{tx})

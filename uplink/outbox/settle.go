@@ -205,6 +205,9 @@ func (o *Outbox) Retry() (int, error) {
 // new ones out. It returns the runs of records dropped, in order. An unsettled
 // record keeps its whole segment.
 func (o *Outbox) Expire(now time.Time) ([]Range, error) {
+	if err := o.endSettled(); err != nil {
+		return nil, err
+	}
 	o.settling.Lock()
 	defer o.settling.Unlock()
 	var dropped []Range
@@ -244,6 +247,29 @@ func (o *Outbox) Expire(now time.Time) ([]Range, error) {
 	}
 }
 
+// endSettled begins a new segment when there is no room and all of the newest one
+// is settled, so that it can be dropped too.
+func (o *Outbox) endSettled() error {
+	if o.Room(true) {
+		return nil
+	}
+	o.writing.Lock()
+	defer o.writing.Unlock()
+	if err := o.resolve(); errors.Is(err, ErrClosed) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	o.mu.RLock()
+	s := o.active.seg
+	full := s.size > capacity(MinSegmentSize) && s.unsettled() == 0 && o.raise == ""
+	o.mu.RUnlock()
+	if !full {
+		return nil
+	}
+	return o.roll(o.Head(), "")
+}
+
 // lastTime returns when the last record of a segment was sealed, or when the
 // segment was begun if that cannot be read.
 func (o *Outbox) lastTime(s *segment) time.Time {
@@ -267,6 +293,11 @@ func (o *Outbox) drop(s *segment) error {
 	lowest := o.segments[0].number
 	if o.segments[0] == s {
 		lowest = o.segments[1].number
+	}
+	for n := range o.known.expired { // whose file could not be removed
+		if n < lowest && exists(filepath.Join(o.dir, "segments", segmentName(n))) {
+			lowest = n
+		}
 	}
 	o.mu.RUnlock()
 	err := o.state.update(func(tx *bolt.Tx) error { return forget(tx, s, lowest) })

@@ -20,7 +20,7 @@ const stateName = "state.db"
 type stateFile struct{ db *bolt.DB }
 
 func (s *stateFile) update(fn func(tx *bolt.Tx) error) error {
-	err := guard(func() error { return s.db.Update(fn) })
+	err := update(s.db, fn)
 	if errors.Is(err, bolterrors.ErrDatabaseNotOpen) {
 		return ErrClosed
 	}
