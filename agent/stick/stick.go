@@ -78,19 +78,26 @@ func Open(ctx context.Context, disk, dir string, o Options) (*Stick, error) {
 }
 
 func open(ctx context.Context, s *Stick) (*Stick, error) {
+	// A folder of its own: a mount that comes late, and its end, must not meet the
+	// next stick.
+	err := os.MkdirAll(s.dir, 0o700)
+	if err != nil {
+		return nil, err
+	}
+	if s.dir, err = os.MkdirTemp(s.dir, "stick-"); err != nil {
+		return nil, err
+	}
 	var device, kind string
 	disk := s.device
-	err := s.do(ctx, func(ctx context.Context, alive func()) (err error) {
+	err = s.do(ctx, func(ctx context.Context, alive func()) (err error) {
 		if device, kind, err = s.system.find(ctx, disk); err != nil {
 			return err
 		}
 		alive()
-		if err := os.MkdirAll(s.dir, 0o700); err != nil {
-			return err
-		}
 		return s.system.mount(device, s.dir, kind, readOnly)
 	})
 	if err != nil {
+		os.Remove(s.dir) // fails while something may still be mounted there
 		s.detachLater()
 		return nil, err
 	}
@@ -109,7 +116,9 @@ func (s *Stick) Kind() string { return s.kind }
 // and the stick is taken out as soon as the kernel lets go.
 func (s *Stick) Close() error {
 	err := s.do(context.Background(), func(context.Context, func()) error {
-		return s.system.unmount(s.dir)
+		err := s.system.unmount(s.dir)
+		os.Remove(s.dir)
+		return err
 	})
 	s.detachLater()
 	return err
@@ -122,6 +131,7 @@ func (s *Stick) detachLater() {
 		go func() {
 			<-left
 			s.system.unmount(s.dir) // fails when nothing is mounted
+			os.Remove(s.dir)
 		}()
 	}
 }
@@ -186,7 +196,8 @@ func depth(name string) (n int) {
 // Copy copies a file of at most limit bytes to the file at path, which is on
 // flash when it returns and did not change when it fails.
 func (s *Stick) Copy(ctx context.Context, name, path string, limit int64) error {
-	return s.do(ctx, func(ctx context.Context, alive func()) error {
+	var temp string
+	err := s.do(ctx, func(ctx context.Context, alive func()) error {
 		root, err := os.OpenRoot(s.dir)
 		if err != nil {
 			return err
@@ -206,10 +217,21 @@ func (s *Stick) Copy(ctx context.Context, name, path string, limit int64) error 
 		case info.Size() > limit:
 			return fmt.Errorf("%s: %d bytes: %w", name, info.Size(), ErrLimit)
 		}
-		return writeWhole(path, func(to io.Writer) error {
+		temp, err = writeTemp(path, func(to io.Writer) error {
 			return pour(ctx, to, from, limit, alive)
 		})
+		return err
 	})
+	if err == nil {
+		return s.name(giveName(temp, path))
+	}
+	if left := s.left; left != nil { // it must not give the file its name any more
+		go func() {
+			<-left
+			os.Remove(temp)
+		}()
+	}
+	return err
 }
 
 // pour copies in chunks, so that it ends with ctx, and tells of each.
@@ -263,10 +285,19 @@ func (s *Stick) Put(ctx context.Context, name string, content []byte) error {
 
 // writeWhole writes a file under another name first, flushes it, and gives it
 // its name then.
-func writeWhole(path string, write func(io.Writer) error) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), ".new-")
+func writeWhole(path string, write func(io.Writer) error) error {
+	temp, err := writeTemp(path, write)
 	if err != nil {
 		return err
+	}
+	return giveName(temp, path)
+}
+
+// writeTemp writes a file beside path and flushes it.
+func writeTemp(path string, write func(io.Writer) error) (temp string, err error) {
+	f, err := os.CreateTemp(filepath.Dir(path), ".new-")
+	if err != nil {
+		return "", err
 	}
 	defer func() {
 		f.Close() // twice, when all is well
@@ -275,15 +306,18 @@ func writeWhole(path string, write func(io.Writer) error) (err error) {
 		}
 	}()
 	if err := write(f); err != nil {
-		return err
+		return "", err
 	}
 	if err := f.Sync(); err != nil {
-		return err
+		return "", err
 	}
-	if err := f.Close(); err != nil {
-		return err
-	}
-	if err := os.Rename(f.Name(), path); err != nil {
+	return f.Name(), f.Close()
+}
+
+// giveName puts a file that was written in its place.
+func giveName(temp, path string) error {
+	if err := os.Rename(temp, path); err != nil {
+		os.Remove(temp)
 		return err
 	}
 	folder, err := os.Open(filepath.Dir(path))
