@@ -134,6 +134,9 @@ func (n *fakeNode) control(request uint32, arg []byte) error {
 			return unix.EINVAL
 		}
 		n.queued = append(n.queued, index)
+		for i := range n.memory[index] { // it is the kernel's again
+			n.memory[index][i] = 0xee
+		}
 	case reqStreamOn:
 		n.running = true
 	case reqStreamOff:
