@@ -101,8 +101,10 @@ type Device struct {
 	opening       []note       // records of the start that are still to be made
 	begun         atomic.Bool  // none of them is left
 	judging       atomic.Int64 // instant at which the passage in hand was taken; 0 when there is none
+	looking       atomic.Int64 // instant at which the device last began to look at itself; 0 before
 
 	mu             sync.Mutex // guards what follows
+	storeFault     error      // of the last record; nil when it is on flash
 	selfTest       error      // what was found and recorded last
 	sensorFault    error      // what the sensor failed with last
 	faultAt        sensor.Mono
@@ -288,7 +290,11 @@ func (d *Device) housekeeping(ctx context.Context) error {
 	defer cancel()
 	_ = d.ring.Wait(first, 0) // none within that time is what the self-test finds
 	for next := time.Now(); ctx.Err() == nil; {
+		d.looking.Store(int64(d.o.Clock.Now()))
 		if err := d.begin(); err != nil {
+			return err
+		}
+		if err := d.tryStore(); err != nil {
 			return err
 		}
 		d.testSelf()
@@ -351,12 +357,17 @@ func (d *Device) testSelf() {
 	d.noteOrLog(evidence.KindSelfTest, evidence.Body{1: pass, 2: words})
 }
 
-// look returns what is wrong with the sensors or the camera at this moment.
+// look returns what is wrong with the store, the sensors or the camera at this
+// moment.
 func (d *Device) look() error {
 	now := d.o.Clock.Now()
 	d.mu.Lock()
+	failed := d.storeFault
 	fault, at, noPicture, noPictureAt := d.sensorFault, d.faultAt, d.pictureFault, d.pictureFaultAt
 	d.mu.Unlock()
+	if failed != nil {
+		return fmt.Errorf("records cannot be stored: %w", failed)
+	}
 	if d.o.Fault != nil {
 		if err := d.o.Fault(); err != nil {
 			return err

@@ -71,6 +71,7 @@ type rig struct {
 	*Device
 	config   *config.Config
 	outbox   *outbox.Outbox
+	dir      string // of the outbox
 	clock    *fakeClock
 	sensor   *fakeSensor
 	live     *liveSource // in place of sensor, when a test sets it
@@ -105,7 +106,8 @@ func newRig(t *testing.T, change func(*rig)) *rig {
 		t.Fatal(err)
 	}
 	id, _ := evidence.ParseDeviceID(c.Device.ID)
-	r.outbox, err = outbox.Open(t.TempDir(), outbox.Options{Device: id, Quota: int64(c.Outbox.Quota), Reserve: int64(c.Outbox.Reserve), Retention: c.Outbox.Retention})
+	r.dir = t.TempDir()
+	r.outbox, err = outbox.Open(r.dir, outbox.Options{Device: id, Quota: int64(c.Outbox.Quota), Reserve: int64(c.Outbox.Reserve), Retention: c.Outbox.Retention})
 	if err != nil {
 		t.Fatal(err)
 	}

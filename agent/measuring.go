@@ -111,8 +111,9 @@ func (d *Device) judge(ctx context.Context, p sensor.Passage) (Outcome, error) {
 	}
 	now, utc := d.o.Clock.Pair()
 	rule, err := d.rules.On(utc.Add(p.End.Sub(now)).In(d.zone))
-	if err != nil {
-		return o, err
+	if err != nil { // UTC is not set yet: a battery, or the network, is missing
+		o.Reasons = []sensor.Reason{sensor.ReasonClock}
+		return o, nil
 	}
 	o.Assessment = enforce.Assess(p.Speed, d.o.Config.Site.Limit, rule)
 	if !o.Assessment.Violation() {
@@ -134,8 +135,9 @@ func (d *Device) judge(ctx context.Context, p sensor.Passage) (Outcome, error) {
 		return o, nil
 	}
 	o.Record, err = d.record(p, o.Assessment, photo, shots, second)
+	_ = d.stored(err)
 	switch {
-	case errors.Is(err, outbox.ErrClosed):
+	case errors.Is(err, outbox.ErrClosed), errors.Is(err, outbox.ErrDamaged): // recovery at the next start
 		return o, err
 	case errors.Is(err, outbox.ErrFull):
 		o.Reasons = []sensor.Reason{sensor.ReasonStoreFull}

@@ -47,7 +47,34 @@ func (d *Device) note(kind evidence.Kind, body evidence.Body) error {
 		r.Body = body
 		return evidence.Seal(r, d.o.Signer)
 	})
+	return d.stored(err)
+}
+
+// stored keeps what the store said to the last record, for look. One that is full
+// or closed says so itself. It returns err.
+func (d *Device) stored(err error) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.storeFault = nil
+	if err != nil && !errors.Is(err, outbox.ErrFull) && !errors.Is(err, outbox.ErrClosed) {
+		d.storeFault = err
+	}
 	return err
+}
+
+// tryStore tries a store that failed, with a heartbeat. It returns an error when
+// only the recovery of another start can help.
+func (d *Device) tryStore() error {
+	d.mu.Lock()
+	fault := d.storeFault
+	d.mu.Unlock()
+	if fault == nil {
+		return nil
+	}
+	if err := d.note(evidence.KindHeartbeat, d.heart()); errors.Is(err, outbox.ErrDamaged) {
+		return err
+	}
+	return nil
 }
 
 // noteOrLog is note for what a device can live without having recorded: a full
@@ -135,15 +162,18 @@ func (d *Device) end(cause error) error {
 }
 
 // heartbeat says that the device lives, and what it has seen.
-func (d *Device) heartbeat() {
+func (d *Device) heartbeat() { d.noteOrLog(evidence.KindHeartbeat, d.heart()) }
+
+// heart returns what a heartbeat tells.
+func (d *Device) heart() evidence.Body {
 	counts := d.Counts()
 	var discards uint64
 	for _, n := range counts.Discarded {
 		discards += n
 	}
-	d.noteOrLog(evidence.KindHeartbeat, evidence.Body{
+	return evidence.Body{
 		1: counts.Passages, 2: counts.Violations, 3: uint64(d.o.Outbox.Stats().Unsettled), 4: discards,
-	})
+	}
 }
 
 // clockStepped records that UTC jumped. Passages it fell into are discarded.

@@ -21,18 +21,20 @@ type Supervisor interface {
 // How long the measuring loop may stay at one thing. A sensor that is silent,
 // unplugged or looks at an empty road makes its driver turn at least every 13
 // seconds; one that is being set up answers all questions in less than 30. A
-// judgement waits a second for pictures, secondPatience for a second speed, and
-// for flash.
+// judgement waits for the last picture, up to 25 seconds where a slow vehicle is
+// photographed far away, secondPatience for a second speed, and for flash. A look
+// at the device waits for flash, too.
 const (
 	sensorTurn = 30 * time.Second
 	judgeTurn  = time.Minute
+	lookTurn   = 2 * time.Minute
 )
 
 // tellEvery is how often the supervisor hears of the device.
 const tellEvery = 5 * time.Second
 
 // supervise tells the supervisor that the device runs, in what state it is, and,
-// for as long as the measuring loop makes progress, that it lives. Nothing that
+// for as long as measuring and housekeeping make progress, that it lives. Nothing that
 // it asks may wait for the store or for a sensor: what waits there is what it is
 // to find.
 func (d *Device) supervise(ctx context.Context) error {
@@ -104,6 +106,11 @@ func (d *Device) stuck() string {
 	if took := d.judging.Load(); took != 0 {
 		if since := time.Duration(int64(now) - took); since > judgeTurn {
 			return fmt.Sprintf("a passage has waited for its judgement for %v", since.Truncate(time.Second))
+		}
+	}
+	if began := d.looking.Load(); began != 0 {
+		if since := time.Duration(int64(now) - began); since > lookTurn {
+			return fmt.Sprintf("the device has not looked at itself for %v", since.Truncate(time.Second))
 		}
 	}
 	return ""

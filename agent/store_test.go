@@ -1,0 +1,137 @@
+package agent
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"ciglio/sensor"
+	"ciglio/uplink/outbox"
+)
+
+// A moodySigner is an evidence key that fails, or does not come back.
+type moodySigner struct {
+	Signer
+	failing atomic.Bool
+	hung    atomic.Pointer[chan struct{}] // until it is closed
+}
+
+func (s *moodySigner) Sign(b []byte) ([64]byte, error) {
+	if hung := s.hung.Load(); hung != nil {
+		<-*hung
+	}
+	if s.failing.Load() {
+		return [64]byte{}, errors.New("key: input/output error")
+	}
+	return s.Signer.Sign(b)
+}
+
+func TestStoreThatFailsClosesTheGate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		key := &moodySigner{Signer: r.o.Signer}
+		r.o.Signer = key
+		r.start(t)
+		key.failing.Store(true)
+		if o := r.pass(speeding()); len(o.Reasons) != 1 || o.Reasons[0] != sensor.ReasonStoreFault {
+			t.Errorf("reasons %v, want a fault of the store", o.Reasons)
+		}
+		causes := r.Gate()
+		if len(causes) != 1 || causes[0].Code != "self_test" || !strings.Contains(causes[0].Words, "cannot be stored") {
+			t.Errorf("gate %v, want it closed by the store", causes)
+		}
+		key.failing.Store(false)
+		time.Sleep(2 * time.Second) // not at the next heartbeat, an hour later
+		if o := r.pass(speeding()); o.Record == nil {
+			t.Errorf("not recorded when the store works again: %v", o.Reasons)
+		}
+		if err := r.stop(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// What a new start may recover is no reason to run on without storing.
+func TestDamagedStoreEndsTheDevice(t *testing.T) {
+	for _, c := range []struct {
+		why string
+		try func(r *rig)
+	}{
+		{"at a violation", func(r *rig) {
+			p := speeding()
+			p.End = r.clock.Now().Add(-300 * time.Millisecond)
+			p.Start = p.End.Add(-3 * time.Second)
+			r.sensor.passages <- p
+		}},
+		{"at a heartbeat", func(*rig) { time.Sleep(time.Hour) }},
+	} {
+		t.Run(c.why, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, nil)
+				r.start(t)
+				time.Sleep(10 * time.Second)
+				segments, err := filepath.Glob(filepath.Join(r.dir, "segments", "*.db"))
+				if err != nil || len(segments) != 1 {
+					t.Fatal(segments, err)
+				}
+				if err := os.Truncate(segments[0], 8192); err != nil {
+					t.Fatal(err)
+				}
+				c.try(r)
+				time.Sleep(5 * time.Second)
+				if err := r.stop(); !errors.Is(err, outbox.ErrDamaged) {
+					t.Errorf("the device ended with %v, want it to say that the store is damaged", err)
+				}
+			})
+		})
+	}
+}
+
+func TestHousekeepingThatHangsIsFound(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := new(fakeManager)
+		r := newRig(t, func(r *rig) { r.manager = m })
+		key := &moodySigner{Signer: r.o.Signer}
+		r.o.Signer = key
+		r.start(t)
+		m.waited()
+		hung := make(chan struct{})
+		key.hung.Store(&hung)
+		time.Sleep(time.Hour + 2*lookTurn) // the next heartbeat does not come back
+		if waited := m.waited(); waited <= watchdog {
+			t.Errorf("the manager waited %v at most, and restarts nothing", waited)
+		}
+		if !strings.Contains(m.status(), "not looked at itself") {
+			t.Errorf("status %q", m.status())
+		}
+		key.hung.Store(nil)
+		close(hung)
+		if err := r.stop(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// A board without a battery for its clock, before it has reached a time server.
+func TestClockBeforeEveryRuleDiscards(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		r.clock.step(time.Unix(86400, 0).Sub(time.Now()))
+		r.start(t)
+		for _, speed := range []sensor.Speed{30_00, 92_50} {
+			p := speeding()
+			p.Speed = speed
+			if o := r.pass(p); o.Record != nil || len(o.Reasons) != 1 || o.Reasons[0] != sensor.ReasonClock {
+				t.Errorf("%v: %v, want it discarded by the clock", speed, o.Reasons)
+			}
+		}
+		if err := r.stop(); err != nil {
+			t.Error(err)
+		}
+	})
+}
