@@ -40,6 +40,9 @@ func passagesOf(t *testing.T, s sensortest.Scenario) []sensor.Passage {
 // and then without it. Each row is a road on which nothing else told of the
 // other.
 func TestCompanyThatIsNoTrack(t *testing.T) {
+	if testing.Short() {
+		t.Skip("short: minutes of signal")
+	}
 	const near, far = 1, 2
 	vehicle := func(class sensortest.Class, kmh sensor.Speed, d sensor.Direction, lane int, passing time.Duration) sensortest.Vehicle {
 		return sensortest.Vehicle{Class: class, Speed: kmh, Direction: d, Lane: lane, Passing: passing}
@@ -101,6 +104,9 @@ func TestCompanyThatIsNoTrack(t *testing.T) {
 // TestTonesAreNoCompany lets lone vehicles pass among constant lines that began
 // with the recording, so that the background does not know them yet.
 func TestTonesAreNoCompany(t *testing.T) {
+	if testing.Short() {
+		t.Skip("short: minutes of signal")
+	}
 	for _, hz := range []float64{1480, 4797, -6200, 9300} {
 		s := sensortest.Scenario{
 			Seed: 3, Duration: 18 * time.Second,
