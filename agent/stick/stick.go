@@ -29,7 +29,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"syscall"
 	"time"
 )
 
@@ -203,8 +202,7 @@ func (s *Stick) Copy(ctx context.Context, name, path string, limit int64) error 
 			return err
 		}
 		defer root.Close()
-		// A pipe would block in open; what it is shows after.
-		from, err := root.OpenFile(filepath.FromSlash(name), os.O_RDONLY|syscall.O_NONBLOCK, 0)
+		from, err := s.system.open(root, name)
 		if err != nil {
 			return err
 		}

@@ -5,6 +5,8 @@ package stick
 import (
 	"context"
 	"errors"
+	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -19,27 +21,73 @@ import (
 // fake is a machine on which a mounted stick is the folder as it is.
 type fake struct {
 	hang     chan struct{} // mounting waits for it; nil: it does not
+	hangRead chan struct{} // the last read of a file waits for it; nil: it does not
 	err      error         // of mounting
 	pulled   bool
 	mounts   []mode
+	tree     map[string][]string // folder: devices mounted there, the newest last
 	detached atomic.Int64
 }
 
 func (f *fake) find(_ context.Context, disk string) (string, string, error) {
 	return disk + "1", "vfat", nil
 }
-func (f *fake) unmount(string) error { f.detached.Add(1); return nil }
-func (f *fake) gone(string) bool     { return f.pulled }
-func (f *fake) mount(_, _, _ string, m mode) error {
+
+func (f *fake) gone(string) bool { return f.pulled }
+
+func (f *fake) mount(device, dir, _ string, m mode) error {
 	if f.hang != nil {
 		<-f.hang
 	}
 	f.mounts = append(f.mounts, m)
-	return f.err
+	if f.err != nil {
+		return f.err
+	}
+	if f.tree == nil {
+		f.tree = map[string][]string{}
+	}
+	f.tree[dir] = append(f.tree[dir], device)
+	return nil
+}
+
+func (f *fake) unmount(dir string) error {
+	f.detached.Add(1)
+	if there := f.tree[dir]; len(there) > 1 {
+		f.tree[dir] = there[:len(there)-1]
+	} else {
+		delete(f.tree, dir)
+	}
+	return nil
+}
+
+func (f *fake) open(root *os.Root, name string) (fs.File, error) {
+	file, err := kernel{}.open(root, name)
+	if err != nil || f.hangRead == nil {
+		return file, err
+	}
+	return hangingFile{file, f.hangRead}, nil
+}
+
+// hangingFile hangs before it says that nothing more follows.
+type hangingFile struct {
+	fs.File
+	hang chan struct{}
+}
+
+func (f hangingFile) Read(b []byte) (int, error) {
+	n, err := f.File.Read(b)
+	if err == io.EOF {
+		<-f.hang
+	}
+	return n, err
 }
 
 func openFake(t *testing.T, f *fake) (*Stick, error) {
-	return open(t.Context(), &Stick{device: "/dev/sda", dir: t.TempDir(), patience: 20 * time.Second, system: f})
+	return openFakeAt(t, f, "/dev/sda", t.TempDir())
+}
+
+func openFakeAt(t *testing.T, f *fake, disk, dir string) (*Stick, error) {
+	return open(t.Context(), &Stick{device: disk, dir: dir, patience: 20 * time.Second, system: f})
 }
 
 // newFake returns an open stick with these files, and a machine around it.
@@ -77,6 +125,62 @@ func TestStickThatHangsIsGivenUp(t *testing.T) {
 		synctest.Wait()
 		if f.detached.Load() != 1 {
 			t.Error("what was mounted late stays mounted")
+		}
+	})
+}
+
+func TestLateEndOfADeadStickLeavesTheNextOneMounted(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		err  error
+	}{
+		{"it is mounted after all", nil},
+		{"its mount fails at last", syscall.EIO},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := &fake{hang: make(chan struct{})}
+				dir := t.TempDir()
+				if _, err := openFakeAt(t, f, "/dev/sda", dir); !errors.Is(err, ErrStalled) {
+					t.Fatalf("a stick that hangs: %v", err)
+				}
+				synctest.Wait()
+				dead := f.hang
+				f.hang = nil
+				next, err := openFakeAt(t, f, "/dev/sdb", dir)
+				if err != nil {
+					t.Fatal(err)
+				}
+				f.err = c.err
+				close(dead) // the kernel lets go of the first one
+				synctest.Wait()
+				if there := f.tree[next.dir]; len(f.tree) != 1 || !slices.Equal(there, []string{"/dev/sdb1"}) {
+					t.Errorf("mounted %v, want /dev/sdb1 alone", f.tree)
+				}
+			})
+		})
+	}
+}
+
+func TestCopyThatWasGivenUpLeavesNoFileLater(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, f := newFake(t, "a")
+		own := t.TempDir()
+		to := filepath.Join(own, "copy")
+		f.hangRead = make(chan struct{})
+		if err := s.Copy(t.Context(), "a", to, 1); !errors.Is(err, ErrStalled) {
+			t.Fatalf("a copy that hangs: %v", err)
+		}
+		close(f.hangRead) // the last read succeeds at last
+		synctest.Wait()
+		if left, err := os.ReadDir(own); err != nil || len(left) != 0 {
+			t.Errorf("left behind: %v, %v", left, err)
+		}
+		if err := s.Copy(t.Context(), "a", to, 1); err != nil {
+			t.Errorf("the next copy: %v", err)
+		}
+		if b, err := os.ReadFile(to); err != nil || string(b) != "a" {
+			t.Errorf("copy = %q, %v", b, err)
 		}
 	})
 }
