@@ -59,6 +59,7 @@ type Stick struct {
 	patience    time.Duration
 	system      system
 	left        <-chan struct{} // closed when the call that was left behind is back; nil without one
+	lost        error           // why nothing is mounted any more; nil while something is
 }
 
 // An Entry is a file on the stick.
@@ -135,6 +136,15 @@ func (s *Stick) detachLater() {
 	}
 }
 
+// root opens the stick's root folder, never that of ours where nothing is
+// mounted.
+func (s *Stick) root() (*os.Root, error) {
+	if s.lost != nil {
+		return nil, s.lost
+	}
+	return os.OpenRoot(s.dir)
+}
+
 // List returns the files on the stick, in order. What it found before an error
 // it returns too. Of a FAT folder the kernel passes over what it cannot read: who
 // needs all files must know their names.
@@ -154,7 +164,7 @@ func (s *Stick) List(ctx context.Context) ([]Entry, error) {
 }
 
 func (s *Stick) list(ctx context.Context, alive func()) (list []Entry, err error) {
-	root, err := os.OpenRoot(s.dir)
+	root, err := s.root()
 	if err != nil {
 		return nil, err
 	}
@@ -197,7 +207,7 @@ func depth(name string) (n int) {
 func (s *Stick) Copy(ctx context.Context, name, path string, limit int64) error {
 	var temp string
 	err := s.do(ctx, func(ctx context.Context, alive func()) error {
-		root, err := os.OpenRoot(s.dir)
+		root, err := s.root()
 		if err != nil {
 			return err
 		}
@@ -258,13 +268,17 @@ func pour(ctx context.Context, to io.Writer, from io.Reader, limit int64, alive 
 
 // Put writes a small file, such as a receipt, into the stick's root folder. For
 // that the stick is mounted for writing, and for reading again after. The file
-// is on the stick, whole, when Put returns without an error.
+// is on the stick, whole, when Put returns without an error. When the stick cannot
+// be mounted again, only Close is left: each other call fails from then on.
 func (s *Stick) Put(ctx context.Context, name string, content []byte) error {
 	if name != filepath.Base(name) || name == "." || name == ".." {
 		return s.name(fmt.Errorf("%q: want a name without folder", name))
 	}
 	content = bytes.Clone(content)
 	return s.do(ctx, func(ctx context.Context, alive func()) error {
+		if s.lost != nil {
+			return s.lost
+		}
 		if err := s.system.unmount(s.dir); err != nil {
 			return err
 		}
@@ -277,7 +291,10 @@ func (s *Stick) Put(ctx context.Context, name string, content []byte) error {
 			alive()
 			err = errors.Join(err, s.system.unmount(s.dir))
 		}
-		return errors.Join(err, s.system.mount(s.device, s.dir, s.kind, readOnly))
+		if again := s.system.mount(s.device, s.dir, s.kind, readOnly); again != nil {
+			s.lost = fmt.Errorf("not mounted any more: %w", again)
+		}
+		return errors.Join(err, s.lost)
 	})
 }
 
@@ -329,7 +346,8 @@ func giveName(temp, path string) error {
 // do calls f, which must call alive as it gets on, and returns when f does, when
 // ctx ends or when nothing has moved for the stick's patience. In the last two
 // cases f may still hang in the kernel: it is left behind, and must touch
-// nothing but its own variables then. The next call waits for it first.
+// nothing then but its own variables, and s.lost, which belongs to the call that
+// is at work. The next call waits for it first.
 func (s *Stick) do(ctx context.Context, f func(ctx context.Context, alive func()) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)

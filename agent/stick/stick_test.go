@@ -299,6 +299,54 @@ func TestPutMountsForWritingOnlyMeanwhile(t *testing.T) {
 	}
 }
 
+func TestNothingIsReadWhereNothingIsMounted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, c := range []struct {
+			name string
+			hang chan struct{} // of mounting
+			want error
+		}{
+			{"Put says that it could not mount again", nil, syscall.EUCLEAN},
+			{"Put was given up, and could not mount again later", make(chan struct{}), ErrStalled},
+		} {
+			s, f := newFake(t, "file of our own folder")
+			f.hang, f.err = c.hang, syscall.EUCLEAN
+			if err := s.Put(t.Context(), "receipt", nil); !errors.Is(err, c.want) {
+				t.Fatalf("%s: %v", c.name, err)
+			}
+			if c.hang != nil {
+				close(c.hang)
+			}
+			lost := func(call string, err error) {
+				t.Helper()
+				if !errors.Is(err, syscall.EUCLEAN) || !strings.Contains(err.Error(), "stick /dev/sda1: not mounted any more") {
+					t.Errorf("%s: %s: %v", c.name, call, err)
+				}
+			}
+			list, err := s.List(t.Context())
+			lost("List", err)
+			if len(list) != 0 {
+				t.Errorf("%s: list = %v", c.name, list)
+			}
+			lost("Copy", s.Copy(t.Context(), "file of our own folder", filepath.Join(t.TempDir(), "copy"), 100))
+			lost("Put", s.Put(t.Context(), "receipt", nil))
+			if err := s.Close(); err != nil {
+				t.Errorf("%s: Close: %v", c.name, err)
+			}
+		}
+	})
+}
+
+func TestPutThatFailsLeavesTheStickMounted(t *testing.T) {
+	s, _ := newFake(t, "a", "receipt/in a folder of its name")
+	if err := s.Put(t.Context(), "receipt", nil); err == nil {
+		t.Error("a file took the place of a folder")
+	}
+	if list, err := s.List(t.Context()); err != nil || len(list) != 2 {
+		t.Errorf("list = %v, %v", list, err)
+	}
+}
+
 func TestErrorSaysThatTheStickIsGone(t *testing.T) {
 	s, f := newFake(t)
 	f.pulled = true
