@@ -28,7 +28,10 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -44,7 +47,8 @@ var (
 const (
 	maxEntries = 10_000
 	maxDepth   = 16
-	chunk      = 64 << 10 // a stick must bring that much within its patience
+	chunk      = 64 << 10 // bytes of a file, and
+	batch      = 256      // entries of a folder, that a stick must bring within its patience
 )
 
 // Options tune a Stick. The zero value works.
@@ -151,7 +155,7 @@ func (s *Stick) root() (*os.Root, error) {
 func (s *Stick) List(ctx context.Context) ([]Entry, error) {
 	found := make(chan []Entry, 1)
 	err := s.do(ctx, func(ctx context.Context, alive func()) error {
-		list, err := s.list(ctx, alive)
+		list, err := s.list(ctx, maxEntries, alive)
 		found <- list
 		return err
 	})
@@ -163,34 +167,73 @@ func (s *Stick) List(ctx context.Context) ([]Entry, error) {
 	}
 }
 
-func (s *Stick) list(ctx context.Context, alive func()) (list []Entry, err error) {
+func (s *Stick) list(ctx context.Context, limit int, alive func()) (list []Entry, err error) {
 	root, err := s.root()
 	if err != nil {
 		return nil, err
 	}
 	defer root.Close()
 	seen := 0
-	err = fs.WalkDir(root.FS(), ".", func(name string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return err
+	var walk func(folder string) error
+	walk = func(folder string) error {
+		entries, failed := readFolder(ctx, root, folder, limit-seen, alive)
+		if failed == ErrLimit {
+			failed = fmt.Errorf("%d files and folders: %w", limit+1, ErrLimit)
 		}
-		alive()
-		if seen++; seen > maxEntries {
-			return fmt.Errorf("%d files and folders: %w", seen, ErrLimit)
-		}
-		if d.IsDir() && depth(name) > maxDepth {
-			return fmt.Errorf("%s: folders in folders: %w", name, ErrLimit)
-		}
-		if d.Type().IsRegular() {
-			info, err := d.Info()
-			if err != nil {
-				return err
+		seen += len(entries)
+		for _, d := range entries {
+			if ctx.Err() != nil {
+				return ctx.Err()
 			}
-			list = append(list, Entry{Name: name, Size: info.Size()})
+			alive()
+			switch name := path.Join(folder, d.Name()); {
+			case d.IsDir() && failed != nil: // it ends with this folder's own files
+			case d.IsDir() && depth(name) > maxDepth:
+				return fmt.Errorf("%s: folders in folders: %w", name, ErrLimit)
+			case d.IsDir():
+				if err := walk(name); err != nil {
+					return err
+				}
+			case d.Type().IsRegular():
+				info, err := d.Info()
+				if err != nil {
+					return errors.Join(failed, err)
+				}
+				list = append(list, Entry{Name: name, Size: info.Size()})
+			}
 		}
-		return ctx.Err()
-	})
+		return failed
+	}
+	err = walk(".")
 	return list, err
+}
+
+// readFolder returns what is in a folder, in order, and what it found before an
+// error. Of more than limit entries it returns that many and [ErrLimit]: however
+// large the folder, it takes no more memory than for those and a batch.
+func readFolder(ctx context.Context, root *os.Root, name string, limit int, alive func()) (found []fs.DirEntry, err error) {
+	f, err := root.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	for err == nil {
+		var some []fs.DirEntry
+		some, err = f.ReadDir(batch)
+		alive()
+		found = append(found, some...)
+		if len(found) > limit {
+			found, err = found[:limit], ErrLimit
+		}
+		if ctx.Err() != nil {
+			err = ctx.Err()
+		}
+	}
+	slices.SortFunc(found, func(a, b fs.DirEntry) int { return strings.Compare(a.Name(), b.Name()) })
+	if err == io.EOF {
+		return found, nil
+	}
+	return found, err
 }
 
 func depth(name string) (n int) {

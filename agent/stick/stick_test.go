@@ -5,6 +5,7 @@ package stick
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -283,6 +284,89 @@ func TestWhatAStickMayNotDo(t *testing.T) {
 	}
 	if err := s.Put(t.Context(), "../receipt", nil); err == nil {
 		t.Error("a receipt outside of the stick")
+	}
+}
+
+// manyFiles returns as many names, the same in each run.
+func manyFiles(n int) []string {
+	names := make([]string, n)
+	for i := range names {
+		names[i] = fmt.Sprintf("%05d", i)
+	}
+	return names
+}
+
+func TestListIsInOrderOfNamesInEachFolder(t *testing.T) {
+	s, _ := newFake(t, append(manyFiles(2*batch+1), "00001.d/b", "00001.d/a", "00001.d.txt", "empty/folder/z")...)
+	var want []Entry
+	err := fs.WalkDir(os.DirFS(s.dir), ".", func(name string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() {
+			want = append(want, Entry{name, int64(len(name))})
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if list, err := s.List(t.Context()); err != nil || !slices.Equal(list, want) {
+		t.Errorf("list = %v, %v, want %v", list, err, want)
+	}
+}
+
+func TestLargeFolderIsReadInBatchesUpToTheLimit(t *testing.T) {
+	s, _ := newFake(t, manyFiles(4*batch+1)...)
+	root, err := s.root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	for _, c := range []struct {
+		name                string
+		limit, found, reads int
+		want                error
+	}{
+		{"all", 4*batch + 1, 4*batch + 1, 6, nil}, // the last one finds nothing
+		{"one too many", 4 * batch, 4 * batch, 5, ErrLimit},
+		{"far too many", batch - 1, batch - 1, 1, ErrLimit},
+		{"nothing more is allowed", 0, 0, 1, ErrLimit},
+	} {
+		reads := 0
+		found, err := readFolder(t.Context(), root, ".", c.limit, func() { reads++ })
+		if !errors.Is(err, c.want) || len(found) != c.found || reads != c.reads {
+			t.Errorf("%s: %d found in %d reads, %v; want %d in %d, %v", c.name, len(found), reads, err, c.found, c.reads, c.want)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	if found, err := readFolder(ctx, root, ".", maxEntries, cancel); !errors.Is(err, context.Canceled) || len(found) != batch {
+		t.Errorf("%d found, %v, though the context ended after the first batch", len(found), err)
+	}
+}
+
+func TestLimitOfEntriesIsThatOfAllFolders(t *testing.T) {
+	s, _ := newFake(t, "a/1", "a/2", "b/1", "c")
+	if err := os.Symlink("c", filepath.Join(s.dir, "b", "link")); err != nil { // counts, and is no file
+		t.Fatal(err)
+	}
+	all := []Entry{{"a/1", 3}, {"a/2", 3}, {"b/1", 3}, {"c", 1}}
+	for _, c := range []struct {
+		name  string
+		limit int
+		list  []Entry
+		want  error
+	}{
+		{"as many as are allowed", 7, all, nil},
+		{"too many in a second folder", 5, all[:2], ErrLimit},
+		{"too many in the first folder", 3, nil, ErrLimit},
+	} {
+		list, err := s.list(t.Context(), c.limit, func() {})
+		if !errors.Is(err, c.want) || !slices.Equal(list, c.list) {
+			t.Errorf("%s: %v, %v, want %v, %v", c.name, list, err, c.list, c.want)
+		}
+	}
+	s, _ = newFake(t, manyFiles(3)...)
+	list, err := s.list(t.Context(), 2, func() {})
+	if !errors.Is(err, ErrLimit) || len(list) != 2 || list[0].Name >= list[1].Name {
+		t.Errorf("files of a folder with too many: %v, %v, want two of them, in order", list, err)
 	}
 }
 
