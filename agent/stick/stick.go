@@ -58,7 +58,7 @@ type Options struct {
 
 // A Stick is a mounted file system.
 type Stick struct {
-	device, dir string
+	device, dir string // dir is the folder it is mounted at
 	kind        string // of file system
 	patience    time.Duration
 	system      system
@@ -73,7 +73,10 @@ type Entry struct {
 }
 
 // Open mounts the file system on a disk, such as /dev/sda, or of its first
-// partition that has one, at the folder dir, which it makes.
+// partition that has one, at a new folder of its own below dir; it makes dir too
+// when there is none. After Open has failed, or [Stick.Close], the new folder is
+// removed, as soon as the kernel lets go of the stick. A power cut leaves it
+// behind: dir is best in memory, below /run.
 func Open(ctx context.Context, disk, dir string, o Options) (*Stick, error) {
 	if o.Patience == 0 {
 		o.Patience = 20 * time.Second
@@ -83,7 +86,7 @@ func Open(ctx context.Context, disk, dir string, o Options) (*Stick, error) {
 
 func open(ctx context.Context, s *Stick) (*Stick, error) {
 	// A folder of its own: a mount that comes late, and its end, must not meet the
-	// next stick.
+	// next stick at the same place.
 	err := os.MkdirAll(s.dir, 0o700)
 	if err != nil {
 		return nil, err
@@ -101,7 +104,7 @@ func open(ctx context.Context, s *Stick) (*Stick, error) {
 		return s.system.mount(device, s.dir, kind, readOnly)
 	})
 	if err != nil {
-		os.Remove(s.dir) // fails while something may still be mounted there
+		os.Remove(s.dir) // a late mount fails without it; where one was in time, it stays
 		s.detachLater()
 		return nil, err
 	}
@@ -116,8 +119,9 @@ func (s *Stick) Device() string { return s.device }
 func (s *Stick) Kind() string { return s.kind }
 
 // Close takes the stick out of the tree, at once even when somebody uses it or
-// it is gone. When the kernel still waits for it, the error wraps [ErrStalled],
-// and the stick is taken out as soon as the kernel lets go.
+// it is gone, and removes the folder it was mounted at. When the kernel still waits
+// for it, the error wraps [ErrStalled], and both happen as soon as the kernel lets
+// go. The Stick must not be used after.
 func (s *Stick) Close() error {
 	err := s.do(context.Background(), func(context.Context, func()) error {
 		err := s.system.unmount(s.dir)
@@ -129,7 +133,7 @@ func (s *Stick) Close() error {
 }
 
 // detachLater unmounts when the call that was left behind has come back, which
-// may have mounted.
+// may have mounted, and removes the folder.
 func (s *Stick) detachLater() {
 	if left := s.left; left != nil {
 		go func() {

@@ -247,6 +247,48 @@ func TestListAndCopy(t *testing.T) {
 	}
 }
 
+func TestFolderOfAStickGoesWithIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := new(fake)
+		dir := filepath.Join(t.TempDir(), "sticks", "here") // made by Open
+		folders := func(when string, want int) {
+			t.Helper()
+			if got, err := os.ReadDir(dir); err != nil || len(got) != want {
+				t.Errorf("%s: %v, %v, want %d folders", when, got, err, want)
+			}
+		}
+		a, err := openFakeAt(t, f, "/dev/sda", dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := openFakeAt(t, f, "/dev/sdb", dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		folders("two sticks", 2)
+		if err := a.Close(); err != nil {
+			t.Error(err)
+		}
+		folders("one is closed", 1)
+		f.hang = make(chan struct{})
+		if err := b.Put(t.Context(), "receipt", nil); !errors.Is(err, ErrStalled) {
+			t.Errorf("a stick that hangs: %v", err)
+		}
+		if err := b.Close(); !errors.Is(err, ErrStalled) {
+			t.Errorf("close while a call hangs: %v", err)
+		}
+		folders("the other one is closed and hangs", 1)
+		f.err = syscall.EIO
+		close(f.hang)
+		synctest.Wait()
+		folders("it was let go", 0)
+		if _, err := openFakeAt(t, f, "/dev/sdc", dir); !errors.Is(err, syscall.EIO) {
+			t.Errorf("a stick that cannot be mounted: %v", err)
+		}
+		folders("one that cannot be mounted", 0)
+	})
+}
+
 func TestWhatAStickMayNotDo(t *testing.T) {
 	outside := filepath.Join(t.TempDir(), "secret")
 	if err := os.WriteFile(outside, []byte("secret"), 0o600); err != nil {

@@ -136,7 +136,6 @@ func readHead(ctx context.Context, device string) ([]byte, error) {
 	return head, nil // what a smaller disk does not have is zero
 }
 
-// identify tells a file system by its first 4 KiB: of ext4 the magic number of
 // identify tells a file system by its first 4 KiB: ext4 by the magic number of
 // its superblock at 1080, as of ext2 and ext3, which the same driver reads;
 // exFAT by the name at 3; FAT by the signature at 510, a jump at 0 and a sector of
