@@ -28,8 +28,10 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
-	"syscall"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -45,7 +47,8 @@ var (
 const (
 	maxEntries = 10_000
 	maxDepth   = 16
-	chunk      = 64 << 10 // a stick must bring that much within its patience
+	chunk      = 64 << 10 // bytes of a file, and
+	batch      = 256      // entries of a folder, that a stick must bring within its patience
 )
 
 // Options tune a Stick. The zero value works.
@@ -55,11 +58,12 @@ type Options struct {
 
 // A Stick is a mounted file system.
 type Stick struct {
-	device, dir string
+	device, dir string // dir is the folder it is mounted at
 	kind        string // of file system
 	patience    time.Duration
 	system      system
 	left        <-chan struct{} // closed when the call that was left behind is back; nil without one
+	lost        error           // why nothing is mounted any more; nil while something is
 }
 
 // An Entry is a file on the stick.
@@ -69,7 +73,10 @@ type Entry struct {
 }
 
 // Open mounts the file system on a disk, such as /dev/sda, or of its first
-// partition that has one, at the folder dir, which it makes.
+// partition that has one, at a new folder of its own below dir; it makes dir too
+// when there is none. After Open has failed, or [Stick.Close], the new folder is
+// removed, as soon as the kernel lets go of the stick. A power cut leaves it
+// behind: dir is best in memory, below /run.
 func Open(ctx context.Context, disk, dir string, o Options) (*Stick, error) {
 	if o.Patience == 0 {
 		o.Patience = 20 * time.Second
@@ -79,7 +86,7 @@ func Open(ctx context.Context, disk, dir string, o Options) (*Stick, error) {
 
 func open(ctx context.Context, s *Stick) (*Stick, error) {
 	// A folder of its own: a mount that comes late, and its end, must not meet the
-	// next stick.
+	// next stick at the same place.
 	err := os.MkdirAll(s.dir, 0o700)
 	if err != nil {
 		return nil, err
@@ -97,7 +104,7 @@ func open(ctx context.Context, s *Stick) (*Stick, error) {
 		return s.system.mount(device, s.dir, kind, readOnly)
 	})
 	if err != nil {
-		os.Remove(s.dir) // fails while something may still be mounted there
+		os.Remove(s.dir) // a late mount fails without it; where one was in time, it stays
 		s.detachLater()
 		return nil, err
 	}
@@ -112,8 +119,9 @@ func (s *Stick) Device() string { return s.device }
 func (s *Stick) Kind() string { return s.kind }
 
 // Close takes the stick out of the tree, at once even when somebody uses it or
-// it is gone. When the kernel still waits for it, the error wraps [ErrStalled],
-// and the stick is taken out as soon as the kernel lets go.
+// it is gone, and removes the folder it was mounted at. When the kernel still waits
+// for it, the error wraps [ErrStalled], and both happen as soon as the kernel lets
+// go. The Stick must not be used after.
 func (s *Stick) Close() error {
 	err := s.do(context.Background(), func(context.Context, func()) error {
 		err := s.system.unmount(s.dir)
@@ -125,7 +133,7 @@ func (s *Stick) Close() error {
 }
 
 // detachLater unmounts when the call that was left behind has come back, which
-// may have mounted.
+// may have mounted, and removes the folder.
 func (s *Stick) detachLater() {
 	if left := s.left; left != nil {
 		go func() {
@@ -136,13 +144,22 @@ func (s *Stick) detachLater() {
 	}
 }
 
+// root opens the stick's root folder, never that of ours where nothing is
+// mounted.
+func (s *Stick) root() (*os.Root, error) {
+	if s.lost != nil {
+		return nil, s.lost
+	}
+	return os.OpenRoot(s.dir)
+}
+
 // List returns the files on the stick, in order. What it found before an error
 // it returns too. Of a FAT folder the kernel passes over what it cannot read: who
 // needs all files must know their names.
 func (s *Stick) List(ctx context.Context) ([]Entry, error) {
 	found := make(chan []Entry, 1)
 	err := s.do(ctx, func(ctx context.Context, alive func()) error {
-		list, err := s.list(ctx, alive)
+		list, err := s.list(ctx, maxEntries, alive)
 		found <- list
 		return err
 	})
@@ -154,34 +171,73 @@ func (s *Stick) List(ctx context.Context) ([]Entry, error) {
 	}
 }
 
-func (s *Stick) list(ctx context.Context, alive func()) (list []Entry, err error) {
-	root, err := os.OpenRoot(s.dir)
+func (s *Stick) list(ctx context.Context, limit int, alive func()) (list []Entry, err error) {
+	root, err := s.root()
 	if err != nil {
 		return nil, err
 	}
 	defer root.Close()
 	seen := 0
-	err = fs.WalkDir(root.FS(), ".", func(name string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return err
+	var walk func(folder string) error
+	walk = func(folder string) error {
+		entries, failed := readFolder(ctx, root, folder, limit-seen, alive)
+		if failed == ErrLimit {
+			failed = fmt.Errorf("%d files and folders: %w", limit+1, ErrLimit)
 		}
-		alive()
-		if seen++; seen > maxEntries {
-			return fmt.Errorf("%d files and folders: %w", seen, ErrLimit)
-		}
-		if d.IsDir() && depth(name) > maxDepth {
-			return fmt.Errorf("%s: folders in folders: %w", name, ErrLimit)
-		}
-		if d.Type().IsRegular() {
-			info, err := d.Info()
-			if err != nil {
-				return err
+		seen += len(entries)
+		for _, d := range entries {
+			if ctx.Err() != nil {
+				return ctx.Err()
 			}
-			list = append(list, Entry{Name: name, Size: info.Size()})
+			alive()
+			switch name := path.Join(folder, d.Name()); {
+			case d.IsDir() && failed != nil: // it ends with this folder's own files
+			case d.IsDir() && depth(name) > maxDepth:
+				return fmt.Errorf("%s: folders in folders: %w", name, ErrLimit)
+			case d.IsDir():
+				if err := walk(name); err != nil {
+					return err
+				}
+			case d.Type().IsRegular():
+				info, err := d.Info()
+				if err != nil {
+					return errors.Join(failed, err)
+				}
+				list = append(list, Entry{Name: name, Size: info.Size()})
+			}
 		}
-		return ctx.Err()
-	})
+		return failed
+	}
+	err = walk(".")
 	return list, err
+}
+
+// readFolder returns what is in a folder, in order, and what it found before an
+// error. Of more than limit entries it returns that many and [ErrLimit]: however
+// large the folder, it takes no more memory than for those and a batch.
+func readFolder(ctx context.Context, root *os.Root, name string, limit int, alive func()) (found []fs.DirEntry, err error) {
+	f, err := root.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	for err == nil {
+		var some []fs.DirEntry
+		some, err = f.ReadDir(batch)
+		alive()
+		found = append(found, some...)
+		if len(found) > limit {
+			found, err = found[:limit], ErrLimit
+		}
+		if ctx.Err() != nil {
+			err = ctx.Err()
+		}
+	}
+	slices.SortFunc(found, func(a, b fs.DirEntry) int { return strings.Compare(a.Name(), b.Name()) })
+	if err == io.EOF {
+		return found, nil
+	}
+	return found, err
 }
 
 func depth(name string) (n int) {
@@ -198,13 +254,12 @@ func depth(name string) (n int) {
 func (s *Stick) Copy(ctx context.Context, name, path string, limit int64) error {
 	var temp string
 	err := s.do(ctx, func(ctx context.Context, alive func()) error {
-		root, err := os.OpenRoot(s.dir)
+		root, err := s.root()
 		if err != nil {
 			return err
 		}
 		defer root.Close()
-		// A pipe would block in open; what it is shows after.
-		from, err := root.OpenFile(filepath.FromSlash(name), os.O_RDONLY|syscall.O_NONBLOCK, 0)
+		from, err := s.system.open(root, name)
 		if err != nil {
 			return err
 		}
@@ -260,13 +315,17 @@ func pour(ctx context.Context, to io.Writer, from io.Reader, limit int64, alive 
 
 // Put writes a small file, such as a receipt, into the stick's root folder. For
 // that the stick is mounted for writing, and for reading again after. The file
-// is on the stick, whole, when Put returns without an error.
+// is on the stick, whole, when Put returns without an error. When the stick cannot
+// be mounted again, only Close is left: each other call fails from then on.
 func (s *Stick) Put(ctx context.Context, name string, content []byte) error {
 	if name != filepath.Base(name) || name == "." || name == ".." {
 		return s.name(fmt.Errorf("%q: want a name without folder", name))
 	}
 	content = bytes.Clone(content)
 	return s.do(ctx, func(ctx context.Context, alive func()) error {
+		if s.lost != nil {
+			return s.lost
+		}
 		if err := s.system.unmount(s.dir); err != nil {
 			return err
 		}
@@ -279,7 +338,10 @@ func (s *Stick) Put(ctx context.Context, name string, content []byte) error {
 			alive()
 			err = errors.Join(err, s.system.unmount(s.dir))
 		}
-		return errors.Join(err, s.system.mount(s.device, s.dir, s.kind, readOnly))
+		if again := s.system.mount(s.device, s.dir, s.kind, readOnly); again != nil {
+			s.lost = fmt.Errorf("not mounted any more: %w", again)
+		}
+		return errors.Join(err, s.lost)
 	})
 }
 
@@ -331,7 +393,8 @@ func giveName(temp, path string) error {
 // do calls f, which must call alive as it gets on, and returns when f does, when
 // ctx ends or when nothing has moved for the stick's patience. In the last two
 // cases f may still hang in the kernel: it is left behind, and must touch
-// nothing but its own variables then. The next call waits for it first.
+// nothing then but its own variables, and s.lost, which belongs to the call that
+// is at work. The next call waits for it first.
 func (s *Stick) do(ctx context.Context, f func(ctx context.Context, alive func()) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)

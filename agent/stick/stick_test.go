@@ -5,6 +5,9 @@ package stick
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -19,27 +22,73 @@ import (
 // fake is a machine on which a mounted stick is the folder as it is.
 type fake struct {
 	hang     chan struct{} // mounting waits for it; nil: it does not
+	hangRead chan struct{} // the last read of a file waits for it; nil: it does not
 	err      error         // of mounting
 	pulled   bool
 	mounts   []mode
+	tree     map[string][]string // folder: devices mounted there, the newest last
 	detached atomic.Int64
 }
 
 func (f *fake) find(_ context.Context, disk string) (string, string, error) {
 	return disk + "1", "vfat", nil
 }
-func (f *fake) unmount(string) error { f.detached.Add(1); return nil }
-func (f *fake) gone(string) bool     { return f.pulled }
-func (f *fake) mount(_, _, _ string, m mode) error {
+
+func (f *fake) gone(string) bool { return f.pulled }
+
+func (f *fake) mount(device, dir, _ string, m mode) error {
 	if f.hang != nil {
 		<-f.hang
 	}
 	f.mounts = append(f.mounts, m)
-	return f.err
+	if f.err != nil {
+		return f.err
+	}
+	if f.tree == nil {
+		f.tree = map[string][]string{}
+	}
+	f.tree[dir] = append(f.tree[dir], device)
+	return nil
+}
+
+func (f *fake) unmount(dir string) error {
+	f.detached.Add(1)
+	if there := f.tree[dir]; len(there) > 1 {
+		f.tree[dir] = there[:len(there)-1]
+	} else {
+		delete(f.tree, dir)
+	}
+	return nil
+}
+
+func (f *fake) open(root *os.Root, name string) (fs.File, error) {
+	file, err := kernel{}.open(root, name)
+	if err != nil || f.hangRead == nil {
+		return file, err
+	}
+	return hangingFile{file, f.hangRead}, nil
+}
+
+// hangingFile hangs before it says that nothing more follows.
+type hangingFile struct {
+	fs.File
+	hang chan struct{}
+}
+
+func (f hangingFile) Read(b []byte) (int, error) {
+	n, err := f.File.Read(b)
+	if err == io.EOF {
+		<-f.hang
+	}
+	return n, err
 }
 
 func openFake(t *testing.T, f *fake) (*Stick, error) {
-	return open(t.Context(), &Stick{device: "/dev/sda", dir: t.TempDir(), patience: 20 * time.Second, system: f})
+	return openFakeAt(t, f, "/dev/sda", t.TempDir())
+}
+
+func openFakeAt(t *testing.T, f *fake, disk, dir string) (*Stick, error) {
+	return open(t.Context(), &Stick{device: disk, dir: dir, patience: 20 * time.Second, system: f})
 }
 
 // newFake returns an open stick with these files, and a machine around it.
@@ -77,6 +126,62 @@ func TestStickThatHangsIsGivenUp(t *testing.T) {
 		synctest.Wait()
 		if f.detached.Load() != 1 {
 			t.Error("what was mounted late stays mounted")
+		}
+	})
+}
+
+func TestLateEndOfADeadStickLeavesTheNextOneMounted(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		err  error
+	}{
+		{"it is mounted after all", nil},
+		{"its mount fails at last", syscall.EIO},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := &fake{hang: make(chan struct{})}
+				dir := t.TempDir()
+				if _, err := openFakeAt(t, f, "/dev/sda", dir); !errors.Is(err, ErrStalled) {
+					t.Fatalf("a stick that hangs: %v", err)
+				}
+				synctest.Wait()
+				dead := f.hang
+				f.hang = nil
+				next, err := openFakeAt(t, f, "/dev/sdb", dir)
+				if err != nil {
+					t.Fatal(err)
+				}
+				f.err = c.err
+				close(dead) // the kernel lets go of the first one
+				synctest.Wait()
+				if there := f.tree[next.dir]; len(f.tree) != 1 || !slices.Equal(there, []string{"/dev/sdb1"}) {
+					t.Errorf("mounted %v, want /dev/sdb1 alone", f.tree)
+				}
+			})
+		})
+	}
+}
+
+func TestCopyThatWasGivenUpLeavesNoFileLater(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, f := newFake(t, "a")
+		own := t.TempDir()
+		to := filepath.Join(own, "copy")
+		f.hangRead = make(chan struct{})
+		if err := s.Copy(t.Context(), "a", to, 1); !errors.Is(err, ErrStalled) {
+			t.Fatalf("a copy that hangs: %v", err)
+		}
+		close(f.hangRead) // the last read succeeds at last
+		synctest.Wait()
+		if left, err := os.ReadDir(own); err != nil || len(left) != 0 {
+			t.Errorf("left behind: %v, %v", left, err)
+		}
+		if err := s.Copy(t.Context(), "a", to, 1); err != nil {
+			t.Errorf("the next copy: %v", err)
+		}
+		if b, err := os.ReadFile(to); err != nil || string(b) != "a" {
+			t.Errorf("copy = %q, %v", b, err)
 		}
 	})
 }
@@ -142,6 +247,48 @@ func TestListAndCopy(t *testing.T) {
 	}
 }
 
+func TestFolderOfAStickGoesWithIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := new(fake)
+		dir := filepath.Join(t.TempDir(), "sticks", "here") // made by Open
+		folders := func(when string, want int) {
+			t.Helper()
+			if got, err := os.ReadDir(dir); err != nil || len(got) != want {
+				t.Errorf("%s: %v, %v, want %d folders", when, got, err, want)
+			}
+		}
+		a, err := openFakeAt(t, f, "/dev/sda", dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := openFakeAt(t, f, "/dev/sdb", dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		folders("two sticks", 2)
+		if err := a.Close(); err != nil {
+			t.Error(err)
+		}
+		folders("one is closed", 1)
+		f.hang = make(chan struct{})
+		if err := b.Put(t.Context(), "receipt", nil); !errors.Is(err, ErrStalled) {
+			t.Errorf("a stick that hangs: %v", err)
+		}
+		if err := b.Close(); !errors.Is(err, ErrStalled) {
+			t.Errorf("close while a call hangs: %v", err)
+		}
+		folders("the other one is closed and hangs", 1)
+		f.err = syscall.EIO
+		close(f.hang)
+		synctest.Wait()
+		folders("it was let go", 0)
+		if _, err := openFakeAt(t, f, "/dev/sdc", dir); !errors.Is(err, syscall.EIO) {
+			t.Errorf("a stick that cannot be mounted: %v", err)
+		}
+		folders("one that cannot be mounted", 0)
+	})
+}
+
 func TestWhatAStickMayNotDo(t *testing.T) {
 	outside := filepath.Join(t.TempDir(), "secret")
 	if err := os.WriteFile(outside, []byte("secret"), 0o600); err != nil {
@@ -182,6 +329,89 @@ func TestWhatAStickMayNotDo(t *testing.T) {
 	}
 }
 
+// manyFiles returns as many names, the same in each run.
+func manyFiles(n int) []string {
+	names := make([]string, n)
+	for i := range names {
+		names[i] = fmt.Sprintf("%05d", i)
+	}
+	return names
+}
+
+func TestListIsInOrderOfNamesInEachFolder(t *testing.T) {
+	s, _ := newFake(t, append(manyFiles(2*batch+1), "00001.d/b", "00001.d/a", "00001.d.txt", "empty/folder/z")...)
+	var want []Entry
+	err := fs.WalkDir(os.DirFS(s.dir), ".", func(name string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() {
+			want = append(want, Entry{name, int64(len(name))})
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if list, err := s.List(t.Context()); err != nil || !slices.Equal(list, want) {
+		t.Errorf("list = %v, %v, want %v", list, err, want)
+	}
+}
+
+func TestLargeFolderIsReadInBatchesUpToTheLimit(t *testing.T) {
+	s, _ := newFake(t, manyFiles(4*batch+1)...)
+	root, err := s.root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	for _, c := range []struct {
+		name                string
+		limit, found, reads int
+		want                error
+	}{
+		{"all", 4*batch + 1, 4*batch + 1, 6, nil}, // the last one finds nothing
+		{"one too many", 4 * batch, 4 * batch, 5, ErrLimit},
+		{"far too many", batch - 1, batch - 1, 1, ErrLimit},
+		{"nothing more is allowed", 0, 0, 1, ErrLimit},
+	} {
+		reads := 0
+		found, err := readFolder(t.Context(), root, ".", c.limit, func() { reads++ })
+		if !errors.Is(err, c.want) || len(found) != c.found || reads != c.reads {
+			t.Errorf("%s: %d found in %d reads, %v; want %d in %d, %v", c.name, len(found), reads, err, c.found, c.reads, c.want)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	if found, err := readFolder(ctx, root, ".", maxEntries, cancel); !errors.Is(err, context.Canceled) || len(found) != batch {
+		t.Errorf("%d found, %v, though the context ended after the first batch", len(found), err)
+	}
+}
+
+func TestLimitOfEntriesIsThatOfAllFolders(t *testing.T) {
+	s, _ := newFake(t, "a/1", "a/2", "b/1", "c")
+	if err := os.Symlink("c", filepath.Join(s.dir, "b", "link")); err != nil { // counts, and is no file
+		t.Fatal(err)
+	}
+	all := []Entry{{"a/1", 3}, {"a/2", 3}, {"b/1", 3}, {"c", 1}}
+	for _, c := range []struct {
+		name  string
+		limit int
+		list  []Entry
+		want  error
+	}{
+		{"as many as are allowed", 7, all, nil},
+		{"too many in a second folder", 5, all[:2], ErrLimit},
+		{"too many in the first folder", 3, nil, ErrLimit},
+	} {
+		list, err := s.list(t.Context(), c.limit, func() {})
+		if !errors.Is(err, c.want) || !slices.Equal(list, c.list) {
+			t.Errorf("%s: %v, %v, want %v, %v", c.name, list, err, c.list, c.want)
+		}
+	}
+	s, _ = newFake(t, manyFiles(3)...)
+	list, err := s.list(t.Context(), 2, func() {})
+	if !errors.Is(err, ErrLimit) || len(list) != 2 || list[0].Name >= list[1].Name {
+		t.Errorf("files of a folder with too many: %v, %v, want two of them, in order", list, err)
+	}
+}
+
 func TestPutMountsForWritingOnlyMeanwhile(t *testing.T) {
 	s, f := newFake(t)
 	if err := s.Put(t.Context(), "receipt.json", []byte("{}")); err != nil {
@@ -192,6 +422,54 @@ func TestPutMountsForWritingOnlyMeanwhile(t *testing.T) {
 	}
 	if b, err := os.ReadFile(filepath.Join(s.dir, "receipt.json")); err != nil || string(b) != "{}" {
 		t.Errorf("receipt = %q, %v", b, err)
+	}
+}
+
+func TestNothingIsReadWhereNothingIsMounted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, c := range []struct {
+			name string
+			hang chan struct{} // of mounting
+			want error
+		}{
+			{"Put says that it could not mount again", nil, syscall.EUCLEAN},
+			{"Put was given up, and could not mount again later", make(chan struct{}), ErrStalled},
+		} {
+			s, f := newFake(t, "file of our own folder")
+			f.hang, f.err = c.hang, syscall.EUCLEAN
+			if err := s.Put(t.Context(), "receipt", nil); !errors.Is(err, c.want) {
+				t.Fatalf("%s: %v", c.name, err)
+			}
+			if c.hang != nil {
+				close(c.hang)
+			}
+			lost := func(call string, err error) {
+				t.Helper()
+				if !errors.Is(err, syscall.EUCLEAN) || !strings.Contains(err.Error(), "stick /dev/sda1: not mounted any more") {
+					t.Errorf("%s: %s: %v", c.name, call, err)
+				}
+			}
+			list, err := s.List(t.Context())
+			lost("List", err)
+			if len(list) != 0 {
+				t.Errorf("%s: list = %v", c.name, list)
+			}
+			lost("Copy", s.Copy(t.Context(), "file of our own folder", filepath.Join(t.TempDir(), "copy"), 100))
+			lost("Put", s.Put(t.Context(), "receipt", nil))
+			if err := s.Close(); err != nil {
+				t.Errorf("%s: Close: %v", c.name, err)
+			}
+		}
+	})
+}
+
+func TestPutThatFailsLeavesTheStickMounted(t *testing.T) {
+	s, _ := newFake(t, "a", "receipt/in a folder of its name")
+	if err := s.Put(t.Context(), "receipt", nil); err == nil {
+		t.Error("a file took the place of a folder")
+	}
+	if list, err := s.List(t.Context()); err != nil || len(list) != 2 {
+		t.Errorf("list = %v, %v", list, err)
 	}
 }
 

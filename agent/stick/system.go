@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -30,7 +31,8 @@ type system interface {
 	find(ctx context.Context, disk string) (device, kind string, err error)
 	mount(device, dir, kind string, m mode) error
 	unmount(dir string) error
-	gone(device string) bool // does not hang
+	open(root *os.Root, name string) (fs.File, error) // to read; reading may hang too
+	gone(device string) bool                          // does not hang
 }
 
 // kernel is the system of this machine.
@@ -66,6 +68,15 @@ func (kernel) unmount(dir string) error {
 		return nil // nothing is mounted there, which is what was wanted
 	}
 	return err
+}
+
+// open does not wait for somebody to write to a pipe: what it is shows after.
+func (kernel) open(root *os.Root, name string) (fs.File, error) {
+	f, err := root.OpenFile(filepath.FromSlash(name), os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	return f, nil
 }
 
 // gone reports whether the device is no more. Errors of a stick that is pulled
@@ -125,7 +136,6 @@ func readHead(ctx context.Context, device string) ([]byte, error) {
 	return head, nil // what a smaller disk does not have is zero
 }
 
-// identify tells a file system by its first 4 KiB: of ext4 the magic number of
 // identify tells a file system by its first 4 KiB: ext4 by the magic number of
 // its superblock at 1080, as of ext2 and ext3, which the same driver reads;
 // exFAT by the name at 3; FAT by the signature at 510, a jump at 0 and a sector of

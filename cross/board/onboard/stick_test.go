@@ -50,7 +50,22 @@ func TestStick(t *testing.T) {
 		fmt.Printf("stick: outcome: %s%s [%v]\n", text, found, time.Since(began).Round(time.Millisecond))
 		await(t, func(found []string) bool { return len(found) == 0 })
 	}
+	// Of a stick that was dead the kernel lets go a moment after it is pulled out.
+	var left []os.DirEntry
+	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		var err error
+		if left, err = os.ReadDir(sticks); err != nil {
+			t.Fatal(err)
+		}
+		if len(left) == 0 {
+			return
+		}
+	}
+	t.Errorf("%s: sticks left behind: %v", sticks, left)
 }
+
+// sticks is the folder below which each stick is mounted at one of its own.
+const sticks = "/run/stick"
 
 // await waits until the sticks that are plugged in are as they should be.
 func await(t *testing.T, right func([]string) bool) []string {
@@ -70,7 +85,7 @@ var errWrong = errors.New("not what was written")
 
 // use writes what it is told to, then lists the stick and copies all of it.
 func use(ctx context.Context, device string) (did string, err error) {
-	s, err := stick.Open(ctx, device, "/run/stick", stick.Options{Patience: *patience})
+	s, err := stick.Open(ctx, device, sticks, stick.Options{Patience: *patience})
 	if err != nil {
 		return "not opened", err
 	}
