@@ -60,9 +60,10 @@ func guard(fn func() error) (err error) {
 	return fn()
 }
 
-// update runs fn in a transaction and commits it. bbolt's own Update reads the free
-// list when it gives a transaction up, and keeps its lock for ever when that page
-// faults too; Rollback reads nothing.
+// update runs fn in a transaction and commits it. When fn or the commit faults,
+// bbolt's own Update reads the free list to give the transaction up, and keeps
+// its lock for ever when that page faults too; Rollback reads nothing. What is
+// left is a fault in a meta page, which bbolt reads under its locks in Begin.
 func update(db *bolt.DB, fn func(tx *bolt.Tx) error) error {
 	return guard(func() error {
 		tx, err := db.Begin(true)
@@ -190,20 +191,18 @@ func (o *Outbox) create(ab about) (*active, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = guard(func() error {
-		return db.Update(func(tx *bolt.Tx) error {
-			b, err := tx.CreateBucket(bucketSegment)
-			if err != nil {
-				return err
-			}
-			if _, err := tx.CreateBucket(bucketRecords); err != nil {
-				return err
-			}
-			if _, err := tx.CreateBucket(bucketBlobs); err != nil {
-				return err
-			}
-			return b.Put(keyAbout, ab.encode())
-		})
+	err = update(db, func(tx *bolt.Tx) error {
+		b, err := tx.CreateBucket(bucketSegment)
+		if err != nil {
+			return err
+		}
+		if _, err := tx.CreateBucket(bucketRecords); err != nil {
+			return err
+		}
+		if _, err := tx.CreateBucket(bucketBlobs); err != nil {
+			return err
+		}
+		return b.Put(keyAbout, ab.encode())
 	})
 	if err == nil {
 		err = os.Rename(temp, path)
