@@ -199,15 +199,27 @@ func (o *Outbox) Retry() (int, error) {
 	return n, nil
 }
 
-// Expire drops segments whose records are all settled, other than the newest:
-// those past retention, and, while there is no room for a record with a
-// measurement, the oldest before their time, as settled records must not keep
-// new ones out. It returns the runs of records dropped, in order. An unsettled
-// record keeps its whole segment.
+// Expire drops segments whose records are all settled: those past retention,
+// other than the newest, and, while there is no room for a record with a
+// measurement, the oldest before their time, and at last the newest, as settled
+// records must not keep new ones out. It returns the runs of records dropped, in
+// order, also with an error. An unsettled record keeps its whole segment.
 func (o *Outbox) Expire(now time.Time) ([]Range, error) {
-	if err := o.endSettled(); err != nil {
-		return nil, err
+	dropped, err := o.expire(now)
+	if err != nil || o.Room(true) {
+		return dropped, err
 	}
+	// Not before the others have gone: on a full disk they may have to make room
+	// for the new segment.
+	if ended, err := o.endSettled(); !ended {
+		return dropped, err
+	}
+	more, err := o.expire(now)
+	return append(dropped, more...), err
+}
+
+// expire drops what can be dropped of the segments before the newest.
+func (o *Outbox) expire(now time.Time) ([]Range, error) {
 	o.settling.Lock()
 	defer o.settling.Unlock()
 	var dropped []Range
@@ -247,27 +259,27 @@ func (o *Outbox) Expire(now time.Time) ([]Range, error) {
 	}
 }
 
-// endSettled begins a new segment when there is no room and all of the newest one
-// is settled, so that it can be dropped too.
-func (o *Outbox) endSettled() error {
-	if o.Room(true) {
-		return nil
-	}
+// endSettled begins a new segment when all of the newest one is settled, so that
+// this one can be dropped too, and reports whether it did. It leaves one alone
+// that is too small for its room to matter, or every heartbeat would have a
+// segment of its own; one with a record of which it is not known whether it is
+// stored; and one that the next record ends in any case.
+func (o *Outbox) endSettled() (bool, error) {
 	o.writing.Lock()
 	defer o.writing.Unlock()
-	if err := o.resolve(); errors.Is(err, ErrClosed) {
-		return nil
-	} else if err != nil {
-		return err
-	}
 	o.mu.RLock()
-	s := o.active.seg
-	full := s.size > capacity(MinSegmentSize) && s.unsettled() == 0 && o.raise == ""
-	o.mu.RUnlock()
-	if !full {
-		return nil
+	ends := false
+	if !o.closed && o.doubt == nil && o.raise == "" {
+		s := o.active.seg
+		ends = s.size > capacity(MinSegmentSize) && s.unsettled() == 0
 	}
-	return o.roll(o.Head(), "")
+	head := o.headLocked()
+	o.mu.RUnlock()
+	if !ends {
+		return false, nil
+	}
+	err := o.roll(head, "")
+	return err == nil, err
 }
 
 // lastTime returns when the last record of a segment was sealed, or when the
