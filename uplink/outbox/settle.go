@@ -250,11 +250,12 @@ func (o *Outbox) expire(now time.Time) ([]Range, error) {
 		if pick == nil {
 			return dropped, nil
 		}
-		if err := o.drop(pick); err != nil {
-			return dropped, err
-		}
-		if pick.records() > 0 {
+		gone, err := o.drop(pick)
+		if gone && pick.records() > 0 {
 			dropped = append(dropped, Range{pick.epoch, pick.firstSeq, pick.next - 1})
+		}
+		if err != nil {
+			return dropped, err
 		}
 	}
 }
@@ -299,24 +300,36 @@ func (o *Outbox) lastTime(s *segment) time.Time {
 }
 
 // drop removes a segment: first from the index and state.db, which then knows
-// that it went in good order, then the file.
-func (o *Outbox) drop(s *segment) error {
+// that it went in good order, then the file. It reports whether the records are
+// gone, as they are also when the file could not be removed.
+func (o *Outbox) drop(s *segment) (gone bool, err error) {
 	o.mu.RLock()
 	lowest := o.segments[0].number
 	if o.segments[0] == s {
 		lowest = o.segments[1].number
 	}
-	for n := range o.known.expired { // whose file could not be removed
-		if n < lowest && exists(filepath.Join(o.dir, "segments", segmentName(n))) {
+	o.mu.RUnlock()
+	dir := filepath.Join(o.dir, "segments")
+	// A file that could not be removed goes when the store is next opened, if it
+	// is known until then that it was dropped.
+	for n := range o.known.expired { // only drop changes it
+		if n >= lowest {
+			continue
+		}
+		if _, err := os.Lstat(filepath.Join(dir, segmentName(n))); !errors.Is(err, os.ErrNotExist) {
 			lowest = n
 		}
 	}
-	o.mu.RUnlock()
-	err := o.state.update(func(tx *bolt.Tx) error { return forget(tx, s, lowest) })
+	err = o.state.update(func(tx *bolt.Tx) error { return forget(tx, s, lowest) })
 	if err != nil {
-		return err
+		return false, err
 	}
 	o.mu.Lock()
+	for n := range o.known.expired { // as forget does
+		if n < lowest {
+			delete(o.known.expired, n)
+		}
+	}
 	o.known.expired[s.number] = true
 	o.remove(s)
 	for k := range o.damaged {
@@ -330,19 +343,18 @@ func (o *Outbox) drop(s *segment) error {
 		o.drain.close()
 	}
 	o.drain.Unlock()
-	dir := filepath.Join(o.dir, "segments")
 	if err = os.Remove(filepath.Join(dir, segmentName(s.number))); err == nil {
 		err = syncDir(dir)
 	}
 	if err != nil {
-		return diskError("segment "+segmentName(s.number), err)
+		return true, diskError("segment "+segmentName(s.number), err)
 	}
-	return nil
+	return true, nil
 }
 
 // forget removes what state.db has about a segment, and every receipt that no
 // other record refers to. It notes that the segment went in good order, which is
-// of interest as long as older ones are there.
+// of interest as long as older ones are there, or its own file.
 func forget(tx *bolt.Tx, s *segment, lowest uint64) error {
 	uses := map[string]uint64{}
 	if b := tx.Bucket(bucketSettled).Bucket(number(s.number)); b != nil {
