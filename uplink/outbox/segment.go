@@ -264,8 +264,10 @@ func (o *Outbox) roll(head Head, raised string) error {
 
 	o.mu.Lock()
 	o.segments = append(o.segments, a.seg)
-	o.known.segment, o.known.epoch = a.seg.number, head.Epoch
-	o.raise = ""
+	o.known.segment, o.known.epoch = a.seg.number, max(o.known.epoch, head.Epoch)
+	if o.raise == raised { // else a receipt has said so since, and the next record obeys
+		o.raise = ""
+	}
 	o.report.Epoch = head.Epoch
 	if raised != "" {
 		o.report.Raised = raised
@@ -274,12 +276,7 @@ func (o *Outbox) roll(head Head, raised string) error {
 
 	// Two more witnesses, beside the file itself: without them the store is as
 	// good, only the loss of the file would not be seen.
-	m := mark{a.seg.number, head.Epoch, head.Next}
-	err = writeMark(o.dir, m)
-	err = errors.Join(err, o.state.update(func(tx *bolt.Tx) error {
-		return tx.Bucket(bucketState).Put(keyMark, []byte(m.String()))
-	}))
-	if err != nil {
+	if err := o.markNewest(mark{a.seg.number, head.Epoch, head.Next}); err != nil {
 		o.options.Log.Warn("outbox mark not written", "error", err)
 	}
 	if raised != "" {
@@ -291,6 +288,22 @@ func (o *Outbox) roll(head Head, raised string) error {
 		}
 	}
 	return nil
+}
+
+// markNewest writes down how far the store has come, unless a receipt is ahead of
+// that: then the mark is the receipt's, until the next record has obeyed it.
+func (o *Outbox) markNewest(m mark) error {
+	o.marking.Lock()
+	defer o.marking.Unlock()
+	o.mu.RLock()
+	ahead := o.raise != ""
+	o.mu.RUnlock()
+	if ahead {
+		return nil
+	}
+	return errors.Join(writeMark(o.dir, m), o.state.update(func(tx *bolt.Tx) error {
+		return tx.Bucket(bucketState).Put(keyMark, []byte(m.String()))
+	}))
 }
 
 // drain is the one older segment that is open, for reading. Readers of older

@@ -97,7 +97,10 @@ func (o *Outbox) match(r *evidence.Receipt) (due []place, troubles []error, err 
 	}
 	o.mu.Unlock()
 	if ahead != (mark{}) { // should the power go before the next record
-		if err := writeMark(o.dir, ahead); err != nil {
+		o.marking.Lock()
+		err := writeMark(o.dir, ahead)
+		o.marking.Unlock()
+		if err != nil {
 			troubles = append(troubles, diskError("outbox mark", err))
 		}
 	}
