@@ -189,20 +189,11 @@ func (o *Outbox) write(s *evidence.Sealed, p *Prepared) error {
 		if err != nil {
 			return err
 		}
-		committed := false
-		defer func() {
-			if !committed {
-				_ = tx.Rollback() // after a failed commit there is nothing left to roll back
-			}
-		}()
+		defer func() { _ = tx.Rollback() }() // after a commit there is nothing to roll back
 		if err := put(tx, s, p); err != nil {
 			return err
 		}
-		if tx.Size() > 0 {
-			err = o.commit(tx)
-		}
-		committed = err == nil
-		return err
+		return o.commit(tx)
 	})
 	switch {
 	case err == nil:

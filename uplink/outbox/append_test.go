@@ -3,6 +3,7 @@ package outbox
 import (
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"os"
 	"syscall"
 	"testing"
@@ -183,6 +184,83 @@ func TestSettledRecordsGoBeforeTheirTimeWhenRoomIsShort(t *testing.T) {
 	}
 	if st := b.Stats(); st.Records < 3 {
 		t.Errorf("more was dropped than needed: %+v", st)
+	}
+}
+
+func TestNewestSegmentGoesWhenRoomIsShort(t *testing.T) {
+	blobs := [][]byte{noise(1, 3_000_000), noise(2, 500_000), noise(3, 1000)}
+	for _, row := range []struct {
+		name   string
+		change func(b *bed, last *evidence.Sealed) // before the last record is settled
+		want   string                              // dropped
+		next   uint64                              // epoch of the next record
+		fails  bool
+	}{
+		{"all of it is settled", func(b *bed, last *evidence.Sealed) { b.settle(last) }, "[epoch 1: 1 to 1 epoch 1: 2 to 4]", 1, false},
+		{"an unsettled record keeps its whole segment", func(*bed, *evidence.Sealed) {}, "[epoch 1: 1 to 1]", 1, false},
+		{"a record in doubt is not settled", func(b *bed, last *evidence.Sealed) {
+			b.settle(last)
+			fail := failing{after: 2}
+			b.commit = fail.commit
+			if _, err := b.tryBeat(); !errors.Is(err, ErrUncertain) {
+				b.Fatal(err)
+			}
+		}, "[epoch 1: 1 to 1]", 1, false},
+		{"the next record ends it in any case", func(b *bed, last *evidence.Sealed) {
+			b.settle(last)
+			ahead := &evidence.Receipt{Device: device, LogSize: 10, UTC: noon, LogRoot: evidence.Hash{1}}
+			ahead.Entries = []evidence.ReceiptEntry{{Epoch: 1, Seq: 9, ID: evidence.Hash{0xBA, 0xD0}}}
+			r, err := evidence.SealReceipt(ahead, b.centre)
+			if err != nil {
+				b.Fatal(err)
+			}
+			if _, err := b.Settle(r); !errors.Is(err, ErrEquivocation) {
+				b.Fatal(err)
+			}
+		}, "[epoch 1: 1 to 1]", 2, false},
+		{"no other can be begun: the older ones go all the same", func(b *bed, last *evidence.Sealed) {
+			b.settle(last)
+			if err := os.MkdirAll(segmentPath(b.dir, 3)+".new/in the way", 0o700); err != nil {
+				b.Fatal(err)
+			}
+		}, "[epoch 1: 1 to 1]", 1, true},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			b := newBed(t, func(o *Options) {
+				o.Quota, o.Reserve, o.SegmentSize, o.Retention = 14<<20, 1<<20, 32<<20, 1000*time.Hour
+			})
+			b.settle(b.beat())
+			b.now = b.now.AddDate(0, 0, 1)
+			b.settle(b.violate(evidence.KindTest, blobs...), b.violate(evidence.KindTest, blobs...))
+			if !b.Room(true) {
+				t.Fatal("full too early")
+			}
+			row.change(b, b.violate(evidence.KindTest, blobs...))
+			if b.Room(true) {
+				t.Fatal("there is still room")
+			}
+			got, err := b.Expire(b.now)
+			if fmt.Sprint(got) != row.want || (err != nil) != row.fails {
+				t.Errorf("dropped %v, error %v, want %s", got, err, row.want)
+			}
+			if room := b.Room(true); room != (got != nil && got[len(got)-1].To == 4) {
+				t.Errorf("room: %v", room)
+			}
+			if st := b.Stats(); st.Segments != 1 {
+				t.Errorf("%d segments, want 1", st.Segments)
+			}
+			if again, err := b.Expire(b.now); len(again) > 0 || (err != nil) != row.fails {
+				t.Errorf("again: dropped %v, error %v", again, err)
+			}
+			b.crash()
+			if row.fails {
+				remove("segments/00000003.db.new/in the way", "segments/00000003.db.new")(t, b.dir)
+			}
+			b.open()
+			if s := b.beat(); s.Record.Epoch != row.next || len(b.Report().Missing)+len(b.Report().Moved) > 0 {
+				t.Errorf("next record is epoch %d number %d, report %+v", s.Record.Epoch, s.Record.Seq, b.Report())
+			}
+		})
 	}
 }
 

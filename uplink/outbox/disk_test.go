@@ -2,6 +2,7 @@ package outbox
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -141,4 +142,67 @@ func TestFileCutWhileMapped(t *testing.T) {
 	}
 	b.holds(kept, blobs...)
 	b.beat()
+}
+
+// TestStateCutWhileMapped truncates state.db, which is mapped: no receipt can be
+// stored any more, but every call returns, however often it is tried.
+func TestStateCutWhileMapped(t *testing.T) {
+	for _, kept := range []int64{2, 3, 4, 6} { // other pages are left each time: the free list's may be
+		t.Run(fmt.Sprint(kept, " pages left"), func(t *testing.T) {
+			b := newBed(t)
+			var all []*evidence.Sealed
+			for range 12 {
+				all = append(all, b.beat())
+			}
+			for _, s := range all[:6] { // each moves the pages in use
+				b.settle(s)
+			}
+			truncate(t, filepath.Join(b.dir, stateName), kept*pageSize)
+			for i, s := range all[6:9] {
+				err := b.returns(fmt.Sprint("Settle ", i+1), func() error {
+					_, err := b.Settle(b.receipt(s))
+					return err
+				})
+				if !errors.Is(err, ErrDamaged) {
+					t.Errorf("time %d: error %v, want %v", i+1, err, ErrDamaged)
+				}
+			}
+			if st := b.Stats(); st.Unsettled != 6 {
+				t.Errorf("%d unsettled, want 6", st.Unsettled)
+			}
+			err := b.returns("Append", func() error { _, err := b.tryBeat(); return err })
+			if err != nil {
+				t.Errorf("a record does not need state.db: %v", err)
+			}
+			if err := b.returns("Close", b.Close); err != nil {
+				t.Error(err)
+			}
+			b.Outbox = nil
+		})
+	}
+}
+
+// TestSegmentCutWhileInDoubt truncates the newest segment when its last commit is
+// in doubt: the commit that is to make certain of it faults. Whether the record
+// is there stays unknown, but every call returns.
+func TestSegmentCutWhileInDoubt(t *testing.T) {
+	b := newBed(t)
+	b.beat()
+	fail := failing{after: 1}
+	b.commit = func(tx committer) error {
+		if fail.after == 0 {
+			truncate(t, segmentPath(b.dir, 1), 2*pageSize)
+		}
+		return fail.commit(tx)
+	}
+	for i := range 3 {
+		err := b.returns(fmt.Sprint("Append ", i+1), func() error { _, err := b.tryBeat(); return err })
+		if !errors.Is(err, ErrUncertain) || !errors.Is(err, ErrDamaged) {
+			t.Errorf("time %d: error %v, want %v and %v", i+1, err, ErrUncertain, ErrDamaged)
+		}
+	}
+	if err := b.returns("Close", b.Close); !errors.Is(err, ErrUncertain) {
+		t.Errorf("close: error %v, want %v", err, ErrUncertain)
+	}
+	b.Outbox = nil
 }

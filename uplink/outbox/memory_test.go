@@ -52,6 +52,47 @@ func TestSentRecordsLeaveTheMemory(t *testing.T) {
 	send("an older")
 }
 
+// TestAlternatingReadsLeaveTheMemory reads the newest segment and an older one by
+// turns, as a sender does that is disturbed: the memory of both must be let go
+// of, and not of the one alone whose turn it happens to be.
+func TestAlternatingReadsLeaveTheMemory(t *testing.T) {
+	if testing.Short() {
+		t.Skip("the kernel's account of this program's memory, which an emulator of programs does not give")
+	}
+	b := newBed(t)
+	var sealed []*evidence.Sealed
+	var held [2]int // once all has been read
+	for i := range 2 {
+		b.now = noon.AddDate(0, 0, i)
+		sealed = append(sealed, b.violate(evidence.KindTest, noise(1, 600_000), noise(2, 600_000), noise(3, 600_000)))
+	}
+	names := [2]string{"segments/00000001.db", "segments/00000002.db"}
+	for i, s := range sealed {
+		for blob := range 3 {
+			if _, err := b.Blob(key(s), blob); err != nil {
+				t.Fatal(err)
+			}
+		}
+		held[i] = mapped(t, names[i])
+	}
+	least := held
+	for range letGoEvery {
+		for _, s := range sealed {
+			if _, err := b.Chunk(key(s), 0, 0); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for i, name := range names {
+			least[i] = min(least[i], mapped(t, name))
+		}
+	}
+	for i, name := range names {
+		if held[i] < 1<<20 || least[i] > held[i]/2 {
+			t.Errorf("%s: %d bytes of it in memory, at least %d while it was read on", name, held[i], least[i])
+		}
+	}
+}
+
 // mapped returns how many bytes of a mapped file this program has in memory.
 func mapped(t *testing.T, name string) (n int) {
 	t.Helper()

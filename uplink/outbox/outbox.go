@@ -210,6 +210,8 @@ type Outbox struct {
 	writing sync.Mutex
 	// settling serialises what writes state.db.
 	settling sync.Mutex
+	// marking serialises what writes the file mark.
+	marking sync.Mutex
 
 	// handles guards active: readers hold it while they use the active
 	// segment, and whoever replaces it holds it alone.

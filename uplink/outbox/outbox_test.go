@@ -193,6 +193,22 @@ func (b *bed) tryViolate(kind evidence.Kind, blobs ...[]byte) (*evidence.Sealed,
 	}, p)
 }
 
+// returns fails the test when a call does not return, as one that waits for a
+// lock that nobody gives back. Its error is the call's.
+func (b *bed) returns(what string, call func() error) error {
+	b.Helper()
+	done := make(chan error, 1)
+	go func() { done <- call() }()
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(10 * time.Second):
+		b.Outbox = nil // closing it would wait as well
+		b.Fatalf("%s does not return", what)
+		return nil
+	}
+}
+
 // receipt is the centre's answer to records.
 func (b *bed) receipt(records ...*evidence.Sealed) *evidence.SealedReceipt {
 	b.Helper()

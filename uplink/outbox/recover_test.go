@@ -307,6 +307,51 @@ func TestDroppingIsFinishedAfterACut(t *testing.T) {
 	}
 }
 
+// TestDroppingIsRememberedUntilTheFileIsGone drops a segment whose file cannot be
+// removed, and then the next one.
+func TestDroppingIsRememberedUntilTheFileIsGone(t *testing.T) {
+	b := newBed(t)
+	var records []*evidence.Sealed
+	for day := range 4 {
+		b.now = noon.AddDate(0, 0, day)
+		records = append(records, b.beat())
+	}
+	drop := func(i int, fails bool) {
+		t.Helper()
+		b.settle(records[i])
+		got, err := b.Expire(b.now)
+		if want := fmt.Sprintf("[epoch 1: %d to %[1]d]", i+1); fmt.Sprint(got) != want || (err != nil) != fails {
+			t.Fatalf("dropped %v, error %v, want %s", got, err, want)
+		}
+	}
+	b.holds(records[0]) // opens it for reading, before a folder that cannot be removed takes its name
+	file := segmentPath(b.dir, 1)
+	err := os.Rename(file, file+".kept")
+	if err == nil {
+		err = os.MkdirAll(filepath.Join(file, "in the way"), 0o700)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	drop(0, true)
+	drop(1, false)
+	if err := errors.Join(os.RemoveAll(file), os.Rename(file+".kept", file)); err != nil {
+		t.Fatal(err)
+	}
+	b.crash()
+	b.open()
+	if st, r := b.Stats(), b.Report(); st.Records != 2 || st.Unsettled != 2 || len(r.Missing) > 0 {
+		t.Errorf("%+v; %+v", st, r)
+	}
+	if exists(file) {
+		t.Error("the file is still there")
+	}
+	drop(2, false)
+	if got := fmt.Sprint(b.known.expired); got != "map[3:true]" {
+		t.Errorf("%s is remembered of files that are gone", got)
+	}
+}
+
 func TestAckSurvivesStateFile(t *testing.T) {
 	b := newBed(t)
 	b.settle(b.beat())

@@ -60,9 +60,10 @@ func guard(fn func() error) (err error) {
 	return fn()
 }
 
-// update runs fn in a transaction and commits it. bbolt's own Update reads the free
-// list when it gives a transaction up, and keeps its lock for ever when that page
-// faults too; Rollback reads nothing.
+// update runs fn in a transaction and commits it. When fn or the commit faults,
+// bbolt's own Update reads the free list to give the transaction up, and keeps
+// its lock for ever when that page faults too; Rollback reads nothing. What is
+// left is a fault in a meta page, which bbolt reads under its locks in Begin.
 func update(db *bolt.DB, fn func(tx *bolt.Tx) error) error {
 	return guard(func() error {
 		tx, err := db.Begin(true)
@@ -190,20 +191,18 @@ func (o *Outbox) create(ab about) (*active, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = guard(func() error {
-		return db.Update(func(tx *bolt.Tx) error {
-			b, err := tx.CreateBucket(bucketSegment)
-			if err != nil {
-				return err
-			}
-			if _, err := tx.CreateBucket(bucketRecords); err != nil {
-				return err
-			}
-			if _, err := tx.CreateBucket(bucketBlobs); err != nil {
-				return err
-			}
-			return b.Put(keyAbout, ab.encode())
-		})
+	err = update(db, func(tx *bolt.Tx) error {
+		b, err := tx.CreateBucket(bucketSegment)
+		if err != nil {
+			return err
+		}
+		if _, err := tx.CreateBucket(bucketRecords); err != nil {
+			return err
+		}
+		if _, err := tx.CreateBucket(bucketBlobs); err != nil {
+			return err
+		}
+		return b.Put(keyAbout, ab.encode())
 	})
 	if err == nil {
 		err = os.Rename(temp, path)
@@ -265,8 +264,10 @@ func (o *Outbox) roll(head Head, raised string) error {
 
 	o.mu.Lock()
 	o.segments = append(o.segments, a.seg)
-	o.known.segment, o.known.epoch = a.seg.number, head.Epoch
-	o.raise = ""
+	o.known.segment, o.known.epoch = a.seg.number, max(o.known.epoch, head.Epoch)
+	if o.raise == raised { // else a receipt has said so since, and the next record obeys
+		o.raise = ""
+	}
 	o.report.Epoch = head.Epoch
 	if raised != "" {
 		o.report.Raised = raised
@@ -275,12 +276,7 @@ func (o *Outbox) roll(head Head, raised string) error {
 
 	// Two more witnesses, beside the file itself: without them the store is as
 	// good, only the loss of the file would not be seen.
-	m := mark{a.seg.number, head.Epoch, head.Next}
-	err = writeMark(o.dir, m)
-	err = errors.Join(err, o.state.update(func(tx *bolt.Tx) error {
-		return tx.Bucket(bucketState).Put(keyMark, []byte(m.String()))
-	}))
-	if err != nil {
+	if err := o.markNewest(mark{a.seg.number, head.Epoch, head.Next}); err != nil {
 		o.options.Log.Warn("outbox mark not written", "error", err)
 	}
 	if raised != "" {
@@ -292,6 +288,22 @@ func (o *Outbox) roll(head Head, raised string) error {
 		}
 	}
 	return nil
+}
+
+// markNewest writes down how far the store has come, unless a receipt is ahead of
+// that: then the mark is the receipt's, until the next record has obeyed it.
+func (o *Outbox) markNewest(m mark) error {
+	o.marking.Lock()
+	defer o.marking.Unlock()
+	o.mu.RLock()
+	ahead := o.raise != ""
+	o.mu.RUnlock()
+	if ahead {
+		return nil
+	}
+	return errors.Join(writeMark(o.dir, m), o.state.update(func(tx *bolt.Tx) error {
+		return tx.Bucket(bucketState).Put(keyMark, []byte(m.String()))
+	}))
 }
 
 // drain is the one older segment that is open, for reading. Readers of older

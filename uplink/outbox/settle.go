@@ -97,7 +97,10 @@ func (o *Outbox) match(r *evidence.Receipt) (due []place, troubles []error, err 
 	}
 	o.mu.Unlock()
 	if ahead != (mark{}) { // should the power go before the next record
-		if err := writeMark(o.dir, ahead); err != nil {
+		o.marking.Lock()
+		err := writeMark(o.dir, ahead)
+		o.marking.Unlock()
+		if err != nil {
 			troubles = append(troubles, diskError("outbox mark", err))
 		}
 	}
@@ -199,15 +202,27 @@ func (o *Outbox) Retry() (int, error) {
 	return n, nil
 }
 
-// Expire drops segments whose records are all settled, other than the newest:
-// those past retention, and, while there is no room for a record with a
-// measurement, the oldest before their time, as settled records must not keep
-// new ones out. It returns the runs of records dropped, in order. An unsettled
-// record keeps its whole segment.
+// Expire drops segments whose records are all settled: those past retention,
+// other than the newest, and, while there is no room for a record with a
+// measurement, the oldest before their time, and at last the newest, as settled
+// records must not keep new ones out. It returns the runs of records dropped, in
+// order, also with an error. An unsettled record keeps its whole segment.
 func (o *Outbox) Expire(now time.Time) ([]Range, error) {
-	if err := o.endSettled(); err != nil {
-		return nil, err
+	dropped, err := o.expire(now)
+	if err != nil || o.Room(true) {
+		return dropped, err
 	}
+	// Not before the others have gone: on a full disk they may have to make room
+	// for the new segment.
+	if ended, err := o.endSettled(); !ended {
+		return dropped, err
+	}
+	more, err := o.expire(now)
+	return append(dropped, more...), err
+}
+
+// expire drops what can be dropped of the segments before the newest.
+func (o *Outbox) expire(now time.Time) ([]Range, error) {
 	o.settling.Lock()
 	defer o.settling.Unlock()
 	var dropped []Range
@@ -238,36 +253,37 @@ func (o *Outbox) Expire(now time.Time) ([]Range, error) {
 		if pick == nil {
 			return dropped, nil
 		}
-		if err := o.drop(pick); err != nil {
-			return dropped, err
-		}
-		if pick.records() > 0 {
+		gone, err := o.drop(pick)
+		if gone && pick.records() > 0 {
 			dropped = append(dropped, Range{pick.epoch, pick.firstSeq, pick.next - 1})
+		}
+		if err != nil {
+			return dropped, err
 		}
 	}
 }
 
-// endSettled begins a new segment when there is no room and all of the newest one
-// is settled, so that it can be dropped too.
-func (o *Outbox) endSettled() error {
-	if o.Room(true) {
-		return nil
-	}
+// endSettled begins a new segment when all of the newest one is settled, so that
+// this one can be dropped too, and reports whether it did. It leaves one alone
+// that is too small for its room to matter, or every heartbeat would have a
+// segment of its own; one with a record of which it is not known whether it is
+// stored; and one that the next record ends in any case.
+func (o *Outbox) endSettled() (bool, error) {
 	o.writing.Lock()
 	defer o.writing.Unlock()
-	if err := o.resolve(); errors.Is(err, ErrClosed) {
-		return nil
-	} else if err != nil {
-		return err
-	}
 	o.mu.RLock()
-	s := o.active.seg
-	full := s.size > capacity(MinSegmentSize) && s.unsettled() == 0 && o.raise == ""
-	o.mu.RUnlock()
-	if !full {
-		return nil
+	ends := false
+	if !o.closed && o.doubt == nil && o.raise == "" {
+		s := o.active.seg
+		ends = s.size > capacity(MinSegmentSize) && s.unsettled() == 0
 	}
-	return o.roll(o.Head(), "")
+	head := o.headLocked()
+	o.mu.RUnlock()
+	if !ends {
+		return false, nil
+	}
+	err := o.roll(head, "")
+	return err == nil, err
 }
 
 // lastTime returns when the last record of a segment was sealed, or when the
@@ -287,24 +303,36 @@ func (o *Outbox) lastTime(s *segment) time.Time {
 }
 
 // drop removes a segment: first from the index and state.db, which then knows
-// that it went in good order, then the file.
-func (o *Outbox) drop(s *segment) error {
+// that it went in good order, then the file. It reports whether the records are
+// gone, as they are also when the file could not be removed.
+func (o *Outbox) drop(s *segment) (gone bool, err error) {
 	o.mu.RLock()
 	lowest := o.segments[0].number
 	if o.segments[0] == s {
 		lowest = o.segments[1].number
 	}
-	for n := range o.known.expired { // whose file could not be removed
-		if n < lowest && exists(filepath.Join(o.dir, "segments", segmentName(n))) {
+	o.mu.RUnlock()
+	dir := filepath.Join(o.dir, "segments")
+	// A file that could not be removed goes when the store is next opened, if it
+	// is known until then that it was dropped.
+	for n := range o.known.expired { // only drop changes it
+		if n >= lowest {
+			continue
+		}
+		if _, err := os.Lstat(filepath.Join(dir, segmentName(n))); !errors.Is(err, os.ErrNotExist) {
 			lowest = n
 		}
 	}
-	o.mu.RUnlock()
-	err := o.state.update(func(tx *bolt.Tx) error { return forget(tx, s, lowest) })
+	err = o.state.update(func(tx *bolt.Tx) error { return forget(tx, s, lowest) })
 	if err != nil {
-		return err
+		return false, err
 	}
 	o.mu.Lock()
+	for n := range o.known.expired { // as forget does
+		if n < lowest {
+			delete(o.known.expired, n)
+		}
+	}
 	o.known.expired[s.number] = true
 	o.remove(s)
 	for k := range o.damaged {
@@ -318,19 +346,18 @@ func (o *Outbox) drop(s *segment) error {
 		o.drain.close()
 	}
 	o.drain.Unlock()
-	dir := filepath.Join(o.dir, "segments")
 	if err = os.Remove(filepath.Join(dir, segmentName(s.number))); err == nil {
 		err = syncDir(dir)
 	}
 	if err != nil {
-		return diskError("segment "+segmentName(s.number), err)
+		return true, diskError("segment "+segmentName(s.number), err)
 	}
-	return nil
+	return true, nil
 }
 
 // forget removes what state.db has about a segment, and every receipt that no
 // other record refers to. It notes that the segment went in good order, which is
-// of interest as long as older ones are there.
+// of interest as long as older ones are there, or its own file.
 func forget(tx *bolt.Tx, s *segment, lowest uint64) error {
 	uses := map[string]uint64{}
 	if b := tx.Bucket(bucketSettled).Bucket(number(s.number)); b != nil {

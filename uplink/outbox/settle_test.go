@@ -67,6 +67,44 @@ func TestReceiptSettlesOnlyWhatItNames(t *testing.T) {
 	}
 }
 
+// TestReceiptAheadIsObeyedAlsoWhenASegmentBegins stores, in the middle of the
+// beginning of a segment, a receipt for a record that was not made yet.
+func TestReceiptAheadIsObeyedAlsoWhenASegmentBegins(t *testing.T) {
+	for when, restart := range map[string]func(*bed){
+		"at once":           func(*bed) {},
+		"after a restart":   func(b *bed) { b.shut(); b.open() },
+		"after a power cut": func(b *bed) { b.crash(); b.open() },
+	} {
+		t.Run(when, func(t *testing.T) {
+			b := newBed(t)
+			b.beat()
+			ahead := &evidence.Receipt{Device: device, LogSize: 10, UTC: noon, LogRoot: evidence.Hash{1}}
+			ahead.Entries = []evidence.ReceiptEntry{{Epoch: 7, Seq: 9, ID: evidence.Hash{0xBA, 0xD0}}}
+			r, err := evidence.SealReceipt(ahead, b.centre)
+			if err != nil {
+				t.Fatal(err)
+			}
+			b.now = noon.AddDate(0, 0, 1)
+			asked := 0
+			b.Outbox.options.Now = func() time.Time {
+				if asked++; asked == 2 { // whether the day is another one, and then when the segment begins
+					if _, err := b.Settle(r); !errors.Is(err, ErrEquivocation) {
+						t.Errorf("error %v, want %v", err, ErrEquivocation)
+					}
+				}
+				return b.now
+			}
+			if s := b.beat(); s.Record.Epoch != 1 || s.Record.Seq != 2 || asked < 2 {
+				t.Fatalf("epoch %d number %d, after the time was asked for %d times", s.Record.Epoch, s.Record.Seq, asked)
+			}
+			restart(b)
+			if s := b.beat(); s.Record.Epoch != 8 || s.Record.Seq != 1 || b.Report().Raised == "" {
+				t.Errorf("next record is epoch %d number %d, report %+v", s.Record.Epoch, s.Record.Seq, b.Report())
+			}
+		})
+	}
+}
+
 func TestReceiptOfAnotherDeviceIsRefused(t *testing.T) {
 	b := newBed(t)
 	r := b.receipt(b.beat())

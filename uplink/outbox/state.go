@@ -43,19 +43,17 @@ func createState(dir string, device evidence.DeviceID) error {
 	if err != nil {
 		return diskError(stateName, err)
 	}
-	err = guard(func() error {
-		return db.Update(func(tx *bolt.Tx) error {
-			for _, name := range [][]byte{bucketReceipts, bucketReferences, bucketSettled, bucketAside, bucketExpired} {
-				if _, err := tx.CreateBucket(name); err != nil {
-					return err
-				}
-			}
-			b, err := tx.CreateBucket(bucketState)
-			if err != nil {
+	err = update(db, func(tx *bolt.Tx) error {
+		for _, name := range [][]byte{bucketReceipts, bucketReferences, bucketSettled, bucketAside, bucketExpired} {
+			if _, err := tx.CreateBucket(name); err != nil {
 				return err
 			}
-			return b.Put(keyAbout, append([]byte{version, 0, 0, 0, 0, 0, 0, 0}, device[:]...))
-		})
+		}
+		b, err := tx.CreateBucket(bucketState)
+		if err != nil {
+			return err
+		}
+		return b.Put(keyAbout, append([]byte{version, 0, 0, 0, 0, 0, 0, 0}, device[:]...))
 	})
 	err = errors.Join(err, db.Close())
 	if err == nil {
