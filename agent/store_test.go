@@ -121,7 +121,7 @@ func TestHousekeepingThatHangsIsFound(t *testing.T) {
 func TestClockBeforeEveryRuleDiscards(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, nil)
-		r.clock.step(time.Unix(86400, 0).Sub(time.Now()))
+		r.clock.step(time.Until(time.Unix(86400, 0)))
 		r.start(t)
 		for _, speed := range []sensor.Speed{30_00, 92_50} {
 			p := speeding()
