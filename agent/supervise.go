@@ -3,9 +3,11 @@ package agent
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"ciglio/agent/notify"
+	"ciglio/sensor"
 )
 
 // A Supervisor is the service manager that started the program and starts it
@@ -18,7 +20,7 @@ type Supervisor interface {
 	Watchdog() time.Duration
 }
 
-// How long the measuring loop may stay at one thing. A sensor that is silent,
+// How long measuring and housekeeping may stay at one thing. A sensor that is silent,
 // unplugged or looks at an empty road makes its driver turn at least every 13
 // seconds; one that is being set up answers all questions in less than 30. A
 // judgement waits for the last picture, up to 25 seconds where a slow vehicle is
@@ -95,7 +97,7 @@ func (d *Device) state() string {
 	return d.gateWords
 }
 
-// stuck says where the measuring loop has come to a stand; "" when it has not.
+// stuck says where measuring or housekeeping has come to a stand; "" when none has.
 func (d *Device) stuck() string {
 	now := d.o.Clock.Now()
 	if d.o.Turned != nil {
@@ -103,14 +105,17 @@ func (d *Device) stuck() string {
 			return fmt.Sprintf("the sensor's driver has not come back for %v", since.Truncate(time.Second))
 		}
 	}
-	if took := d.judging.Load(); took != 0 {
-		if since := time.Duration(int64(now) - took); since > judgeTurn {
-			return fmt.Sprintf("a passage has waited for its judgement for %v", since.Truncate(time.Second))
-		}
-	}
-	if began := d.looking.Load(); began != 0 {
-		if since := time.Duration(int64(now) - began); since > lookTurn {
-			return fmt.Sprintf("the device has not looked at itself for %v", since.Truncate(time.Second))
+	for _, w := range []struct {
+		began *atomic.Int64
+		most  time.Duration
+		words string
+	}{
+		{&d.judging, judgeTurn, "a passage has waited for its judgement"},
+		{&d.looking, lookTurn, "the device has not looked at itself"},
+	} {
+		began := w.began.Load()
+		if since := now.Sub(sensor.Mono(began)); began != 0 && since > w.most {
+			return fmt.Sprintf("%s for %v", w.words, since.Truncate(time.Second))
 		}
 	}
 	return ""
