@@ -431,6 +431,24 @@ func TestSettledRecordsMakeRoomAtOnce(t *testing.T) {
 
 // What breaks closes the gate within seconds and is recorded; what comes back
 // opens it again without waiting for the next hour.
+// A journal is a log that can be read while it is written.
+type journal struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (j *journal) Write(p []byte) (int, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.text.Write(p)
+}
+
+func (j *journal) String() string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.text.String()
+}
+
 func TestPartsThatComeBackMeasureAgain(t *testing.T) {
 	for _, c := range []struct {
 		name, finding string
@@ -444,7 +462,7 @@ func TestPartsThatComeBackMeasureAgain(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				var log bytes.Buffer
+				var log journal
 				r := newRig(t, func(r *rig) { r.log = slog.New(slog.NewTextHandler(&log, nil)) })
 				r.start(t)
 				c.set(r, true)
@@ -456,7 +474,7 @@ func TestPartsThatComeBackMeasureAgain(t *testing.T) {
 				c.set(r, false)
 				time.Sleep(patience + 2*time.Second)
 				synctest.Wait()
-				if bytes.Count(log.Bytes(), []byte("gate open")) != 2 {
+				if strings.Count(log.String(), "gate open") != 2 {
 					t.Errorf("not told soon that the gate is open:\n%s", &log)
 				}
 				if o := r.pass(speeding()); o.Record == nil {
@@ -477,7 +495,7 @@ func TestPartsThatComeBackMeasureAgain(t *testing.T) {
 					t.Errorf("findings %q, want %q", findings, want)
 				}
 				for line, want := range map[string]int{"gate open": 2, "gate closed": 1} {
-					if n := bytes.Count(log.Bytes(), []byte(line)); n != want {
+					if n := strings.Count(log.String(), line); n != want {
 						t.Errorf("%q is logged %d times, want %d:\n%s", line, n, want, &log)
 					}
 				}
