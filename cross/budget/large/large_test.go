@@ -6,9 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -16,7 +14,9 @@ import (
 
 	"ciglio/capture/evidence"
 	"ciglio/capture/key"
+	"ciglio/cross/board"
 	"ciglio/cross/board/boardtest"
+	"ciglio/cross/board/guest"
 	"ciglio/cross/budget"
 	"ciglio/sensor"
 	"ciglio/uplink"
@@ -61,17 +61,13 @@ func heartbeats(t *testing.T, o *outbox.Outbox, n int, now func() time.Time) {
 	}
 }
 
-// TestOutboxOf20GB makes a store of that size, a segment a day, and has a 32-bit
-// program use it. What the segments hold is little; the rest of each file is a
-// hole, which the program maps all the same.
+// TestOutboxOf20GB makes a store of that size, a segment a day, and has a program
+// on a 32-bit board use it. What the segments hold is little; the rest of each
+// file is a hole, which the program maps all the same.
 func TestOutboxOf20GB(t *testing.T) {
-	if testing.Short() {
-		t.Skip("builds a 32-bit program")
-	}
-	if runtime.GOARCH != "amd64" {
-		t.Skip("this machine may not run 386 programs")
-	}
-	store := filepath.Join(t.TempDir(), "outbox")
+	boardtest.Need(t, boardtest.All)
+	folder := t.TempDir()
+	store := filepath.Join(folder, "outbox")
 	today := time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
 	now := func() time.Time { return today }
 	o, err := outbox.Open(store, outbox.Options{Device: device(), Now: now})
@@ -94,39 +90,50 @@ func TestOutboxOf20GB(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-
-	program := filepath.Join(t.TempDir(), "large")
-	build := exec.CommandContext(t.Context(), "go", "test", "-c", "-o", program, ".")
-	build.Env = append(os.Environ(), "GOARCH=386", "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+	disk := filepath.Join(t.TempDir(), "flash")
+	if err := board.FormatWith(t.Context(), disk, folder, 32<<30); err != nil {
+		t.Fatal(err)
 	}
-	use := exec.CommandContext(t.Context(), program, "-test.run=^TestUseOutbox$", "-dir="+store)
-	use.Env = append(os.Environ(), boardtest.MemoryLimit(t))
-	out, err := use.CombinedOutput()
+	program, err := board.BuildTest(t.Context(), "arm-7", "ciglio/cross/budget/large")
 	if err != nil {
-		t.Fatalf("%v\n%s", err, out)
+		t.Fatal(err)
 	}
+
+	b := boardtest.Start(t, board.Options{
+		Arch: "arm-7", Files: map[string]string{"/bin/large": program}, Disks: []board.Disk{{Image: disk, Mount: "/data"}},
+	})
+	p, err := b.Go(guest.Command{
+		Args: []string{"/bin/large", "-test.run=^TestUseOutbox$", "-test.timeout=20m", "-dir=/data/outbox"},
+		Env:  []string{boardtest.MemoryLimit(t)},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	done, err := p.Wait(t.Context())
+	if err != nil || done.Code != 0 {
+		t.Fatalf("%v, ended with %d:\n%s%s", err, done.Code, done.Stdout, done.Stderr)
+	}
+	out := done.Stdout
 	var space, memory int64
 	if _, err := fmt.Sscanf(string(out), "used: %d %d", &space, &memory); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	b, err := budget.Load()
+	limits, err := budget.Load()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := b.Check("address.space", space); err != nil {
+	if err := limits.Check("address.space", space); err != nil {
 		t.Error(err)
 	}
 	boardtest.Figure(t, *update, "address space of a 32-bit program with an outbox of 21 GB",
-		fmt.Sprintf("%s of %s; %d MB resident", b.Say("address.space", space), b.Say("address.space", b["address.space"].Most), memory/1e6))
+		fmt.Sprintf("%s of %s; %d MB resident", limits.Say("address.space", space), limits.Say("address.space", limits["address.space"].Most), memory/1e6))
 }
 
 // TestUseOutbox opens a store, reads a record of each segment, lists what waits,
 // goes on writing, and does all that once more after an unclean end.
 func TestUseOutbox(t *testing.T) {
 	if *dir == "" {
-		t.Skip("run by TestOutboxOf20GB as a 32-bit program")
+		t.Skip("run by TestOutboxOf20GB on a 32-bit board")
 	}
 	now := func() time.Time { return time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC) }
 	for round := range 2 {
