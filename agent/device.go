@@ -373,6 +373,9 @@ func (d *Device) look() error {
 			return err
 		}
 	}
+	if err := d.needsSecond(); err != nil {
+		return fmt.Errorf("sensor %s: %w", d.o.Source.Identity().Model, err)
+	}
 	if fault != nil && now.Sub(at) <= patience {
 		return fmt.Errorf("sensor %s: %w", d.o.Source.Identity().Model, fault)
 	}

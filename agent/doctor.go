@@ -8,6 +8,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"syscall"
 
 	"ciglio/agent/config"
@@ -68,7 +69,7 @@ func subject(c *config.Config, configured bool, user string) doctor.Subject {
 		s.Picture = v4l2.Mode{Code: c.Camera.Format, Width: c.Camera.Size.Width, Height: c.Camera.Size.Height}
 	}
 	if c.Second.Method == "contacts" {
-		s.Pins = c.Second.PinNames()
+		s.Pins = slices.Concat(c.Second.LanePins()...)
 	}
 	return s
 }

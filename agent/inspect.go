@@ -121,6 +121,13 @@ type secondJSON struct {
 	Method    string `json:"method"`
 	Speed     string `json:"speed"`
 	Tolerance string `json:"tolerance"`
+
+	Contacts *contactsJSON `json:"contacts,omitempty"`
+}
+
+type contactsJSON struct {
+	Positions []int32         `json:"positions_mm"`
+	Marks     [][]sensor.Mono `json:"marks_ns"`
 }
 
 type frameJSON struct {
@@ -216,11 +223,10 @@ func describeMeasurement(m *evidence.Measurement) *measurementJSON {
 			m.Budget.Clock.String(), m.Budget.Acceleration.String()},
 	}
 	if s := m.Second; s != nil {
-		method := "contacts"
-		if s.Method == 2 {
-			method = "displacement between two frames"
+		out.Second = &secondJSON{Method: "displacement between two frames", Speed: s.Speed.String(), Tolerance: s.Tolerance.String()}
+		if c := s.Contacts; c != nil {
+			out.Second.Method, out.Second.Contacts = "contacts", &contactsJSON{c.Positions, c.Marks}
 		}
-		out.Second = &secondJSON{method, s.Speed.String(), s.Tolerance.String()}
 	}
 	return out
 }

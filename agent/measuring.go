@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -161,8 +162,7 @@ func (d *Device) objections(p sensor.Passage) []sensor.Reason {
 	object(sensor.ReasonDirectionUndecided, p.Direction == sensor.DirectionUnknown && (site.Direction != sensor.DirectionUnknown || p.Photo == 0))
 	object(sensor.ReasonWrongDirection, site.Direction != sensor.DirectionUnknown && p.Direction != sensor.DirectionUnknown && p.Direction != site.Direction)
 	object(sensor.ReasonTwoTargets, p.Targets > 0 && !d.o.Source.Identity().Separates)
-	// Bytes without a check sum prove nothing alone.
-	object(sensor.ReasonSecondMissing, d.o.Source.Identity().Unchecked && d.o.Second == nil)
+	object(sensor.ReasonSecondMissing, d.needsSecond() != nil)
 	object(sensor.ReasonOutOfRange, p.Speed > d.o.Config.Sensor.Maximum)
 	object(sensor.ReasonUncertain, d.calibration.Uncertainty > 0 && p.Budget.Total() > d.calibration.Uncertainty)
 	step := sensor.Mono(d.lastStep.Load())
@@ -205,7 +205,7 @@ func (d *Device) shots(ctx context.Context, photo sensor.Mono) ([]capture.Shot, 
 
 // record seals a violation and puts it on flash with its pictures and trace.
 // second is nil at a site without a second sensor.
-func (d *Device) record(p sensor.Passage, a enforce.Assessment, photo sensor.Mono, shots []capture.Shot, second *evidence.Second) (*evidence.Sealed, error) {
+func (d *Device) record(p sensor.Passage, a enforce.Assessment, photo sensor.Mono, shots []capture.Shot, second *confirmation) (*evidence.Sealed, error) {
 	identity := d.o.Source.Identity()
 	blobs := make([][]byte, 0, len(shots)+1)
 	for _, s := range shots {
@@ -262,12 +262,19 @@ func (d *Device) record(p sensor.Passage, a enforce.Assessment, photo sensor.Mon
 			Direction:   p.Direction,
 			Uncertainty: p.Budget.Total(),
 			Budget:      p.Budget,
-			Second:      second,
 			Targets:     uint16(min(p.Targets, math.MaxUint16)),
 			Start:       p.Start,
 			End:         p.End,
 			Photo:       photo,
 		}
+		lane := p.Lane
+		if second != nil {
+			r.Measurement.Second = &second.second
+			lane = cmp.Or(second.lane, lane)
+		}
+		site := d.site
+		site.Lane = uint8(min(max(lane, 0), math.MaxUint8))
+		r.Site = &site
 		return evidence.Seal(r, d.o.Signer)
 	}, prepared)
 }

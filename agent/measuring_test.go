@@ -14,7 +14,7 @@ import (
 // slowSecond takes its time.
 type slowSecond struct{ fakeSecond }
 
-func (s *slowSecond) Measure(ctx context.Context, p sensor.Passage, shots []capture.Shot) (sensor.Speed, sensor.Speed, error) {
+func (s *slowSecond) Measure(ctx context.Context, p sensor.Passage, shots []capture.Shot) (SecondSpeed, error) {
 	time.Sleep(5 * time.Second)
 	return s.fakeSecond.Measure(ctx, p, shots)
 }

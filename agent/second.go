@@ -25,27 +25,63 @@ type Second interface {
 	// Run measures until ctx ends, and returns nil then.
 	Run(ctx context.Context) error
 
-	// Measure returns the speed of the vehicle of a passage, and its standard
-	// uncertainty (k = 1); shots are the pictures of the violation. It waits for
-	// what is not known yet, for as long as ctx allows. An error says why there
-	// is no speed; it wraps [ErrLostEdge] when an edge was lost. Only one
-	// goroutine may call it at a time.
-	Measure(ctx context.Context, p sensor.Passage, shots []capture.Shot) (speed, u sensor.Speed, err error)
+	// Measure returns the speed of the vehicle of a passage; shots are the
+	// pictures of the violation. It waits for what is not known yet, for as long
+	// as ctx allows. An error says why there is no speed; it wraps [ErrLostEdge]
+	// when an edge was lost. Only one goroutine may call it at a time.
+	Measure(ctx context.Context, p sensor.Passage, shots []capture.Shot) (SecondSpeed, error)
+
+	// Alone returns nil unless the sensor saw another vehicle that was in the beam
+	// during a passage whose speed it has measured; then the error wraps
+	// [gate.ErrCompany]. It waits as Measure does.
+	Alone(ctx context.Context, p sensor.Passage, s SecondSpeed) error
 
 	// Fault says why it does not measure now; nil when it does. It may be called
 	// at any time.
 	Fault() error
 }
 
+// SecondSpeed is what a second sensor says of a vehicle.
+type SecondSpeed struct {
+	Speed    sensor.Speed
+	U        sensor.Speed   // standard uncertainty (k = 1)
+	Crossing *gate.Crossing // of contacts; nil of any other sensor
+}
+
 // ErrLostEdge says that an edge of a contact was lost.
 var ErrLostEdge = errors.New("an edge of a contact was lost")
 
-// secondPatience bounds how long a violation waits for its second speed. The
-// slowest vehicle that any limit knows is off its contacts by then.
-const secondPatience = 6 * time.Second
+const (
+	// secondPatience bounds how long a violation waits for its second speed. The
+	// slowest vehicle that any limit knows is off its contacts by then.
+	secondPatience = 6 * time.Second
+	// alonePatience bounds how long it then waits until every vehicle that was in
+	// the beam has come to the contacts: half as long again as a track of 150 m
+	// at 30 km/h.
+	alonePatience = 30 * time.Second
+)
 
 // The methods of a second speed in a record.
-var secondMethods = map[string]uint8{"contacts": 1, "frames": 2}
+var secondMethods = map[string]uint8{"contacts": evidence.MethodContacts, "frames": evidence.MethodDisplacement}
+
+// errNeedsSecond says that the sensor alone proves nothing.
+var errNeedsSecond = errors.New("this sensor proves nothing without a second speed")
+
+// needsSecond says why the site must have a second sensor; nil when it has one, or
+// may do without. Bytes without a check sum prove nothing alone. A sensor without
+// range and angle takes two vehicles of one speed for one; what is sealed as a
+// test accuses nobody, and may do without.
+func (d *Device) needsSecond() error {
+	switch id := d.o.Source.Identity(); {
+	case d.o.Second != nil:
+		return nil
+	case id.Unchecked:
+		return fmt.Errorf("%w: its bytes have no check sum; set second.method", errNeedsSecond)
+	case !id.Separates && d.whyTest() == "":
+		return fmt.Errorf("%w: it cannot tell two vehicles of one speed apart; set second.method", errNeedsSecond)
+	}
+	return nil
+}
 
 // checkSecond makes sure that the second speed is neither missing where the
 // configuration asks for it, nor there where it does not.
@@ -60,18 +96,19 @@ func checkSecond(o Options) error {
 // confirm asks the second sensor about a violation. It returns what the record
 // says of it, nil at a site without one, or the reason for which the violation
 // is discarded. A second speed whose doubled uncertainty exceeds the tolerance
-// confirms nothing.
-func (d *Device) confirm(ctx context.Context, p sensor.Passage, shots []capture.Shot) (*evidence.Second, sensor.Reason) {
+// confirms nothing. Where the first sensor cannot tell vehicles apart, the second
+// must not have seen another.
+func (d *Device) confirm(ctx context.Context, p sensor.Passage, shots []capture.Shot) (*confirmation, sensor.Reason) {
 	if d.o.Second == nil {
 		return nil, 0
 	}
-	ctx, cancel := context.WithTimeout(ctx, secondPatience)
-	defer cancel()
 	c := d.o.Config.Second
 	tolerance := enforce.Tolerance{Flat: c.Flat, Percent: int64(c.Percent)}.Of(p.Speed)
-	speed, u, err := d.o.Second.Measure(ctx, p, shots)
-	if err == nil && 2*int64(u) > int64(tolerance) {
-		err = fmt.Errorf("second speed %v: its uncertainty %v is more than half the tolerance %v", speed, u, tolerance)
+	measuring, cancel := context.WithTimeout(ctx, secondPatience)
+	defer cancel()
+	s, err := d.o.Second.Measure(measuring, p, shots)
+	if err == nil && 2*int64(s.U) > int64(tolerance) {
+		err = fmt.Errorf("second speed %v: its uncertainty %v is more than half the tolerance %v", s.Speed, s.U, tolerance)
 	}
 	switch {
 	case errors.Is(err, ErrLostEdge):
@@ -80,11 +117,44 @@ func (d *Device) confirm(ctx context.Context, p sensor.Passage, shots []capture.
 	case err != nil:
 		d.o.Log.Warn("violation without second speed", "error", err)
 		return nil, sensor.ReasonSecondMissing
-	case !enforce.Agree(p.Speed, speed, tolerance):
-		d.o.Log.Warn("second speed disagrees", "speed", p.Speed, "second", speed, "tolerance", tolerance)
+	case !enforce.Agree(p.Speed, s.Speed, tolerance):
+		d.o.Log.Warn("second speed disagrees", "speed", p.Speed, "second", s.Speed, "tolerance", tolerance)
 		return nil, sensor.ReasonSecondDisagrees
 	}
-	return &evidence.Second{Method: secondMethods[c.Method], Speed: speed, Tolerance: tolerance}, 0
+	if !d.o.Source.Identity().Separates {
+		waiting, cancel := context.WithTimeout(ctx, alonePatience)
+		defer cancel()
+		switch err := d.o.Second.Alone(waiting, p, s); {
+		case errors.Is(err, gate.ErrCompany):
+			return nil, sensor.ReasonTwoTargets
+		case err != nil:
+			d.o.Log.Warn("violation that may not have been alone", "error", err)
+			return nil, sensor.ReasonSecondMissing
+		}
+	}
+	return d.confirmed(s, tolerance), 0
+}
+
+// A confirmation is what a record says of a second speed.
+type confirmation struct {
+	second evidence.Second
+	lane   int // that the contacts tell; 0 when they do not
+}
+
+func (d *Device) confirmed(s SecondSpeed, tolerance sensor.Speed) *confirmation {
+	c := d.o.Config.Second
+	all := &confirmation{second: evidence.Second{Method: secondMethods[c.Method], Speed: s.Speed, Tolerance: tolerance}}
+	if s.Crossing == nil {
+		return all
+	}
+	if len(c.LanePins()) > 1 {
+		all.lane = s.Crossing.Lane
+	}
+	all.second.Contacts = &evidence.Contacts{Marks: s.Crossing.Marks}
+	for _, p := range c.Positions {
+		all.second.Contacts.Positions = append(all.second.Contacts.Positions, int32(p))
+	}
+	return all
 }
 
 // newSecond returns the second sensor that c names, nil for none. It opens
@@ -108,7 +178,7 @@ type contact interface {
 // contacts are a second sensor of loops, cables or light barriers. When a line
 // is lost they are opened anew every second.
 type contacts struct {
-	pins  []string
+	pins  [][]string // of each lane
 	open  func(name string) (contact, error)
 	gate  gate.Options
 	clock sensor.Clock
@@ -121,7 +191,7 @@ type contacts struct {
 
 func newContacts(c *config.Config, clock sensor.Clock, log *slog.Logger) (*contacts, error) {
 	s := &contacts{
-		pins:  c.Second.PinNames(),
+		pins:  c.Second.LanePins(),
 		gate:  gate.Options{DistanceU: int64(c.Second.DistanceU) * 1000, Jitter: c.Second.Jitter, Maximum: min(c.Sensor.Maximum*5/4, 500*sensor.KmH)},
 		clock: clock, log: log,
 		fault: errors.New("contacts: not opened yet"),
@@ -166,16 +236,20 @@ func (s *contacts) Run(ctx context.Context) error {
 // serve opens the lines and measures until one fails or ctx ends.
 func (s *contacts) serve(ctx context.Context) (err error) {
 	defer func() { s.set(nil, err) }()
-	var lines []sensor.Edges
-	for _, name := range s.pins {
-		l, err := s.open(name)
-		if err != nil {
-			return err
+	var lanes [][]sensor.Edges
+	for _, pins := range s.pins {
+		var lines []sensor.Edges
+		for _, name := range pins {
+			l, err := s.open(name)
+			if err != nil {
+				return err
+			}
+			defer l.Halt() // it was only read
+			lines = append(lines, l)
 		}
-		defer l.Halt() // it was only read
-		lines = append(lines, l)
+		lanes = append(lanes, lines)
 	}
-	g, err := gate.New(lines, s.clock, s.gate)
+	g, err := gate.New(lanes, s.clock, s.gate)
 	if err != nil {
 		return err
 	}
@@ -197,23 +271,36 @@ func (s *contacts) Fault() error {
 }
 
 // Measure implements [Second].
-func (s *contacts) Measure(ctx context.Context, p sensor.Passage, _ []capture.Shot) (sensor.Speed, sensor.Speed, error) {
-	s.mu.Lock()
-	g, fault := s.live, s.fault
-	s.mu.Unlock()
-	if g == nil {
-		return 0, 0, fault
+func (s *contacts) Measure(ctx context.Context, p sensor.Passage, _ []capture.Shot) (SecondSpeed, error) {
+	g, err := s.running()
+	if err != nil {
+		return SecondSpeed{}, err
 	}
 	c, err := g.Match(ctx, p)
 	switch {
 	case slices.Contains(c.Reasons, sensor.ReasonLostEdge):
-		return 0, 0, ErrLostEdge
+		return SecondSpeed{}, ErrLostEdge
 	case err != nil && len(c.Reasons) > 0:
-		return 0, 0, fmt.Errorf("%w: %v", err, c.Reasons[0])
+		return SecondSpeed{}, fmt.Errorf("%w: %v", err, c.Reasons[0])
 	case err != nil:
-		return 0, 0, err
+		return SecondSpeed{}, err
 	}
-	return c.Speed, c.U, nil
+	return SecondSpeed{Speed: c.Speed, U: c.U, Crossing: &c}, nil
+}
+
+// Alone implements [Second].
+func (s *contacts) Alone(ctx context.Context, p sensor.Passage, own SecondSpeed) error {
+	g, err := s.running()
+	if err != nil {
+		return err
+	}
+	return g.Alone(ctx, p, *own.Crossing)
+}
+
+func (s *contacts) running() (*gate.Gate, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.live, s.fault
 }
 
 // pictures are a second sensor that measures in the pictures of the violation.
@@ -241,11 +328,15 @@ func (pictures) Run(ctx context.Context) error {
 func (pictures) Fault() error { return nil }
 
 // Measure implements [Second].
-func (s pictures) Measure(_ context.Context, p sensor.Passage, shots []capture.Shot) (sensor.Speed, sensor.Speed, error) {
+func (s pictures) Measure(_ context.Context, p sensor.Passage, shots []capture.Shot) (SecondSpeed, error) {
 	frames := make([]capture.Frame, len(shots))
 	for i, s := range shots {
 		frames[i] = s.Frame
 	}
 	r, err := s.meter.Speed(frames, p.Direction)
-	return r.Speed, r.U, err
+	return SecondSpeed{Speed: r.Speed, U: r.U}, err
 }
+
+// Alone implements [Second]. What else the pictures show is for those to judge who
+// look at them.
+func (pictures) Alone(context.Context, sensor.Passage, SecondSpeed) error { return nil }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -34,6 +35,7 @@ type fakeSecond struct {
 	speed, u sensor.Speed
 	err      error
 	fault    error
+	company  error // what Alone says
 	asked    int
 	shots    int
 	ran      bool
@@ -41,14 +43,26 @@ type fakeSecond struct {
 
 func (s *fakeSecond) Run(ctx context.Context) error { s.ran = true; <-ctx.Done(); return nil }
 func (s *fakeSecond) Fault() error                  { return s.fault }
-func (s *fakeSecond) Measure(_ context.Context, _ sensor.Passage, shots []capture.Shot) (sensor.Speed, sensor.Speed, error) {
+func (s *fakeSecond) Measure(_ context.Context, p sensor.Passage, shots []capture.Shot) (SecondSpeed, error) {
 	s.asked++
 	s.shots = len(shots)
-	return s.speed, s.u, s.err
+	return SecondSpeed{Speed: s.speed, U: s.u, Crossing: &gate.Crossing{Lane: 1, Marks: s.marks(p)}}, s.err
 }
 
-func withSecond(t *testing.T, s Second) func(*rig) {
+// marks are those of two axles over cables 2 m apart, which give the speed.
+func (s *fakeSecond) marks(p sensor.Passage) [][]sensor.Mono {
+	took := sensor.Mono(720e9 / int64(max(s.speed, 1)))
+	near, far := []sensor.Mono{p.Start + took, p.Start + 2*took}, []sensor.Mono{p.Start, p.Start + took}
+	return [][]sensor.Mono{near, far}
+}
+
+func (s *fakeSecond) Alone(context.Context, sensor.Passage, SecondSpeed) error { return s.company }
+
+func withSecond(t *testing.T, s Second, more ...func(*rig)) func(*rig) {
 	return func(r *rig) {
+		for _, change := range more {
+			change(r)
+		}
 		c, err := config.Parse([]byte(configText+secondText), nil)
 		if err != nil {
 			t.Fatal(err)
@@ -88,7 +102,9 @@ func TestSecondSpeedConfirmsOrDiscards(t *testing.T) {
 				}
 				if o.Record != nil {
 					m := o.Record.Record.Measurement
-					if m.Speed != 9250 || m.Second == nil || *m.Second != (evidence.Second{Method: 1, Speed: s.speed, Tolerance: 277}) {
+					want := evidence.Second{Method: evidence.MethodContacts, Speed: s.speed, Tolerance: 277,
+						Contacts: &evidence.Contacts{Positions: []int32{10_000, 12_000}, Marks: s.marks(o.Passage)}}
+					if m.Speed != 9250 || !reflect.DeepEqual(m.Second, &want) {
 						t.Errorf("measurement %+v, second %+v", m, m.Second)
 					}
 					check(t, o.Record, evidence.Pass)
@@ -262,6 +278,84 @@ func TestContactsConfirm(t *testing.T) {
 	}
 }
 
+// TestContactsTellTheLane drives a car over the loops of the second of two lanes,
+// and in one case another behind it, which the radar does not hear.
+func TestContactsTellTheLane(t *testing.T) {
+	const text = `
+[second]
+method = "contacts"
+kind = "presence"
+pins = "gpiochip0-17 gpiochip0-27; gpiochip0-22 gpiochip0-23"
+positions = "10m 14m"
+`
+	v := sensor.Speed(9250).MPS()
+	way := func(m float64) time.Duration { return time.Duration(m / v * 1e9) }
+	for _, c := range []struct {
+		name   string
+		behind float64 // m; 0: nobody
+		want   []sensor.Reason
+	}{
+		{"alone", 0, nil},
+		{"another 40 m behind in the other lane", 40, []sensor.Reason{sensor.ReasonTwoTargets}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				in := map[string]chan sensor.Edge{}
+				r := newRig(t, func(r *rig) {
+					parsed, err := config.Parse([]byte(configText+text), nil)
+					if err != nil {
+						t.Fatal(err)
+					}
+					*r.config = *parsed
+					single(r)
+					s, err := newContacts(r.config, r.clock, r.log)
+					if err != nil {
+						t.Fatal(err)
+					}
+					s.open = func(name string) (contact, error) {
+						in[name] = make(chan sensor.Edge, 64)
+						return fakeContact{edges.Follow(in[name])}, nil
+					}
+					r.second = s
+				})
+				r.start(t)
+				end := r.clock.Now().Add(10*time.Second - 300*time.Millisecond) // of the track
+				// cross plays a body 4.5 m long over the loops of a lane, each 2 m long.
+				cross := func(near, far string, behind float64) (marks [][]sensor.Mono) {
+					for i, name := range []string{near, far} {
+						on := end.Add(way(behind - float64(10+4*i)))
+						pulse := edges.Pulse(on, way(6.5))
+						for _, e := range pulse {
+							time.AfterFunc(e.At.Sub(r.clock.Now()), func() { in[name] <- e })
+						}
+						marks = append(marks, []sensor.Mono{pulse[0].At, pulse[1].At})
+					}
+					return marks
+				}
+				marks := cross("gpiochip0-22", "gpiochip0-23", 0)
+				if c.behind > 0 {
+					cross("gpiochip0-17", "gpiochip0-27", c.behind)
+				}
+				o := r.pass(speeding())
+				if !slices.Equal(o.Reasons, c.want) || (o.Record != nil) != (c.want == nil) {
+					t.Fatalf("reasons %v, want %v, gate %v", o.Reasons, c.want, r.Gate())
+				}
+				if o.Record != nil {
+					got := o.Record.Record
+					want := evidence.Contacts{Positions: []int32{10_000, 14_000}, Marks: marks}
+					if got.Site.Lane != 2 || !reflect.DeepEqual(*got.Measurement.Second.Contacts, want) {
+						t.Errorf("lane %d, contacts %+v, want lane 2, %+v", got.Site.Lane, got.Measurement.Second.Contacts, want)
+					}
+					check(t, o.Record, evidence.Pass)
+				}
+				if err := r.stop(); err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
+}
+
 func TestContactsComeBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var r *rig
@@ -315,7 +409,7 @@ marks = "535,860=10m,1.2m; 1200,812=10m,4.5m; 402,301=40m,1.2m; 812,300=40m,8m"
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := s.Measure(t.Context(), speeding(), []capture.Shot{{}, {}, {}}); err == nil {
+	if _, err := s.Measure(t.Context(), speeding(), []capture.Shot{{}, {}, {}}); err == nil {
 		t.Error("three frames of nothing gave a speed")
 	}
 	for i := range c.Second.Marks {
@@ -371,9 +465,9 @@ marks = "%s"
 			shots = append(shots, capture.Shot{Frame: f})
 		}
 	}
-	speed, u, err := s.Measure(t.Context(), sensor.Passage{Speed: 9250, Direction: sensor.Approaching}, shots)
-	if err != nil || speed < 8800 || speed > 9700 || 2*u > 925 {
-		t.Errorf("%v, u %v, %v, want 92.50 km/h within 5 %%", speed, u, err)
+	got, err := s.Measure(t.Context(), sensor.Passage{Speed: 9250, Direction: sensor.Approaching}, shots)
+	if err != nil || got.Speed < 8800 || got.Speed > 9700 || 2*got.U > 925 || got.Crossing != nil {
+		t.Errorf("%+v, %v, want 92.50 km/h within 5 %%", got, err)
 	}
 }
 

@@ -165,7 +165,7 @@ func TestWatchdogKnowsQuietFromHung(t *testing.T) {
 		} {
 			t.Run(s.driver+", "+c.name, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
-					r := newSerialRig(t, c.radar)
+					r := newSerialRig(t, c.radar, withSecond(t, new(fakeSecond)))
 					m := r.manager.(*fakeManager)
 					r.start(t)
 					for range turns(60) {
@@ -230,9 +230,9 @@ type hungSecond struct {
 	release chan struct{}
 }
 
-func (s *hungSecond) Measure(context.Context, sensor.Passage, []capture.Shot) (sensor.Speed, sensor.Speed, error) {
+func (s *hungSecond) Measure(context.Context, sensor.Passage, []capture.Shot) (SecondSpeed, error) {
 	<-s.release
-	return 0, 0, errors.New("too late")
+	return SecondSpeed{}, errors.New("too late")
 }
 
 func TestWatchdogFindsHungJudgement(t *testing.T) {

@@ -16,7 +16,7 @@ type Second struct {
 	Method       string        `toml:"method" doc:"none, contacts, or frames: displacement between the pictures of a violation"`
 	Flat         sensor.Speed  `toml:"flat" doc:"the two speeds may differ by the larger of this and the percentage; both 0: 2km/h and 3 for contacts, 10 percent for frames"`
 	Percent      int           `toml:"percent" doc:"of the sensor's speed"`
-	Pins         string        `toml:"pins" doc:"contacts: two or three input lines, the nearest contact first, such as \"gpiochip0-17 gpiochip0-27\""`
+	Pins         string        `toml:"pins" doc:"contacts: two or three input lines, the nearest contact first, such as \"gpiochip0-17 gpiochip0-27\"; of several lanes, lane 1 first, with ; between them"`
 	Pull         string        `toml:"pull" doc:"contacts: up, down or none; empty for what the board has"`
 	Kind         string        `toml:"kind" doc:"contacts: axles (cables) or presence (loops)"`
 	Positions    Lengths       `toml:"positions" doc:"contacts: calibrated distance of each from the sensor along the road, the nearest first"`
@@ -50,14 +50,22 @@ func (s *Second) tolerance() {
 	}
 }
 
-// PinNames returns the names of the input lines.
-func (s *Second) PinNames() []string { return strings.Fields(s.Pins) }
+// LanePins returns the names of the input lines of each lane.
+func (s *Second) LanePins() [][]string {
+	var lanes [][]string
+	for lane := range strings.SplitSeq(s.Pins, ";") {
+		lanes = append(lanes, strings.Fields(lane))
+	}
+	return lanes
+}
 
 // validate reports the first value with which the method cannot work. What no
 // other package checks is checked here.
 func (s *Second) validate(frames int) error {
-	pins := s.PinNames()
-	sorted := slices.Sorted(slices.Values(pins))
+	lanes := s.LanePins()
+	pins := slices.Concat(lanes...)
+	distinct := slices.Compact(slices.Sorted(slices.Values(pins)))
+	differ := slices.ContainsFunc(lanes, func(l []string) bool { return len(l) != len(lanes[0]) })
 	contacts, pictures := s.Method == "contacts", s.Method == "frames"
 	for _, need := range []struct {
 		key string
@@ -69,9 +77,10 @@ func (s *Second) validate(frames int) error {
 		{"percent", s.Percent >= 0 && s.Percent <= 20, "want 0 to 20"},
 		{"pull", slices.Contains([]string{"", "up", "down", "none"}, s.Pull), "want up, down or none"},
 		{"kind", s.Kind == "axles" || s.Kind == "presence", "want axles or presence"},
-		{"pins", !contacts || len(pins) == 2 || len(pins) == 3, "want two or three"},
-		{"pins", len(slices.Compact(sorted)) == len(pins), "want each once"},
-		{"positions", !contacts || len(s.Positions) == len(pins), "want one for each pin"},
+		{"pins", !contacts || len(lanes[0]) == 2 || len(lanes[0]) == 3, "want two or three in a lane"},
+		{"pins", !differ && len(lanes) <= 8, "want as many in each of at most 8 lanes"},
+		{"pins", len(distinct) == len(pins), "want each once"},
+		{"positions", !contacts || len(s.Positions) == len(lanes[0]), "want one for each pin of a lane"},
 		{"distance_uncertainty", s.DistanceU > 0 && s.DistanceU <= 1000, "want 1mm to 1m"},
 		{"jitter", s.Jitter > 0 && s.Jitter <= 50*time.Millisecond, "want more than 0s and at most 50ms"},
 		{"picture", !pictures || s.Picture != Picture{}, "missing"},

@@ -3,10 +3,13 @@ package evidence
 import (
 	"bytes"
 	"encoding/binary"
+	"math"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"ciglio/sensor"
 )
 
 type bundleVector struct {
@@ -41,7 +44,18 @@ func bundleVectors(t testing.TB) []bundleVector {
 		*b = Bundle{Record: b.Record, Frames: b.Frames, Trace: b.Trace}
 	})
 	changed("violation-second-speed", "a second sensor confirms", "", "", "device", func(r *Record) {
-		r.Measurement.Second = &Second{Method: 1, Speed: 6400, Tolerance: 200}
+		r.Measurement.Second = confirmed(r.Measurement)
+	}, nil)
+	changed("violation-second-speed-receding", "three contacts, the nearest first", "", "", "device", func(r *Record) {
+		m := r.Measurement
+		m.Direction = sensor.Receding
+		m.Second = confirmed(m)
+		c := m.Second.Contacts
+		c.Positions = []int32{-2000, 1000, 2000}
+		c.Marks = [][]sensor.Mono{c.Marks[1], {m.Start + 1_300_000_000, m.Start + 1_500_000_000}, c.Marks[0]}
+	}, nil)
+	changed("violation-displacement", "the pictures confirm", "", "", "device", func(r *Record) {
+		r.Measurement.Second = &Second{Method: MethodDisplacement, Speed: 6000, Tolerance: 630}
 	}, nil)
 	changed("violation-fast", "five per cent, not 5 km/h, at 137 where 130 is allowed", "", "", "device", func(r *Record) {
 		m := r.Measurement
@@ -153,7 +167,29 @@ func bundleVectors(t testing.TB) []bundleVector {
 	figures("at-the-limit", "an assessed speed equal to the limit is no violation", "no violation", func(m *Measurement) { m.Limit = 5800 })
 	figures("below-the-limit", "an assessed speed below the limit", "no violation", func(m *Measurement) { m.Limit = 7000 })
 	figures("second-speed-disagrees", "the second sensor says something else", "second speed", func(m *Measurement) {
-		m.Second = &Second{Method: 1, Speed: 6506, Tolerance: 200}
+		m.Second = &Second{Method: MethodDisplacement, Speed: 6506, Tolerance: 200}
+	})
+	contacts := func(name, why, words string, change func(*Measurement, *Contacts)) {
+		figures(name, why, words, func(m *Measurement) {
+			m.Second = confirmed(m)
+			change(m, m.Second.Contacts)
+		})
+	}
+	contacts("contacts-another-speed", "an edge a microsecond later than sealed gives 63.99 km/h", "what the contacts saw gives", func(_ *Measurement, c *Contacts) { c.Marks[0][1] += 1000 })
+	contacts("contacts-speed-rounded-up", "the speed is rounded up", "what the contacts saw gives", func(m *Measurement, c *Contacts) {
+		m.Second.Speed, c.Marks[0][1] = 6401, c.Marks[0][1]-1000
+	})
+	contacts("contacts-moved", "a contact lies elsewhere", "what the contacts saw gives", func(_ *Measurement, c *Contacts) { c.Positions[1]++ })
+	contacts("contacts-other-way", "the vehicle over the contacts recedes", "approaching", func(m *Measurement, _ *Contacts) { m.Direction = sensor.Receding })
+	contacts("contacts-two-ways", "one axle goes the other way", "one way", func(_ *Measurement, c *Contacts) {
+		c.Marks[0][1], c.Marks[1][1] = c.Marks[1][1], c.Marks[0][1]
+	})
+	contacts("contacts-no-time", "an axle is at two contacts at once", "one way", func(_ *Measurement, c *Contacts) { c.Marks[0][1] = c.Marks[1][1] })
+	contacts("contacts-too-long", "an axle takes more than a minute", "more than 1m0s", func(_ *Measurement, c *Contacts) { c.Marks[0][1] = c.Marks[1][1] + 60_000_000_001 })
+	contacts("contacts-for-ever", "times whose sum no register holds", "more than 1m0s", func(_ *Measurement, c *Contacts) {
+		for i := range 14 {
+			c.Marks[0], c.Marks[1] = append(c.Marks[0], math.MaxInt64-sensor.Mono(i)), append(c.Marks[1], 0)
+		}
 	})
 	figures("uncertainty-too-small", "less than the noise alone", "uncertainty", func(m *Measurement) { m.Uncertainty = 8 })
 
@@ -162,6 +198,15 @@ func bundleVectors(t testing.TB) []bundleVector {
 	}
 	times("calibration-expired", "measured after the calibration's last day", "in force until", func(r *Record) {
 		r.Calibration.NotAfter = r.UTC.AddDate(0, 0, -1)
+	})
+	times("contacts-of-another-time", "the contacts saw it 11 s after the track", "from the track", func(r *Record) {
+		m := r.Measurement
+		m.Second = confirmed(m)
+		for _, at := range m.Second.Contacts.Marks {
+			for i := range at {
+				at[i] = at[i].Add(m.End.Sub(m.Start) + 11*time.Second)
+			}
+		}
 	})
 	times("track-backwards", "the track ends before it begins", "track ends", func(r *Record) { r.Measurement.Start = r.Measurement.End + 1 })
 	times("trace-backwards", "the trace ends before it begins", "raw data ends", func(r *Record) { r.Trace.Last = r.Trace.First - 1 })

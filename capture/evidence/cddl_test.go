@@ -178,8 +178,10 @@ func TestGrammarAgreesWithCode(t *testing.T) {
 	}
 	check("violation", "record", must(violation(t).Marshal())(t))
 	withSecond := violation(t)
-	withSecond.Measurement.Second = &Second{Method: 1, Speed: 6400, Tolerance: 200}
-	check("second speed", "record", must(withSecond.Marshal())(t))
+	withSecond.Measurement.Second = confirmed(withSecond.Measurement)
+	check("second speed of contacts", "record", must(withSecond.Marshal())(t))
+	withSecond.Measurement.Second = &Second{Method: MethodDisplacement, Speed: 6400, Tolerance: 630}
+	check("second speed by pictures", "record", must(withSecond.Marshal())(t))
 	for k := range bodies() {
 		check(k.String(), "record", must(ofKind(t, k).Marshal())(t))
 		located := ofKind(t, k)

@@ -32,7 +32,7 @@ func check(name string, mandatory bool, status Status, format string, args ...an
 }
 
 // near is how far frames may lie from the photo position, and the photo
-// position from the track.
+// position and what crossed the contacts from the track.
 const near = 10 * time.Second
 
 // pairNear is how far the pair of clocks may lie from the measurement.
@@ -166,8 +166,30 @@ func (m *Measurement) arithmetic(violation bool) error {
 	case int64(m.Uncertainty)*int64(m.Uncertainty) < squares:
 		return fmt.Errorf("the uncertainty of %v is less than its parts give", m.Uncertainty)
 	}
-	if s := m.Second; s != nil && max(s.Speed-m.Speed, m.Speed-s.Speed) > s.Tolerance {
+	return m.second()
+}
+
+// second checks that a second speed, if there is one, confirms the first and
+// follows from what the contacts saw.
+func (m *Measurement) second() error {
+	s := m.Second
+	if s == nil {
+		return nil
+	}
+	if max(s.Speed-m.Speed, m.Speed-s.Speed) > s.Tolerance {
 		return fmt.Errorf("the second speed of %v differs from %v by more than %v", s.Speed, m.Speed, s.Tolerance)
+	}
+	if s.Contacts == nil {
+		return nil
+	}
+	speed, direction, err := s.Contacts.Speed()
+	switch {
+	case err != nil:
+		return err
+	case direction != m.Direction:
+		return fmt.Errorf("what crossed the contacts was %v, the vehicle %v", direction, m.Direction)
+	case speed != s.Speed:
+		return fmt.Errorf("what the contacts saw gives %v, not %v", speed, s.Speed)
 	}
 	return nil
 }
@@ -198,6 +220,13 @@ func (r *Record) order() error {
 		return fmt.Errorf("the clocks were read more than %v from the track", pairNear)
 	case r.UTC.After(r.Calibration.NotAfter):
 		return fmt.Errorf("calibration %s was in force until %s", r.Calibration.ID, day(r.Calibration.NotAfter))
+	}
+	if m.Second != nil && m.Second.Contacts != nil {
+		for _, mark := range slices.Concat(m.Second.Contacts.Marks...) {
+			if before(mark, m.Start, near) || before(m.End, mark, near) {
+				return fmt.Errorf("what crossed the contacts did so more than %v from the track", near)
+			}
+		}
 	}
 	for i, f := range r.Frames {
 		switch {

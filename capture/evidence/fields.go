@@ -107,9 +107,25 @@ func (m *Measurement) fields(f *form) {
 }
 
 func (s *Second) fields(f *form) {
-	integer(f, 1, "second method", &s.Method, 1, 2)
+	integer(f, 1, "second method", &s.Method, int64(MethodContacts), int64(MethodDisplacement))
 	integer(f, 2, "second speed", &s.Speed, 0, maxSpeed)
 	integer(f, 3, "second tolerance", &s.Tolerance, 0, maxSpeed)
+	optionalObject(f, 4, "second contacts", &s.Contacts, (*Contacts).fields)
+}
+
+func (c *Contacts) fields(f *form) {
+	if f.key(1, "contacts positions_mm") {
+		list(f, "contacts positions_mm", &c.Positions, 2, 3, func(p *int32, f *form) {
+			plainInteger(f, "contacts positions_mm", p, -1e6, 1e6)
+		})
+	}
+	if f.key(2, "contacts marks_ns") {
+		list(f, "contacts marks_ns", &c.Marks, 2, 3, func(at *[]sensor.Mono, f *form) {
+			list(f, "contacts marks_ns", at, 2, 16, func(m *sensor.Mono, f *form) {
+				plainInteger(f, "contacts marks_ns", m, 0, math.MaxInt64)
+			})
+		})
+	}
 }
 
 func (p *Frame) fields(f *form) {

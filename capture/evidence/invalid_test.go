@@ -110,6 +110,29 @@ func spoiledPayloads() []spoiled {
 		{"speed-too-large", "1000 km/h", ErrRange, 0, func(r *node) { r.at(14, 1).n = 100_000 }},
 		{"flags-reserved", "a flag that profile 1 does not have", ErrRange, 0, func(r *node) { r.at(14, 12).n = 1 }},
 		{"direction", "direction 3", ErrRange, 0, func(r *node) { r.at(14, 7).n = 3 }},
+		{"contacts-missing", "a speed of contacts that does not say what they saw", ErrMissingKey, 0, func(r *node) {
+			r.at(14).add(16, table(number(1), number(6400), number(200)))
+		}},
+		{"contacts-of-pictures", "a speed by pictures says what contacts saw", ErrRange, 0, spoilSecond(func(s *node) { s.at(1).n = 2 })},
+		{"contacts-one", "one contact", ErrRange, 0, spoilSecond(func(s *node) { s.at(4, 1).kids, s.at(4, 2).kids = s.at(4, 1).kids[:1], s.at(4, 2).kids[:1] })},
+		{"contacts-four", "four contacts", ErrRange, 0, spoilSecond(func(s *node) {
+			p, m := s.at(4, 1), s.at(4, 2)
+			p.kids, m.kids = append(p.kids, number(15_000), number(16_000)), append(m.kids, m.kids[0], m.kids[0])
+		})},
+		{"contacts-without-marks", "two contacts, marks of one", ErrRange, 0, spoilSecond(func(s *node) { s.at(4, 1).kids = append(s.at(4, 1).kids, number(15_000)) })},
+		{"contacts-marks-differ", "an axle that only one contact felt", ErrRange, 0, spoilSecond(func(s *node) {
+			s.at(4, 2, 0).kids = append(s.at(4, 2, 0).kids, number(30_002_000_000_000))
+		})},
+		{"contacts-one-mark", "one mark is no vehicle", ErrRange, 0, spoilSecond(func(s *node) {
+			for i := range uint64(2) {
+				s.at(4, 2, i).kids = s.at(4, 2, i).kids[:1]
+			}
+		})},
+		{"contacts-farthest-first", "the farthest contact first", ErrRange, 0, spoilSecond(func(s *node) { s.at(4, 1, 0).n = 15_000 })},
+		{"contacts-at-one-place", "two contacts at one place", ErrRange, 0, spoilSecond(func(s *node) { s.at(4, 1, 0).n = 14_000 })},
+		{"contacts-too-far", "a contact a kilometre and a millimetre away", ErrRange, 0, spoilSecond(func(s *node) { s.at(4, 1, 1).n = 1_000_001 })},
+		{"contacts-before-the-clock", "a negative instant", ErrRange, 0, spoilSecond(func(s *node) { *s.at(4, 2, 0, 0) = *number(-1) })},
+		{"contacts-unknown-key", "key 3 of the contacts", ErrUnknownKey, 0, spoilSecond(func(s *node) { s.at(4).add(3, number(0)) })},
 		{"frames-too-many", "six frames", ErrRange, 0, func(r *node) {
 			f := r.at(15)
 			f.kids = append(f.kids, f.kids[2], f.kids[2], f.kids[2])
@@ -150,9 +173,21 @@ func spoiledPayloads() []spoiled {
 }
 
 func parseHeartbeatBody() *node {
-	return &node{major: majorMap, kids: []*node{
-		number(1), number(0), number(2), number(0), number(3), number(0), number(4), number(0),
-	}}
+	return table(number(0), number(0), number(0), number(0))
+}
+
+// spoilSecond gives a record the second speed of confirmed, and spoils that.
+func spoilSecond(spoil func(second *node)) func(*node) {
+	return func(r *node) {
+		second := table(number(1), number(6400), number(200), table(
+			array(number(10_000), number(14_000)),
+			array(
+				array(number(30_001_425_000_000), number(30_001_575_000_000)),
+				array(number(30_001_200_000_000), number(30_001_350_000_000)),
+			)))
+		r.at(14).add(16, second)
+		spoil(second)
+	}
 }
 
 // spoiledMessages spoil what is around the payload: the tree given is the array

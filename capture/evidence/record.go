@@ -2,7 +2,9 @@ package evidence
 
 import (
 	"encoding/hex"
+	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"time"
 
@@ -127,12 +129,65 @@ type Measurement struct {
 	Photo       sensor.Mono   // when the vehicle was at the photo position
 }
 
+// The methods of a second speed.
+const (
+	MethodContacts     uint8 = 1
+	MethodDisplacement uint8 = 2 // between two frames
+)
+
 // Second is the confirming speed of a second sensor.
 type Second struct {
-	Method uint8 // 1 contacts, 2 displacement between two frames
+	Method uint8
 	Speed  sensor.Speed
 	// Tolerance is the difference up to which the two were taken to agree.
 	Tolerance sensor.Speed
+	Contacts  *Contacts // what the speed follows from; nil of any other method
+}
+
+// Contacts is what contacts in the lane saw of the vehicle. Their speed follows
+// from it: see [Contacts.Speed].
+type Contacts struct {
+	// Positions are the calibrated distances of two or three contacts from the
+	// sensor along the road, in millimetres, the nearest first.
+	Positions []int32
+	// Marks are the instants of 2 to 16 marks of the vehicle at each contact, in
+	// the order of Positions: of its axles, or of front and rear of its body. They
+	// are the stamps that the kernel gave the edges.
+	Marks [][]sensor.Mono
+}
+
+// longestCrossing is how long a mark may take from the first contact to the last.
+const longestCrossing = time.Minute
+
+// Speed returns the way from the first contact to the last over the mean time
+// that the marks took, rounded down to 0.01 km/h, and which way they went. It is
+// an error when they did not all go one way from contact to contact, or a mark
+// took more than a minute. The contacts must be of a valid record.
+func (c *Contacts) Speed() (sensor.Speed, sensor.Direction, error) {
+	last := len(c.Positions) - 1
+	direction := sensor.Receding
+	if c.Marks[0][0] > c.Marks[last][0] {
+		direction = sensor.Approaching
+	}
+	var sum time.Duration
+	for m := range c.Marks[0] {
+		for i := range last {
+			from, to := c.Marks[i][m], c.Marks[i+1][m]
+			if direction == sensor.Approaching {
+				from, to = to, from
+			}
+			if from >= to {
+				return 0, 0, errors.New("what crossed the contacts did not go one way")
+			}
+		}
+		took := c.Marks[last][m].Sub(c.Marks[0][m]).Abs()
+		if took > longestCrossing {
+			return 0, 0, fmt.Errorf("what crossed the contacts took more than %v", longestCrossing)
+		}
+		sum += took
+	}
+	way := int64(c.Positions[last]) - int64(c.Positions[0])
+	return sensor.Speed(min(way*int64(len(c.Marks[0]))*360e6/int64(sum), math.MaxInt32)), direction, nil
 }
 
 // Frame names one picture by the hash of its exact bytes (field 15).

@@ -90,6 +90,12 @@ func TestValidateAtTheEdges(t *testing.T) {
 		{"direction 3", func(r *Record) { r.Measurement.Direction = 3 }, ErrRange},
 		{"a reserved flag", func(r *Record) { r.Measurement.Flags = 1 }, ErrRange},
 		{"second speed by an unknown method", func(r *Record) { r.Measurement.Second = &Second{Method: 3} }, ErrRange},
+		{"a speed of contacts", func(r *Record) { r.Measurement.Second = confirmed(r.Measurement) }, nil},
+		{"a speed of contacts that saw nothing", func(r *Record) { r.Measurement.Second = &Second{Method: MethodContacts} }, ErrMissingKey},
+		{"a speed by pictures with contacts", func(r *Record) {
+			r.Measurement.Second = confirmed(r.Measurement)
+			r.Measurement.Second.Method = MethodDisplacement
+		}, ErrRange},
 		{"five frames", func(r *Record) { r.Frames = append(r.Frames, r.Frames[2], r.Frames[2]) }, nil},
 		{"six frames", func(r *Record) { r.Frames = append(r.Frames, r.Frames[2], r.Frames[2], r.Frames[2]) }, ErrRange},
 		{"no frame of the photo position", func(r *Record) { r.Frames[1].Role = "before" }, ErrRange},

@@ -180,6 +180,16 @@ func violation(t testing.TB) *Record {
 	return r
 }
 
+// confirmed returns what two contacts 4 m apart saw of the vehicle of violation:
+// two axles that took 225 ms each, 64.00 km/h.
+func confirmed(m *Measurement) *Second {
+	first := m.Start + 1_200_000_000
+	return &Second{Method: MethodContacts, Speed: 6400, Tolerance: 200, Contacts: &Contacts{
+		Positions: []int32{10_000, 14_000},
+		Marks:     [][]sensor.Mono{{first + 225_000_000, first + 375_000_000}, {first, first + 150_000_000}},
+	}}
+}
+
 // bodies holds one body of every kind that has one.
 func bodies() map[Kind]Body {
 	return map[Kind]Body{

@@ -102,6 +102,15 @@ func bstr(b []byte) *node    { return &node{major: majorBytes, data: b} }
 func raw(b ...byte) *node    { return &node{raw: b} }
 func array(v ...*node) *node { return &node{major: majorArray, kids: v} }
 
+// table returns a map with the keys 1, 2, 3 and so on.
+func table(values ...*node) *node {
+	v := &node{major: majorMap}
+	for i, value := range values {
+		v.add(uint64(i)+1, value)
+	}
+	return v
+}
+
 // wide writes the head of an item in the given number of extra bytes, which is
 // more than it needs.
 func wide(major byte, n uint64, width int) []byte {

@@ -140,7 +140,36 @@ func (r *Record) rules() error {
 	case r.Calibration != nil && r.Calibration.ID == "":
 		return fmt.Errorf("cal statement id: %w: empty", ErrRange)
 	}
+	if r.Measurement != nil && r.Measurement.Second != nil {
+		if err := r.Measurement.Second.rules(); err != nil {
+			return err
+		}
+	}
 	return r.frameRules()
+}
+
+// rules checks that a speed of contacts, and no other, says what it follows from.
+func (s *Second) rules() error {
+	c := s.Contacts
+	switch {
+	case s.Method == MethodContacts && c == nil:
+		return fmt.Errorf("second contacts: %w: method %d needs them", ErrMissingKey, s.Method)
+	case s.Method != MethodContacts && c != nil:
+		return fmt.Errorf("second contacts: %w: method %d has none", ErrRange, s.Method)
+	case c == nil:
+		return nil
+	case len(c.Marks) != len(c.Positions):
+		return fmt.Errorf("contacts marks_ns: %w: of %d contacts, want %d", ErrRange, len(c.Marks), len(c.Positions))
+	}
+	for i := range c.Positions {
+		switch {
+		case i > 0 && c.Positions[i] <= c.Positions[i-1]:
+			return fmt.Errorf("contacts positions_mm: %w: want the nearest first", ErrRange)
+		case len(c.Marks[i]) != len(c.Marks[0]):
+			return fmt.Errorf("contacts marks_ns: %w: %d at contact %d, want %d", ErrRange, len(c.Marks[i]), i+1, len(c.Marks[0]))
+		}
+	}
+	return nil
 }
 
 // frameRules checks that the frames are pictures before, one at, and after the

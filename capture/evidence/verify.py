@@ -167,7 +167,8 @@ BODIES = {2: [COUNT] * 4, 3: [SAID, integer(0, 1), SAID], 4: [integer(-TOP - 1),
 KINDS = ["", "violation", "heartbeat", "boot", "clock step", "calibration", "configuration", "key change", "eviction",
          "tamper", "operator", "shutdown", "self-test"]
 STATEMENT = {1: text(0, 64), 2: COUNT, 3: HASH}
-SECOND = table({1: integer(1, 2), 2: SPEED, 3: SPEED})
+CONTACTS = table({1: array(integer(-(10**6), 10**6), 2, 3), 2: array(array(COUNT, 2, 16), 2, 3)})
+SECOND = table({1: integer(1, 2), 2: SPEED, 3: SPEED, 4: CONTACTS}, optional=(4,))
 RECORD = table({
     1: integer(1, 1), 2: integer(1, 99), 3: ID, 4: integer(1), 5: integer(1), 6: HASH, 7: HASH, 8: ID, 9: COUNT, 10: MICROS,
     11: table({1: LABEL, 2: integer(0, 1), 3: integer(-TOP - 1), 4: COUNT, 5: COUNT}),
@@ -195,6 +196,9 @@ def require(good, words):
         raise Bad(words)
 
 
+NEAR = 10 * 10**9  # ns
+
+
 def check_record(r):
     kind, measured = r[2], r[2] in MEASURED
     require(kind == 1 or kind in BODIES, "no such kind of record")
@@ -210,6 +214,24 @@ def check_record(r):
     roles = [f[1] for f in r.get(15, [])]
     require(not roles or re.fullmatch("(before )*photo (after )*", "".join(x + " " for x in roles)), "roles of the frames")
     require(all(re.fullmatch("image/jpeg(;source=(yuyv|uyvy|grey))?", f[2]) for f in r.get(15, [])), "media type of a frame")
+    second = r.get(14, {}).get(16)
+    require(not second or (second[1] == 1) == (4 in second), "what the contacts saw is missing, or there were none")
+    if second and 4 in second:
+        positions, marks = second[4][1], second[4][2]
+        require(len(marks) == len(positions) and len({len(at) for at in marks}) == 1, "the contacts have different numbers of marks")
+        require(all(a < b for a, b in zip(positions, positions[1:])), "the nearest contact does not come first")
+
+
+def check_contacts(contacts, direction, speed):
+    """Checks that a speed follows from what the contacts saw, and the direction too."""
+    positions, marks = contacts[1], contacts[2]
+    toward = marks[0][0] > marks[-1][0]
+    for leg in zip(*(reversed(marks) if toward else marks)):
+        require(all(a < b for a, b in zip(leg, leg[1:])), "what crossed the contacts did not go one way")
+    times = [abs(last - first) for first, last in zip(marks[0], marks[-1])]
+    require(max(times) <= 6 * NEAR, "what crossed the contacts took more than a minute")
+    require(direction == (1 if toward else 2), "what crossed the contacts went the other way")
+    require((positions[-1] - positions[0]) * len(times) * 360 * 10**6 // sum(times) == speed, "the contacts give another speed")
 
 
 def check_receipt(r):
@@ -423,12 +445,14 @@ class Checker:
         require(not m[6].startswith("it-") or reduction >= 500 and reduction * 20 >= indicated, "less than 5 km/h or 5 % is taken off")
         require(m[9] ** 2 >= sum(part**2 for part in m[10]), "the uncertainty is less than its parts give")
         require(16 not in m or abs(m[16][2] - speed) <= m[16][3], "the second speed disagrees")
+        if 4 in m.get(16, {}):
+            check_contacts(m[16][4], m[7], m[16][2])
         than = "more" if assessed > limit else "not more"
         return PASS, (f"Measured {kmh(speed)}, indicated {kmh(indicated)}. Less the reduction of {kmh(reduction)} this is "
                       f"{kmh(assessed)}, which is {than} than the limit of {kmh(limit)}.")
 
     def times(self):
-        m, t, near, frames = self.r[14], self.r[16], 10 * 10**9, [f[6] for f in self.r[15]]
+        m, t, near, frames = self.r[14], self.r[16], NEAR, [f[6] for f in self.r[15]]
         start, end, photo = m[13], m[14], m[15]
         require(start <= end, "the track ends before it begins")
         require(t[8] <= t[9], "the raw data ends before it begins")
@@ -436,6 +460,8 @@ class Checker:
         require(start - near <= photo <= end + near, "the photo position lies far from the track")
         require(abs(self.r[9] - end) <= 6 * near, "the clocks were read far from the track")
         require(self.r[10] <= self.r[17][4] * 10**6, f"the calibration was in force until {date(self.r[17][4])}")
+        marks = [at for contact in m.get(16, {}).get(4, {2: []})[2] for at in contact]
+        require(all(start - near <= at <= end + near for at in marks), "what crossed the contacts did so far from the track")
         require(all(a < b for a, b in zip(frames, frames[1:])), "the pictures were taken in another order")
         require(all(abs(f - photo) <= near for f in frames), "a picture was taken far from the photo position")
         return PASS, f"It happened on {date(self.r[10] // 10**6)}. The calibration was in force until {date(self.r[17][4])}."

@@ -72,6 +72,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -87,42 +88,83 @@ const (
 	step   = 20 * time.Millisecond
 )
 
-// How much a Gate keeps: edges in the window, and crossings that passages may
-// still ask for.
+// How much a Gate keeps of each lane: edges in the window, and crossings that
+// passages may still ask for.
 const (
 	maxHeld = 512
 	maxKept = 64
 )
 
-// Gate measures live contacts. Run it in a goroutine; every other method is safe
-// for concurrent use.
+// Gate measures live contacts of one or several lanes. Run it in a goroutine;
+// every other method is safe for concurrent use.
 type Gate struct {
-	lines []sensor.Edges
 	clock sensor.Clock
 
 	mu      sync.Mutex // guards what follows
-	tracker *Tracker
-	held    []contactEdge // in order of their instants
-	kept    []Crossing    // in order of their ends
+	lanes   []*lane
 	fault   error         // why a line is gone
 	changed chan struct{} // closed when something of the above has changed
 }
 
-type contactEdge struct {
-	sensor.Edge
-	contact int
+// lane is the contacts of one lane.
+type lane struct {
+	number  int // from 1
+	lines   []sensor.Edges
+	tracker *Tracker
+	held    []Event    // in order of their instants
+	kept    []Crossing // in order of their ends
+	most    int        // of kept
 }
 
-// New joins one line for each position. It starts nothing.
-func New(lines []sensor.Edges, clock sensor.Clock, o Options) (*Gate, error) {
-	if len(lines) != len(o.Positions) {
-		return nil, fmt.Errorf("gate: %d lines for %d positions", len(lines), len(o.Positions))
+// An Event is an edge of one contact, the nearest first, in one lane, both
+// counted from 0.
+type Event struct {
+	Lane, Contact int
+	sensor.Edge
+}
+
+// New joins the contacts of each lane, one line for each position. Lanes are
+// counted from 1 in the order given. It starts nothing.
+func New(lanes [][]sensor.Edges, clock sensor.Clock, o Options) (*Gate, error) {
+	g := &Gate{clock: clock, changed: make(chan struct{})}
+	if len(lanes) == 0 {
+		return nil, errors.New("gate: no lanes")
 	}
-	t, err := NewTracker(o)
+	for i, lines := range lanes {
+		if len(lines) != len(o.Positions) {
+			return nil, fmt.Errorf("gate: %d lines for %d positions", len(lines), len(o.Positions))
+		}
+		t, err := NewTracker(o)
+		if err != nil {
+			return nil, fmt.Errorf("gate: %w", err)
+		}
+		g.lanes = append(g.lanes, &lane{number: i + 1, lines: lines, tracker: t, most: maxKept})
+	}
+	return g, nil
+}
+
+// Recorded returns a Gate that has been told all of a recording: the events of
+// the given number of lanes, in order of their instants. It answers at once, and
+// is not for Run.
+func Recorded(lanes int, events []Event, o Options) (*Gate, error) {
+	g, err := New(slices.Repeat([][]sensor.Edges{make([]sensor.Edges, len(o.Positions))}, lanes), nil, o)
 	if err != nil {
-		return nil, fmt.Errorf("gate: %w", err)
+		return nil, err
 	}
-	return &Gate{lines: lines, clock: clock, tracker: t, changed: make(chan struct{})}, nil
+	for _, l := range g.lanes {
+		l.most = math.MaxInt
+	}
+	for _, e := range events {
+		l := g.lanes[e.Lane]
+		l.tracker.Push(e.Contact, e.Edge)
+		l.keep()
+	}
+	for _, l := range g.lanes {
+		l.tracker.Flush()
+		l.tracker.Advance(math.MaxInt64)
+		l.keep()
+	}
+	return g, nil
 }
 
 // Run reads the contacts until ctx ends, which gives ctx.Err(), or until one is
@@ -131,9 +173,11 @@ func New(lines []sensor.Edges, clock sensor.Clock, o Options) (*Gate, error) {
 func (g *Gate) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	var readers sync.WaitGroup
-	gone := make(chan error, len(g.lines))
-	for i, l := range g.lines {
-		readers.Go(func() { gone <- g.read(ctx, i, l) })
+	gone := make(chan error, len(g.lanes)*len(g.lanes[0].lines))
+	for _, l := range g.lanes {
+		for i, line := range l.lines {
+			readers.Go(func() { gone <- g.read(ctx, l, i, line) })
+		}
 	}
 	defer readers.Wait()
 	defer cancel()
@@ -144,7 +188,7 @@ func (g *Gate) Run(ctx context.Context) error {
 		select {
 		case err := <-gone:
 			// A recording has ended when every line's has.
-			if ended++; errors.Is(err, io.EOF) && ended < len(g.lines) {
+			if ended++; errors.Is(err, io.EOF) && ended < cap(gone) {
 				continue
 			}
 			g.fail(err)
@@ -155,199 +199,109 @@ func (g *Gate) Run(ctx context.Context) error {
 	}
 }
 
-func (g *Gate) read(ctx context.Context, contact int, l sensor.Edges) error {
+func (g *Gate) read(ctx context.Context, l *lane, contact int, line sensor.Edges) error {
 	for {
-		e, err := l.Next(ctx)
+		e, err := line.Next(ctx)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
 		if err != nil {
-			return fmt.Errorf("contact %d: %w", contact+1, err)
+			return fmt.Errorf("lane %d, contact %d: %w", l.number, contact+1, err)
 		}
-		g.hold(contactEdge{e, contact})
+		g.mu.Lock()
+		l.hold(Event{l.number - 1, contact, e})
+		g.mu.Unlock()
 	}
-}
-
-// hold puts an edge in its place by its instant, after those with the same.
-func (g *Gate) hold(e contactEdge) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	i := len(g.held)
-	for i > 0 && g.held[i-1].At > e.At {
-		// Edges of one contact are never put in another order: one whose
-		// instant runs backwards is for the tracker to find.
-		if g.held[i-1].contact == e.contact {
-			break
-		}
-		i--
-	}
-	g.held = slices.Insert(g.held, i, e)
-	if len(g.held) > maxHeld {
-		g.push(1)
-	}
-}
-
-// push hands the n oldest edges to the tracker. The caller holds mu.
-func (g *Gate) push(n int) {
-	for _, e := range g.held[:n] {
-		g.tracker.Push(e.contact, e.Edge)
-	}
-	g.held = slices.Delete(g.held, 0, n)
 }
 
 // release takes the edges up to the instant to out of the window.
 func (g *Gate) release(to sensor.Mono) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	n := 0
-	for n < len(g.held) && g.held[n].At <= to {
-		n++
+	for _, l := range g.lanes {
+		l.release(to)
 	}
-	g.push(n)
-	g.tracker.Advance(to)
-	g.keep()
-}
-
-// keep fetches what the tracker has finished and wakes who waits for it. The
-// caller holds mu.
-func (g *Gate) keep() {
-	for c, ok := g.tracker.Pop(); ok; c, ok = g.tracker.Pop() {
-		if len(g.kept) == maxKept {
-			g.kept = slices.Delete(g.kept, 0, 1)
-		}
-		g.kept = append(g.kept, c)
-	}
-	close(g.changed)
-	g.changed = make(chan struct{})
+	g.wake()
 }
 
 func (g *Gate) fail(err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.push(len(g.held))
-	g.tracker.Flush()
+	for _, l := range g.lanes {
+		l.push(len(l.held))
+		l.tracker.Flush()
+		l.keep()
+	}
 	g.fault = err
-	g.keep()
+	g.wake()
+}
+
+// wake tells who waits that something has changed. The caller holds mu.
+func (g *Gate) wake() {
+	close(g.changed)
+	g.changed = make(chan struct{})
 }
 
 // Counters returns what the contacts have given so far.
 func (g *Gate) Counters() Counters {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.tracker.Counters()
+	var sum Counters
+	for _, l := range g.lanes {
+		sum.add(l.tracker.Counters())
+	}
+	return sum
 }
 
-// The ways in which contacts do not confirm a passage.
-var (
-	ErrNone      = errors.New("no vehicle crossed the contacts when this one must have")
-	ErrSeveral   = errors.New("more than one vehicle crossed the contacts when this one must have")
-	ErrStanding  = errors.New("a contact stayed closed when the vehicle must have crossed it")
-	ErrDirection = errors.New("the vehicle over the contacts went the other way")
-	ErrNoSpeed   = errors.New("the contacts gave no speed")
-)
-
-// Match returns the one crossing that belongs to a passage. It waits until the
-// contacts have said all about that time, for as long as ctx allows.
-//
-// The track of a vehicle that approaches ends beside the sensor, that of one
-// that recedes begins there, so the near end of the vehicle was over the
-// farthest contact, at distance x, at End − x/v or Start + x/v, with the
-// passage's own speed v. The end of a track may lie off the closest point by
-// [Options.Slack]: the crossing must be there within Slack/v of that instant.
-//
-// The error is one of those above when no crossing, or more than one, lies
-// there, or the one that does has another direction or no speed: the crossing
-// with its reasons is then returned beside ErrNoSpeed. Any other error is that
-// of ctx or of a contact that is gone.
-func (g *Gate) Match(ctx context.Context, p sensor.Passage) (Crossing, error) {
-	from, to, err := g.expect(p)
-	if err != nil {
-		return Crossing{}, err
-	}
-	for {
-		g.mu.Lock()
-		done, changed, fault := g.settled(to), g.changed, g.fault
-		g.mu.Unlock()
-		switch {
-		case fault != nil:
-			return Crossing{}, fault
-		case done:
-			return g.pick(p, from, to)
+// hold puts an edge in its place by its instant, after those with the same.
+func (l *lane) hold(e Event) {
+	i := len(l.held)
+	for i > 0 && l.held[i-1].At > e.At {
+		// Edges of one contact are never put in another order: one whose
+		// instant runs backwards is for the tracker to find.
+		if l.held[i-1].Contact == e.Contact {
+			break
 		}
-		select {
-		case <-ctx.Done():
-			if since, open := g.under(); open && since <= to {
-				return Crossing{}, ErrStanding
-			}
-			return Crossing{}, ctx.Err()
-		case <-changed:
+		i--
+	}
+	l.held = slices.Insert(l.held, i, e)
+	if len(l.held) > maxHeld {
+		l.push(1)
+	}
+}
+
+// push hands the n oldest edges to the tracker.
+func (l *lane) push(n int) {
+	for _, e := range l.held[:n] {
+		l.tracker.Push(e.Contact, e.Edge)
+	}
+	l.held = slices.Delete(l.held, 0, n)
+}
+
+func (l *lane) release(to sensor.Mono) {
+	n := 0
+	for n < len(l.held) && l.held[n].At <= to {
+		n++
+	}
+	l.push(n)
+	l.tracker.Advance(to)
+	l.keep()
+}
+
+// keep fetches what the tracker has finished.
+func (l *lane) keep() {
+	for c, ok := l.tracker.Pop(); ok; c, ok = l.tracker.Pop() {
+		if len(l.kept) == l.most {
+			l.kept = slices.Delete(l.kept, 0, 1)
 		}
+		c.Lane = l.number
+		l.kept = append(l.kept, c)
 	}
-}
-
-func (g *Gate) under() (sensor.Mono, bool) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.tracker.Under()
-}
-
-// expect returns between which instants the near end of a vehicle must have
-// been over the farthest contact.
-func (g *Gate) expect(p sensor.Passage) (from, to sensor.Mono, err error) {
-	s := g.tracker.s // constant
-	v := p.Speed.MPS()
-	if v < slowest || p.Direction == sensor.DirectionUnknown {
-		return 0, 0, fmt.Errorf("%v %v: %w", p.Speed, p.Direction, ErrNone)
-	}
-	way := seconds(s.positions[len(s.positions)-1] / v)
-	at := p.Start.Add(way)
-	if p.Direction == sensor.Approaching {
-		at = p.End.Add(-way)
-	}
-	slack := seconds(s.slack / v)
-	return at.Add(-slack), at.Add(slack), nil
 }
 
 // settled reports whether every crossing that may touch a time before to is
-// over. The caller holds mu.
-func (g *Gate) settled(to sensor.Mono) bool {
-	since, open := g.tracker.Under()
-	return g.tracker.now >= to && !(open && since <= to)
-}
-
-// pick returns the crossing in the window, if there is exactly one.
-func (g *Gate) pick(p sensor.Passage, from, to sensor.Mono) (Crossing, error) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	var found []Crossing
-	for _, c := range g.kept {
-		if c.First <= to && c.Last >= from {
-			found = append(found, c)
-		}
-	}
-	for _, c := range found {
-		if slices.Contains(c.Reasons, sensor.ReasonLostEdge) {
-			return c, ErrNoSpeed
-		}
-	}
-	switch {
-	case len(found) == 0:
-		return Crossing{}, ErrNone
-	case len(found) > 1:
-		return Crossing{}, ErrSeveral
-	}
-	c := found[0]
-	near := c.Last
-	if p.Direction == sensor.Approaching {
-		near = c.First
-	}
-	switch {
-	case !c.Valid():
-		return c, ErrNoSpeed
-	case c.Direction != p.Direction:
-		return Crossing{}, ErrDirection
-	case near < from || near > to:
-		return Crossing{}, ErrNone
-	}
-	return c, nil
+// over.
+func (l *lane) settled(to sensor.Mono) bool {
+	since, open := l.tracker.Under()
+	return l.tracker.now >= to && !(open && since <= to)
 }

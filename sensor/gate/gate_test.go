@@ -19,20 +19,22 @@ import (
 type bench struct {
 	*Gate
 	clock *sensortest.Clock
-	in    []chan sensor.Edge
+	in    [][]chan sensor.Edge // of each contact of each lane
 	stop  func() error
 }
 
-func newBench(t *testing.T, o Options) *bench {
+func newBench(t *testing.T, o Options, lanes int) *bench {
 	t.Helper()
-	b := &bench{clock: sensortest.NewClock(0)}
-	var lines []sensor.Edges
-	for range o.Positions {
-		in := make(chan sensor.Edge, 64)
-		b.in, lines = append(b.in, in), append(lines, edges.Follow(in))
+	b := &bench{clock: sensortest.NewClock(0), in: make([][]chan sensor.Edge, lanes)}
+	all := make([][]sensor.Edges, lanes)
+	for lane := range lanes {
+		for range o.Positions {
+			in := make(chan sensor.Edge, 64)
+			b.in[lane], all[lane] = append(b.in[lane], in), append(all[lane], edges.Follow(in))
+		}
 	}
 	var err error
-	if b.Gate, err = New(lines, b.clock, o); err != nil {
+	if b.Gate, err = New(all, b.clock, o); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -42,12 +44,14 @@ func newBench(t *testing.T, o Options) *bench {
 	return b
 }
 
-// drive plays the edges of vehicles, each at its instant.
-func (b *bench) drive(lines ...[][]sensor.Edge) {
+// drive plays the edges of vehicles in lane 1, each at its instant.
+func (b *bench) drive(lines ...[][]sensor.Edge) { b.driveIn(0, lines...) }
+
+func (b *bench) driveIn(lane int, lines ...[][]sensor.Edge) {
 	for _, l := range lines {
 		for i := range l {
 			for _, e := range l[i] {
-				time.AfterFunc(e.At.Sub(b.clock.Now()), func() { b.in[i] <- e })
+				time.AfterFunc(e.At.Sub(b.clock.Now()), func() { b.in[lane][i] <- e })
 			}
 		}
 	}
@@ -98,7 +102,7 @@ func TestMatch(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				b := newBench(t, cables)
+				b := newBench(t, cables, 1)
 				b.drive(c.lines...)
 				p := passage(own)
 				p.End = p.End.Add(c.off)
@@ -125,7 +129,7 @@ func TestMatch(t *testing.T) {
 
 func TestMatchAnswersAsSoonAsTheWindowIsOver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench(t, cables)
+		b := newBench(t, cables, 1)
 		own := car(20)
 		b.drive(own.lines(cables))
 		p := passage(own)
@@ -144,13 +148,13 @@ func TestMatchAnswersAsSoonAsTheWindowIsOver(t *testing.T) {
 
 func TestEdgesOfOtherContactsArePutInOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench(t, cables)
+		b := newBench(t, cables, 1)
 		own := car(20)
 		lines := own.lines(cables)
 		b.drive([][]sensor.Edge{nil, lines[1]})
 		// The near cable's edges come 15 ms late, after later ones of the far cable.
 		for _, e := range lines[0] {
-			time.AfterFunc(e.At.Add(15*ms).Sub(b.clock.Now()), func() { b.in[0] <- e })
+			time.AfterFunc(e.At.Add(15*ms).Sub(b.clock.Now()), func() { b.in[0][0] <- e })
 		}
 		time.Sleep(4 * time.Second)
 		if c, err := b.Match(t.Context(), passage(own)); err != nil || c.Speed < 7199 {
@@ -166,7 +170,7 @@ func TestEdgesOfOtherContactsArePutInOrder(t *testing.T) {
 func TestContactThatIsGoneEndsTheGate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		broken := errors.New("line 17: gone")
-		g, err := New([]sensor.Edges{edges.Follow(nil), failing{broken}}, sensortest.NewClock(0), cables)
+		g, err := New([][]sensor.Edges{{edges.Follow(nil), failing{broken}}}, sensortest.NewClock(0), cables)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -185,15 +189,15 @@ func (f failing) Next(context.Context) (sensor.Edge, error) { return sensor.Edge
 
 func TestRecordedEdgesAreReadToTheirEnd(t *testing.T) {
 	lines := car(20).lines(cables)
-	g, err := New([]sensor.Edges{edges.Play(lines[0]...), edges.Play(lines[1]...)}, sensortest.NewClock(0), cables)
+	g, err := New([][]sensor.Edges{{edges.Play(lines[0]...), edges.Play(lines[1]...)}}, sensortest.NewClock(0), cables)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := g.Run(t.Context()); !errors.Is(err, io.EOF) {
 		t.Errorf("Run: %v", err)
 	}
-	if len(g.kept) != 1 || !g.kept[0].Valid() {
-		t.Errorf("crossings %+v", g.kept)
+	if kept := g.lanes[0].kept; len(kept) != 1 || !kept[0].Valid() {
+		t.Errorf("crossings %+v", kept)
 	}
 }
 

@@ -2,6 +2,7 @@ package gate
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"ciglio/sensor"
@@ -83,15 +84,16 @@ const (
 
 // settings is Options in SI units with every value filled in.
 type settings struct {
-	kind      Kind
-	positions []float64
-	span      float64 // from the first contact to the last
-	distanceU float64
-	jitter    float64 // s
-	fastest   float64 // m/s
-	slack     float64 // m
-	pulseMin  time.Duration
-	spaceMin  time.Duration
+	kind        Kind
+	positionsMM []int64
+	positions   []float64
+	span        float64 // from the first contact to the last
+	distanceU   float64
+	jitter      float64 // s
+	fastest     float64 // m/s
+	slack       float64 // m
+	pulseMin    time.Duration
+	spaceMin    time.Duration
 }
 
 func (o Options) settings() (settings, error) {
@@ -122,7 +124,8 @@ func (o Options) settings() (settings, error) {
 		return settings{}, fmt.Errorf("slack of %d mm: want up to 100 m", o.Slack)
 	}
 	s := settings{
-		kind: o.Kind, distanceU: float64(o.DistanceU) / 1e6, jitter: o.Jitter.Seconds(),
+		positionsMM: slices.Clone(o.Positions),
+		kind:        o.Kind, distanceU: float64(o.DistanceU) / 1e6, jitter: o.Jitter.Seconds(),
 		fastest: o.Maximum.MPS(), slack: float64(o.Slack) / 1e3,
 	}
 	for i, p := range o.Positions {

@@ -47,9 +47,9 @@ func TestSimulatedTraffic(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				var all []contactEdge
+				var all []Event
 				for _, e := range touches {
-					all = append(all, contactEdge{e.Edge(start), e.Contact})
+					all = append(all, Event{0, e.Contact, e.Edge(start)})
 				}
 				crossings, _ := feed(tracker, all)
 				truth := road.Truth()
@@ -158,18 +158,18 @@ func TestPassagesFindTheirCrossings(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		g, err := New([]sensor.Edges{nil, nil}, nil, cables)
-		if err != nil {
-			t.Fatal(err)
-		}
 		touches, err := road.Edges(sensortest.Contacts{Lane: 1, At: []float64{10, 12}, Jitter: 300 * time.Microsecond})
 		if err != nil {
 			t.Fatal(err)
 		}
+		var events []Event
 		for _, e := range touches {
-			g.tracker.Push(e.Contact, e.Edge(0))
+			events = append(events, Event{0, e.Contact, e.Edge(0)})
 		}
-		g.release(sensor.Mono(road.Duration()) + sensor.Mono(time.Minute))
+		g, err := Recorded(1, events, cables)
+		if err != nil {
+			t.Fatal(err)
+		}
 		source, err := doppler.NewSource(road.Unpaced(0), doppler.Options{Simulated: true})
 		if err != nil {
 			t.Fatal(err)

@@ -10,6 +10,7 @@ import (
 // A Crossing is what the contacts saw from one quiet moment to the next: one
 // vehicle, or something that gives no speed and says why in Reasons.
 type Crossing struct {
+	Lane        int         // from 1; 0 when it does not come from a [Gate]
 	First, Last sensor.Mono // first and last edge
 	Speed       sensor.Speed
 	U           sensor.Speed // standard uncertainty (k = 1), Budget.Total
@@ -17,6 +18,13 @@ type Crossing struct {
 	Direction   sensor.Direction
 	Axles       int // axles, or 1 for a vehicle over contacts of kind Presence
 	Reasons     []sensor.Reason
+
+	// Marks are the instants that the speed rests on, of each contact in the
+	// order of Options.Positions: of each axle, or of front and rear. They are
+	// the kernel's own stamps.
+	Marks [][]sensor.Mono
+
+	taken bool // a passage has it
 }
 
 // Valid reports whether the crossing has a speed.
@@ -30,6 +38,14 @@ type Counters struct {
 	Spikes  uint64 // pulses too short for a vehicle
 	Lost    uint64 // edges that the lines reported lost
 	Late    uint64 // edges whose instant lies before one already taken
+}
+
+func (c *Counters) add(o Counters) {
+	c.Edges += o.Edges
+	c.Bounced += o.Bounced
+	c.Spikes += o.Spikes
+	c.Lost += o.Lost
+	c.Late += o.Late
 }
 
 // A Tracker makes crossings of edges that come in order of their instants. It

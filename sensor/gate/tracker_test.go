@@ -74,21 +74,25 @@ func run(t *testing.T, o Options, lines ...[][]sensor.Edge) ([]Crossing, Counter
 	if err != nil {
 		t.Fatal(err)
 	}
-	var all []contactEdge
+	var all []Event
 	for _, l := range lines {
 		for i := range l {
 			for _, e := range l[i] {
-				all = append(all, contactEdge{e, i})
+				all = append(all, Event{0, i, e})
 			}
 		}
 	}
-	slices.SortStableFunc(all, func(a, b contactEdge) int { return cmp.Compare(a.At, b.At) })
+	inOrder(all)
 	return feed(tracker, all)
 }
 
-func feed(t *Tracker, all []contactEdge) ([]Crossing, Counters) {
+func inOrder(all []Event) {
+	slices.SortStableFunc(all, func(a, b Event) int { return cmp.Compare(a.At, b.At) })
+}
+
+func feed(t *Tracker, all []Event) ([]Crossing, Counters) {
 	for _, e := range all {
-		t.Push(e.contact, e.Edge)
+		t.Push(e.Contact, e.Edge)
 	}
 	t.Advance(t.now.Add(time.Minute))
 	t.Flush()
@@ -259,9 +263,9 @@ func TestBackwardInstantSpoils(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		all := []contactEdge{
-			{sensor.Edge{At: start, Rising: true}, 1}, {sensor.Edge{At: start.Add(10 * ms)}, 1},
-			{sensor.Edge{At: start.Add(9 * ms), Rising: true}, contact}, {sensor.Edge{At: start.Add(110 * ms)}, contact},
+		all := []Event{
+			{0, 1, sensor.Edge{At: start, Rising: true}}, {0, 1, sensor.Edge{At: start.Add(10 * ms)}},
+			{0, contact, sensor.Edge{At: start.Add(9 * ms), Rising: true}}, {0, contact, sensor.Edge{At: start.Add(110 * ms)}},
 		}
 		found, counts := feed(tracker, all)
 		if len(found) != 1 || !slices.Equal(found[0].Reasons, []sensor.Reason{sensor.ReasonClock}) || counts.Late != 1 {
