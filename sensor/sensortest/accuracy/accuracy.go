@@ -115,6 +115,26 @@ type Result struct {
 	Faults   []Fault
 	Spare    int // discarded passages that belong to no vehicle, or to one that has another
 	Seconds  float64
+
+	// Sealed is what a device with loops in every lane would have put into
+	// records: the same roads, with no passages but those that the loops confirm.
+	Sealed *Result
+	// Refused counts by reason the passages that they did not confirm.
+	Refused map[string]int
+}
+
+// add joins the result of another road. Both may be without Sealed.
+func (r *Result) add(o Result) {
+	r.Outcomes = append(r.Outcomes, o.Outcomes...)
+	r.Faults = append(r.Faults, o.Faults...)
+	r.Spare += o.Spare
+	r.Seconds += o.Seconds
+	for why, n := range o.Refused {
+		r.Refused[why] += n
+	}
+	if o.Sealed != nil {
+		r.Sealed.add(*o.Sealed)
+	}
 }
 
 // Run drives the roads through the chain on all cores.
@@ -134,12 +154,9 @@ func run(ctx context.Context, roads []Road, workers int) (Result, error) {
 		})
 	}
 	all.Wait()
-	var sum Result
+	sum := Result{Sealed: new(Result), Refused: map[string]int{}}
 	for _, r := range results {
-		sum.Outcomes = append(sum.Outcomes, r.Outcomes...)
-		sum.Faults = append(sum.Faults, r.Faults...)
-		sum.Spare += r.Spare
-		sum.Seconds += r.Seconds
+		sum.add(r)
 	}
 	return sum, errors.Join(append(errs, ctx.Err())...)
 }
@@ -151,7 +168,12 @@ func drive(ctx context.Context, r Road) (Result, error) {
 	if err != nil {
 		return Result{}, fmt.Errorf("%s, seed %d: %w", r.Class, r.Seed, err)
 	}
-	var passages []sensor.Passage
+	loops, err := newLoops(road)
+	if err != nil {
+		return Result{}, fmt.Errorf("%s, seed %d: %w", r.Class, r.Seed, err)
+	}
+	var passages, sealed []sensor.Passage
+	refused := map[string]int{}
 	for {
 		p, err := source.Next(ctx)
 		if errors.Is(err, io.EOF) {
@@ -161,9 +183,18 @@ func drive(ctx context.Context, r Road) (Result, error) {
 			return Result{}, fmt.Errorf("%s, seed %d: %w", r.Class, r.Seed, err)
 		}
 		passages = append(passages, p)
+		if !p.Valid() || p.Targets > 0 {
+			continue
+		}
+		if why := confirm(ctx, loops, p); why != nil {
+			refused[why.Error()]++
+			continue
+		}
+		sealed = append(sealed, p)
 	}
-	result := compare(r, road.Truth(), passages)
-	result.Seconds = road.Duration().Seconds()
+	result, records := compare(r, road.Truth(), passages), compare(r, road.Truth(), sealed)
+	result.Seconds, records.Seconds = road.Duration().Seconds(), road.Duration().Seconds()
+	result.Sealed, result.Refused = &records, refused
 	return result, nil
 }
 

@@ -48,6 +48,9 @@ func TestAccuracy(t *testing.T) {
 	for _, f := range r.Faults {
 		t.Log(f)
 	}
+	for _, f := range r.Sealed.Faults {
+		t.Log("sealed: ", f)
+	}
 	if *keep != "" {
 		keepRoads(t, &r)
 	}
@@ -64,8 +67,13 @@ func TestAccuracy(t *testing.T) {
 // them. The goal is 0, and this number only ever falls.
 const knownFaults = 0.02
 
-// assert states what the chain is good for.
+// assert states what the chain is good for, alone and with loops that confirm.
 func assert(t *testing.T, r *Result) {
+	for _, kind := range []string{wrongVehicle, invented, twice} {
+		if n := r.Sealed.count(kind); n > 0 {
+			t.Errorf("sealed: %d times %s", n, kind)
+		}
+	}
 	all, lone := r.tallyOf(steady), r.tallyOf(byItself)
 	if n := len(r.Faults); float64(n) > knownFaults*float64(len(r.Outcomes)) {
 		t.Errorf("%d faults of %d vehicles", n, len(r.Outcomes))
@@ -105,6 +113,8 @@ func list(t *testing.T, r *Result) {
 			t.Logf("beyond 2 u: class %q, seed %d: %s", o.Class, o.Seed, describe(*o))
 		}
 	}
+	t.Logf("sealed: %d of %d found, %d of %d that were alone; refused: %v", r.Sealed.tallyOf().found, r.tallyOf().found,
+		r.Sealed.tallyOf(byItself).found, r.tallyOf(byItself).found, r.Refused)
 	t.Logf("%d vehicles, %.0f s of signal, %d spare passages, %d faults", len(r.Outcomes), r.Seconds, r.Spare, len(r.Faults))
 }
 
