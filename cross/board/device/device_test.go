@@ -2,6 +2,7 @@ package device
 
 import (
 	"bytes"
+	"fmt"
 	"image/jpeg"
 	"slices"
 	"strings"
@@ -24,15 +25,45 @@ func TestWholeDevice(t *testing.T) {
 	for _, arch := range []string{"arm-7", "arm64"} {
 		t.Run(arch, func(t *testing.T) {
 			r := newRig(t, arch, vivid())
+			r.onboard("TestStartProbe")
 			took := r.start()
 			t.Logf("the board was ready %v after its start, the device measured %v after its own", r.board.Started.Round(10*time.Millisecond), took.Round(10*time.Millisecond))
 			r.violation()
 			all := r.until("the record, settled", func(all []entry) bool { return !slices.ContainsFunc(all, unsettled) })
-			r.verify(tests(all)[0], "yuyv")
+			bundle := r.verify(tests(all)[0], "yuyv")
 			result := r.stop()
+			compareStamps(t, bundle, r.onboard("TestEndProbe"))
 			t.Logf("the service used %v and at most %d MB", (result.User + result.System).Round(10*time.Millisecond), result.RSS>>20)
 		})
 	}
+}
+
+// compareStamps follows each mark of the contacts from the record at the centre
+// back to the edge that the kernel stamped: the two are the same number.
+func compareStamps(t *testing.T, b *evidence.Bundle, edges string) {
+	t.Helper()
+	sealed, err := evidence.Open(b.Record)
+	if err != nil {
+		t.Fatal(err)
+	}
+	kernel := map[string]bool{}
+	for line := range strings.Lines(edges) {
+		var at int64
+		var id, offset, number int
+		if n, _ := fmt.Sscanf(line, "edge: at=%d id=%d offset=%d line=%d", &at, &id, &offset, &number); n == 4 {
+			kernel[fmt.Sprintf("line %d, edge %d, at %d", offset, id, at)] = true
+		}
+	}
+	const rising, falling = 1, 2 // GPIO_V2_LINE_EVENT_RISING_EDGE and so on
+	marks := sealed.Record.Measurement.Second.Contacts.Marks
+	for i, line := range []int{nearLine, farLine} {
+		for m, id := range []int{rising, falling} { // front and rear
+			if mark := fmt.Sprintf("line %d, edge %d, at %d", line, id, marks[i][m]); !kernel[mark] {
+				t.Errorf("the record says %s; the kernel stamped:\n%s", mark, edges)
+			}
+		}
+	}
+	t.Logf("%d stamps of the record are the kernel's, of %d edges", len(marks)*len(marks[0]), len(kernel))
 }
 
 // TestDeviceAmongFaults lets what the device depends on go and come back: the

@@ -234,6 +234,12 @@ func (r *rig) wait(text string) string {
 	return line
 }
 
+// onboard runs a test of package onboard on the board and returns what it says.
+func (r *rig) onboard(test string, args ...string) string {
+	r.t.Helper()
+	return boardtest.Run(r.t, r.board, append([]string{"onboard", "-test.run=^" + test + "$"}, args...)...)
+}
+
 // set writes a value into a file of the board's /sys, or the name of the one file
 // there that a pattern finds. It returns what it wrote.
 func (r *rig) set(file, value string) string {
@@ -242,7 +248,7 @@ func (r *rig) set(file, value string) string {
 	if strings.HasPrefix(value, "/sys/") {
 		how = "-named=" + value
 	}
-	said := boardtest.Run(r.t, r.board, "onboard", "-test.run=^TestSet$", "-set="+file, how)
+	said := r.onboard("TestSet", "-set="+file, how)
 	_, said, _ = strings.Cut(said, "set: ")
 	name, _, _ := strings.Cut(said, "\n")
 	return name
@@ -251,7 +257,7 @@ func (r *rig) set(file, value string) string {
 // attach gives the board's virtual USB hub the device at that port of the host.
 func (r *rig) attach(port int) {
 	r.t.Helper()
-	boardtest.Run(r.t, r.board, "onboard", "-test.run=^TestAttach$", fmt.Sprintf("-address=%s:%d", guest.HostAddress, port))
+	r.onboard("TestAttach", fmt.Sprintf("-address=%s:%d", guest.HostAddress, port))
 }
 
 // pass lets a vehicle pass, by radar and contacts, in real time: the board's clock

@@ -124,22 +124,62 @@ func TestGet(t *testing.T) {
 
 // probe has the kernel write each edge event down as it queues it, before any
 // program has seen it: the fields of struct gpio_v2_line_event.
-const probe = "p:ciglio_edge linereq_put_event at=+0($arg2):u64 id=+8($arg2):u32 offset=+12($arg2):u32 line=+20($arg2):u32\n"
+const (
+	probe   = "p:ciglio_edge linereq_put_event at=+0($arg2):u64 id=+8($arg2):u32 offset=+12($arg2):u32 line=+20($arg2):u32\n"
+	tracing = "/sys/kernel/tracing/"
+)
+
+func trace(t *testing.T, name, value string) {
+	t.Helper()
+	if err := os.WriteFile(tracing+name, []byte(value), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// startProbe has the kernel begin to write.
+func startProbe(t *testing.T) {
+	t.Helper()
+	trace(t, "kprobe_events", probe)
+	trace(t, "events/kprobes/ciglio_edge/enable", "1")
+	trace(t, "trace", "")
+}
+
+// endProbe returns what the kernel has written, a line an edge.
+func endProbe(t *testing.T) (edges []string) {
+	t.Helper()
+	trace(t, "events/kprobes/ciglio_edge/enable", "0")
+	text, err := os.ReadFile(tracing + "trace")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		if _, event, ok := strings.Cut(line, "ciglio_edge: "); ok {
+			_, fields, _ := strings.Cut(event, ") ")
+			edges = append(edges, strings.TrimSpace(fields))
+		}
+	}
+	trace(t, "kprobe_events", "")
+	return edges
+}
+
+// TestStartProbe has the kernel write down every edge from now on.
+func TestStartProbe(t *testing.T) {
+	needBoard(t)
+	startProbe(t)
+}
+
+// TestEndProbe prints them.
+func TestEndProbe(t *testing.T) {
+	needBoard(t)
+	for _, edge := range endProbe(t) {
+		fmt.Println("edge:", edge)
+	}
+}
 
 // TestEdges reads the pulses of the trigger contact as the device does.
 func TestEdges(t *testing.T) {
 	needBoard(t)
-	const tracing = "/sys/kernel/tracing/"
-	set := func(name, value string) {
-		t.Helper()
-		if err := os.WriteFile(tracing+name, []byte(value), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	set("kprobe_events", probe)
-	set("events/kprobes/ciglio_edge/enable", "1")
-	set("trace", "")
-
+	startProbe(t)
 	pin, err := port.OpenContact("gpiochip0-3", "")
 	if err != nil {
 		t.Fatal(err)
@@ -162,18 +202,7 @@ func TestEdges(t *testing.T) {
 			fmt.Println("edges: pulse", pulses)
 		}
 	}
-	set("events/kprobes/ciglio_edge/enable", "0")
-	trace, err := os.ReadFile(tracing + "trace")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for line := range strings.Lines(string(trace)) {
-		if _, event, ok := strings.Cut(line, "ciglio_edge: "); ok {
-			_, fields, _ := strings.Cut(event, ") ")
-			out.Kernel = append(out.Kernel, strings.TrimSpace(fields))
-		}
-	}
-	set("kprobe_events", "")
+	out.Kernel = endProbe(t)
 	text, err := json.Marshal(out)
 	if err != nil {
 		t.Fatal(err)
