@@ -99,6 +99,7 @@ const (
 // every other method is safe for concurrent use.
 type Gate struct {
 	clock sensor.Clock
+	since sensor.Mono // before it nothing was heard
 
 	mu      sync.Mutex // guards what follows
 	lanes   []*lane
@@ -123,10 +124,11 @@ type Event struct {
 	sensor.Edge
 }
 
-// New joins the contacts of each lane, one line for each position. Lanes are
-// counted from 1 in the order given. It starts nothing.
+// New joins the contacts of each lane, one line for each position, whose edges
+// count from now on. Lanes are counted from 1 in the order given. It starts
+// nothing.
 func New(lanes [][]sensor.Edges, clock sensor.Clock, o Options) (*Gate, error) {
-	g := &Gate{clock: clock, changed: make(chan struct{})}
+	g := &Gate{clock: clock, since: clock.Now(), changed: make(chan struct{})}
 	if len(lanes) == 0 {
 		return nil, errors.New("gate: no lanes")
 	}
@@ -147,7 +149,7 @@ func New(lanes [][]sensor.Edges, clock sensor.Clock, o Options) (*Gate, error) {
 // the given number of lanes, in order of their instants. It answers at once, and
 // is not for Run.
 func Recorded(lanes int, events []Event, o Options) (*Gate, error) {
-	g, err := New(slices.Repeat([][]sensor.Edges{make([]sensor.Edges, len(o.Positions))}, lanes), nil, o)
+	g, err := New(slices.Repeat([][]sensor.Edges{make([]sensor.Edges, len(o.Positions))}, lanes), eternity{}, o)
 	if err != nil {
 		return nil, err
 	}
@@ -166,6 +168,11 @@ func Recorded(lanes int, events []Event, o Options) (*Gate, error) {
 	}
 	return g, nil
 }
+
+// eternity is the clock of what has always been heard.
+type eternity struct{ sensor.Clock }
+
+func (eternity) Now() sensor.Mono { return math.MinInt64 }
 
 // Run reads the contacts until ctx ends, which gives ctx.Err(), or until one is
 // gone, which gives its error, one that wraps io.EOF when recordings have ended.

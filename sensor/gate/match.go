@@ -19,6 +19,7 @@ var (
 	ErrDirection = errors.New("the vehicle over the contacts went the other way")
 	ErrNoSpeed   = errors.New("the contacts gave no speed")
 	ErrCompany   = errors.New("another vehicle was in the beam, by the contacts")
+	ErrUnheard   = errors.New("the contacts were not heard for long enough to know who was in the beam")
 )
 
 // overlap is how long another vehicle must have been in the beam during a track
@@ -66,8 +67,9 @@ func (g *Gate) Match(ctx context.Context, p sensor.Passage) (Crossing, error) {
 // Alone returns nil when no contact saw another vehicle that was in the beam
 // during the track of a passage, and ErrCompany otherwise. Own is the crossing
 // that Match has found for the passage. It waits until the contacts have said
-// all about that time, for as long as ctx allows; any other error is that of ctx
-// or of a contact that is gone.
+// all about that time, for as long as ctx allows. The error is ErrUnheard when
+// they are heard only since less than that time ago, as after a start; any other
+// is that of ctx or of a contact that is gone.
 //
 // A radar that tells neither range nor angle takes two vehicles of nearly one
 // speed for one; loops, one pair in each lane, do not. Where another vehicle was
@@ -79,6 +81,9 @@ func (g *Gate) Alone(ctx context.Context, p sensor.Passage, own Crossing) error 
 	s := g.lanes[0].tracker.s // constant
 	b := beam{speed: max(p.Speed.MPS(), slowest), contact: s.positions[len(s.positions)-1]}
 	b.reach = max(farther*b.speed*p.End.Sub(p.Start).Seconds(), b.contact)
+	if p.Start.Add(-seconds(b.reach/b.speed)) < g.since {
+		return ErrUnheard
+	}
 	// Who comes to the contacts later, at the speed of the passage, entered the
 	// beam after the track's end.
 	to := p.End.Add(seconds((b.reach - b.contact) / b.speed))

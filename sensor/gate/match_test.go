@@ -16,10 +16,6 @@ func later(v vehicle, d time.Duration) vehicle { v.at = v.at.Add(d); return v }
 // recorded returns a Gate over which vehicles have driven, in their lanes.
 func recorded(t *testing.T, o Options, lanes ...[]vehicle) *Gate {
 	t.Helper()
-	g, err := New(make([][]sensor.Edges, 0), nil, o)
-	if err == nil {
-		t.Fatal("a gate of no lanes")
-	}
 	var events []Event
 	for lane, vehicles := range lanes {
 		for _, v := range vehicles {
@@ -31,7 +27,8 @@ func recorded(t *testing.T, o Options, lanes ...[]vehicle) *Gate {
 		}
 	}
 	inOrder(events)
-	if g, err = Recorded(len(lanes), events, o); err != nil {
+	g, err := Recorded(len(lanes), events, o)
+	if err != nil {
 		t.Fatal(err)
 	}
 	return g
@@ -120,7 +117,7 @@ func TestAlone(t *testing.T) {
 
 // TestAloneWaits asks at the end of a track who comes 30 m behind.
 func TestAloneWaits(t *testing.T) {
-	own := later(car(20), 4*time.Second)
+	own := later(car(20), 10*time.Second)
 	for _, c := range []struct {
 		name   string
 		behind time.Duration // 0: nobody
@@ -151,7 +148,7 @@ func TestAloneWaits(t *testing.T) {
 				}
 				short, cancel := context.WithTimeout(t.Context(), time.Second)
 				defer cancel()
-				p.End = b.clock.Now()
+				p.Start, p.End = b.clock.Now().Add(-3*time.Second), b.clock.Now()
 				if err := b.Alone(short, p, crossing); c.want == nil && !errors.Is(err, context.DeadlineExceeded) {
 					t.Errorf("%v, before the contacts have said all", err)
 				}
@@ -159,6 +156,31 @@ func TestAloneWaits(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestAloneKnowsWhenItBeganToHear starts contacts while a vehicle is in the beam.
+func TestAloneKnowsWhenItBeganToHear(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, loops, 1)
+		own := later(car(20), 4*time.Second)
+		b.drive(own.lines(loops))
+		p := passage(own)
+		time.Sleep(p.End.Sub(b.clock.Now()))
+		crossing, err := b.Match(t.Context(), p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		// A track of 3 s that began 1.5 × 3 s after the contacts, and a moment earlier.
+		p.Start, p.End = 4.5e9, 7.5e9
+		if err := b.Alone(t.Context(), p, crossing); err != nil {
+			t.Error(err)
+		}
+		p.Start, p.End = p.Start-1, p.End-1
+		if err := b.Alone(t.Context(), p, crossing); !errors.Is(err, ErrUnheard) {
+			t.Errorf("%v, want %v", err, ErrUnheard)
+		}
+		b.stop()
+	})
 }
 
 // TestSpeedFollowsFromTheMarks computes the speed anew from the stamps that a
