@@ -51,7 +51,10 @@
 //  8. The zone (passage.go): at most 30 m and 10 s of road, as near as the
 //     cosine is above 0.984 or, where the vehicle gained speed, about the highest
 //     radial speed before the fall, in which the frequency stays within 3.5 %.
-//     What braking looks like at the closest point is never in it.
+//     What braking looks like at the closest point is never in it. A vehicle that
+//     no one geometry explains may be a long one, whose front is still seen under a
+//     large angle there: one that was faster 16 m farther out, and held its speed,
+//     is measured there.
 //  9. The speed is Huber's mean over the zone, never the maximum. Only where a
 //     vehicle held its speed within 0.4 %, so that one geometry explains every
 //     reading (fit.go), is the angle known at every instant and corrected for;

@@ -3,13 +3,15 @@ package doppler
 import "math"
 
 const (
-	fitNear   = 1.5   // distance over offset from which the line is one line
-	fitFar    = 4.0   // and to which it must reach at least
-	fitWay    = 100.0 // m of road
-	fitMisfit = 0.004 // of the speed, within which a vehicle held its speed
-	fitChange = 0.004 // the same for the change from the far to the near half
-	fitSure   = 0.002 // of the speed, standard uncertainty
-	unfitted  = 0.012 // of the speed, the same of the angle where nothing fits
+	fitNear    = 1.5   // distance over offset from which the line is one line
+	fitFar     = 4.0   // and to which it must reach at least
+	fitWay     = 100.0 // m of road
+	fitMisfit  = 0.004 // of the speed, within which a vehicle held its speed
+	fitChange  = 0.004 // the same for the change from the far to the near half
+	fitSure    = 0.002 // of the speed, standard uncertainty
+	mostChange = 0.006 // of the speed, change within the zone of a vehicle that holds it
+	longest    = 16.0  // m from the near end of a vehicle to the last place that reflects
+	unfitted   = 0.012 // of the speed, the same of the angle where nothing fits
 )
 
 // A course is the way of a vehicle that held its speed.

@@ -20,9 +20,25 @@ func (g *gauge) measure(readings []reading, p geometry, w *verdict) {
 		w.change = 0
 	} else if !ok {
 		// Long vehicles reflect from several places, whose closest points differ.
+		g.farther(readings, from, p, w)
 		w.deficit = max(w.deficit, unfitted)
 	}
 	slices.Sort(w.reasons)
+}
+
+// farther measures in a zone that begins a long vehicle's length beyond the one at
+// from, if the track has it. The closest point that a track tells is that of the
+// last place that reflects: when a lorry's rear is at the near end of the zone, its
+// front is beside the sensor, under an angle that hides speed and never adds any.
+// So a vehicle that was faster farther out, and held its speed there, is measured
+// there. One that brakes does not hold it, and is measured where it is near.
+func (g *gauge) farther(readings []reading, from int, p geometry, w *verdict) {
+	from = g.until(g.x[from]+longest/p.top) - 1
+	v := *w
+	g.mean(readings, from, g.grow(from, g.m[from]), p, &v)
+	if len(v.reasons) == 0 && len(w.reasons) == 0 && v.speed > w.speed && v.change < mostChange*v.speed {
+		*w = v
+	}
 }
 
 // zone returns the stretch nearest to the closest point in which the cosine

@@ -1,0 +1,53 @@
+package doppler_test
+
+import (
+	"math"
+	"testing"
+
+	"ciglio/sensor"
+	"ciglio/sensor/doppler"
+	"ciglio/sensor/sensortest"
+)
+
+// TestLongVehiclesAreMeasuredWhereTheirAngleIsSmall drives lorries and buses, whose
+// closest point is that of their last reflecting place, past the sensor. No speed
+// may be lost to the angle under which the rest of them was seen.
+func TestLongVehiclesAreMeasuredWhereTheirAngleIsSmall(t *testing.T) {
+	if testing.Short() {
+		t.Skip("short: minutes of signal")
+	}
+	s, err := sensortest.ReadScenario("long-vehicles")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := 0
+	for seed := range uint64(12) {
+		s.Seed = seed
+		road, err := sensortest.NewRoad(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		source, err := doppler.NewSource(road.Unpaced(0), doppler.Options{Simulated: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for p, err := source.Next(t.Context()); err == nil; p, err = source.Next(t.Context()) {
+			if !p.Valid() || p.Targets > 0 {
+				continue
+			}
+			off := math.Inf(1)
+			for _, v := range road.Truth() {
+				if p.Direction == v.Direction && p.End >= sensor.Mono(v.Enter) && p.Start <= sensor.Mono(v.Leave) {
+					off = float64(p.Speed-v.Speed) / float64(v.Speed)
+				}
+			}
+			if math.Abs(off) > 0.013 {
+				t.Errorf("seed %d: %v %v from %.2f to %.2f s, %.1f %% off", seed, p.Speed, p.Direction, p.Start.Seconds(), p.End.Seconds(), 100*off)
+			}
+			found++
+		}
+	}
+	if found < 24 {
+		t.Errorf("%d speeds of 48 vehicles", found)
+	}
+}
