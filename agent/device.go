@@ -101,6 +101,8 @@ type Device struct {
 	opening       []note       // records of the start that are still to be made
 	begun         atomic.Bool  // none of them is left
 	judging       atomic.Int64 // instant at which the passage in hand was taken; 0 when there is none
+	sealing       atomic.Int64 // the same of the violation in hand
+	telling       sync.Mutex   // Observe hears of one passage at a time
 	looking       atomic.Int64 // instant at which the device last began to look at itself; 0 before
 
 	mu             sync.Mutex // guards what follows
@@ -227,7 +229,8 @@ func (d *Device) Run(ctx context.Context) error {
 		return err
 	}
 	g, ctx := errgroup.WithContext(ctx)
-	inner, stop := context.WithCancel(ctx)
+	// The rest lives until what has passed is judged and sealed.
+	inner, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	g.Go(func() error { return d.ring.Run(inner, d.o.Camera, d.cameraFault()) })
 	g.Go(func() error { return d.sender.Run(inner) })
@@ -239,7 +242,7 @@ func (d *Device) Run(ctx context.Context) error {
 	g.Go(func() error { return clock.Watch(inner, d.o.Clock, time.Second, d.clockStepped) })
 	g.Go(func() error {
 		defer stop() // a recording that ends, ends the device
-		return d.measure(inner)
+		return d.measure(ctx)
 	})
 	err := g.Wait()
 	if errors.Is(err, context.Canceled) {

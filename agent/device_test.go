@@ -25,7 +25,6 @@ import (
 	"ciglio/capture/evidence"
 	"ciglio/capture/key"
 	"ciglio/sensor"
-	"ciglio/sensor/gate"
 	"ciglio/uplink"
 	"ciglio/uplink/outbox"
 )
@@ -259,7 +258,7 @@ func TestDiscards(t *testing.T) {
 		want   []sensor.Reason
 	}{
 		{"compliant: counted only", nil, func(p *sensor.Passage) { p.Speed = 7599 }, nil},
-		{"another vehicle that the contacts saw", withSecond(t, &fakeSecond{speed: 9250, u: 50, company: gate.ErrCompany}, single), nil, []sensor.Reason{sensor.ReasonTwoTargets}},
+		{"another vehicle that the contacts saw", withSecond(t, &fakeSecond{speed: 9250, u: 50, company: ErrCompany}, single), nil, []sensor.Reason{sensor.ReasonTwoTargets}},
 		{"contacts that do not tell in time", withSecond(t, &fakeSecond{speed: 9250, u: 50, company: context.DeadlineExceeded}, single), nil, []sensor.Reason{sensor.ReasonSecondMissing}},
 		{"another vehicle in the beam", withSecond(t, &fakeSecond{speed: 9250, u: 50}, single), func(p *sensor.Passage) { p.Targets = 1 }, []sensor.Reason{sensor.ReasonTwoTargets}},
 		{"compliant pair: nothing to attribute", nil, func(p *sensor.Passage) { p.Targets, p.Speed = 1, 6000 }, nil},

@@ -29,40 +29,89 @@ const (
 	shotPatience = time.Second
 )
 
-// waiting is how many passages may wait for their judgement: more than vehicles
-// can pass in a second. Beyond that the sensor has to wait.
-const waiting = 32
+const (
+	// waiting is how many passages may wait for their judgement, and how many
+	// violations for their second speed: more than vehicles can pass in a second.
+	// Beyond that the sensor has to wait.
+	waiting = 32
+	// finishing is how long what has passed may still be judged and sealed when the
+	// device is to end.
+	finishing = 30 * time.Second
+)
 
-// measure turns passages into records until ctx ends or the sensor does. A
-// judgement may take seconds, for pictures, a second speed or slow flash. The
-// sensor is read all the while: what its driver reads late it would also stamp
-// late, and the pictures would be those of another moment.
+// A violation is a passage that exceeds the limit, with its pictures. What it
+// still waits for is the second speed.
+type violation struct {
+	outcome Outcome
+	photo   sensor.Mono
+	shots   []capture.Shot
+}
+
+// measure turns passages into records until ctx ends or the sensor does, and then
+// finishes what has passed. A judgement may take seconds, for pictures, a second
+// speed or slow flash. The sensor is read all the while: what its driver reads late
+// it would also stamp late. Pictures are taken before the second speed is waited
+// for, since the ring soon has others.
 func (d *Device) measure(ctx context.Context) error {
-	passages := make(chan sensor.Passage, waiting)
-	g, ctx := errgroup.WithContext(ctx)
+	end, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	defer context.AfterFunc(ctx, func() {
+		select {
+		case <-end.Done():
+		case <-time.After(finishing):
+			cancel()
+		}
+	})()
+	listening, stop := context.WithCancel(ctx)
+	defer stop()
+	passages, violations := make(chan sensor.Passage, waiting), make(chan violation, waiting)
+	var g errgroup.Group
 	g.Go(func() error {
 		defer close(passages)
-		return d.listen(ctx, passages)
+		return d.listen(listening, passages)
 	})
 	g.Go(func() error {
+		defer close(violations)
 		for p := range passages {
-			if ctx.Err() != nil {
-				return ctx.Err()
-			}
 			d.judging.Store(int64(d.o.Clock.Now()))
-			outcome, err := d.judge(ctx, p)
+			v, open := d.judge(end, p)
 			d.judging.Store(0)
-			if err != nil {
-				return err
-			}
-			d.count(outcome)
-			if d.o.Observe != nil {
-				d.o.Observe(outcome)
+			if open {
+				violations <- v
+			} else {
+				d.tell(v.outcome)
 			}
 		}
 		return nil
 	})
+	g.Go(func() (err error) {
+		for v := range violations {
+			if err != nil {
+				continue // nothing can be stored any longer: what waits is dropped
+			}
+			d.sealing.Store(int64(d.o.Clock.Now()))
+			err = d.prove(end, &v)
+			d.sealing.Store(0)
+			if err != nil {
+				stop()
+				cancel()
+				continue
+			}
+			d.tell(v.outcome)
+		}
+		return err
+	})
 	return g.Wait()
+}
+
+// tell counts what became of a passage.
+func (d *Device) tell(o Outcome) {
+	d.telling.Lock()
+	defer d.telling.Unlock()
+	d.count(o)
+	if d.o.Observe != nil {
+		d.o.Observe(o)
+	}
 }
 
 // listen hands on the passages of the sensor until ctx ends or the sensor does.
@@ -101,52 +150,64 @@ func (d *Device) listen(ctx context.Context, passages chan<- sensor.Passage) err
 	}
 }
 
-// judge decides what becomes of one passage and, when it is a violation that
-// can be proved, puts its record on flash. Only an error that no later passage
-// can escape is returned.
-func (d *Device) judge(ctx context.Context, p sensor.Passage) (Outcome, error) {
-	o := Outcome{Passage: p}
+// judge decides what becomes of one passage, and takes the pictures of one that is
+// a violation: then open is true, and prove decides.
+func (d *Device) judge(ctx context.Context, p sensor.Passage) (v violation, open bool) {
+	o := &v.outcome
+	o.Passage = p
 	if !p.Valid() {
 		o.Reasons = p.Reasons
-		return o, nil
+		return v, false
 	}
 	now, utc := d.o.Clock.Pair()
 	rule, err := d.rules.On(utc.Add(p.End.Sub(now)).In(d.zone))
 	if err != nil { // UTC is not set yet: a battery, or the network, is missing
 		o.Reasons = []sensor.Reason{sensor.ReasonClock}
-		return o, nil
+		return v, false
 	}
 	o.Assessment = enforce.Assess(p.Speed, d.o.Config.Site.Limit, rule)
 	if !o.Assessment.Violation() {
-		return o, nil
+		return v, false
 	}
 	if o.Reasons = d.objections(p); len(o.Reasons) > 0 {
-		return o, nil
+		return v, false
 	}
-	photo := d.photoInstant(p)
-	shots, err := d.shots(ctx, photo)
+	v.photo = d.photoInstant(p)
+	v.shots, err = d.shots(ctx, v.photo)
 	if err != nil {
 		d.o.Log.Warn("violation without pictures", "error", err)
 		o.Reasons = []sensor.Reason{sensor.ReasonFrameMissing}
-		return o, nil
+		return v, false
 	}
-	second, reason := d.confirm(ctx, p, shots)
+	return v, true
+}
+
+// prove waits for the second speed of a violation and puts its record on flash.
+// Only an error that no later violation can escape is returned.
+func (d *Device) prove(ctx context.Context, v *violation) error {
+	o := &v.outcome
+	second, reason := d.confirm(ctx, o.Passage, v.shots)
 	if reason != 0 {
 		o.Reasons = []sensor.Reason{reason}
-		return o, nil
+		return nil
 	}
-	o.Record, err = d.record(p, o.Assessment, photo, shots, second)
+	// The clock may have stepped and the gate may have closed while it waited.
+	if o.Reasons = d.objections(o.Passage); len(o.Reasons) > 0 {
+		return nil
+	}
+	var err error
+	o.Record, err = d.record(o.Passage, o.Assessment, v.photo, v.shots, second)
 	_ = d.stored(err)
 	switch {
 	case errors.Is(err, outbox.ErrClosed), errors.Is(err, outbox.ErrDamaged): // recovery at the next start
-		return o, err
+		return err
 	case errors.Is(err, outbox.ErrFull):
 		o.Reasons = []sensor.Reason{sensor.ReasonStoreFull}
 	case err != nil:
 		d.o.Log.Error("violation not stored", "error", err)
 		o.Reasons = []sensor.Reason{sensor.ReasonStoreFault}
 	}
-	return o, nil
+	return nil
 }
 
 // objections returns why a passage that exceeds the limit is no evidence.

@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"io"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -50,6 +51,120 @@ func TestSensorIsHeardWhileAViolationIsJudged(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// slowAlone says after a while whether the vehicle was alone, and does something
+// in the meantime.
+type slowAlone struct {
+	fakeSecond
+	wait      time.Duration
+	meanwhile func()
+}
+
+func (s *slowAlone) Alone(ctx context.Context, _ sensor.Passage, _ SecondSpeed) error {
+	if s.meanwhile != nil {
+		s.meanwhile()
+	}
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(s.wait):
+		return s.company
+	}
+}
+
+// What closes the gate while a violation waits for who comes behind discards it.
+func TestGateIsAskedOnceMoreBeforeSealing(t *testing.T) {
+	for _, c := range []struct {
+		name      string
+		meanwhile func(*rig)
+		want      []sensor.Reason
+	}{
+		{"nothing", func(*rig) {}, nil},
+		{"the clock leaves its bound", func(r *rig) { r.clock.offset = time.Second }, []sensor.Reason{sensor.ReasonGate}},
+		{"the clock steps", func(r *rig) { r.clock.step(-3 * time.Hour) }, []sensor.Reason{sensor.ReasonClock}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := &slowAlone{fakeSecond: fakeSecond{speed: 9250, u: 50}, wait: 9 * time.Second}
+				r := newRig(t, withSecond(t, s, single))
+				s.meanwhile = func() { c.meanwhile(r) }
+				r.start(t)
+				if o := r.pass(speeding()); !slices.Equal(o.Reasons, c.want) || (o.Record != nil) != (c.want == nil) {
+					t.Errorf("reasons %v, want %v", o.Reasons, c.want)
+				}
+				if err := r.stop(); err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
+}
+
+// The ring forgets within seconds: a violation's pictures are taken while another
+// still waits for who comes behind.
+func TestPicturesAreTakenWhileAnotherViolationWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &slowAlone{fakeSecond: fakeSecond{speed: 9250, u: 50}, wait: 12 * time.Second}
+		r := newRig(t, withSecond(t, s, single))
+		r.start(t)
+		for range 3 {
+			p := speeding()
+			p.End = r.clock.Now().Add(-300 * time.Millisecond)
+			p.Start = p.End.Add(-3 * time.Second)
+			r.sensor.passages <- p
+			time.Sleep(2 * time.Second)
+		}
+		time.Sleep(40 * time.Second)
+		synctest.Wait()
+		for i, o := range r.outcomes {
+			if o.Record == nil {
+				t.Errorf("violation %d: %v", i+1, o.Reasons)
+			}
+		}
+		if len(r.outcomes) != 3 {
+			t.Errorf("%d outcomes", len(r.outcomes))
+		}
+		if err := r.stop(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// A device that is told to end seals first what has passed, but does not wait for
+// ever.
+func TestViolationInHandIsFinished(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		wait   time.Duration
+		most   time.Duration
+		sealed bool
+	}{
+		{"soon", 8 * time.Second, 9 * time.Second, true},
+		{"too late", time.Minute, finishing + time.Second, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, withSecond(t, &slowAlone{fakeSecond: fakeSecond{speed: 9250, u: 50}, wait: c.wait}, single))
+				r.start(t)
+				p := speeding()
+				p.End = r.clock.Now().Add(-300 * time.Millisecond)
+				p.Start = p.End.Add(-3 * time.Second)
+				r.sensor.passages <- p
+				time.Sleep(time.Second)
+				began := time.Now()
+				if err := r.stop(); err != nil {
+					t.Error(err)
+				}
+				if took := time.Since(began); took > c.most {
+					t.Errorf("ended after %v", took)
+				}
+				if len(r.outcomes) != 1 || (r.outcomes[0].Record != nil) != c.sealed {
+					t.Errorf("outcomes %+v", r.outcomes)
+				}
+			})
+		})
+	}
 }
 
 func TestPhotoIsOfThePhotoPosition(t *testing.T) {

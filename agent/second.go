@@ -31,9 +31,10 @@ type Second interface {
 	// when an edge was lost. Only one goroutine may call it at a time.
 	Measure(ctx context.Context, p sensor.Passage, shots []capture.Shot) (SecondSpeed, error)
 
-	// Alone returns nil unless the sensor saw another vehicle that was in the beam
-	// during a passage whose speed it has measured; then the error wraps
-	// [gate.ErrCompany]. It waits as Measure does.
+	// Alone returns an error that wraps [ErrCompany] when the sensor saw another
+	// vehicle that was in the beam during a passage whose speed it has measured, and
+	// any other error when it should have seen and cannot say. It is nil for a sensor
+	// that never sees more than one. It waits as Measure does.
 	Alone(ctx context.Context, p sensor.Passage, s SecondSpeed) error
 
 	// Fault says why it does not measure now; nil when it does. It may be called
@@ -48,8 +49,11 @@ type SecondSpeed struct {
 	Crossing *gate.Crossing // of contacts; nil of any other sensor
 }
 
-// ErrLostEdge says that an edge of a contact was lost.
-var ErrLostEdge = errors.New("an edge of a contact was lost")
+// What a second sensor says by its errors.
+var (
+	ErrLostEdge = errors.New("an edge of a contact was lost")
+	ErrCompany  = gate.ErrCompany
+)
 
 const (
 	// secondPatience bounds how long a violation waits for its second speed. The
@@ -125,7 +129,8 @@ func (d *Device) confirm(ctx context.Context, p sensor.Passage, shots []capture.
 		waiting, cancel := context.WithTimeout(ctx, alonePatience)
 		defer cancel()
 		switch err := d.o.Second.Alone(waiting, p, s); {
-		case errors.Is(err, gate.ErrCompany):
+		case errors.Is(err, ErrCompany):
+			d.o.Log.Info("violation in company", "error", err)
 			return nil, sensor.ReasonTwoTargets
 		case err != nil:
 			d.o.Log.Warn("violation that may not have been alone", "error", err)

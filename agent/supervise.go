@@ -24,11 +24,13 @@ type Supervisor interface {
 // unplugged or looks at an empty road makes its driver turn at least every 13
 // seconds; one that is being set up answers all questions in less than 30. A
 // judgement waits for the last picture, up to 25 seconds where a slow vehicle is
-// photographed far away, secondPatience for a second speed, and for flash. A look
-// at the device waits for flash, too.
+// photographed far away. Before a violation is sealed it waits secondPatience and
+// alonePatience for the second sensor, and for flash. A look at the device waits for
+// flash, too.
 const (
 	sensorTurn = 30 * time.Second
 	judgeTurn  = time.Minute
+	sealTurn   = secondPatience + alonePatience + 30*time.Second
 	lookTurn   = 2 * time.Minute
 )
 
@@ -111,6 +113,7 @@ func (d *Device) stuck() string {
 		words string
 	}{
 		{&d.judging, judgeTurn, "a passage has waited for its judgement"},
+		{&d.sealing, sealTurn, "a violation has waited for its second speed and the store"},
 		{&d.looking, lookTurn, "the device has not looked at itself"},
 	} {
 		began := w.began.Load()

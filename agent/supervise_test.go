@@ -252,7 +252,7 @@ func TestWatchdogFindsHungJudgement(t *testing.T) {
 		p.End = r.clock.Now().Add(-300 * time.Millisecond)
 		p.Start = p.End.Add(-3 * time.Second)
 		r.sensor.passages <- p
-		time.Sleep(judgeTurn)
+		time.Sleep(sealTurn)
 		if worst := m.waited(); worst > watchdog/2 {
 			t.Errorf("within the time of a judgement: the manager waited %v", worst)
 		}
@@ -260,7 +260,7 @@ func TestWatchdogFindsHungJudgement(t *testing.T) {
 		if worst := m.waited(); worst <= watchdog {
 			t.Errorf("a judgement that hangs went unnoticed: the manager waited %v", worst)
 		}
-		if !strings.HasPrefix(m.status(), "a passage has waited for its judgement for ") {
+		if !strings.HasPrefix(m.status(), "a violation has waited for its second speed and the store for ") {
 			t.Errorf("status %q", m.status())
 		}
 		close(second.release)

@@ -382,7 +382,7 @@ func (c *Config) Validate() error {
 			return fmt.Errorf("%s: %s", need.key, need.say)
 		}
 	}
-	return c.Second.validate(c.Site.Frames)
+	return c.Second.validate(c.Site.Frames, len(c.Sensor.Lanes))
 }
 
 // Drivers returns the names that sensor.driver may have.

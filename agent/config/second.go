@@ -59,14 +59,16 @@ func (s *Second) LanePins() [][]string {
 	return lanes
 }
 
-// validate reports the first value with which the method cannot work. What no
-// other package checks is checked here.
-func (s *Second) validate(frames int) error {
-	lanes := s.LanePins()
-	pins := slices.Concat(lanes...)
-	distinct := slices.Compact(slices.Sorted(slices.Values(pins)))
-	differ := slices.ContainsFunc(lanes, func(l []string) bool { return len(l) != len(lanes[0]) })
+// validate reports the first value with which the method cannot work, at a site
+// with so many frames of a violation, and lanes that the sensor tells, 0 for none.
+// What no other package checks is checked here.
+func (s *Second) validate(frames, told int) error {
 	contacts, pictures := s.Method == "contacts", s.Method == "frames"
+	if contacts {
+		if err := s.validateContacts(told); err != nil {
+			return err
+		}
+	}
 	for _, need := range []struct {
 		key string
 		ok  bool
@@ -77,10 +79,6 @@ func (s *Second) validate(frames int) error {
 		{"percent", s.Percent >= 0 && s.Percent <= 20, "want 0 to 20"},
 		{"pull", slices.Contains([]string{"", "up", "down", "none"}, s.Pull), "want up, down or none"},
 		{"kind", s.Kind == "axles" || s.Kind == "presence", "want axles or presence"},
-		{"pins", !contacts || len(lanes[0]) == 2 || len(lanes[0]) == 3, "want two or three in a lane"},
-		{"pins", !differ && len(lanes) <= 8, "want as many in each of at most 8 lanes"},
-		{"pins", len(distinct) == len(pins), "want each once"},
-		{"positions", !contacts || len(s.Positions) == len(lanes[0]), "want one for each pin of a lane"},
 		{"distance_uncertainty", s.DistanceU > 0 && s.DistanceU <= 1000, "want 1mm to 1m"},
 		{"jitter", s.Jitter > 0 && s.Jitter <= 50*time.Millisecond, "want more than 0s and at most 50ms"},
 		{"picture", !pictures || s.Picture != Picture{}, "missing"},
@@ -95,6 +93,40 @@ func (s *Second) validate(frames int) error {
 	}
 	if pictures && frames < 3 {
 		return errors.New("site.frames: want at least 3 with second.method = \"frames\"")
+	}
+	return nil
+}
+
+// validateContacts looks at pins and positions of contacts. Loops lie in one lane
+// each; a cable may lie across all.
+func (s *Second) validateContacts(told int) error {
+	lanes := s.LanePins()
+	seen := map[string]bool{}
+	for i, pins := range lanes {
+		if len(pins) != 2 && len(pins) != 3 {
+			return fmt.Errorf("second.pins: %d in lane %d, want two or three", len(pins), i+1)
+		}
+		if len(pins) != len(s.Positions) {
+			return fmt.Errorf("second.positions: %d, want one for each of the %d pins of lane %d", len(s.Positions), len(pins), i+1)
+		}
+		for _, pin := range pins {
+			if seen[pin] {
+				return fmt.Errorf("second.pins: %s twice", pin)
+			}
+			seen[pin] = true
+		}
+	}
+	across := len(lanes) == 1 && s.Kind == "axles"
+	switch {
+	case len(lanes) > 8:
+		return fmt.Errorf("second.pins: %d lanes, want at most 8", len(lanes))
+	case told != 0 && told != len(lanes) && !across:
+		return fmt.Errorf("second.pins: %d lanes, want the %d of sensor.lanes", len(lanes), told)
+	}
+	for i, p := range s.Positions {
+		if p > 100e3 || i > 0 && p < s.Positions[i-1]+200 {
+			return errors.New("second.positions: want the nearest first, at least 20cm apart, up to 100m away")
+		}
 	}
 	return nil
 }

@@ -74,6 +74,14 @@ func TestBadSecondIsRefused(t *testing.T) {
 		{"one pin", contacts, " gpiochip0-27", "", "second.pins"},
 		{"the same pin twice", contacts, "0-27", "0-17", "second.pins"},
 		{"a position for one of two", contacts, " 12.005m", "", "second.positions"},
+		{"an empty second lane", contacts, "0-27", "0-27;", "0 in lane 2"},
+		{"a second lane with one pin", contacts, "0-27", "0-27; gpiochip0-22", "1 in lane 2"},
+		{"a pin in two lanes", contacts, "0-27", "0-27; gpiochip0-22 gpiochip0-17", "gpiochip0-17 twice"},
+		{"three in lane 2", contacts, "0-27", "0-27; gpiochip0-22 gpiochip0-23 gpiochip0-24", "lane 2"},
+		{"the farthest first", contacts, "12.005m", "9m", "nearest first"},
+		{"contacts beyond any track", contacts, "12.005m", "101m", "100m"},
+		{"loops in one of the lanes that the sensor tells", contacts, "method", "kind = \"presence\"\nmethod", "the 2 of sensor.lanes"},
+		{"cables in three of two lanes", contacts, "0-27", "0-27; gpiochip0-1 gpiochip0-2; gpiochip0-3 gpiochip0-4", "the 2 of sensor.lanes"},
 		{"positions without unit", contacts, "12.005m", "12", "length"},
 		{"unknown kind", contacts, "method", "kind = \"wheels\"\nmethod", "second.kind"},
 		{"unknown pull", contacts, "method", "pull = \"sideways\"\nmethod", "second.pull"},
@@ -87,7 +95,11 @@ func TestBadSecondIsRefused(t *testing.T) {
 		{"a mark finer than a hundredth of a pixel", frames, "535.25", "535.251", "pixel"},
 		{"no height of the camera", frames, `"2.6m"`, `"0m"`, "second.camera_height"},
 	} {
-		_, err := Parse([]byte(minimal+strings.Replace(c.text, c.from, c.to, 1)), nil)
+		text := minimal + strings.Replace(c.text, c.from, c.to, 1)
+		if strings.Contains(c.want, "sensor.lanes") {
+			text = strings.Replace(text, "[sensor]\n", "[sensor]\nlanes = \"1.2m..4.7m, 4.7m..8.2m\"\n", 1)
+		}
+		_, err := Parse([]byte(text), nil)
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %q", c.name, err, c.want)
 		}

@@ -54,6 +54,37 @@ func bundleVectors(t testing.TB) []bundleVector {
 		c.Positions = []int32{-2000, 1000, 2000}
 		c.Marks = [][]sensor.Mono{c.Marks[1], {m.Start + 1_300_000_000, m.Start + 1_500_000_000}, c.Marks[0]}
 	}, nil)
+	three := func(r *Record, middle sensor.Mono) {
+		r.Measurement.Second = confirmed(r.Measurement)
+		c := r.Measurement.Second.Contacts
+		c.Positions = []int32{10_000, 12_000, 14_000}
+		c.Marks = [][]sensor.Mono{c.Marks[0], {c.Marks[1][0] + middle, c.Marks[1][1] + 100_000_000}, c.Marks[1]}
+	}
+	changed("violation-three-contacts", "three contacts, approaching", "", "", "device", func(r *Record) { three(r, 100_000_000) }, nil)
+	changed("violation-contacts-early", "the contacts saw it 10 s before the track", "", "", "device", func(r *Record) {
+		r.Measurement.Second = confirmed(r.Measurement)
+		r.Measurement.Start += 11_200_000_000
+		r.Measurement.End += 11_200_000_000
+		r.Measurement.Photo += 11_200_000_000
+		r.Trace.First, r.Trace.Last = r.Trace.First+11_200_000_000, r.Trace.Last+11_200_000_000
+		for i := range r.Frames {
+			r.Frames[i].Mono += 11_200_000_000
+		}
+	}, nil)
+	changed("violation-contacts-sixteen", "sixteen marks, the last of which takes a minute", "", "", "device", func(r *Record) {
+		m := r.Measurement
+		m.Second = confirmed(m)
+		near, far := []sensor.Mono{}, []sensor.Mono{}
+		for i := range 16 {
+			far = append(far, m.Start+sensor.Mono(i)*1_000_000)
+			near = append(near, far[i]+1_000_000)
+		}
+		m.End = m.Start + 60_000_000_000
+		r.Trace.Last = m.End
+		near[15] = far[15] + 60_000_000_000
+		m.Second.Contacts.Marks = [][]sensor.Mono{near, far}
+		m.Second.Speed, m.Second.Tolerance = 383, 6300 // 4 m · 16 / 60.015 s
+	}, nil)
 	changed("violation-displacement", "the pictures confirm", "", "", "device", func(r *Record) {
 		r.Measurement.Second = &Second{Method: MethodDisplacement, Speed: 6000, Tolerance: 630}
 	}, nil)
@@ -185,6 +216,9 @@ func bundleVectors(t testing.TB) []bundleVector {
 		c.Marks[0][1], c.Marks[1][1] = c.Marks[1][1], c.Marks[0][1]
 	})
 	contacts("contacts-no-time", "an axle is at two contacts at once", "one way", func(_ *Measurement, c *Contacts) { c.Marks[0][1] = c.Marks[1][1] })
+	changed("contacts-middle-late", "the middle contact last", "measurement", "one way", "device", func(r *Record) { three(r, 300_000_000) }, nil)
+	changed("contacts-middle-at-once", "the middle contact at the same instant as the last", "measurement", "one way", "device", func(r *Record) { three(r, 225_000_000) }, nil)
+	contacts("contacts-without-direction", "the vehicle has no direction, what crossed has", "approaching", func(m *Measurement, _ *Contacts) { m.Direction = sensor.DirectionUnknown })
 	contacts("contacts-too-long", "an axle takes more than a minute", "more than 1m0s", func(_ *Measurement, c *Contacts) { c.Marks[0][1] = c.Marks[1][1] + 60_000_000_001 })
 	contacts("contacts-for-ever", "times whose sum no register holds", "more than 1m0s", func(_ *Measurement, c *Contacts) {
 		for i := range 14 {
@@ -205,6 +239,15 @@ func bundleVectors(t testing.TB) []bundleVector {
 		for _, at := range m.Second.Contacts.Marks {
 			for i := range at {
 				at[i] = at[i].Add(m.End.Sub(m.Start) + 11*time.Second)
+			}
+		}
+	})
+	times("contacts-too-early", "the contacts saw it more than 10 s before the track", "from the track", func(r *Record) {
+		m := r.Measurement
+		m.Second = confirmed(m)
+		for _, at := range m.Second.Contacts.Marks {
+			for i := range at {
+				at[i] -= 11_200_000_001
 			}
 		}
 	})

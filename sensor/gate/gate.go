@@ -1,7 +1,8 @@
 // Package gate measures vehicles by contacts in or across the lane: inductive
 // loops, piezo or treadle cables, light barriers. Two or three of them at
 // calibrated distances give an independent second speed with its standard
-// uncertainty, or say why there is none.
+// uncertainty, or say why there is none: [Gate.Match]. Loops in every lane also
+// say who else was in the beam of a radar that cannot: [Gate.Alone].
 //
 // # From edges to a speed
 //
@@ -99,7 +100,6 @@ const (
 // every other method is safe for concurrent use.
 type Gate struct {
 	clock sensor.Clock
-	since sensor.Mono // before it nothing was heard
 
 	mu      sync.Mutex // guards what follows
 	lanes   []*lane
@@ -112,9 +112,10 @@ type lane struct {
 	number  int // from 1
 	lines   []sensor.Edges
 	tracker *Tracker
-	held    []Event    // in order of their instants
-	kept    []Crossing // in order of their ends
-	most    int        // of kept
+	held    []Event     // in order of their instants
+	kept    []Crossing  // in order of their ends
+	room    int         // for crossings in kept
+	since   sensor.Mono // what crossed before it is not known
 }
 
 // An Event is an edge of one contact, the nearest first, in one lane, both
@@ -128,7 +129,7 @@ type Event struct {
 // count from now on. Lanes are counted from 1 in the order given. It starts
 // nothing.
 func New(lanes [][]sensor.Edges, clock sensor.Clock, o Options) (*Gate, error) {
-	g := &Gate{clock: clock, since: clock.Now(), changed: make(chan struct{})}
+	g := &Gate{clock: clock, changed: make(chan struct{})}
 	if len(lanes) == 0 {
 		return nil, errors.New("gate: no lanes")
 	}
@@ -140,7 +141,7 @@ func New(lanes [][]sensor.Edges, clock sensor.Clock, o Options) (*Gate, error) {
 		if err != nil {
 			return nil, fmt.Errorf("gate: %w", err)
 		}
-		g.lanes = append(g.lanes, &lane{number: i + 1, lines: lines, tracker: t, most: maxKept})
+		g.lanes = append(g.lanes, &lane{number: i + 1, lines: lines, tracker: t, room: maxKept, since: clock.Now()})
 	}
 	return g, nil
 }
@@ -154,7 +155,7 @@ func Recorded(lanes int, events []Event, o Options) (*Gate, error) {
 		return nil, err
 	}
 	for _, l := range g.lanes {
-		l.most = math.MaxInt
+		l.room = math.MaxInt
 	}
 	for _, e := range events {
 		l := g.lanes[e.Lane]
@@ -298,7 +299,8 @@ func (l *lane) release(to sensor.Mono) {
 // keep fetches what the tracker has finished.
 func (l *lane) keep() {
 	for c, ok := l.tracker.Pop(); ok; c, ok = l.tracker.Pop() {
-		if len(l.kept) == l.most {
+		if len(l.kept) == l.room {
+			l.since = l.kept[0].Last
 			l.kept = slices.Delete(l.kept, 0, 1)
 		}
 		c.Lane = l.number

@@ -19,7 +19,7 @@ var (
 	ErrDirection = errors.New("the vehicle over the contacts went the other way")
 	ErrNoSpeed   = errors.New("the contacts gave no speed")
 	ErrCompany   = errors.New("another vehicle was in the beam, by the contacts")
-	ErrUnheard   = errors.New("the contacts were not heard for long enough to know who was in the beam")
+	ErrUnheard   = errors.New("the contacts have not been heard for long enough to know who was in the beam")
 )
 
 // overlap is how long another vehicle must have been in the beam during a track
@@ -27,7 +27,7 @@ var (
 const overlap = 250 * time.Millisecond
 
 // farther is how much farther than the passage's own track another vehicle may
-// have been seen: its echo is stronger, or the track began late.
+// have been seen: its echo is stronger, by up to 7 dB, or the track began late.
 const farther = 1.5
 
 // Match returns the one crossing that belongs to a passage, of its lane or, when
@@ -51,61 +51,76 @@ func (g *Gate) Match(ctx context.Context, p sensor.Passage) (Crossing, error) {
 		return Crossing{}, err
 	}
 	var own Crossing
-	err = g.until(ctx, func() (bool, error) {
-		if !g.settled(to) {
+	lanes := g.of(p)
+	err = g.until(ctx, lanes, to, func() (done bool, err error) {
+		if !settled(lanes, to) {
 			return false, nil
 		}
-		own, err = g.pick(p, from, to)
+		own, err = pick(lanes, p, from, to)
 		return true, err
 	})
-	if err != nil && ctx.Err() != nil && g.standing(to) {
-		return Crossing{}, ErrStanding
-	}
 	return own, err
 }
 
+// of returns the lanes in which the vehicle of a passage may have crossed
+// contacts. What lies in one lane, as loops do, says nothing of another.
+func (g *Gate) of(p sensor.Passage) []*lane {
+	across := len(g.lanes) == 1 && g.lanes[0].tracker.s.kind == Axles
+	if p.Lane == 0 || across {
+		return g.lanes
+	}
+	return g.lanes[min(p.Lane-1, len(g.lanes)):min(p.Lane, len(g.lanes))]
+}
+
 // Alone returns nil when no contact saw another vehicle that was in the beam
-// during the track of a passage, and ErrCompany otherwise. Own is the crossing
-// that Match has found for the passage. It waits until the contacts have said
-// all about that time, for as long as ctx allows. The error is ErrUnheard when
-// they are heard only since less than that time ago, as after a start; any other
-// is that of ctx or of a contact that is gone.
+// during the track of a passage, and otherwise an error that wraps ErrCompany, or
+// ErrNoSpeed where what crossed gave none. Own is the crossing that Match has
+// found for the passage. It waits until the contacts have said all about that
+// time, for as long as ctx allows. The error is ErrUnheard when what crossed
+// before is not known for long enough, as after a start; any other is that of
+// Match.
 //
 // A radar that tells neither range nor angle takes two vehicles of nearly one
 // speed for one; loops, one pair in each lane, do not. Where another vehicle was
 // follows from its crossing and its speed, and the beam is taken to reach half as
 // far again from the sensor as the passage's own track: another's echo may be
-// stronger. A crossing that gave no speed stands for vehicles of the passage's speed that
-// went both ways.
+// stronger. Of one that is heard from still farther the radar has a line of its
+// own. A crossing that gave no speed stands for vehicles of the passage's speed
+// that went both ways.
 func (g *Gate) Alone(ctx context.Context, p sensor.Passage, own Crossing) error {
 	s := g.lanes[0].tracker.s // constant
-	b := beam{speed: max(p.Speed.MPS(), slowest), contact: s.positions[len(s.positions)-1]}
-	b.reach = max(farther*b.speed*p.End.Sub(p.Start).Seconds(), b.contact)
-	if p.Start.Add(-seconds(b.reach/b.speed)) < g.since {
-		return ErrUnheard
-	}
+	b := beam{speed: max(p.Speed.MPS(), slowest), farthest: s.positions[len(s.positions)-1]}
+	b.reach = max(farther*b.speed*p.End.Sub(p.Start).Seconds(), b.farthest)
+	from := p.Start.Add(-seconds(b.reach / b.speed))
 	// Who comes to the contacts later, at the speed of the passage, entered the
 	// beam after the track's end.
-	to := p.End.Add(seconds((b.reach - b.contact) / b.speed))
-	return g.until(ctx, func() (bool, error) {
+	to := p.End.Add(seconds((b.reach - b.farthest) / b.speed))
+	return g.until(ctx, g.lanes, to, func() (bool, error) {
 		for _, l := range g.lanes {
+			if l.since > from {
+				return true, ErrUnheard
+			}
 			for _, c := range l.kept {
 				from, to := b.inside(c)
 				itself := c.Lane == own.Lane && c.First == own.First
-				if !itself && min(to, p.End).Sub(max(from, p.Start)) > overlap {
-					return true, ErrCompany
+				switch {
+				case itself || min(to, p.End).Sub(max(from, p.Start)) <= overlap:
+				case !c.Valid():
+					return true, fmt.Errorf("lane %d at %v: %w: %v", c.Lane, c.First, ErrNoSpeed, c.Reasons[0])
+				default:
+					return true, fmt.Errorf("lane %d at %v: %w: %v, %v", c.Lane, c.First, ErrCompany, c.Speed, c.Direction)
 				}
 			}
 		}
-		return g.settled(to), nil
+		return settled(g.lanes, to), nil
 	})
 }
 
 // A beam is the stretch of road on which a passage was tracked.
 type beam struct {
-	speed   float64 // of the passage, m/s
-	contact float64 // distance of the farthest contact from the sensor, m
-	reach   float64 // m from the sensor
+	speed    float64 // of the passage, m/s
+	farthest float64 // distance of the farthest contact from the sensor, m
+	reach    float64 // m from the sensor
 }
 
 // inside returns from when to when the vehicle of a crossing was in the beam.
@@ -114,20 +129,20 @@ func (b beam) inside(c Crossing) (from, to sensor.Mono) {
 	if c.Valid() {
 		v = c.Speed.MPS()
 	}
-	near, far := seconds(b.contact/v), seconds((b.reach-b.contact)/v)
+	near, far := seconds(b.farthest/v), seconds((b.reach-b.farthest)/v)
 	switch {
 	case !c.Valid():
-		near = max(near, far)
-		far = near
+		return c.First.Add(-max(near, far)), c.Last.Add(max(near, far))
 	case c.Direction == sensor.Approaching:
-		near, far = far, near
+		return c.First.Add(-far), c.Last.Add(near)
 	}
 	return c.First.Add(-near), c.Last.Add(far)
 }
 
 // until asks, with mu held, whenever the contacts have said something, until
-// the answer is there.
-func (g *Gate) until(ctx context.Context, ask func() (done bool, err error)) error {
+// the answer is there. When ctx ends before, the error says whether something
+// stands on the contacts of those lanes since before to.
+func (g *Gate) until(ctx context.Context, lanes []*lane, to sensor.Mono, ask func() (done bool, err error)) error {
 	for {
 		g.mu.Lock()
 		changed, err := g.changed, g.fault
@@ -135,26 +150,23 @@ func (g *Gate) until(ctx context.Context, ask func() (done bool, err error)) err
 		if !done {
 			done, err = ask()
 		}
+		standing := slices.ContainsFunc(lanes, func(l *lane) bool {
+			since, open := l.tracker.Under()
+			return open && since <= to
+		})
 		g.mu.Unlock()
 		if done {
 			return err
 		}
 		select {
 		case <-ctx.Done():
-			return ctx.Err()
+			if standing {
+				return ErrStanding
+			}
+			return fmt.Errorf("the contacts have not said all yet: %w", ctx.Err())
 		case <-changed:
 		}
 	}
-}
-
-// standing reports whether something stands on a contact since before to.
-func (g *Gate) standing(to sensor.Mono) bool {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return slices.ContainsFunc(g.lanes, func(l *lane) bool {
-		since, open := l.tracker.Under()
-		return open && since <= to
-	})
 }
 
 // expect returns between which instants the near end of a vehicle must have
@@ -174,22 +186,21 @@ func (g *Gate) expect(p sensor.Passage) (from, to sensor.Mono, err error) {
 	return at.Add(-slack), at.Add(slack), nil
 }
 
-// settled reports whether the contacts have said all about the time before to.
-// The caller holds mu.
-func (g *Gate) settled(to sensor.Mono) bool {
-	return !slices.ContainsFunc(g.lanes, func(l *lane) bool { return !l.settled(to) })
+// settled reports whether the contacts of lanes have said all about the time
+// before to. The caller holds mu.
+func settled(lanes []*lane, to sensor.Mono) bool {
+	return !slices.ContainsFunc(lanes, func(l *lane) bool { return !l.settled(to) })
 }
 
 // pick takes the crossing in the window, if there is exactly one. The caller
 // holds mu.
-func (g *Gate) pick(p sensor.Passage, from, to sensor.Mono) (Crossing, error) {
+func pick(lanes []*lane, p sensor.Passage, from, to sensor.Mono) (Crossing, error) {
 	var found []*Crossing
 	against := 0 // vehicles that went the other way
-	for _, l := range g.lanes {
-		elsewhere := len(g.lanes) > 1 && p.Lane != 0 && p.Lane != l.number
+	for _, l := range lanes {
 		for i := range l.kept {
 			switch c := &l.kept[i]; {
-			case c.First > to || c.Last < from || elsewhere:
+			case c.First > to || c.Last < from:
 			case slices.Contains(c.Reasons, sensor.ReasonLostEdge):
 				return *c, ErrNoSpeed
 			case c.Valid() && c.Direction != p.Direction:

@@ -65,6 +65,87 @@ func TestMatchAmongLanes(t *testing.T) {
 	}
 }
 
+func TestMatchWithoutContactsInTheLane(t *testing.T) {
+	own := later(car(20), 4*time.Second)
+	p := passage(own)
+	p.Lane = 2
+	if _, err := recorded(t, loops, []vehicle{own}).Match(t.Context(), p); !errors.Is(err, ErrNone) {
+		t.Errorf("loops in lane 1, a passage in lane 2: %v", err)
+	}
+	if c, err := recorded(t, cables, []vehicle{own}).Match(t.Context(), p); err != nil || c.Lane != 1 {
+		t.Errorf("cables across the road, a passage in lane 2: %+v, %v", c, err)
+	}
+}
+
+// TestStanding has somebody stand on a loop of lane 2.
+func TestStanding(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, loops, 2)
+		own := later(car(20), 10*time.Second)
+		b.drive(own.lines(loops))
+		b.driveIn(1, [][]sensor.Edge{{{At: start, Rising: true}}, nil})
+		p := passage(own)
+		p.Lane = 1
+		time.Sleep(p.End.Sub(b.clock.Now()))
+		began := b.clock.Now()
+		crossing, err := b.Match(t.Context(), p)
+		if took := b.clock.Now().Sub(began); err != nil || took > time.Second {
+			t.Errorf("its own lane is free: %v after %v", err, took)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		if err := b.Alone(ctx, p, crossing); !errors.Is(err, ErrStanding) {
+			t.Errorf("%v, want %v", err, ErrStanding)
+		}
+		p.Lane = 0
+		if _, err := b.Match(ctx, p); !errors.Is(err, ErrStanding) {
+			t.Errorf("%v, want %v", err, ErrStanding)
+		}
+		b.stop()
+	})
+}
+
+// TestAloneForgets lets so many cars cross lane 2 that the one that was beside the
+// first is no longer known.
+func TestAloneForgets(t *testing.T) {
+	own := later(car(20), 20*time.Second)
+	var column []vehicle
+	for i := range maxKept + 1 {
+		column = append(column, later(own, time.Duration(i)*2*time.Second))
+	}
+	g := recorded(t, loops, []vehicle{own}, nil)
+	p := passage(own)
+	crossing, err := g.Match(t.Context(), p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := g.lanes[1]
+	l.room = maxKept
+	tracker, err := NewTracker(loops)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.tracker = tracker
+	for _, v := range column {
+		var events []Event
+		for i, line := range v.lines(loops) {
+			for _, e := range line {
+				events = append(events, Event{1, i, e})
+			}
+		}
+		inOrder(events)
+		for _, e := range events {
+			l.tracker.Push(e.Contact, e.Edge)
+		}
+		l.keep()
+	}
+	l.tracker.Flush()
+	l.keep()
+	if err := g.Alone(t.Context(), p, crossing); !errors.Is(err, ErrUnheard) {
+		t.Errorf("%v, want %v", err, ErrUnheard)
+	}
+}
+
 func TestCrossingBelongsToOnePassage(t *testing.T) {
 	own := later(car(20), 4*time.Second)
 	g := recorded(t, loops, []vehicle{own})
@@ -99,7 +180,7 @@ func TestAlone(t *testing.T) {
 		{"a fast one that overtakes from far behind", [2][]vehicle{nil, {with(later(own, 1*time.Second), 60)}}, ErrCompany},
 		{"one that meets it", [2][]vehicle{nil, {back}}, ErrCompany},
 		{"one that has met it when the track began", [2][]vehicle{nil, {later(back, -7*time.Second)}}, nil},
-		{"something that gave no speed", [2][]vehicle{nil, {with(later(own, -1*time.Second), 200)}}, ErrCompany},
+		{"something that gave no speed", [2][]vehicle{nil, {with(later(own, -1*time.Second), 200)}}, ErrNoSpeed},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			g := recorded(t, loops, append(c.others[0], own), c.others[1])

@@ -129,8 +129,8 @@ func (o Options) settings() (settings, error) {
 		fastest: o.Maximum.MPS(), slack: float64(o.Slack) / 1e3,
 	}
 	for i, p := range o.Positions {
-		if p < -1e6 || p > 1e6 || i > 0 && p < o.Positions[i-1]+200 {
-			return settings{}, fmt.Errorf("contact %d at %d mm: want the nearest first, at least 200 mm apart, within 1 km", i+1, p)
+		if p < -100e3 || p > 100e3 || i > 0 && p < o.Positions[i-1]+200 {
+			return settings{}, fmt.Errorf("contact %d at %d mm: want the nearest first, at least 200 mm apart, within 100 m", i+1, p)
 		}
 		s.positions = append(s.positions, float64(p)/1e3)
 	}

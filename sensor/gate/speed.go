@@ -93,17 +93,14 @@ func (t *Tracker) measure(c *Crossing) sensor.Reason {
 
 // speedOf returns the speed by the instants of marks at contacts at the given
 // positions in millimetres, as a [Crossing] has it: the way from the first
-// contact to the last over the mean time, rounded down to 0.01 km/h. Marks are as
-// in [Crossing.Marks]. It is 0 when the two contacts have no marks or no time
-// lies between them.
+// contact to the last over the mean time, rounded down to 0.01 km/h, in integers,
+// so that everyone who has the stamps gets the same. Marks are as in
+// [Crossing.Marks], and time lies between the first contact and the last.
 func speedOf(positions []int64, marks [][]sensor.Mono) sensor.Speed {
 	last := len(positions) - 1
 	var time int64 // sum over all marks, ns
 	for m, at := range marks[0] {
 		time += int64(marks[last][m].Sub(at).Abs())
-	}
-	if time == 0 {
-		return 0
 	}
 	// 50 m, 16 axles: less than 2⁶³ by far.
 	return sensor.Speed((positions[last] - positions[0]) * int64(len(marks[0])) * 360e6 / time)

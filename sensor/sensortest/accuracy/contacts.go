@@ -61,7 +61,7 @@ func confirm(ctx context.Context, g *gate.Gate, p sensor.Passage) error {
 	}
 	c, err := g.Match(ctx, p)
 	if err != nil {
-		return err
+		return sentinel(err)
 	}
 	tolerance := max(toleranceFlat, p.Speed*tolerancePercent/100)
 	off := p.Speed - c.Speed
@@ -71,5 +71,15 @@ func confirm(ctx context.Context, g *gate.Gate, p sensor.Passage) error {
 	case max(off, -off) > tolerance:
 		return errDisagrees
 	}
-	return g.Alone(ctx, p, c)
+	return sentinel(g.Alone(ctx, p, c))
+}
+
+// sentinel returns which of the errors of package gate err is.
+func sentinel(err error) error {
+	for _, k := range []error{gate.ErrCompany, gate.ErrNoSpeed, gate.ErrNone} {
+		if errors.Is(err, k) {
+			return k
+		}
+	}
+	return err
 }

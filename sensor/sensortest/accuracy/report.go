@@ -134,7 +134,7 @@ func (r *Result) WriteReport(w io.Writer, command string) error {
 	for _, kind := range kinds {
 		p.print("| **%s** | **%d** |\n", kind, r.count(kind))
 	}
-	high := r.tallyOf(func(o *Outcome) bool { return o.Fate == Found && o.Wrong() && o.Error > 0 })
+	high := r.tallyOf(tooHigh)
 	p.print("| speeds found that are too high by more than 1 km/h and 1 %% | %d |\n", high.found)
 	if all.found > 0 {
 		p.print("| error of the speeds found, mean | %+.3f km/h |\n| standard deviation | %.3f km/h |\n| 99.9 %% are not larger than | %.2f km/h |\n| at most twice the stated uncertainty | %s |\n",
@@ -178,6 +178,8 @@ func (r *Result) WriteReport(w io.Writer, command string) error {
 	return p.err
 }
 
+func tooHigh(o *Outcome) bool { return o.Fate == Found && o.Wrong() && o.Error > 0 }
+
 // writeSealed tells what a device with loops would have sealed.
 func (r *Result) writeSealed(p *printer) {
 	s := r.Sealed
@@ -189,7 +191,7 @@ func (r *Result) writeSealed(p *printer) {
 	for _, kind := range kinds {
 		p.print("| **%s** | **%d** |\n", kind, s.count(kind))
 	}
-	high := s.tallyOf(func(o *Outcome) bool { return o.Fate == Found && o.Wrong() && o.Error > 0 })
+	high := s.tallyOf(tooHigh)
 	all := s.tallyOf(steady)
 	p.print("| speeds that are too high by more than 1 km/h and 1 %% | %d |\n", high.found)
 	p.print("| error, mean | %+.3f km/h |\n| standard deviation | %.3f km/h |\n| 99.9 %% are not larger than | %.2f km/h |\n", all.mean(), all.deviation(), all.quantile(0.999))
