@@ -68,7 +68,8 @@ func (d *Device) measure(ctx context.Context) error {
 	var g errgroup.Group
 	g.Go(func() error {
 		defer close(passages)
-		return d.listen(listening, passages)
+		d.listen(listening, passages)
+		return nil
 	})
 	g.Go(func() error {
 		defer close(violations)
@@ -101,7 +102,7 @@ func (d *Device) measure(ctx context.Context) error {
 		}
 		return err
 	})
-	return g.Wait()
+	return cmp.Or(g.Wait(), ctx.Err())
 }
 
 // tell counts what became of a passage.
@@ -117,16 +118,16 @@ func (d *Device) tell(o Outcome) {
 // listen hands on the passages of the sensor until ctx ends or the sensor does.
 // After an error of the sensor it waits and asks again: a sensor that is
 // unplugged may come back.
-func (d *Device) listen(ctx context.Context, passages chan<- sensor.Passage) error {
+func (d *Device) listen(ctx context.Context, passages chan<- sensor.Passage) {
 	var last string
 	for {
 		p, err := d.o.Source.Next(ctx)
 		switch {
 		case ctx.Err() != nil:
-			return ctx.Err()
+			return
 		case errors.Is(err, io.EOF):
 			d.o.Log.Info("sensor recording ended")
-			return nil
+			return
 		case err != nil:
 			d.sensorFailed(err)
 			if err.Error() != last {
@@ -135,7 +136,7 @@ func (d *Device) listen(ctx context.Context, passages chan<- sensor.Passage) err
 			}
 			select {
 			case <-ctx.Done():
-				return ctx.Err()
+				return
 			case <-time.After(time.Second):
 			}
 			continue
@@ -144,7 +145,7 @@ func (d *Device) listen(ctx context.Context, passages chan<- sensor.Passage) err
 		d.sensorFailed(nil)
 		select {
 		case <-ctx.Done():
-			return ctx.Err()
+			return
 		case passages <- p:
 		}
 	}
