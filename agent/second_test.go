@@ -199,6 +199,30 @@ type fakeContact struct{ *edges.Line }
 
 func (fakeContact) Halt() error { return nil }
 
+// withContacts gives a rig the contacts of a configuration. Each line that is opened
+// gives the edges that a test sends to it by name.
+func withContacts(t *testing.T, text string, in map[string]chan sensor.Edge, more ...func(*rig)) func(*rig) {
+	return func(r *rig) {
+		c, err := config.Parse([]byte(configText+text), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		*r.config = *c
+		for _, change := range more {
+			change(r)
+		}
+		s, err := newContacts(r.config, r.clock, r.log)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.open = func(name string) (contact, error) {
+			in[name] = make(chan sensor.Edge, 64)
+			return fakeContact{edges.Follow(in[name])}, nil
+		}
+		r.second = s
+	}
+}
+
 // TestContactsConfirm drives vehicles over real contacts, but for the kernel.
 func TestContactsConfirm(t *testing.T) {
 	v := sensor.Speed(9250).MPS()
@@ -240,18 +264,7 @@ func TestContactsConfirm(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				in := map[string]chan sensor.Edge{}
-				r := newRig(t, func(r *rig) {
-					withSecond(t, nil)(r)
-					s, err := newContacts(r.config, r.clock, r.log)
-					if err != nil {
-						t.Fatal(err)
-					}
-					s.open = func(name string) (contact, error) {
-						in[name] = make(chan sensor.Edge, 64)
-						return fakeContact{edges.Follow(in[name])}, nil
-					}
-					r.second = s
-				})
+				r := newRig(t, withContacts(t, secondText, in))
 				r.start(t)
 				// The track ends 10 s from now less 0.3 s, 12 m after the far contact.
 				end := r.clock.Now().Add(10*time.Second - 300*time.Millisecond)
@@ -301,23 +314,7 @@ positions = "10m 14m"
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				in := map[string]chan sensor.Edge{}
-				r := newRig(t, func(r *rig) {
-					parsed, err := config.Parse([]byte(configText+text), nil)
-					if err != nil {
-						t.Fatal(err)
-					}
-					*r.config = *parsed
-					single(r)
-					s, err := newContacts(r.config, r.clock, r.log)
-					if err != nil {
-						t.Fatal(err)
-					}
-					s.open = func(name string) (contact, error) {
-						in[name] = make(chan sensor.Edge, 64)
-						return fakeContact{edges.Follow(in[name])}, nil
-					}
-					r.second = s
-				})
+				r := newRig(t, withContacts(t, text, in, single))
 				r.start(t)
 				end := r.clock.Now().Add(10*time.Second - 300*time.Millisecond) // of the track
 				// cross plays a body 4.5 m long over the loops of a lane, each 2 m long.
