@@ -79,6 +79,7 @@ type rig struct {
 	second   Second
 	log      *slog.Logger
 	manager  Supervisor
+	mu       sync.Mutex // guards outcomes while the device runs
 	outcomes []Outcome
 	stop     func() error
 }
@@ -123,7 +124,11 @@ func newRig(t *testing.T, change func(*rig)) *rig {
 		Config: c, Calibration: []byte(calibrationText), Certificate: evidence.Hash{1}, Fault: fault, Turned: turned,
 		Signer: signer, Clock: r.clock, Source: source, Second: r.second, Camera: r.camera,
 		Outbox: r.outbox, Dialer: noNetwork{}, Boot: [16]byte{7}, Log: r.log, Supervisor: r.manager,
-		Observe: func(o Outcome) { r.outcomes = append(r.outcomes, o) },
+		Observe: func(o Outcome) {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			r.outcomes = append(r.outcomes, o)
+		},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -147,15 +152,20 @@ func (r *rig) pass(p sensor.Passage) Outcome {
 	time.Sleep(10 * time.Second)
 	p.End = r.clock.Now().Add(-300 * time.Millisecond)
 	p.Start = p.End.Add(-3 * time.Second)
-	before := len(r.outcomes)
+	told := func() []Outcome {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		return r.outcomes
+	}
+	before := len(told())
 	r.sensor.passages <- p
 	for range 30 { // contacts may wait for who comes behind
 		time.Sleep(2 * time.Second)
-		if synctest.Wait(); len(r.outcomes) > before {
+		if synctest.Wait(); len(told()) > before {
 			break
 		}
 	}
-	return r.outcomes[before]
+	return told()[before]
 }
 
 func speeding() sensor.Passage {
@@ -549,7 +559,15 @@ func (c *fakeClock) Pair() (sensor.Mono, time.Time) {
 }
 
 func (c *fakeClock) State() (sensor.ClockState, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	return sensor.ClockState{Source: "simulated", Synchronised: true, Offset: c.offset, Uncertainty: time.Millisecond}, nil
+}
+
+func (c *fakeClock) drift(offset time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.offset = offset
 }
 
 func (c *fakeClock) step(by time.Duration) {

@@ -81,7 +81,7 @@ func TestGateIsAskedOnceMoreBeforeSealing(t *testing.T) {
 		want      []sensor.Reason
 	}{
 		{"nothing", func(*rig) {}, nil},
-		{"the clock leaves its bound", func(r *rig) { r.clock.offset = time.Second }, []sensor.Reason{sensor.ReasonGate}},
+		{"the clock leaves its bound", func(r *rig) { r.clock.drift(time.Second) }, []sensor.Reason{sensor.ReasonGate}},
 		{"the clock steps", func(r *rig) { r.clock.step(-3 * time.Hour) }, []sensor.Reason{sensor.ReasonClock}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
