@@ -38,8 +38,20 @@ func TestRealCamera(t *testing.T) {
 			first := next(t, c)
 			var between []time.Duration
 			last := first
+			silent := false
 			for range 20 {
-				f := next(t, c)
+				f, err := c.Next(t.Context())
+				if errors.Is(err, ErrSilent) && !silent {
+					// The first stream of vivid on a 32-bit kernel now and then stops after
+					// its first frame. The driver says so, and brings it back.
+					silent = true
+					t.Log(err)
+					last = next(t, c)
+					continue
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
 				if f.Damaged || f.Number <= last.Number || f.At <= last.At || system.Now().Sub(f.At) > time.Second {
 					t.Errorf("frame %d at %v after %d at %v, damaged %t", f.Number, f.At, last.Number, last.At, f.Damaged)
 				}
