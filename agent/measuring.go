@@ -9,8 +9,6 @@ import (
 	"math"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"ciglio/agent/enforce"
 	"ciglio/capture"
 	"ciglio/capture/evidence"
@@ -65,13 +63,11 @@ func (d *Device) measure(ctx context.Context) error {
 	listening, stop := context.WithCancel(ctx)
 	defer stop()
 	passages, violations := make(chan sensor.Passage, waiting), make(chan violation, waiting)
-	var g errgroup.Group
-	g.Go(func() error {
+	go func() {
 		defer close(passages)
 		d.listen(listening, passages)
-		return nil
-	})
-	g.Go(func() error {
+	}()
+	go func() {
 		defer close(violations)
 		for p := range passages {
 			d.judging.Store(int64(d.o.Clock.Now()))
@@ -83,26 +79,23 @@ func (d *Device) measure(ctx context.Context) error {
 				d.tell(v.outcome)
 			}
 		}
-		return nil
-	})
-	g.Go(func() (err error) {
-		for v := range violations {
-			if err != nil {
-				continue // nothing can be stored any longer: what waits is dropped
-			}
-			d.sealing.Store(int64(d.o.Clock.Now()))
-			err = d.prove(end, &v)
-			d.sealing.Store(0)
-			if err != nil {
-				stop()
-				cancel()
-				continue
-			}
-			d.tell(v.outcome)
+	}()
+	var failed error
+	for v := range violations { // to its end: then both goroutines have ended
+		if failed != nil {
+			continue // nothing can be stored any longer: what waits is dropped
 		}
-		return err
-	})
-	return cmp.Or(g.Wait(), ctx.Err())
+		d.sealing.Store(int64(d.o.Clock.Now()))
+		failed = d.prove(end, &v)
+		d.sealing.Store(0)
+		if failed != nil {
+			stop()
+			cancel()
+			continue
+		}
+		d.tell(v.outcome)
+	}
+	return cmp.Or(failed, ctx.Err())
 }
 
 // tell counts what became of a passage.

@@ -33,10 +33,13 @@ func (g *gauge) measure(readings []reading, p geometry, w *verdict) {
 // So a vehicle that was faster farther out, and held its speed there, is measured
 // there. One that brakes does not hold it, and is measured where it is near.
 func (g *gauge) farther(readings []reading, from int, p geometry, w *verdict) {
+	if len(w.reasons) > 0 {
+		return
+	}
 	from = g.until(g.x[from]+longest/p.top) - 1
 	v := *w
 	g.mean(readings, from, g.grow(from, g.m[from]), p, &v)
-	if len(v.reasons) == 0 && len(w.reasons) == 0 && v.speed > w.speed && v.change < mostChange*v.speed {
+	if len(v.reasons) == 0 && v.speed > w.speed && v.change < mostChange*v.speed {
 		*w = v
 	}
 }

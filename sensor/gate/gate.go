@@ -310,7 +310,10 @@ func (l *lane) keep() {
 
 // settled reports whether every crossing that may touch a time before to is
 // over.
-func (l *lane) settled(to sensor.Mono) bool {
+func (l *lane) settled(to sensor.Mono) bool { return l.tracker.now >= to && !l.crossed(to) }
+
+// crossed reports whether a crossing is under way that began before to.
+func (l *lane) crossed(to sensor.Mono) bool {
 	since, open := l.tracker.Under()
-	return l.tracker.now >= to && !(open && since <= to)
+	return open && since <= to
 }

@@ -150,10 +150,7 @@ func (g *Gate) until(ctx context.Context, lanes []*lane, to sensor.Mono, ask fun
 		if !done {
 			done, err = ask()
 		}
-		standing := slices.ContainsFunc(lanes, func(l *lane) bool {
-			since, open := l.tracker.Under()
-			return open && since <= to
-		})
+		standing := slices.ContainsFunc(lanes, func(l *lane) bool { return l.crossed(to) })
 		g.mu.Unlock()
 		if done {
 			return err

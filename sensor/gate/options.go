@@ -2,7 +2,6 @@ package gate
 
 import (
 	"fmt"
-	"slices"
 	"time"
 
 	"ciglio/sensor"
@@ -84,16 +83,16 @@ const (
 
 // settings is Options in SI units with every value filled in.
 type settings struct {
-	kind        Kind
-	positionsMM []int64
-	positions   []float64
-	span        float64 // from the first contact to the last
-	distanceU   float64
-	jitter      float64 // s
-	fastest     float64 // m/s
-	slack       float64 // m
-	pulseMin    time.Duration
-	spaceMin    time.Duration
+	kind      Kind
+	spanMM    int64
+	positions []float64
+	span      float64 // from the first contact to the last
+	distanceU float64
+	jitter    float64 // s
+	fastest   float64 // m/s
+	slack     float64 // m
+	pulseMin  time.Duration
+	spaceMin  time.Duration
 }
 
 func (o Options) settings() (settings, error) {
@@ -124,8 +123,8 @@ func (o Options) settings() (settings, error) {
 		return settings{}, fmt.Errorf("slack of %d mm: want up to 100 m", o.Slack)
 	}
 	s := settings{
-		positionsMM: slices.Clone(o.Positions),
-		kind:        o.Kind, distanceU: float64(o.DistanceU) / 1e6, jitter: o.Jitter.Seconds(),
+		spanMM: o.Positions[len(o.Positions)-1] - o.Positions[0],
+		kind:   o.Kind, distanceU: float64(o.DistanceU) / 1e6, jitter: o.Jitter.Seconds(),
 		fastest: o.Maximum.MPS(), slack: float64(o.Slack) / 1e3,
 	}
 	for i, p := range o.Positions {

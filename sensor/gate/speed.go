@@ -80,7 +80,7 @@ func (t *Tracker) measure(c *Crossing) sensor.Reason {
 		return sensor.ReasonTwoTargets
 	}
 	c.Marks = t.stamps()
-	c.Speed = speedOf(t.s.positionsMM, c.Marks)
+	c.Speed = speedOf(t.s.spanMM, c.Marks)
 	c.Budget = Budget{
 		Distance:     up(v * s.distanceU / s.span),
 		Timing:       up(v * s.jitter * math.Sqrt2 / mean / math.Sqrt(float64(len(legs)))),
@@ -91,19 +91,19 @@ func (t *Tracker) measure(c *Crossing) sensor.Reason {
 	return 0
 }
 
-// speedOf returns the speed by the instants of marks at contacts at the given
-// positions in millimetres, as a [Crossing] has it: the way from the first
-// contact to the last over the mean time, rounded down to 0.01 km/h, in integers,
-// so that everyone who has the stamps gets the same. Marks are as in
-// [Crossing.Marks], and time lies between the first contact and the last.
-func speedOf(positions []int64, marks [][]sensor.Mono) sensor.Speed {
-	last := len(positions) - 1
+// speedOf returns the speed by the instants of marks at contacts, as a [Crossing]
+// has it: the way from the first contact to the last, in millimetres, over the mean
+// time, rounded down to 0.01 km/h, in integers, so that everyone who has the stamps
+// gets the same. Marks are as in [Crossing.Marks], and time lies between the first
+// contact and the last.
+func speedOf(way int64, marks [][]sensor.Mono) sensor.Speed {
+	last := len(marks) - 1
 	var time int64 // sum over all marks, ns
 	for m, at := range marks[0] {
 		time += int64(marks[last][m].Sub(at).Abs())
 	}
 	// 50 m, 16 axles: less than 2⁶³ by far.
-	return sensor.Speed((positions[last] - positions[0]) * int64(len(marks[0])) * 360e6 / time)
+	return sensor.Speed(way * int64(len(marks[0])) * 360e6 / time)
 }
 
 // stamps returns the marks at each contact.

@@ -113,10 +113,9 @@ func TestOutboxOf20GB(t *testing.T) {
 	if err != nil || done.Code != 0 {
 		t.Fatalf("%v, ended with %d:\n%s%s", err, done.Code, done.Stdout, done.Stderr)
 	}
-	out := done.Stdout
 	var space, memory int64
-	if _, err := fmt.Sscanf(string(out), "used: %d %d", &space, &memory); err != nil {
-		t.Fatalf("%v: %s", err, out)
+	if _, err := fmt.Sscanf(string(done.Stdout), "used: %d %d", &space, &memory); err != nil {
+		t.Fatalf("%v: %s", err, done.Stdout)
 	}
 	limits, err := budget.Load()
 	if err != nil {
