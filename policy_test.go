@@ -30,7 +30,7 @@ var homes = map[string][]string{
 	"go.etcd.io/bbolt":             {"uplink/outbox"},
 	"golang.org/x/mod":             {"portal/log", "portal/store"},
 	"golang.org/x/sync":            {"agent", "portal", "uplink"},
-	"golang.org/x/sys":             {"agent/doctor", "capture/v4l2", "sensor", "uplink/outbox", "uplink/mqtt"},
+	"golang.org/x/sys":             {"agent/doctor", "capture/key", "capture/v4l2", "sensor", "uplink/outbox", "uplink/mqtt"},
 	"modernc.org/sqlite":           {"portal/store"},
 
 	"github.com/warthog618/go-gpiocdev": {"sensor/port"},

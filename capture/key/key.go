@@ -23,6 +23,8 @@ import (
 	"os"
 	"path/filepath"
 
+	"golang.org/x/sys/unix"
+
 	"ciglio/capture/evidence"
 )
 
@@ -70,14 +72,14 @@ func writeNew(path string, data []byte) error {
 	if err != nil {
 		return errors.Unwrap(err) // without the path, which is named once
 	}
-	defer os.Remove(f.Name())
 	_, err = f.Write(data)
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
+	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
+		// Nothing is replaced, and a key has one name at any moment: a second one,
+		// left by a power cut, would survive whoever deletes the key.
+		err = unix.Renameat2(unix.AT_FDCWD, f.Name(), unix.AT_FDCWD, path, unix.RENAME_NOREPLACE)
 	}
-	// Unlike a rename, a link never replaces a file.
-	if err := os.Link(f.Name(), path); err != nil {
-		return errors.Unwrap(err)
+	if err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
 	}
 	dir, err := os.Open(filepath.Dir(path))
 	if err != nil {

@@ -72,6 +72,9 @@ func TestCreateNeverOverwrites(t *testing.T) {
 	if b, err := os.ReadFile(path); string(b) != "precious" {
 		t.Errorf("file holds %q, %v", b, err)
 	}
+	if files, err := os.ReadDir(filepath.Dir(path)); len(files) != 1 || err != nil {
+		t.Errorf("a key that nobody asked for is left: %v, %v", files, err)
+	}
 	if _, err := Create(filepath.Join(t.TempDir(), "no", "folder", "evidence.key")); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("error %v, want %v", err, os.ErrNotExist)
 	}
