@@ -16,7 +16,7 @@ type Second struct {
 	Method       string        `toml:"method" doc:"none, contacts, or frames: displacement between the pictures of a violation"`
 	Flat         sensor.Speed  `toml:"flat" doc:"the two speeds may differ by the larger of this and the percentage; both 0: 2km/h and 3 for contacts, 10 percent for frames"`
 	Percent      int           `toml:"percent" doc:"of the sensor's speed"`
-	Pins         string        `toml:"pins" doc:"contacts: two or three input lines, the nearest contact first, such as \"gpiochip0-17 gpiochip0-27\"; of several lanes, lane 1 first, with ; between them"`
+	Pins         string        `toml:"pins" doc:"contacts: two or three input lines, the nearest contact first, as the board calls them, \"GPIO17 GPIO27\", or by chip and line, \"gpiochip0-17\"; of several lanes, lane 1 first, with ; between them"`
 	Pull         string        `toml:"pull" doc:"contacts: up, down or none; empty for what the board has"`
 	Kind         string        `toml:"kind" doc:"contacts: axles (cables) or presence (loops)"`
 	Positions    Lengths       `toml:"positions" doc:"contacts: calibrated distance of each from the sensor along the road, the nearest first"`

@@ -83,6 +83,8 @@ type Probes interface {
 	// Chip describes a GPIO chip and those of its lines, by version 2 of the
 	// character device.
 	Chip(name string, offsets []int) (port.Chip, error)
+	// Line finds the chip and offset of a line by its name; see [port.FindLine].
+	Line(name string) (chip string, offset int, err error)
 	// Clock says how good UTC is.
 	Clock() (sensor.ClockState, error)
 	// Space tells what is free where a folder lies.

@@ -18,15 +18,20 @@ import (
 // gpio looks at the GPIO chips, and at the lines that the configuration names.
 func (e *examination) gpio(context.Context) []Line {
 	a := e.opener()
+	var lines []Line
 	pins := map[string][]int{}
 	for _, pin := range e.Pins {
-		chip, offset, err := port.SplitContact(pin)
-		if err != nil {
-			return []Line{doubt(Fail, pin, err.Error(), "correct second.pins")}
+		chip, offset, err := e.Probes.Line(pin)
+		switch {
+		case isPermission(err):
+			lines = append(lines, unreadable(pin, err))
+			continue
+		case err != nil:
+			lines = append(lines, doubt(Fail, pin, err.Error(), "correct second.pins by the names that gpioinfo shows"))
+			continue
 		}
 		pins[chip] = append(pins[chip], offset)
 	}
-	var lines []Line
 	chips := slices.DeleteFunc(e.names("/dev"), func(name string) bool { return !isNumbered(name, "gpiochip") })
 	for _, name := range chips {
 		lines = append(lines, e.chip(a, name, pins[name])...)
@@ -34,7 +39,7 @@ func (e *examination) gpio(context.Context) []Line {
 	}
 	for _, name := range slices.Sorted(maps.Keys(pins)) {
 		lines = append(lines, doubt(Fail, name, "not there; this machine has "+cmp.Or(strings.Join(chips, ", "), "none"),
-			"another kernel may have numbered the chips anew: correct second.pins by the labels and names that gpioinfo shows"))
+			"another kernel may have numbered the chips anew: name the line in second.pins as gpioinfo does, such as GPIO17, where it has a name"))
 	}
 	if len(chips) == 0 && len(e.Pins) == 0 {
 		lines = append(lines, pass("GPIO", "no chip: no contacts can be connected"))

@@ -26,6 +26,10 @@ func (kernelProbes) Chip(name string, offsets []int) (port.Chip, error) {
 	return port.Describe(name, offsets)
 }
 
+func (kernelProbes) Line(name string) (chip string, offset int, err error) {
+	return port.FindLine(name)
+}
+
 func (kernelProbes) Clock() (sensor.ClockState, error) { return new(clock.System).State() }
 
 func (kernelProbes) Space(dir string) (Space, error) {

@@ -79,6 +79,19 @@ func (p fakeProbes) Chip(name string, offsets []int) (port.Chip, error) {
 	}
 	return c, p.err
 }
+func (p fakeProbes) Line(name string) (string, int, error) {
+	for chip, c := range p.chips {
+		for _, l := range c.Infos {
+			if l.Name == name {
+				return chip, l.Offset, nil
+			}
+		}
+	}
+	if strings.HasPrefix(name, "gpiochip") {
+		return port.FindLine(name)
+	}
+	return "", 0, fmt.Errorf("pin %s: %w in this machine", name, port.ErrNoLine)
+}
 func (p fakeProbes) Clock() (sensor.ClockState, error)            { return p.clock, p.err }
 func (p fakeProbes) Space(string) (Space, error)                  { return p.space, p.err }
 func (p fakeProbes) Flush(context.Context, string) (Flush, error) { return p.flush, p.err }
@@ -102,7 +115,7 @@ func fakeMachines(t *testing.T) []fakeMachine {
 			name:    "raspberrypi4",
 			machine: Machine{Arch: "arm64"},
 			subject: Subject{
-				Configured: true, Port: "/dev/serial0", Pins: []string{"gpiochip0-17", "gpiochip0-27"}, Camera: "/dev/v4l/by-id/usb-Camera-video-index0", Picture: v4l2.Mode{Code: "mjpeg", Width: 1280, Height: 720},
+				Configured: true, Port: "/dev/serial0", Pins: []string{"GPIO17", "GPIO27"}, Camera: "/dev/v4l/by-id/usb-Camera-video-index0", Picture: v4l2.Mode{Code: "mjpeg", Width: 1280, Height: 720},
 				Dir: "/var/lib/ciglio", Key: "/var/lib/ciglio/evidence.key", Quota: 20 << 30, Reserve: 64 << 20, ClockBound: 100 * time.Millisecond,
 			},
 			probes: fakeProbes{
@@ -122,7 +135,7 @@ func fakeMachines(t *testing.T) []fakeMachine {
 			name:    "beaglebone",
 			machine: Machine{Arch: "arm", Env: []string{"GOMEMLIMIT=400MiB"}},
 			subject: Subject{
-				Configured: true, Port: "/dev/ttyS0", Pins: []string{"gpiochip0-30", "gpiochip1-16", "gpiochip1-17", "gpiochip4-2"}, Camera: "/dev/video0",
+				Configured: true, Port: "/dev/ttyS0", Pins: []string{"gpiochip0-30", "gpiochip1-16", "gpiochip1-17", "gpiochip4-2", "P9_12"}, Camera: "/dev/video0",
 				Dir: "/data/ciglio", Key: "/data/ciglio/evidence.key", Quota: 20 << 30, Reserve: 64 << 20, ClockBound: 100 * time.Millisecond,
 			},
 			probes: fakeProbes{

@@ -5,6 +5,9 @@ package port
 import (
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
 
 	"github.com/warthog618/go-gpiocdev"
 )
@@ -31,12 +34,45 @@ type LineInfo struct {
 	Output   bool
 }
 
+// openChip opens a chip. Naming the version keeps the library from asking line 0
+// to find it out.
+func openChip(name string) (*gpiocdev.Chip, error) {
+	return gpiocdev.NewChip(name, gpiocdev.WithABIVersion(2), gpiocdev.WithConsumer(Consumer))
+}
+
+// chips returns the names of all chips. A link to one, as some systems have for
+// programs that know its number of before, is none.
+func chips() []string {
+	return slices.DeleteFunc(gpiocdev.Chips(), func(name string) bool {
+		info, err := os.Lstat(filepath.Join("/dev", name))
+		return err == nil && info.Mode()&os.ModeSymlink != 0
+	})
+}
+
+// lineNames returns what the device tree calls each line of a chip, "" where it
+// has no name for it.
+func lineNames(chip string) ([]string, error) {
+	c, err := openChip(chip)
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	names := make([]string, c.Lines())
+	for i := range names {
+		info, err := c.LineInfo(i)
+		if err != nil {
+			return nil, fmt.Errorf("version 2, line %d: %w", i, err)
+		}
+		names[i] = info.Name
+	}
+	return names, nil
+}
+
 // Describe asks the kernel what it has noted of a chip, such as "gpiochip0", and
 // of some of its lines, by version 2 of the character device. It requests no
 // line, and so reads and drives none. The error wraps [ErrNoLine] when that is why.
 func Describe(chip string, offsets []int) (Chip, error) {
-	// Naming the version keeps the library from asking line 0 to find it out.
-	c, err := gpiocdev.NewChip(chip, gpiocdev.WithABIVersion(2), gpiocdev.WithConsumer(Consumer))
+	c, err := openChip(chip)
 	if err != nil {
 		return Chip{}, err
 	}

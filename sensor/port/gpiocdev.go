@@ -23,8 +23,7 @@ type asker func(chip string, offset int, pull gpio.Pull, edge gpio.Edge, keep fu
 // askKernel implements asker. It refuses a line that is not a free input
 // already, by what the kernel has noted of it: that asks no pin anything.
 func askKernel(chip string, offset int, pull gpio.Pull, edge gpio.Edge, keep func(gpiocdev.LineEvent)) (inputLine, error) {
-	// Naming the version keeps the library from asking line 0 to find it out.
-	c, err := gpiocdev.NewChip(chip, gpiocdev.WithABIVersion(2), gpiocdev.WithConsumer(Consumer))
+	c, err := openChip(chip)
 	if err != nil {
 		return nil, err
 	}
