@@ -42,19 +42,22 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return simulateCommand(ctx, args[1:], stdout, stderr)
 	}
 	f := flag.NewFlagSet("ciglio-demo", flag.ContinueOnError)
-	f.SetOutput(stderr)
+	f.SetOutput(io.Discard) // what is wrong is printed below, once
 	var o options
 	duration := f.Duration("for", 0, "end by itself after this long, at least 15s; 0 means not")
 	asJSON := f.Bool("json", false, "print one JSON object at the end and nothing else")
 	f.StringVar(&o.keep, "keep", "", "leave bundles and the trust file in this `folder`")
 	f.Uint64Var(&o.seed, "seed", 1, "which road: the same seed gives the same traffic")
 	f.StringVar(&o.listen, "listen", "127.0.0.1:8470", "`address` of the pages; another one is taken when it is in use")
-	if err := f.Parse(args); errors.Is(err, flag.ErrHelp) {
+	switch err := f.Parse(args); {
+	case errors.Is(err, flag.ErrHelp):
+		fmt.Fprintln(stdout, "usage: ciglio-demo [flags]; the other command: ciglio-demo simulate --help")
+		f.SetOutput(stdout)
+		f.PrintDefaults()
 		return exitGood
-	} else if err != nil {
+	case err != nil:
+		fmt.Fprintf(stderr, "ciglio-demo: %v\nhint: ciglio-demo --help lists the flags\n", err)
 		return exitUsage
-	}
-	switch {
 	case f.NArg() > 0:
 		fmt.Fprintf(stderr, "ciglio-demo: no argument %q\nhint: ciglio-demo --help lists the flags\n", f.Arg(0))
 		return exitUsage

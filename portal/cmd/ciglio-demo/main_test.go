@@ -25,6 +25,7 @@ func TestRunRefusesAndStops(t *testing.T) {
 		stderr     string
 	}{
 		{"an argument", "more", t.Context(), exitUsage, "no argument"},
+		{"no duration", "--for banana", t.Context(), exitUsage, "hint: ciglio-demo --help"},
 		{"too short for a vehicle", "--for 14s", t.Context(), exitUsage, "at least 15s"},
 		{"more vehicles than memory", "--for 169h", t.Context(), exitUsage, "at most 168h"},
 		{"JSON without an end", "--json", t.Context(), exitUsage, "want a duration"},
