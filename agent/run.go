@@ -214,8 +214,9 @@ func identity(c *config.Config, id evidence.DeviceID, log *slog.Logger) (*key.Ke
 	}
 	k, err := key.Load(c.Device.Key)
 	if errors.Is(err, os.ErrNotExist) {
-		log.Info("evidence key made", "file", c.Device.Key)
-		k, err = key.Create(c.Device.Key)
+		if k, err = key.Create(c.Device.Key); err == nil {
+			log.Info("evidence key made", "file", c.Device.Key)
+		}
 	}
 	if err != nil {
 		return nil, nil, err

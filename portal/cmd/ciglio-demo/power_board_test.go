@@ -3,10 +3,12 @@ package main
 import (
 	"context"
 	"crypto/ecdsa"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"strings"
@@ -229,6 +231,11 @@ type order struct {
 	Disk    string // its serial number
 	Segment int    // size of the outbox's segments
 	Told    told
+	// Config makes it the audit of a device that was cut in its first start: ciglio
+	// run starts again with this file.
+	Config string
+	// Look, a folder, is all there is to do: read the identity in it.
+	Look string
 }
 
 // A verdict is what an audit found.
@@ -239,7 +246,13 @@ type verdict struct {
 	Mount   time.Duration // of the file system
 	Start   time.Duration // from opening the store until the device has started and ended again
 	Faults  []string
+
+	Found, Made identity // of a first start: before it was repeated, and after
 }
+
+// An identity is the SHA-256 of a device's key and of its certificate; empty for
+// one that is not there.
+type identity struct{ Key, Certificate string }
 
 // auditBoard mounts the disk of an order, starts the device on it, and prints a
 // verdict. An error means that there is none.
@@ -263,7 +276,11 @@ func (v *verdict) fault(format string, a ...any) {
 	v.Faults = append(v.Faults, fmt.Sprintf(format, a...))
 }
 
-func (v *verdict) audit(o order) error {
+func (v *verdict) audit(o order) (err error) {
+	if o.Look != "" {
+		v.Found, err = readIdentity(o.Look)
+		return err
+	}
 	disk, err := findDisk(o.Disk)
 	if err != nil {
 		return err
@@ -278,7 +295,50 @@ func (v *verdict) audit(o order) error {
 		return nil
 	}
 	v.Mount = time.Since(began)
+	if o.Config != "" {
+		return errors.Join(v.auditFirst(dir, o.Config), syscall.Unmount(dir, 0))
+	}
 	return errors.Join(v.auditStore(dir, o), syscall.Unmount(dir, 0))
+}
+
+// auditFirst repeats a first start that was cut. It must come as far as the first
+// one, to the calibration that is not there, and make only what is missing.
+func (v *verdict) auditFirst(dir, config string) error {
+	began := time.Now()
+	var err error
+	if v.Found, err = readIdentity(dir); err != nil {
+		return err
+	}
+	out, err := exec.Command("/bin/ciglio", "run", "--config", config).CombinedOutput()
+	if exit := (*exec.ExitError)(nil); !errors.As(err, &exit) {
+		return fmt.Errorf("ciglio run: %v\n%s", err, out)
+	}
+	if !strings.Contains(string(out), "calibration.toml: no such file") {
+		v.fault("start: %s", out)
+	}
+	v.Start = time.Since(began)
+	v.Made, err = readIdentity(dir)
+	if v.Made.Key == "" || v.Made.Certificate == "" || v.Found.Key != "" && v.Found.Key != v.Made.Key ||
+		v.Found.Certificate != "" && v.Found.Certificate != v.Made.Certificate {
+		v.fault("found %+v, and after the start %+v", v.Found, v.Made)
+	}
+	return err
+}
+
+// readIdentity reads the identity of the device whose state is in dir.
+func readIdentity(dir string) (i identity, err error) {
+	c := settings(killedDevice, filepath.Join(dir, "device"))
+	for file, sum := range map[string]*string{c.Device.Key: &i.Key, filepath.Join(c.Device.Dir, "device.crt"): &i.Certificate} {
+		text, err := os.ReadFile(file)
+		if errors.Is(err, os.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return i, err
+		}
+		*sum = fmt.Sprintf("%x", sha256.Sum256(text))
+	}
+	return i, nil
 }
 
 // forgetDisk makes the kernel read a disk anew, whose content the host has changed.
