@@ -450,8 +450,6 @@ func TestSettledRecordsMakeRoomAtOnce(t *testing.T) {
 	})
 }
 
-// What breaks closes the gate within seconds and is recorded; what comes back
-// opens it again without waiting for the next hour.
 // A journal is a log that can be read while it is written.
 type journal struct {
 	mu   sync.Mutex
@@ -470,6 +468,8 @@ func (j *journal) String() string {
 	return j.text.String()
 }
 
+// What breaks closes the gate within seconds and is recorded; what comes back
+// opens it again without waiting for the next hour.
 func TestPartsThatComeBackMeasureAgain(t *testing.T) {
 	for _, c := range []struct {
 		name, finding string
