@@ -9,8 +9,9 @@ PACKAGEDEBS := debootstrap systemd-container lintian qemu-user-static
 BOARDDEBS := qemu-system-arm xz-utils e2fsprogs dosfstools exfatprogs
 BUILD   := CGO_ENABLED=0 GOOS=linux $(GO) build -trimpath -buildvcs=false -ldflags='-s -w -buildid='
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.7.0
-# Packages that run on the device: their tests also run as ARM programs.
-DEVICE  := $(shell $(GO) list ./sensor/... ./capture/... ./uplink/... ./agent/... | grep -v test)
+# Packages that run on the device: their tests also run as ARM programs. Those of
+# the agent take longest, so they begin.
+DEVICE  := $(shell $(GO) list ./agent/... ./uplink/... ./sensor/... ./capture/... | grep -v test)
 
 .PHONY: help demo test check bench build packages packages-test packages-short accuracy board board-soak board-short board-figures deps package-deps board-deps vet race cross reproducible arm clean
 .DEFAULT_GOAL := help

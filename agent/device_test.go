@@ -412,6 +412,9 @@ func TestStartWithoutRoom(t *testing.T) {
 // What is settled keeps no violation out, although retention would keep it and the
 // next look at what it lets go of is an hour away.
 func TestSettledRecordsMakeRoomAtOnce(t *testing.T) {
+	if testing.Short() {
+		t.Skip("short: a day of pictures")
+	}
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, func(r *rig) {
 			r.config.Outbox.Quota, r.config.Outbox.Reserve, r.config.Outbox.Retention = 5<<20, 256<<10, 30*24*time.Hour

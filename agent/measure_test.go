@@ -61,6 +61,9 @@ func TestMeasurePrintsPassages(t *testing.T) {
 // A vehicle that passes the sensor tells the angle under which it is seen
 // itself: a set angle must not make it faster.
 func TestMeasureAngleNeverAddsToASpeedThatTellsItsOwn(t *testing.T) {
+	if testing.Short() {
+		t.Skip("short: one recording, measured twice more")
+	}
 	file := recording.Path(t, "radar/uct_40kmh_v1.wav")
 	straight, _, _ := measureLines(t, "--carrier", "24GHz", file)
 	slanted, _, code := measureLines(t, "--carrier", "24GHz", "--angle", "20deg", file)

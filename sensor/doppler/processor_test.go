@@ -83,6 +83,9 @@ func TestPhotoIsWhereTheVehicleWas(t *testing.T) {
 }
 
 func TestBlockSizeChangesNothing(t *testing.T) {
+	if testing.Short() {
+		t.Skip("short: five times the same")
+	}
 	data := synthetic(t, 14, 0.004, twoCars...)
 	o := Options{KeepTrace: true}
 	want := measureWAV(t, bytes.NewReader(data), o, func() int { return 4096 })
