@@ -58,6 +58,8 @@ type Options struct {
 	Disks []Disk
 	Share string // folder on the host that becomes guest.Share; "" means a new one, removed by Close
 
+	LineNames []string // of gpiochip0, from line 0 on, as the device tree of a board has them; none means that it has none
+
 	Commands     []guest.Command // started as soon as the board is ready; their IDs are set by Start
 	Modules      []string        // kernel modules beside those of the devices above, with parameters: "vivid n_devs=1"
 	Synchronised bool            // the kernel believes that a time daemon keeps UTC right to 1 ms
@@ -146,7 +148,7 @@ func Start(ctx context.Context, o Options) (_ *Board, err error) {
 		return nil, err
 	}
 	began := time.Now()
-	if err := b.powerOn(kernel, o); err != nil {
+	if err := b.powerOn(ctx, kernel, o); err != nil {
 		return nil, err
 	}
 	select {
@@ -230,18 +232,25 @@ func (b *Board) initramfs(ctx context.Context, kernel *Kernel, o *Options) error
 func diskName(i int) string { return "disk" + strconv.Itoa(i) }
 
 // powerOn starts QEMU, with a socket for each of its ends that we hold.
-func (b *Board) powerOn(kernel *Kernel, o Options) error {
+func (b *Board) powerOn(ctx context.Context, kernel *Kernel, o Options) error {
 	var files []*os.File
 	defer func() {
 		for _, f := range files {
 			f.Close()
 		}
 	}()
-	args := []string{
+	machine := []string{"-machine", "virt,gic-version=2", "-cpu", "cortex-a53", "-smp", "2", "-m", strconv.Itoa(cmp.Or(o.Memory, 512))}
+	args := append(slices.Clone(machine),
 		"-no-user-config", "-nodefaults", "-display", "none", "-no-reboot",
-		"-machine", "virt,gic-version=2", "-cpu", "cortex-a53", "-smp", "2", "-m", strconv.Itoa(cmp.Or(o.Memory, 512)),
 		"-kernel", kernel.Image, "-initrd", filepath.Join(b.dir, "initramfs"),
-		"-append", strings.TrimSpace("console=ttyAMA0 loglevel=4 panic=-1 " + o.KernelArgs),
+		"-append", strings.TrimSpace("console=ttyAMA0 loglevel=4 panic=-1 "+o.KernelArgs),
+	)
+	if len(o.LineNames) > 0 {
+		tree, err := b.nameLines(ctx, machine, o.LineNames)
+		if err != nil {
+			return err
+		}
+		args = append(args, "-dtb", tree)
 	}
 	chardev := func(id string) (net.Conn, error) {
 		ours, theirs, err := socketPair(id)

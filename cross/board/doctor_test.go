@@ -29,9 +29,10 @@ func TestDoctorOnABoard(t *testing.T) {
 			}
 			b := boardtest.Start(t, board.Options{
 				Arch: arch, Files: map[string]string{"/bin/ciglio": program}, Synchronised: true,
-				Texts:   map[string]string{"/etc/ciglio/ciglio.toml": doctorConfig},
-				Disks:   []board.Disk{{Image: image, Mount: "/var/lib/ciglio"}},
-				Modules: []string{"vivid n_devs=1", "softdog"},
+				LineNames: []string{"", "SPARE", "SPARE", "LOOP1"},
+				Texts:     map[string]string{"/etc/ciglio/ciglio.toml": doctorConfig},
+				Disks:     []board.Disk{{Image: image, Mount: "/var/lib/ciglio"}},
+				Modules:   []string{"vivid n_devs=1", "softdog"},
 			})
 			r, err := b.Run(t.Context(), "ciglio", "doctor", "--config", "/etc/ciglio/ciglio.toml", "--json")
 			if err != nil {
@@ -57,7 +58,9 @@ func TestDoctorOnABoard(t *testing.T) {
 				"clock UTC":                           {"PASS", "synchronised"},
 				"watchdog watchdog0":                  {"WARN", "Software Watchdog"},
 				"gpio gpiochip0":                      {"PASS", "pl061, 8 lines, version 2"},
-				"gpio gpiochip0-3":                    {"PASS", "a free input"},
+				"gpio gpiochip0-3":                    {"PASS", "LOOP1 of 9030000.pl061, a free input"},
+				"gpio gpiochip0-4":                    {"PASS", "line without a name"},
+				"gpio SPARE":                          {"FAIL", "the name of 2 lines: want one of gpiochip0-1, gpiochip0-2"},
 				"serial /dev/ttyS0":                   {"PASS", "free"},
 				"camera /dev/video0":                  {"FAIL", "simulated by the kernel"},
 				"storage file system /var/lib/ciglio": {"PASS", "ext4 on /dev/vda"},
@@ -101,8 +104,8 @@ model = "AGD 350"
 serial = "0042"
 [second]
 method = "contacts"
-pins = "gpiochip0-3 gpiochip0-4"
-positions = "10m 12m"
+pins = "LOOP1 gpiochip0-4 SPARE"
+positions = "10m 12m 14m"
 [camera]
 driver = "v4l2"
 path = "/dev/video0"
