@@ -1,15 +1,19 @@
 package agent
 
 import (
+	"bytes"
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"ciglio/agent/trust"
+	"ciglio/capture/evidence"
 	"ciglio/sensor"
 	"ciglio/uplink/outbox"
 )
@@ -129,6 +133,89 @@ func TestClockBeforeEveryRuleDiscards(t *testing.T) {
 			if o := r.pass(p); o.Record != nil || len(o.Reasons) != 1 || o.Reasons[0] != sensor.ReasonClock {
 				t.Errorf("%v: %v, want it discarded by the clock", speed, o.Reasons)
 			}
+		}
+		if err := r.stop(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestFullOutboxRefusesAndGoesOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, func(r *rig) { r.config.Outbox.Quota, r.config.Outbox.Reserve = 9<<20, 5<<20 })
+		r.start(t)
+		if o := r.pass(speeding()); !slices.Equal(o.Reasons, []sensor.Reason{sensor.ReasonGate}) {
+			t.Fatalf("reasons %v, want the gate: no room", o.Reasons)
+		}
+		before := len(r.records(t))
+		time.Sleep(3 * time.Hour)
+		if after := len(r.records(t)); after != before+3 {
+			t.Errorf("%d heartbeats in three hours, want 3", after-before)
+		}
+		if err := r.stop(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// A store that has no room even for the start must not keep the device from
+// sending what is in it. The start is recorded when there is room again.
+func TestStartWithoutRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, func(r *rig) { r.config.Outbox.Quota, r.config.Outbox.Reserve = 1, 0 })
+		r.start(t)
+		if causes := r.Gate(); len(causes) != 1 || causes[0].Code != "store_full" {
+			t.Errorf("gate %v, want it closed: no room", causes)
+		}
+		if o := r.pass(speeding()); o.Record != nil {
+			t.Error("recorded before the start was")
+		}
+		if err := r.stop(); err != nil {
+			t.Error(err)
+		}
+		if n := len(r.records(t)); n != 0 {
+			t.Errorf("%d records in a store without room", n)
+		}
+	})
+}
+
+// What is settled keeps no violation out, although retention would keep it and the
+// next look at what it lets go of is an hour away.
+func TestSettledRecordsMakeRoomAtOnce(t *testing.T) {
+	if testing.Short() {
+		t.Skip("short: a day of pictures")
+	}
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, func(r *rig) {
+			r.config.Outbox.Quota, r.config.Outbox.Reserve, r.config.Outbox.Retention = 5<<20, 256<<10, 30*24*time.Hour
+		})
+		r.start(t)
+		full := func() bool {
+			return slices.ContainsFunc(r.Gate(), func(c trust.Cause) bool { return c.Code == "store_full" })
+		}
+		large := speeding()
+		large.Trace.Data = bytes.Repeat([]byte("raw"), 30_000)
+		for n := 0; !full() && n < 100; n++ {
+			r.pass(large)
+		}
+		time.Sleep(24 * time.Hour) // the next day's heartbeats begin another segment
+		if !full() {
+			t.Error("the store is not full, or what is not settled has made room")
+		}
+		receipt := &evidence.Receipt{Device: r.id, UTC: time.Now(), LogRoot: evidence.Hash{1}}
+		for i, s := range r.records(t) {
+			receipt.Entries = append(receipt.Entries, evidence.ReceiptEntry{Epoch: s.Record.Epoch, Seq: s.Record.Seq, ID: s.ID, Index: uint64(i)})
+			receipt.LogSize++
+		}
+		sealed, err := evidence.SealReceipt(receipt, r.o.Signer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := r.outbox.Settle(sealed); err != nil {
+			t.Fatal(err)
+		}
+		if o := r.pass(speeding()); o.Record == nil {
+			t.Errorf("not recorded: %v", o.Reasons)
 		}
 		if err := r.stop(); err != nil {
 			t.Error(err)

@@ -1,0 +1,331 @@
+package agent
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"image"
+	"image/jpeg"
+	"log/slog"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"ciglio/agent/config"
+	"ciglio/capture"
+	"ciglio/capture/evidence"
+	"ciglio/capture/key"
+	"ciglio/sensor"
+	"ciglio/uplink"
+	"ciglio/uplink/outbox"
+)
+
+const configText = `
+[device]
+id = "00112233445566778899aabbccddeeff"
+[site]
+id = "SP14-12"
+road = "SP 14"
+latitude = "44.4949deg"
+limit = "70km/h"
+direction = "approaching"
+[sensor]
+model = "M1"
+serial = "S1"
+maximum = "200km/h"
+[camera]
+slots = 32
+slot = "16KiB"
+`
+
+const calibrationText = `
+id = "A-117"
+version = 1
+sensor_serial = "S1"
+not_before = 1999-06-01T00:00:00Z
+not_after = 2000-06-01T00:00:00Z
+uncertainty = "1km/h"
+[approval]
+words = "D.D. 1/1999"
+from = 1999-01-01T00:00:00Z
+[decree]
+words = "Decreto 1/1999"
+from = 1999-01-01T00:00:00Z
+[register]
+words = "n. 1"
+from = 1999-01-01T00:00:00Z
+`
+
+// A rig is a device whose sensor, camera and clock are played by a test. Time
+// is that of a synctest bubble, which begins at midnight of 2000-01-01.
+type rig struct {
+	*Device
+	config   *config.Config
+	outbox   *outbox.Outbox
+	dir      string // of the outbox
+	clock    *fakeClock
+	sensor   *fakeSensor
+	live     *liveSource // in place of sensor, when a test sets it
+	camera   *fakeCamera
+	second   Second
+	log      *slog.Logger
+	manager  Supervisor
+	mu       sync.Mutex // guards outcomes while the device runs
+	outcomes []Outcome
+	stop     func() error
+}
+
+// newRig builds a device; change may alter its parts before. Run starts it.
+func newRig(t *testing.T, change func(*rig)) *rig {
+	t.Helper()
+	c, err := config.Parse([]byte(configText), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &rig{
+		config: c,
+		clock:  &fakeClock{start: time.Now()},
+		sensor: &fakeSensor{passages: make(chan sensor.Passage), identity: sensor.Identity{Model: "fake", Serial: "S1", Separates: true}},
+		camera: &fakeCamera{picture: picture(t)},
+		log:    slog.New(slog.DiscardHandler),
+	}
+	r.camera.clock = r.clock
+	if change != nil {
+		change(r)
+	}
+	signer, err := key.Create(t.TempDir() + "/evidence.key")
+	if err != nil {
+		t.Fatal(err)
+	}
+	id, _ := evidence.ParseDeviceID(c.Device.ID)
+	r.dir = t.TempDir()
+	r.outbox, err = outbox.Open(r.dir, outbox.Options{Device: id, Quota: int64(c.Outbox.Quota), Reserve: int64(c.Outbox.Reserve), Retention: c.Outbox.Retention})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { r.outbox.Close() })
+	var source sensor.Source = r.sensor
+	var fault func() error
+	var turned func() sensor.Mono
+	if r.live != nil {
+		source, fault, turned = r.live, r.live.Fault, r.live.Turned
+		t.Cleanup(r.live.Close)
+	}
+	r.Device, err = New(Options{
+		Config: c, Calibration: []byte(calibrationText), Certificate: evidence.Hash{1}, Fault: fault, Turned: turned,
+		Signer: signer, Clock: r.clock, Source: source, Second: r.second, Camera: r.camera,
+		Outbox: r.outbox, Dialer: noNetwork{}, Boot: [16]byte{7}, Log: r.log, Supervisor: r.manager,
+		Observe: func(o Outcome) {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			r.outcomes = append(r.outcomes, o)
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// start runs the device until its self-test is over.
+func (r *rig) start(t *testing.T) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- r.Run(ctx) }()
+	r.stop = func() error { cancel(); return <-done }
+	time.Sleep(10 * time.Second)
+	synctest.Wait()
+}
+
+// pass lets a vehicle pass and returns what became of it.
+func (r *rig) pass(p sensor.Passage) Outcome {
+	time.Sleep(10 * time.Second)
+	p.End = r.clock.Now().Add(-300 * time.Millisecond)
+	p.Start = p.End.Add(-3 * time.Second)
+	told := func() []Outcome {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		return r.outcomes
+	}
+	before := len(told())
+	r.sensor.passages <- p
+	for range 30 { // contacts may wait for who comes behind
+		time.Sleep(2 * time.Second)
+		if synctest.Wait(); len(told()) > before {
+			break
+		}
+	}
+	return told()[before]
+}
+
+func speeding() sensor.Passage {
+	return sensor.Passage{
+		Speed: 9250, Direction: sensor.Approaching, Readings: 50,
+		Budget: sensor.Budget{Noise: 5, Carrier: 4},
+		Trace:  sensor.Trace{Format: "audio/wav", Data: []byte("raw"), Samples: 1, First: 1, Last: 2},
+	}
+}
+
+func (r *rig) records(t *testing.T) []*evidence.Sealed {
+	t.Helper()
+	items, err := r.outbox.List(uplink.Key{}, 1000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var records []*evidence.Sealed
+	for _, item := range items {
+		b, err := r.outbox.Record(item.Key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := evidence.Open(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		records = append(records, s)
+	}
+	return records
+}
+
+// single makes the sensor one that cannot tell two vehicles apart.
+func single(r *rig) { r.sensor.identity.Separates = false }
+
+// A journal is a log that can be read while it is written.
+type journal struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (j *journal) Write(p []byte) (int, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.text.Write(p)
+}
+
+func (j *journal) String() string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.text.String()
+}
+
+type fakeClock struct {
+	start  time.Time
+	mu     sync.Mutex
+	jump   time.Duration
+	offset time.Duration
+}
+
+func (c *fakeClock) Now() sensor.Mono { return sensor.Mono(time.Since(c.start)).Add(time.Hour) }
+
+func (c *fakeClock) Pair() (sensor.Mono, time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.Now(), time.Now().Add(c.jump)
+}
+
+func (c *fakeClock) State() (sensor.ClockState, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return sensor.ClockState{Source: "simulated", Synchronised: true, Offset: c.offset, Uncertainty: time.Millisecond}, nil
+}
+
+func (c *fakeClock) drift(offset time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.offset = offset
+}
+
+func (c *fakeClock) step(by time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.jump += by
+}
+
+type fakeSensor struct {
+	identity sensor.Identity
+	passages chan sensor.Passage
+	mu       sync.Mutex
+	err      error
+}
+
+func (s *fakeSensor) Identity() sensor.Identity { return s.identity }
+
+func (s *fakeSensor) fail(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.err = err
+}
+
+func (s *fakeSensor) Next(ctx context.Context) (sensor.Passage, error) {
+	for {
+		s.mu.Lock()
+		err := s.err
+		s.mu.Unlock()
+		if err != nil {
+			return sensor.Passage{}, err
+		}
+		select {
+		case <-ctx.Done():
+			return sensor.Passage{}, ctx.Err()
+		case p := <-s.passages:
+			return p, nil
+		case <-time.After(time.Second):
+		}
+	}
+}
+
+// fakeCamera gives 12.5 pictures a second, until stopAfter when it is not 0.
+type fakeCamera struct {
+	clock     *fakeClock
+	picture   []byte
+	test      bool
+	stopAfter time.Duration
+	dead      atomic.Bool // gives nothing while it is set
+	unplugged atomic.Bool // says so while it is set
+	media     string      // of its pictures; "" for image/jpeg
+	number    uint64
+}
+
+func (c *fakeCamera) Info() capture.Info { return capture.Info{Model: "fake", Test: c.test} }
+
+func (c *fakeCamera) Next(ctx context.Context) (capture.Frame, error) {
+	if c.stopAfter != 0 && time.Since(c.clock.start) > c.stopAfter {
+		<-ctx.Done()
+		return capture.Frame{}, ctx.Err()
+	}
+	for wait := true; wait; wait = c.dead.Load() {
+		select {
+		case <-ctx.Done():
+			return capture.Frame{}, ctx.Err()
+		case <-time.After(80 * time.Millisecond):
+		}
+	}
+	if c.unplugged.Load() {
+		return capture.Frame{}, errors.New("unplugged")
+	}
+	c.number++
+	return capture.Frame{
+		Number: c.number, At: c.clock.Now(), Exposure: time.Millisecond, MediaType: cmp.Or(c.media, "image/jpeg"), Data: c.picture,
+	}, nil
+}
+
+// noNetwork reaches no broker.
+type noNetwork struct{}
+
+func (noNetwork) Dial(context.Context, uplink.SessionOptions) (uplink.Session, error) {
+	return nil, errors.New("no network")
+}
+
+func picture(t *testing.T) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	if err := jpeg.Encode(&b, image.NewGray(image.Rect(0, 0, 32, 24)), nil); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
