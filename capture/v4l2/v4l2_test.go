@@ -11,7 +11,6 @@ import (
 	"image/jpeg"
 	"maps"
 	"os"
-	"path/filepath"
 	"runtime"
 	"slices"
 	"strconv"
@@ -537,130 +536,6 @@ func TestOptionsAreChecked(t *testing.T) {
 			t.Errorf("%s: accepted", name)
 		}
 	}
-}
-
-func TestWhatIsNoCamera(t *testing.T) {
-	dir := t.TempDir()
-	plain := filepath.Join(dir, "plain")
-	if err := os.WriteFile(plain, jpegOf(t, 1), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	for path, say := range map[string]string{plain: "not a video device", "/dev/null": "not a video device", dir: "is a directory", filepath.Join(dir, "none"): "no such file"} {
-		o := plainOptions()
-		o.Path = path
-		c, err := New(sensortest.NewClock(base), o)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := c.Next(t.Context()); !errors.Is(err, ErrOpen) || !strings.Contains(err.Error(), say) {
-			t.Errorf("%s: %v, want %q", path, err, say)
-		}
-		c.Close()
-	}
-}
-
-// pipeNode is a node in the real poller whose ioctl reads from a pipe.
-func pipeNode(t *testing.T) (n *kernelNode, w *os.File) {
-	t.Helper()
-	var fds [2]int
-	if err := unix.Pipe2(fds[:], unix.O_NONBLOCK|unix.O_CLOEXEC); err != nil {
-		t.Fatal(err)
-	}
-	w = os.NewFile(uintptr(fds[1]), "writer")
-	n = &kernelNode{fd: fds[0], path: "pipe", ioctl: func(fd int, _ uint32, arg []byte) error {
-		_, err := unix.Read(fd, arg)
-		return err
-	}}
-	t.Cleanup(func() { n.close(); w.Close() })
-	return n, w
-}
-
-func TestPollerWaits(t *testing.T) {
-	n, w := pipeNode(t)
-	b := make([]byte, 1)
-	if err := n.await(t.Context(), 0, b, time.Millisecond); err != os.ErrDeadlineExceeded {
-		t.Errorf("nothing came: %v", err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	time.AfterFunc(time.Millisecond, cancel)
-	if err := n.await(ctx, 0, b, time.Minute); err != context.Canceled {
-		t.Errorf("cancelled: %v", err)
-	}
-	time.AfterFunc(time.Millisecond, func() { w.Write([]byte{7}) })
-	if err := n.await(t.Context(), 0, b, time.Minute); err != nil || b[0] != 7 {
-		t.Errorf("what came is % x, %v", b, err)
-	}
-}
-
-// FuzzKernelAnswers lets a driver answer anything: a frame is what the contract
-// says or there is none, and nothing is left behind.
-func FuzzKernelAnswers(f *testing.F) {
-	f.Add([]byte{}, uint8(0), false)
-	f.Add(bytes.Repeat([]byte{1}, 900), uint8(1), true)
-	f.Add(bytes.Repeat([]byte{0xff}, 900), uint8(2), true)
-	f.Fuzz(func(t *testing.T, answers []byte, which uint8, raw bool) {
-		l := []layout{layout64, layoutARM, layout386, layoutTime32}[which%4]
-		d := newDevice(t, l)
-		d.hostile = true
-		o := plainOptions()
-		if raw {
-			o.Format = YUYV
-		}
-		c := newCamera(t, d, o)
-		d.frames <- shot{data: jpegOf(t, 1), stamp: time.Second, flags: monoExposed}
-		open := c.open
-		c.open = func(path string) (node, error) {
-			n, err := open(path)
-			return &hostileNode{n.(*fakeNode), &answers}, err
-		}
-		frame, err := c.Next(t.Context())
-		if err != nil {
-			return
-		}
-		if !frame.Damaged && (frame.At > c.clock.Now() || frame.At <= 0) {
-			t.Errorf("at %v", time.Duration(frame.At))
-		}
-		if _, _, err := capture.CheckJPEG(frame.Data); err != nil && !frame.Damaged {
-			t.Error(err)
-		}
-	})
-}
-
-// A hostileNode spoils what the kernel fills in.
-type hostileNode struct {
-	*fakeNode
-	answers *[]byte
-}
-
-func (n *hostileNode) spoil(arg []byte) {
-	for i := range arg {
-		if len(*n.answers) == 0 {
-			return
-		}
-		arg[i] ^= (*n.answers)[0]
-		*n.answers = (*n.answers)[1:]
-	}
-}
-
-func (n *hostileNode) control(request uint32, arg []byte) error {
-	err := n.fakeNode.control(request, arg)
-	if request != reqStreamOn && request != reqStreamOff && request != n.layout.reqQueue() {
-		n.spoil(arg)
-	}
-	return err
-}
-
-func (n *hostileNode) await(ctx context.Context, request uint32, arg []byte, within time.Duration) error {
-	err := n.fakeNode.await(ctx, request, arg, within)
-	n.spoil(arg)
-	return err
-}
-
-func (n *hostileNode) mmap(offset uint32, length int) ([]byte, error) {
-	if int(offset>>12) >= len(n.memory) || length > len(n.memory[offset>>12]) {
-		return nil, unix.EINVAL
-	}
-	return n.fakeNode.mmap(offset, length)
 }
 
 func BenchmarkCompress(b *testing.B) {
