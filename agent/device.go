@@ -444,6 +444,11 @@ func (d *Device) tellGate(causes []trust.Cause) {
 // it may.
 func (d *Device) Gate() []trust.Cause {
 	_, utc := d.o.Clock.Pair()
+	return d.gateAt(utc)
+}
+
+// gateAt is Gate with what was in force at another instant.
+func (d *Device) gateAt(utc time.Time) []trust.Cause {
 	state, err := d.o.Clock.State()
 	d.mu.Lock()
 	selfTest := d.selfTest

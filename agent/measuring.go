@@ -223,8 +223,12 @@ func (d *Device) objections(p sensor.Passage) []sensor.Reason {
 	step := sensor.Mono(d.lastStep.Load())
 	object(sensor.ReasonClock, step != 0 && step >= p.Start)
 	d.makeRoom()
-	if causes := d.Gate(); len(causes) > 0 {
+	now, utc := d.o.Clock.Pair()
+	if causes := d.gateAt(utc); len(causes) > 0 {
 		d.tellGate(causes)
+		object(sensor.ReasonGate, true)
+	} else if causes := d.gateAt(utc.Add(p.Start.Sub(now))); len(causes) > 0 { // it began to be in force meanwhile
+		d.o.Log.Warn("violation from before the gate was open", "causes", causes)
 		object(sensor.ReasonGate, true)
 	}
 	return reasons
