@@ -4,12 +4,15 @@
 package calibration
 
 import (
+	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/BurntSushi/toml"
 
 	"ciglio/agent/trust"
+	"ciglio/capture/evidence"
 	"ciglio/sensor"
 )
 
@@ -38,23 +41,24 @@ const MaxSize = 12 << 10
 //	from = 2026-01-01T00:00:00Z
 //
 // where uncertainty and the to of a permit may be left out. Unknown keys are
-// errors. Whether the statement is in force is judged by [trust.Check], not
-// here.
+// errors, and so are instants without a time zone, which would be others on
+// another machine, and what no record could hold. Whether the statement is in force
+// is judged by [trust.Check], not here.
 func Parse(text []byte) (*trust.Calibration, error) {
 	if len(text) > MaxSize {
 		return nil, fmt.Errorf("calibration: %d bytes, at most %d", len(text), MaxSize)
 	}
 	type permit struct {
-		Words string    `toml:"words"`
-		From  time.Time `toml:"from"`
-		To    time.Time `toml:"to"`
+		Words string  `toml:"words"`
+		From  instant `toml:"from"`
+		To    instant `toml:"to"`
 	}
 	var s struct {
 		ID           string       `toml:"id"`
 		Version      int64        `toml:"version"`
 		SensorSerial string       `toml:"sensor_serial"`
-		NotBefore    time.Time    `toml:"not_before"`
-		NotAfter     time.Time    `toml:"not_after"`
+		NotBefore    instant      `toml:"not_before"`
+		NotAfter     instant      `toml:"not_after"`
 		Uncertainty  sensor.Speed `toml:"uncertainty"`
 		Approval     permit       `toml:"approval"`
 		Decree       permit       `toml:"decree"`
@@ -68,25 +72,48 @@ func Parse(text []byte) (*trust.Calibration, error) {
 		return nil, fmt.Errorf("calibration: unknown key %s", unknown[0])
 	}
 	for _, need := range []struct {
-		key   string
-		there bool
+		key string
+		ok  bool
+		say string
 	}{
-		{"id", s.ID != ""}, {"sensor_serial", s.SensorSerial != ""},
-		{"not_before", !s.NotBefore.IsZero()}, {"not_after", !s.NotAfter.IsZero()},
+		{"id", evidence.Printable(s.ID, evidence.MaxID), "want a text of 1 to 64 bytes"},
+		{"version", s.Version >= 1, "want 1 or more"},
+		{"sensor_serial", s.SensorSerial != "", "missing"},
+		{"not_before", !s.NotBefore.IsZero(), "missing"},
+		{"not_after", !s.NotAfter.IsZero(), "missing"},
+		{"not_after", s.NotAfter.Nanosecond() == 0, "want a whole second"},
+		{"not_after", !s.NotAfter.Before(s.NotBefore.Time), "lies before not_before"},
 	} {
-		if !need.there {
-			return nil, fmt.Errorf("calibration: %s is missing", need.key)
+		if !need.ok {
+			return nil, fmt.Errorf("calibration: %s: %s", need.key, need.say)
 		}
 	}
-	if s.Version < 1 {
-		return nil, fmt.Errorf("calibration %s: version %d, want 1 or more", s.ID, s.Version)
+	for key, p := range map[string]permit{"approval": s.Approval, "decree": s.Decree, "register": s.Register} {
+		if p.Words != "" && !evidence.Printable(p.Words, evidence.MaxText) {
+			return nil, fmt.Errorf("calibration: %s.words: want a text of at most 256 bytes", key)
+		}
+		if !p.To.IsZero() && p.To.Before(p.From.Time) {
+			return nil, fmt.Errorf("calibration: %s.to: lies before %s.from", key, key)
+		}
 	}
-	if s.NotAfter.Nanosecond() != 0 {
-		return nil, fmt.Errorf("calibration %s: not_after is not a whole second", s.ID)
-	}
+	permitted := func(p permit) trust.Permit { return trust.Permit{Words: p.Words, From: p.From.Time, To: p.To.Time} }
 	return &trust.Calibration{
 		ID: s.ID, Version: uint64(s.Version), Serial: s.SensorSerial,
-		NotBefore: s.NotBefore, NotAfter: s.NotAfter, Uncertainty: s.Uncertainty,
-		Approval: trust.Permit(s.Approval), Decree: trust.Permit(s.Decree), Register: trust.Permit(s.Register),
+		NotBefore: s.NotBefore.Time, NotAfter: s.NotAfter.Time, Uncertainty: s.Uncertainty,
+		Approval: permitted(s.Approval), Decree: permitted(s.Decree), Register: permitted(s.Register),
 	}, nil
+}
+
+// An instant is a date and time that says its offset from UTC.
+type instant struct{ time.Time }
+
+// UnmarshalTOML takes what the decoder has read.
+func (i *instant) UnmarshalTOML(value any) error {
+	at, ok := value.(time.Time)
+	// So the decoder marks what has no offset, and gives it this machine's.
+	if !ok || strings.HasSuffix(at.Location().String(), "-local") {
+		return errors.New("want date, time and time zone, as 2026-01-10T00:00:00+01:00, or with Z for UTC")
+	}
+	i.Time = at
+	return nil
 }

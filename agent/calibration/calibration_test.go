@@ -48,6 +48,15 @@ func TestBadStatementsAreRefused(t *testing.T) {
 		{"unit missing", `"1km/h"`, `"1"`, "km/h"},
 		{"too long", "[approval]", "#" + strings.Repeat("x", MaxSize) + "\n[approval]", "bytes"},
 		{"end finer than a second", "23:59:59Z", "23:59:59.5Z", "second"},
+		{"end before the beginning", "2027-01-09T23:59:59Z", "2026-01-09T23:59:59Z", "not_after: lies before"},
+		{"a permit that ends before it begins", "2030-01-10T00:00:00Z", "2026-01-09T23:59:59Z", "approval.to: lies before"},
+		{"beginning in nobody's time zone", "not_before = 2026-01-10T00:00:00Z", "not_before = 2026-01-10T00:00:00", "time zone"},
+		{"end that is a day", "2027-01-09T23:59:59Z", "2027-01-09", "time zone"},
+		{"end in nobody's time zone, with a space", "2027-01-09T23:59:59Z", "2027-01-09 23:59:59", "time zone"},
+		{"permit in nobody's time zone", "to = 2030-01-10T00:00:00Z", "to = 2030-01-10", "time zone"},
+		{"id that no record holds", "A-117", strings.Repeat("A", 65), "id: want"},
+		{"words that no record holds", "n. 789", strings.Repeat("n", 257), "register.words"},
+		{"words with a control character", "n. 789", "n.\\u0007", "register.words"},
 	} {
 		_, err := Parse([]byte(strings.Replace(statement, c.from, c.to, 1)))
 		if err == nil || !strings.Contains(err.Error(), c.want) {

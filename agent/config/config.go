@@ -341,9 +341,9 @@ func (c *Config) Validate() error {
 	}{
 		{"device.epoch", c.Device.Epoch > 0, "want 1 or more"},
 		{"device.dir", c.Device.Dir != "", "missing"},
-		{"site.id", printable(c.Site.ID), wantText},
+		{"site.id", evidence.Printable(c.Site.ID, evidence.MaxID), "want a text of 1 to 64 bytes"},
 		{"site.version", c.Site.Version > 0, "want 1 or more"},
-		{"site.road", printable(c.Site.Road), wantText},
+		{"site.road", evidence.Printable(c.Site.Road, evidence.MaxText), wantText},
 		{"site.latitude", c.Site.Latitude.within(90), "want -90deg to 90deg"},
 		{"site.limit", c.Site.Limit >= 5*sensor.KmH && c.Site.Limit <= 150*sensor.KmH, "want 5km/h to 150km/h"},
 		{"site.latitude", c.Site.Latitude != 0 || c.Site.Longitude != 0, "missing, with site.longitude"},
@@ -359,8 +359,8 @@ func (c *Config) Validate() error {
 		{"sensor.height", c.Sensor.Height <= 20e3, "want at most 20m"},
 		{"sensor.rate", c.Sensor.Rate >= 8e3 && c.Sensor.Rate <= 200e3, "want 8kHz to 200kHz"},
 		{"sensor.rate", !c.Sensor.ops243() || slices.Contains([]Frequency{20e3, 50e3, 100e3}, c.Sensor.Rate), "this driver sets 20kHz, 50kHz or 100kHz"},
-		{"sensor.model", printable(c.Sensor.Model), wantText},
-		{"sensor.serial", printable(c.Sensor.Serial), wantText},
+		{"sensor.model", evidence.Printable(c.Sensor.Model, evidence.MaxText), wantText},
+		{"sensor.serial", evidence.Printable(c.Sensor.Serial, evidence.MaxText), wantText},
 		{"sensor.maximum", c.Sensor.Maximum > c.Site.Limit, "want more than the limit"},
 		{"sensor.maximum", !c.Sensor.Samples() && !c.Sensor.ops243() || c.Sensor.shows(c.Sensor.Maximum), "its Doppler frequency is more than 0.45 of sensor.rate: want a lower maximum or a higher rate"},
 		{"camera.driver", slices.Contains([]string{"http", "v4l2"}, c.Camera.Driver), "want http or v4l2"},
@@ -400,11 +400,6 @@ func (s Sensor) Samples() bool { return s.Driver == "rawiq" || s.Driver == "iqfr
 // ops243 reports whether the sensor takes samples at sensor.rate and tells
 // speeds of them.
 func (s Sensor) ops243() bool { return s.Driver == "ops243" || s.Driver == "ops243raw" }
-
-// printable reports whether a record can hold s as a text that must not be empty.
-func printable(s string) bool {
-	return s != "" && len(s) <= evidence.MaxText && s == evidence.CleanText(s)
-}
 
 // shows reports whether the sampling rate shows a speed: its Doppler frequency
 // must lie clear of half the rate, beyond which it would pass for another speed

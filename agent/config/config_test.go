@@ -76,6 +76,7 @@ func TestBadConfigIsRefused(t *testing.T) {
 		{"latitude too fine to keep", "44.4949deg", "44.49491234567deg", "decimal"},
 		{"a sensor that no record can name", `"M1"`, `""`, "sensor.model"},
 		{"a road longer than a record's text", `"SP 14"`, `"` + strings.Repeat("x", 257) + `"`, "site.road"},
+		{"an id longer than a record's", `"SP14-12"`, `"` + strings.Repeat("x", 65) + `"`, "site.id"},
 		{"a line break in the road", `"SP 14"`, `"SP\n14"`, "site.road"},
 		{"more pictures than memory", "[sensor]", "[camera]\nslots = 1024\nslot = \"8MiB\"\n[sensor]", "camera.slots"},
 		{"a speed that the samples would fold over", `serial = "S1"`, "serial = \"S1\"\nmaximum = \"210km/h\"", "sensor.maximum"},

@@ -12,14 +12,14 @@ import (
 const (
 	MaxRecord    = 16 << 10 // of a whole sealed record
 	MaxText      = 256      // of a text
+	MaxID        = 64       // of a short one, as the id of a site or statement
 	MaxBodyText  = 1024     // of a text in a body
 	MaxStatement = 14 << 10 // of a calibration or configuration statement in a body
 	MinFrames    = 2        // frames
 	MaxFrames    = 5        // frames
 	MaxFrame     = 16 << 20 // of one frame
 	MaxTrace     = 64 << 20 // of the trace
-	maxID        = 64
-	maxSpeed     = 99999 // hundredths of km/h
+	maxSpeed     = 99999    // hundredths of km/h
 )
 
 // fields lists the keys of a record, for both directions.
@@ -60,7 +60,7 @@ func (r *Record) fields(f *form) {
 }
 
 func clockFields(c *sensor.ClockState, f *form) {
-	f.text(1, "clock source", &c.Source, 1, maxID)
+	f.text(1, "clock source", &c.Source, 1, MaxID)
 	f.flag(2, "clock synchronised", &c.Synchronised)
 	integer(f, 3, "clock offset_ns", &c.Offset, math.MinInt64, math.MaxInt64)
 	integer(f, 4, "clock u_ns", &c.Uncertainty, 0, math.MaxInt64)
@@ -68,7 +68,7 @@ func clockFields(c *sensor.ClockState, f *form) {
 }
 
 func (s *Site) fields(f *form) {
-	f.text(1, "site id", &s.ID, 1, maxID)
+	f.text(1, "site id", &s.ID, 1, MaxID)
 	f.text(2, "site road", &s.Road, 1, MaxText)
 	integer(f, 3, "site position_m", &s.Position, 0, math.MaxUint32)
 	integer(f, 4, "site latitude_e7", &s.Latitude, -90e7, 90e7)
@@ -84,7 +84,7 @@ func (m *Measurement) fields(f *form) {
 	speed(3, "meas reduction", &m.Reduction)
 	speed(4, "meas assessed", &m.Assessed)
 	speed(5, "meas limit", &m.Limit)
-	f.text(6, "meas rule", &m.Rule, 1, maxID)
+	f.text(6, "meas rule", &m.Rule, 1, MaxID)
 	integer(f, 7, "meas direction", &m.Direction, 0, 2)
 	integer(f, 8, "meas class", &m.Class, 0, math.MaxUint8)
 	speed(9, "meas u", &m.Uncertainty)
@@ -129,8 +129,8 @@ func (c *Contacts) fields(f *form) {
 }
 
 func (p *Frame) fields(f *form) {
-	f.text(1, "frame role", &p.Role, 1, maxID)
-	f.text(2, "frame media", &p.MediaType, 1, maxID)
+	f.text(1, "frame role", &p.Role, 1, MaxID)
+	f.text(2, "frame media", &p.MediaType, 1, MaxID)
 	f.fixed(3, "frame sha256", p.SHA256[:])
 	integer(f, 4, "frame length", &p.Length, 1, MaxFrame)
 	integer(f, 5, "frame number", &p.Number, 0, math.MaxInt64)
@@ -144,7 +144,7 @@ func (p *Frame) fields(f *form) {
 func (t *Trace) fields(f *form) {
 	f.fixed(1, "trace sha256", t.SHA256[:])
 	integer(f, 2, "trace length", &t.Length, 1, MaxTrace)
-	f.text(3, "trace format", &t.Format, 1, maxID)
+	f.text(3, "trace format", &t.Format, 1, MaxID)
 	f.text(4, "trace model", &t.Model, 1, MaxText)
 	f.text(5, "trace serial", &t.Serial, 0, MaxText)
 	f.fixed(6, "trace settings", t.Settings[:])
@@ -154,7 +154,7 @@ func (t *Trace) fields(f *form) {
 }
 
 func (s *Statement) fields(f *form) {
-	f.text(1, "statement id", &s.ID, 0, maxID)
+	f.text(1, "statement id", &s.ID, 0, MaxID)
 	integer(f, 2, "statement version", &s.Version, 0, math.MaxInt64)
 	f.fixed(3, "statement sha256", s.SHA256[:])
 }
@@ -174,7 +174,7 @@ func (s *Software) fields(f *form) {
 
 func (k *KeyInfo) fields(f *form) {
 	f.fixed(1, "key certificate", k.Certificate[:])
-	f.text(2, "key class", &k.Class, 1, maxID)
+	f.text(2, "key class", &k.Class, 1, MaxID)
 }
 
 // A BodyField says what one key of a body holds. All keys of a kind are

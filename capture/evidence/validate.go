@@ -58,6 +58,12 @@ func CleanText(s string) string {
 	return s
 }
 
+// Printable reports whether a record can hold s as a text of 1 to most bytes that
+// must not be empty.
+func Printable(s string, most int) bool {
+	return s != "" && len(s) <= most && printable([]byte(s))
+}
+
 // Validate reports the first field that is out of range, missing or not allowed
 // for the kind of record. A record that validates can be sealed, unless it is
 // longer than [MaxRecord].
