@@ -92,6 +92,9 @@ func Parse(text []byte) (*trust.Calibration, error) {
 		if p.Words != "" && !evidence.Printable(p.Words, evidence.MaxText) {
 			return nil, fmt.Errorf("calibration: %s.words: want a text of at most 256 bytes", key)
 		}
+		if p.Words != "" && p.From.IsZero() {
+			return nil, fmt.Errorf("calibration: %s.from: missing", key)
+		}
 		if !p.To.IsZero() && p.To.Before(p.From.Time) {
 			return nil, fmt.Errorf("calibration: %s.to: lies before %s.from", key, key)
 		}

@@ -50,6 +50,7 @@ func TestBadStatementsAreRefused(t *testing.T) {
 		{"end finer than a second", "23:59:59Z", "23:59:59.5Z", "second"},
 		{"end before the beginning", "2027-01-09T23:59:59Z", "2026-01-09T23:59:59Z", "not_after: lies before"},
 		{"a permit that ends before it begins", "2030-01-10T00:00:00Z", "2026-01-09T23:59:59Z", "approval.to: lies before"},
+		{"a permit that was always in force", "\nfrom = 2026-01-01T00:00:00Z", "", "decree.from: missing"},
 		{"beginning in nobody's time zone", "not_before = 2026-01-10T00:00:00Z", "not_before = 2026-01-10T00:00:00", "time zone"},
 		{"end that is a day", "2027-01-09T23:59:59Z", "2027-01-09", "time zone"},
 		{"end in nobody's time zone, with a space", "2027-01-09T23:59:59Z", "2027-01-09 23:59:59", "time zone"},
