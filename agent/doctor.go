@@ -60,10 +60,8 @@ func subject(c *config.Config, configured bool, user string) doctor.Subject {
 	if !configured {
 		return s
 	}
-	s.Configured, s.ClockBound, s.Port = true, c.Clock.Bound, whole(c.Sensor.Port)
-	if c.Sensor.Driver == "rawiq" {
-		s.Port = whole(c.Sensor.Path)
-	}
+	s.Configured, s.ClockBound = true, c.Clock.Bound
+	s.Port, s.Samples = whole(c.Sensor.Port), whole(c.Sensor.Path)
 	if c.Camera.Driver == "v4l2" {
 		s.Camera = whole(c.Camera.Path)
 		s.Picture = v4l2.Mode{Code: c.Camera.Format, Width: c.Camera.Size.Width, Height: c.Camera.Size.Height}

@@ -71,7 +71,7 @@ func TestDoctorLooksAtWhatTheConfigurationNames(t *testing.T) {
 		t.Errorf("lines that nothing uses: %+v", s)
 	}
 	c.Sensor.Driver, c.Sensor.Path, c.Sensor.Port = "rawiq", "/dev/iq", ""
-	if s := subject(c, true, ""); s.Port != "/dev/iq" {
+	if s := subject(c, true, ""); s.Samples != "/dev/iq" || s.Port != "" {
 		t.Errorf("%+v", s)
 	}
 	if s := subject(c, false, "me"); s.Configured || s.Port != "" || s.User != "me" || s.Dir == "" {

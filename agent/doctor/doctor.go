@@ -57,6 +57,7 @@ type Subject struct {
 	Configured bool
 	User       string // the service runs as; "" for who asks
 	Port       string // serial port or SPI slave of the sensor
+	Samples    string // file or pipe that a sensor without one is read from
 	Pins       []string
 	Camera     string        // device file of a camera
 	Picture    v4l2.Mode     // that the camera is set to

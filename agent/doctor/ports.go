@@ -32,7 +32,10 @@ func (e *examination) gpio(context.Context) []Line {
 		}
 		pins[chip] = append(pins[chip], offset)
 	}
-	chips := slices.DeleteFunc(e.names("/dev"), func(name string) bool { return !isNumbered(name, "gpiochip") })
+	chips := slices.DeleteFunc(e.names("/dev"), func(name string) bool {
+		_, err := e.link("/dev/" + name) // to a chip, for programs that know its number of before
+		return err == nil || !isNumbered(name, "gpiochip")
+	})
 	for _, name := range chips {
 		lines = append(lines, e.chip(a, name, pins[name])...)
 		delete(pins, name)
@@ -96,8 +99,14 @@ func isNumbered(name, stem string) bool {
 // serial looks at the sensor's port, or at all there are.
 func (e *examination) serial(context.Context) []Line {
 	a := e.opener()
-	if e.Port != "" {
+	switch {
+	case e.Port != "":
 		return []Line{e.port(a, e.Port, e.ports())}
+	case e.Samples != "":
+		if obstacle, hint := e.open(a, e.Samples, toRead); obstacle != "" {
+			return []Line{doubt(Fail, e.Samples, obstacle, hint)}
+		}
+		return []Line{pass(e.Samples, "%s may read it", a.name)}
 	}
 	var lines []Line
 	for _, name := range e.ports() {
@@ -139,6 +148,9 @@ func (e *examination) port(a account, name string, others []string) Line {
 		fact = tty + ", " + fact
 	}
 	named := verdictOf(e.Port != "")
+	if strings.TrimSpace(e.text("/sys/class/tty/"+tty+"/type")) == "0" {
+		return doubt(named, name, fact+", no chip behind it", "enable the board's UART (docs/boards.md)")
+	}
 	if use := e.consoleOn(tty); use != "" {
 		return doubt(named, name, fact+", "+use, "not for a sensor as it is: take console="+tty+" from the kernel's command line and disable serial-getty@"+tty)
 	}
@@ -241,7 +253,11 @@ func (e *examination) video(a account, name string) Line {
 	if obstacle, hint := e.open(a, name, toRead|toWrite); obstacle != "" {
 		return doubt(named, name, obstacle, hint)
 	}
-	c, err := e.Probes.Camera(e.resolve(name))
+	device := e.resolve(name)
+	if holder := e.holder(device); holder != "" && !strings.HasPrefix(holder, "ciglio ") {
+		return doubt(named, name, "held by "+holder, "end that program")
+	}
+	c, err := e.Probes.Camera(device)
 	if err != nil {
 		if isPermission(err) {
 			return unreadable(name, err)

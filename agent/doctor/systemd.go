@@ -52,10 +52,54 @@ func (e *examination) settings(folder, file, key string) (values []string) {
 // several times, all values.
 func (e *examination) unitSetting(key string) string {
 	values := e.settings("system", "ciglio.service", key)
-	if key == "User" && len(values) > 1 {
+	if slices.Contains([]string{"User", "DevicePolicy", "ProtectSystem"}, key) && len(values) > 1 {
 		values = values[len(values)-1:]
 	}
 	return strings.Join(values, " ")
+}
+
+// shutOut says that the service's unit keeps it from a device, "" when it does not.
+func (e *examination) shutOut(device string) (obstacle, hint string) {
+	if policy := e.unitSetting("DevicePolicy"); !strings.HasPrefix(device, "/dev/") || policy != "closed" && policy != "strict" {
+		return "", ""
+	}
+	class := "char-" + class(path.Base(device))
+	for _, rule := range e.settings("system", "ciglio.service", "DeviceAllow") {
+		if what, _, _ := strings.Cut(rule, " "); what == device || what == class || what == "char-*" {
+			return "", ""
+		}
+	}
+	return "the service's unit refuses it (DevicePolicy)", "systemctl edit ciglio: [Service], DeviceAllow=" + class + " rw; then start the service anew"
+}
+
+// class is the name in /proc/devices of the class of a device file.
+func class(name string) string {
+	stem := strings.TrimRight(name, "0123456789.")
+	switch stem {
+	case "video":
+		return "video4linux"
+	case "spidev":
+		return "spi"
+	}
+	return stem
+}
+
+// readOnly reports whether the service's unit keeps it from writing in a folder.
+func (e *examination) readOnly(dir string) bool {
+	if e.unitSetting("ProtectSystem") != "strict" {
+		return false
+	}
+	free := e.settings("system", "ciglio.service", "ReadWritePaths")
+	for _, name := range strings.Fields(e.unitSetting("StateDirectory")) {
+		free = append(free, path.Join("/var/lib", name))
+	}
+	for _, f := range strings.Fields(strings.Join(free, " ")) {
+		f = e.resolve(strings.TrimLeft(f, "-+"))
+		if dir == f || strings.HasPrefix(dir, f+"/") {
+			return false
+		}
+	}
+	return true
 }
 
 // systemdSetting returns the last value of a setting of systemd itself.

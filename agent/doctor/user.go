@@ -129,8 +129,12 @@ func (e *examination) open(a account, name string, want fs.FileMode) (obstacle, 
 	if err != nil {
 		return plain(err), "make it, or correct the configuration"
 	}
-	if a.may(info, want) {
-		return "", ""
+	switch {
+	case !a.may(info, want):
+	case info.Mode().Type() == fs.ModeNamedPipe:
+		return "", "" // no device
+	default:
+		return e.shutOut(name)
 	}
 	group := e.groupOf(info)
 	obstacle = fmt.Sprintf("%s may not open it (%v, group %s)", a.name, info.Mode().Perm(), group)
@@ -186,6 +190,9 @@ func (e *examination) stateDir(a account) Line {
 		return pass(e.Dir, "not there yet; the first start makes it")
 	case obstacle != "":
 		return doubt(Fail, e.Dir, obstacle, hint)
+	case e.readOnly(near):
+		return doubt(Fail, e.Dir, "the service's unit lets nothing write there (ProtectSystem=strict)",
+			"systemctl edit ciglio: [Service], ReadWritePaths="+e.Dir)
 	}
 	if info, err := fs.Stat(e.Root, inFS(near)); err == nil && info.Mode().Perm()&toWrite != 0 {
 		return doubt(Fail, e.Dir, "everybody may write there", "chmod 0700 "+e.Dir)
