@@ -478,3 +478,40 @@ func TestWrongUse(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 }
+
+// TestClassesHaveTheirDrivers holds the unit to what systemd.resource-control(5)
+// says of DeviceAllow: a class counts when the kernel has it as the service starts.
+func TestClassesHaveTheirDrivers(t *testing.T) {
+	builtIn := []string{"ttyS", "ttyAMA", "ttymxc", "ttyO", "gpiochip"} // in Debian's kernels for the processors that have them
+	modules := map[string]string{"ttyUSB": "usbserial", "ttyACM": "cdc_acm", "video4linux": "videodev", "spi": "spidev"}
+	text, err := files.ReadFile("files/ciglio.service")
+	if err != nil {
+		t.Fatal(err)
+	}
+	allowed, wants, after := 0, "", ""
+	var needed []string
+	for line := range strings.Lines(string(text)) {
+		switch key, value, _ := strings.Cut(strings.TrimSpace(line), "="); key {
+		case "Wants":
+			wants += value + " "
+		case "After":
+			after += value + " "
+		case "DeviceAllow":
+			class, _, _ := strings.Cut(strings.TrimPrefix(value, "char-"), " ")
+			allowed++
+			if m := modules[class]; m != "" {
+				needed = append(needed, "modprobe@"+m+".service")
+			} else if !slices.Contains(builtIn, class) {
+				t.Errorf("DeviceAllow=%s: which driver has it?", value)
+			}
+		}
+	}
+	for _, unit := range needed {
+		if !strings.Contains(wants, unit+" ") || !strings.Contains(after, unit+" ") {
+			t.Errorf("%s is not in Wants and After", unit)
+		}
+	}
+	if allowed < 9 || len(needed) != len(modules) {
+		t.Errorf("%d classes, %d of modules", allowed, len(needed))
+	}
+}

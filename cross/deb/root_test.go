@@ -285,7 +285,9 @@ func live(t *testing.T, d *debian, packages [3]string) {
 		}
 	}
 
-	// Installed: a user, groups, a folder; enabled, and not to be started yet.
+	// Installed: a user, groups, a folder, which is a partition here; enabled, and not
+	// to be started yet.
+	d.run(t, "install", "-d", "-m", "0755", "/var/lib/ciglio", "/var/lib/ciglio/lost+found")
 	expect(d.run(t, "dpkg", "--install", "/1.deb"), "ciglio does not start before /etc/ciglio/ciglio.toml is filled in")
 	if out := d.run(t, "dpkg", "--verify", "ciglio"); out != "" {
 		t.Errorf("dpkg --verify: %s", out)
@@ -298,6 +300,9 @@ func live(t *testing.T, d *debian, packages [3]string) {
 	}
 	if out := strings.TrimSpace(d.run(t, "stat", "-c", "%U:%G %a", "/var/lib/ciglio")); out != "ciglio:ciglio 700" {
 		t.Errorf("/var/lib/ciglio is %s", out)
+	}
+	if out := strings.TrimSpace(d.run(t, "stat", "-c", "%U:%G %a", "/etc/ciglio/ciglio.toml")); out != "root:ciglio 640" {
+		t.Errorf("/etc/ciglio/ciglio.toml is %s", out)
 	}
 	if out := strings.TrimSpace(d.run(t, "systemctl", "is-enabled", "ciglio")); out != "enabled" {
 		t.Errorf("the service is %s", out)
