@@ -355,7 +355,7 @@ func writeWhole(path string, write func(io.Writer) error) error {
 	return giveName(temp, path)
 }
 
-// writeTemp writes a file beside path and flushes it.
+// writeTemp writes a file beside path, and does not flush it yet.
 func writeTemp(path string, write func(io.Writer) error) (temp string, err error) {
 	f, err := os.CreateTemp(filepath.Dir(path), ".new-")
 	if err != nil {
@@ -370,15 +370,19 @@ func writeTemp(path string, write func(io.Writer) error) (temp string, err error
 	if err := write(f); err != nil {
 		return "", err
 	}
-	if err := f.Sync(); err != nil {
-		return "", err
-	}
 	return f.Name(), f.Close()
 }
 
-// giveName puts a file that was written in its place.
+// giveName flushes a file that was written and puts it in its place.
 func giveName(temp, path string) error {
-	if err := os.Rename(temp, path); err != nil {
+	f, err := os.Open(temp)
+	if err == nil {
+		err = errors.Join(f.Sync(), f.Close())
+	}
+	if err == nil {
+		err = os.Rename(temp, path)
+	}
+	if err != nil {
 		os.Remove(temp)
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -504,6 +505,45 @@ func TestIdentify(t *testing.T) {
 	} {
 		if got, err := identify(c.head); got != c.want || (err != nil) != (c.want == "") {
 			t.Errorf("%s: %q, %v", c.name, got, err)
+		}
+	}
+}
+
+// A stick that was a file system as a whole before it was divided has the mark of
+// both; one whose partitions say nothing may still be one.
+func TestPartitionsComeFirst(t *testing.T) {
+	ext4 := make([]byte, 4096)
+	ext4[1080], ext4[1081] = 0x53, 0xEF
+	fat := make([]byte, 4096)
+	copy(fat, "\xEB\x3C\x90mkfs.fat\x00\x02")
+	fat[510], fat[511] = 0x55, 0xAA
+	empty := make([]byte, 4096)
+	for _, c := range []struct {
+		name         string
+		heads        map[string][]byte // by device
+		device, kind string
+		err          error
+	}{
+		{"no partition", map[string][]byte{"sda": fat}, "sda", "vfat", nil},
+		{"the first one", map[string][]byte{"sda": empty, "sda1": ext4}, "sda1", "ext4", nil},
+		{"over an older file system", map[string][]byte{"sda": fat, "sda1": empty, "sda2": ext4}, "sda2", "ext4", nil},
+		{"none that is known, but the disk is", map[string][]byte{"sda": fat, "sda1": empty}, "sda", "vfat", nil},
+		{"nothing that is known", map[string][]byte{"sda": empty, "sda1": empty}, "sda", "", ErrFormat},
+		{"a partition that cannot be read", map[string][]byte{"sda": fat, "sda1": nil}, "sda1", "", syscall.EIO},
+	} {
+		head := func(device string) ([]byte, error) {
+			if h := c.heads[device]; h != nil {
+				return h, nil
+			}
+			return nil, syscall.EIO
+		}
+		parts := func() []string {
+			all := slices.Sorted(maps.Keys(c.heads))
+			return all[1:]
+		}
+		device, kind, err := findIn("sda", head, parts)
+		if device != c.device || kind != c.kind || !errors.Is(err, c.err) || (err == nil) != (c.err == nil) {
+			t.Errorf("%s: %s, %q, %v; want %s, %q, %v", c.name, device, kind, err, c.device, c.kind, c.err)
 		}
 	}
 }

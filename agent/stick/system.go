@@ -94,26 +94,30 @@ func (kernel) gone(device string) bool {
 	}
 }
 
-// find looks at the disk, and then at its partitions, which the kernel knows
-// once the disk has been opened.
+// find looks at the partitions of a disk, which the kernel knows once the disk has
+// been opened, and then at the disk as a whole: a table of partitions may lie over
+// what is left of an older file system.
 func (k kernel) find(ctx context.Context, disk string) (device, kind string, err error) {
-	for i := -1; ; i++ {
-		device = disk
-		if i >= 0 {
-			parts := partitions("/sys", filepath.Base(disk))
-			if i >= len(parts) {
-				return disk, "", ErrFormat
-			}
-			device = parts[i]
-		}
-		head, err := readHead(ctx, device)
+	return findIn(disk, func(device string) ([]byte, error) { return readHead(ctx, device) },
+		func() []string { return partitions("/sys", filepath.Base(disk)) })
+}
+
+func findIn(disk string, head func(device string) ([]byte, error), parts func() []string) (device, kind string, err error) {
+	whole, err := head(disk)
+	if err != nil {
+		return disk, "", err
+	}
+	for _, device := range parts() {
+		part, err := head(device)
 		if err != nil {
 			return device, "", err
 		}
-		if kind, err = identify(head); err == nil {
+		if kind, err := identify(part); err == nil {
 			return device, kind, nil
 		}
 	}
+	kind, err = identify(whole)
+	return disk, kind, err
 }
 
 // readHead returns the first 4 KiB of a device. A disk shows in the device

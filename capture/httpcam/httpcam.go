@@ -45,6 +45,7 @@ const (
 	MaxLatency = 2 * time.Second
 
 	silence      = 5 * time.Second  // without a byte, the camera is gone
+	whole        = 10 * time.Second // without a whole picture, too
 	firstBackOff = time.Second      // before the second attempt to connect
 	lastBackOff  = 30 * time.Second // and the longest
 )
@@ -157,8 +158,9 @@ func (c *Camera) Next(ctx context.Context) (capture.Frame, error) {
 	}
 	stop := context.AfterFunc(ctx, c.cancel)
 	c.watch.Reset(silence)
+	slow := time.AfterFunc(whole, c.cancel)
 	arrived, data, err := c.parts.next()
-	silent := !c.watch.Stop()
+	silent, late := !c.watch.Stop(), !slow.Stop()
 	if !stop() && ctx.Err() != nil {
 		c.drop()
 		return capture.Frame{}, ctx.Err()
@@ -168,6 +170,8 @@ func (c *Camera) Next(ctx context.Context) (capture.Frame, error) {
 		c.postpone()
 		if silent { // err says only that the watch has cancelled the request
 			err = fmt.Errorf("nothing came for %v: %w", silence, ErrStream)
+		} else if late {
+			err = fmt.Errorf("no whole picture in %v: %w", whole, ErrStream)
 		}
 		return capture.Frame{}, fmt.Errorf("camera: %w", err)
 	}

@@ -287,6 +287,25 @@ func TestSilentCameraIsGivenUp(t *testing.T) {
 	})
 }
 
+// A byte now and then is no picture.
+func TestDrippingCameraIsGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, _, clock := newPipe(t, Options{}, func(_ int, w io.Writer) {
+			_, err := io.WriteString(w, okHeader)
+			for ; err == nil; _, err = io.WriteString(w, "x") {
+				time.Sleep(silence - time.Second)
+			}
+		})
+		if _, err := c.Next(t.Context()); !errors.Is(err, ErrStream) || !strings.Contains(err.Error(), "no whole picture in 10s") {
+			t.Errorf("error %v, want %v and for how long", err, ErrStream)
+		}
+		if clock.Now() != sensor.Mono(whole) {
+			t.Errorf("given up after %v, want %v", time.Duration(clock.Now()), whole)
+		}
+		time.Sleep(silence) // the camera notices
+	})
+}
+
 func TestBackOffGrows(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, _, clock := newPipe(t, Options{}, func(_ int, w io.Writer) {

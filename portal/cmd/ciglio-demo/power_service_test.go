@@ -62,6 +62,9 @@ func TestServicePowerCuts(t *testing.T) {
 	told, vehicles := len(p.told.Accepted), p.centre.Stats().Measured.Verified
 	p.finish(s)
 	p.auditCentre()
+	if p.audits != runs*cuts || vehicles < uint64(runs) {
+		t.Errorf("%d cuts and %d vehicles, want %d and one in each run", p.audits, vehicles, runs*cuts)
+	}
 	t.Logf("%d cuts of ciglio run, %d of them real; %d records told, %d of vehicles; %d found in the stores of all cuts, %d of them settled; longest mount %v, longest start and stop %v",
 		p.audits, runs, told, vehicles, p.records, p.settled, p.mounting.Round(time.Millisecond), p.starting.Round(time.Millisecond))
 }
