@@ -84,6 +84,7 @@ const (
 	fieldNone   = 1 // whole pictures, not interlaced
 
 	capCapture    = 0x1        // V4L2_CAP_VIDEO_CAPTURE
+	capPlanes     = 0x1000     // V4L2_CAP_VIDEO_CAPTURE_MPLANE
 	capStreaming  = 0x04000000 // V4L2_CAP_STREAMING
 	capDeviceCaps = 0x80000000 // device_caps is filled in
 	capInterval   = 0x1000     // V4L2_CAP_TIMEPERFRAME

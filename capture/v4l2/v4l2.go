@@ -1,8 +1,9 @@
 //go:build linux
 
 // Package v4l2 drives cameras that the Linux kernel has a driver for: USB cameras
-// (UVC), and those on a board's own camera interface, by Video4Linux2 streaming
-// into buffers of the kernel.
+// (UVC), and others whose driver gives pictures in one plane and lets the interval
+// between them be set, by Video4Linux2 streaming into buffers of the kernel.
+// Drivers of a board's own camera interface seldom do both.
 //
 // A frame of format [MJPEG] holds the bytes that the camera sent, unchanged. A
 // frame of a raw format is compressed here, once, and its media type says so:
@@ -349,7 +350,10 @@ func (s *stream) identify() (capability, error) {
 		return capability{}, fmt.Errorf("%w: %w", ErrOpen, err)
 	}
 	who := readCapability(b)
-	if who.caps&capCapture == 0 || who.caps&capStreaming == 0 {
+	switch {
+	case who.caps&capCapture == 0 && who.caps&capPlanes != 0:
+		return who, fmt.Errorf("%w: %q gives pictures in several planes, which is not understood here", ErrOpen, who.card)
+	case who.caps&capCapture == 0 || who.caps&capStreaming == 0:
 		return who, fmt.Errorf("%w: %q streams no pictures: a camera may have several devices", ErrOpen, who.card)
 	}
 	return who, nil

@@ -352,6 +352,7 @@ func TestSettingsAreReadBack(t *testing.T) {
 		{"one buffer", func(d *device) { d.count = 1 }, ErrOpen, "1 buffers"},
 		{"no video device", func(d *device) { d.fails[reqQueryCap] = unix.ENOTTY }, ErrOpen, "not a video device"},
 		{"not for pictures", func(d *device) { d.caps = capStreaming | 0x800000 }, ErrOpen, "streams no pictures"},
+		{"in several planes", func(d *device) { d.caps = capStreaming | capPlanes }, ErrOpen, "several planes"},
 		{"no memory", func(d *device) { d.fails[0] = unix.ENOMEM }, ErrOpen, "buffer 0"},
 		{"does not start", func(d *device) { d.fails[reqStreamOn] = unix.ENOSPC }, ErrLost, "start"},
 		{"queue refused", func(d *device) { d.fails[d.layout.reqQueue()] = unix.EINVAL }, ErrLost, "invalid"},
