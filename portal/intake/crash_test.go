@@ -1,10 +1,13 @@
 package intake_test
 
 import (
+	"bytes"
+	"database/sql"
 	"os"
 	"path/filepath"
 	"slices"
 	"testing"
+	"time"
 
 	"ciglio/capture/evidence"
 	"ciglio/portal/portaltest"
@@ -82,6 +85,82 @@ func TestRecordIsSettledAtTheNextStart(t *testing.T) {
 	if r := b.next().Receipt; r == nil || !names(r.Receipt, s) {
 		t.Error("no receipt")
 	}
+}
+
+// execute changes the database of a centre behind its back.
+func execute(t *testing.T, c *portaltest.Centre, text string) {
+	t.Helper()
+	db, err := sql.Open("sqlite", filepath.Join(c.Dir, "portal.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := db.Exec(text); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// named checks that the store of a stopped centre has every blob of the
+// violation above.
+func named(t *testing.T, c *portaltest.Centre, s *evidence.Sealed) {
+	t.Helper()
+	st, err := store.Open(c.Dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer st.Close()
+	for i, want := range frames {
+		if got, err := st.Blob(t.Context(), s.Record.Frames[i].SHA256); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("receipted, and of frame %d the store has %d bytes: %v", i+1, len(got), err)
+		}
+	}
+	if got, err := st.Blob(t.Context(), s.Record.Trace.SHA256); err != nil || !bytes.Equal(got, trace) {
+		t.Errorf("receipted, and of the trace the store has %d bytes: %v", len(got), err)
+	}
+}
+
+// A blob whose own transaction found no room is named by the one that settles
+// its record.
+func TestReceiptNamesBlobThatTheStoreRefused(t *testing.T) {
+	d := portaltest.NewDevice(t, "one")
+	b := start(t, portaltest.NewCentre(t, d))
+	s := d.Violation(t, frames, trace, nil)
+	b.Deliver(record(d, s))
+	b.next()
+	execute(t, b.centre, `CREATE TRIGGER noroom BEFORE INSERT ON blobs BEGIN SELECT RAISE(ABORT, 'database or disk is full'); END`)
+	b.Deliver(d.Chunks(frames[0])...)
+	for b.intake.Stats().Failed == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	execute(t, b.centre, `DROP TRIGGER noroom`)
+	b.Deliver(chunks(d)[len(d.Chunks(frames[0])):]...)
+	if r := b.receipt(); !names(r, s) {
+		t.Fatalf("receipt = %+v", r)
+	}
+	b.stop()
+	named(t, b.centre, s)
+}
+
+// The process is killed after a blob has its final name and before the
+// transaction that names it, and the broker keeps the device's session: the
+// record does not come again.
+func TestReceiptNamesBlobOfTheRunBefore(t *testing.T) {
+	d := portaltest.NewDevice(t, "one")
+	c := portaltest.NewCentre(t, d)
+	s := d.Violation(t, frames, trace, nil)
+	b := start(t, c)
+	b.Deliver(record(d, s))
+	b.next()
+	b.Deliver(d.Chunks(frames[0])...)
+	b.stop()
+	execute(t, c, `DELETE FROM blobs`)
+	b = start(t, c)
+	b.Deliver(chunks(d)[len(d.Chunks(frames[0])):]...)
+	if r := b.receipt(); !names(r, s) {
+		t.Fatalf("receipt = %+v", r)
+	}
+	b.stop()
+	named(t, c, s)
 }
 
 // The directory is copied after every message, as a power cut would leave it,

@@ -1,6 +1,7 @@
 package intake
 
 import (
+	"maps"
 	"slices"
 
 	"ciglio/capture/evidence"
@@ -12,8 +13,14 @@ import (
 type device struct {
 	id      evidence.DeviceID
 	blobs   map[evidence.Hash]*blob
-	records map[evidence.Hash]map[evidence.Hash]bool // by record, the blobs it waits for
-	bytes   uint64                                   // of the blobs waited for
+	records map[evidence.Hash]waiting
+	bytes   uint64 // of the blobs waited for
+}
+
+// A waiting record is one of which at least one blob is missing.
+type waiting struct {
+	blobs   map[evidence.Hash]uint64 // all that it names, with their lengths
+	missing map[evidence.Hash]bool
 }
 
 // A blob is one that at least one record waits for.
@@ -29,7 +36,7 @@ func (l *lane) device(id evidence.DeviceID) *device {
 		d = &device{
 			id:      id,
 			blobs:   make(map[evidence.Hash]*blob),
-			records: make(map[evidence.Hash]map[evidence.Hash]bool),
+			records: make(map[evidence.Hash]waiting),
 		}
 		l.devices[id] = d
 	}
@@ -50,13 +57,13 @@ func (d *device) room(record evidence.Hash, missing map[evidence.Hash]uint64) bo
 	return len(d.records) < MaxIncomplete && d.bytes+more <= MaxIncompleteBytes
 }
 
-// announce notes that a record waits for blobs. Announcing it again changes
-// nothing.
-func (d *device) announce(record evidence.Hash, missing map[evidence.Hash]uint64) {
+// announce notes that a record waits for some of its blobs. Announcing it again
+// changes nothing.
+func (d *device) announce(record evidence.Hash, blobs, missing map[evidence.Hash]uint64) {
 	if _, announced := d.records[record]; announced {
 		return
 	}
-	waiting := make(map[evidence.Hash]bool)
+	w := waiting{blobs: blobs, missing: make(map[evidence.Hash]bool)}
 	for hash, length := range missing {
 		b := d.blobs[hash]
 		if b == nil {
@@ -65,31 +72,35 @@ func (d *device) announce(record evidence.Hash, missing map[evidence.Hash]uint64
 			d.bytes += length
 		}
 		b.records = append(b.records, record)
-		waiting[hash] = true
+		w.missing[hash] = true
 	}
-	d.records[record] = waiting
+	d.records[record] = w
 }
 
-// complete notes that a blob is stored and returns the records that wait for
-// nothing any more.
-func (d *device) complete(hash evidence.Hash) (whole []evidence.Hash) {
+// complete notes that a blob is on disk and returns the operation that names it
+// and settles the records that wait for nothing any more. That names all their
+// blobs: the operations of those before may have failed.
+func (d *device) complete(hash evidence.Hash) *settleOp {
 	b := d.blobs[hash]
+	o := &settleOp{blobs: map[evidence.Hash]uint64{hash: b.length}}
 	for _, id := range b.records {
-		delete(d.records[id], hash)
-		if len(d.records[id]) == 0 {
+		w := d.records[id]
+		delete(w.missing, hash)
+		if len(w.missing) == 0 {
 			delete(d.records, id)
-			whole = append(whole, id)
+			o.ids = append(o.ids, id)
+			maps.Copy(o.blobs, w.blobs)
 		}
 	}
 	delete(d.blobs, hash)
 	d.bytes -= b.length
-	return whole
+	return o
 }
 
 // abandoned takes a record off the blobs it waits for and returns those that no
 // other record waits for.
 func (d *device) abandoned(record evidence.Hash) (alone []evidence.Hash) {
-	for hash := range d.records[record] {
+	for hash := range d.records[record].missing {
 		b := d.blobs[hash]
 		if len(b.records) == 1 {
 			alone = append(alone, hash)

@@ -132,7 +132,7 @@ func (in *Intake) resume(ctx context.Context) error {
 			in.writer.early = append(in.writer.early, &settleOp{ids: []evidence.Hash{r.ID}, blobs: found})
 			continue
 		}
-		l.device(r.Device).announce(r.ID, missing)
+		l.device(r.Device).announce(r.ID, blobs, missing)
 	}
 	return in.o.Store.DropPartials(func(d evidence.DeviceID, h evidence.Hash) bool {
 		_, wanted := in.lane(d).device(d).blobs[h]

@@ -88,7 +88,7 @@ func (l *lane) record(ctx context.Context, j job) *refusal {
 	case outcomeDisputed:
 		return l.forget(d, put.first)
 	case outcomeIncomplete:
-		d.announce(sealed.ID, missing)
+		d.announce(sealed.ID, blobs, missing)
 	default:
 		return nil
 	}
@@ -104,14 +104,14 @@ func (l *lane) record(ctx context.Context, j job) *refusal {
 // reconcile ends the waiting of a device's record for blobs that are not missing
 // any more, since another device has sent the same.
 func (l *lane) reconcile(d *device, id evidence.Hash, missing map[evidence.Hash]uint64) error {
-	for hash := range d.records[id] {
+	for hash := range d.records[id].missing {
 		if _, waits := missing[hash]; waits {
 			continue
 		}
 		if err := l.drop(d, hash); err != nil {
 			return err
 		}
-		l.in.writer.ops <- &settleOp{ids: d.complete(hash)}
+		l.in.writer.ops <- d.complete(hash)
 	}
 	return nil
 }
@@ -277,21 +277,18 @@ func (l *lane) finish(d *device, hash evidence.Hash) *refusal {
 		return refuse(ReasonStoreUnable, err)
 	}
 	l.in.stats.blobs.Add(1)
-	l.in.writer.ops <- &settleOp{
-		blobs: map[evidence.Hash]uint64{hash: b.length},
-		ids:   d.complete(hash),
-	}
+	l.in.writer.ops <- d.complete(hash)
 	return nil
 }
 
 // answerHave says what is there of the blobs that a record still waits for.
 func (l *lane) answerHave(d *device, id evidence.Hash) *refusal {
-	waiting, ok := d.records[id]
+	w, ok := d.records[id]
 	if !ok {
 		return nil // complete in the meantime: the receipt answers
 	}
 	have := wire.Have{Device: d.id, ID: id}
-	for hash := range waiting {
+	for hash := range w.missing {
 		b := d.blobs[hash]
 		ranges := b.partial.Ranges()
 		have.Blobs = append(have.Blobs, wire.HaveBlob{SHA256: hash, Ranges: ranges[:min(len(ranges), wire.MaxRanges)]})
