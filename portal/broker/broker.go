@@ -33,7 +33,8 @@ const (
 	MaxBehind  = 512 // messages that the centre's client has not acknowledged
 
 	connectTime  = 10 * time.Second // from connection to CONNECT
-	maxKeepAlive = 20 * 60          // seconds
+	acceptDelay  = 100 * time.Millisecond
+	maxKeepAlive = 20 * 60 // seconds
 
 	deviceListener = "devices"
 	centreListener = "centre"
@@ -89,7 +90,7 @@ func New(o Options) (*Broker, error) {
 		hook: newHook(o.Shard, o.Log),
 	}
 	b.inner = newInner(o.Listener.Addr())
-	b.devices, b.centre = watch(o.Listener), watch(b.inner)
+	b.devices, b.centre = watch(o.Listener, o.Log), watch(b.inner, o.Log)
 	return b, errors.Join(
 		b.server.AddHook(b.hook, nil),
 		b.server.AddListener(listeners.NewNet(deviceListener, b.devices)),
@@ -119,9 +120,10 @@ func (b *Broker) Run(ctx context.Context) error {
 func (b *Broker) Dial(ctx context.Context) (net.Conn, error) { return b.inner.dial(ctx) }
 
 // A listener knows its open connections and bounds how long each may take to
-// say who it is.
+// say who it is. It accepts until it is closed, whatever fails in between.
 type listener struct {
 	net.Listener
+	log *slog.Logger
 
 	mu    sync.Mutex
 	conns map[*conn]bool
@@ -133,17 +135,47 @@ type conn struct {
 	from *listener
 }
 
-func watch(l net.Listener) *listener { return &listener{Listener: l, conns: make(map[*conn]bool)} }
+func watch(l net.Listener, log *slog.Logger) *listener {
+	return &listener{Listener: l, log: log, conns: make(map[*conn]bool)}
+}
 
+// Accept returns an error only when the listener is closed: the server never
+// calls it again after one.
 func (l *listener) Accept() (net.Conn, error) {
-	raw, err := l.Listener.Accept()
-	if err != nil {
-		return nil, err
+	failing := false
+	for {
+		raw, err := l.Listener.Accept()
+		if err != nil {
+			if l.isEnded() || errors.Is(err, net.ErrClosed) {
+				return nil, err
+			}
+			if !failing { // the machine may be out of descriptors
+				failing = true
+				l.log.Error("broker accepts no connection", "error", err)
+			}
+			time.Sleep(acceptDelay)
+			continue
+		}
+		// The server sets a new deadline once the client has said who it is.
+		if raw.SetDeadline(time.Now().Add(connectTime)) != nil {
+			raw.Close() // it has gone already
+			continue
+		}
+		if failing {
+			l.log.Info("broker accepts connections again")
+		}
+		return l.keep(raw)
 	}
-	// The server sets a new deadline once the client has said who it is.
-	if err := raw.SetDeadline(time.Now().Add(connectTime)); err != nil {
-		return nil, errors.Join(err, raw.Close())
-	}
+}
+
+func (l *listener) isEnded() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.ended
+}
+
+// keep notes an open connection.
+func (l *listener) keep(raw net.Conn) (net.Conn, error) {
 	c := &conn{Conn: raw, from: l}
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -23,6 +24,11 @@ func run(t *testing.T) *broker.Broker {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return runOn(t, l)
+}
+
+func runOn(t *testing.T, l net.Listener) *broker.Broker {
+	t.Helper()
 	b, err := broker.New(broker.Options{Listener: l, Shard: portaltest.Shard})
 	if err != nil {
 		t.Fatal(err)
@@ -257,5 +263,43 @@ func TestDialAfterTheEnd(t *testing.T) {
 	}
 	if _, err := b.Dial(t.Context()); !errors.Is(err, broker.ErrClosed) {
 		t.Errorf("dial = %v, want ErrClosed", err)
+	}
+}
+
+// A faultyListener fails once, and its first connection takes no deadline.
+type faultyListener struct {
+	net.Listener
+	accepted int
+}
+
+type deadConn struct{ net.Conn }
+
+func (deadConn) SetDeadline(time.Time) error { return errors.New("no deadline") }
+
+func (l *faultyListener) Accept() (net.Conn, error) {
+	l.accepted++
+	if l.accepted == 1 {
+		return nil, &net.OpError{Op: "accept", Net: "tcp", Err: syscall.EMFILE}
+	}
+	c, err := l.Listener.Accept()
+	if err == nil && l.accepted == 2 {
+		return deadConn{c}, nil
+	}
+	return c, err
+}
+
+// The machine may be out of descriptors for a moment.
+func TestDevicesConnectAfterAFailedAccept(t *testing.T) {
+	d := portaltest.NewDevice(t, "one")
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := runOn(t, &faultyListener{Listener: l})
+	if _, err := device(t, b, uplink.SessionOptions{ClientID: d.ID.String()}); err == nil {
+		t.Error("connected on a connection that takes no deadline")
+	}
+	if _, err := device(t, b, uplink.SessionOptions{ClientID: d.ID.String()}); err != nil {
+		t.Error(err)
 	}
 }
