@@ -15,6 +15,7 @@ import (
 	"net"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"ciglio/portal/broker"
 	"ciglio/portal/intake"
@@ -35,6 +36,9 @@ const (
 // ErrNotLoopback says that an address can be reached from other machines and
 // nobody has allowed that.
 var ErrNotLoopback = errors.New("can be reached from other machines, where neither pages nor broker are protected yet")
+
+// errCentreKey says that receipts of this centre would be worth nothing.
+var errCentreKey = errors.New("what it signs does not count")
 
 // Options of a Portal.
 type Options struct {
@@ -89,6 +93,9 @@ func New(ctx context.Context, o Options) (p *Portal, err error) {
 	}
 	if p.register, err = register.Open(o.Dir); err != nil {
 		return p, err
+	}
+	if _, _, err := p.register.Trust().CentreKey(centre.KeyID(), time.Now()); err != nil {
+		return p, fmt.Errorf("%s: %w: %w", centreKeyName, errCentreKey, err)
 	}
 	if p.store, err = store.Open(o.Dir); err != nil {
 		return p, err

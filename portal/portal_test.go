@@ -16,6 +16,7 @@ import (
 
 	"ciglio/capture/evidence"
 	"ciglio/portal"
+	"ciglio/portal/keys"
 	"ciglio/portal/portaltest"
 	"ciglio/portal/register"
 	"ciglio/portal/store"
@@ -196,6 +197,47 @@ func TestOtherMachinesNeedPermission(t *testing.T) {
 		}
 		if err := p.Close(); err != nil {
 			t.Error(err)
+		}
+	}
+}
+
+// What a centre signs with a key that the register does not vouch for today is
+// worth nothing.
+func TestCentreKeyMustBeInForce(t *testing.T) {
+	other, err := keys.Generate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range []struct {
+		name   string
+		change func(dir string) error
+		want   error
+	}{
+		{"another key", func(dir string) error {
+			path := filepath.Join(dir, "centre.key")
+			return errors.Join(os.Remove(path), other.Create(path))
+		}, evidence.ErrUnknownSigner},
+		{"an expired one", func(dir string) error {
+			root, err := keys.Load(filepath.Join(dir, "root.key"))
+			if err != nil {
+				return err
+			}
+			centre, err := keys.Load(filepath.Join(dir, "centre.key"))
+			if err != nil {
+				return err
+			}
+			end := time.Now().Add(-time.Hour).Truncate(time.Second)
+			return errors.Join(os.Remove(portal.TrustFile(dir)), register.Create(dir, root, evidence.RegisterEntry{
+				Role: evidence.RoleCentre, Key: centre.SPKI(), NotBefore: end.AddDate(-5, 0, 0), NotAfter: end,
+			}, end))
+		}, evidence.ErrNotValid},
+	} {
+		dir := newCentre(t)
+		if err := row.change(dir); err != nil {
+			t.Fatal(err)
+		}
+		if p, err := portal.New(t.Context(), portal.Options{Dir: dir, Listen: "127.0.0.1:0", MQTT: "127.0.0.1:0"}); !errors.Is(err, row.want) || p != nil {
+			t.Errorf("%s: %v, want %v", row.name, err, row.want)
 		}
 	}
 }

@@ -47,6 +47,10 @@ func (r *run) receipt(b []byte) (receipt *evidence.Receipt, unsettled bool, err 
 		return nil, false, fmt.Errorf("receipt: %w %v", errForeign, sealed.Receipt.Device)
 	}
 	key, err := r.o.CentreKey(sealed.KeyID, time.Now())
+	if err == nil {
+		// Verifiers ask for the time that the receipt states.
+		_, err = r.o.CentreKey(sealed.KeyID, sealed.Receipt.UTC)
+	}
 	if err != nil {
 		return nil, false, fmt.Errorf("receipt: %w", err)
 	}

@@ -326,6 +326,45 @@ func TestRevokedCentreSettlesNothing(t *testing.T) {
 	})
 }
 
+// TestReceiptOutsideItsKeysValidity comes from a centre whose clock was three
+// years behind. The key is in force now, but no verifier would accept it.
+func TestReceiptOutsideItsKeysValidity(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		from := time.Now().AddDate(-1, 0, 0)
+		l := newLab(t, nil)
+		l.sender.o.CentreKey = func(kid evidence.Hash, at time.Time) (*ecdsa.PublicKey, error) {
+			if at.Before(from) {
+				return nil, evidence.ErrNotValid
+			}
+			return l.centre.lookUp(kid, at)
+		}
+		l.centre.mute = true
+		l.store.add()
+		l.run()
+		synctest.Wait()
+		item := l.store.records[0].item
+		old, err := evidence.SealReceipt(&evidence.Receipt{
+			Device: testDevice, LogSize: 9, UTC: time.Now().AddDate(-3, 0, 0),
+			Entries: []evidence.ReceiptEntry{{Epoch: item.Epoch, Seq: item.Seq, ID: item.ID}},
+		}, l.centre.signer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		receipts := wire.Topic(testShard, testDevice, wire.WhatReceipt)
+		l.net.last().inbox <- Message{Topic: receipts, Payload: old.Bytes}
+		synctest.Wait()
+		if s := l.sender.Snapshot(); l.store.unsettled() != 1 || s.Refused != 1 {
+			t.Errorf("%d unsettled, snapshot %+v", l.store.unsettled(), s)
+		}
+		l.net.last().inbox <- Message{Topic: receipts, Payload: l.centre.receipt(item)}
+		synctest.Wait()
+		if l.store.unsettled() != 0 {
+			t.Error("a good receipt does not settle")
+		}
+		l.stop()
+	})
+}
+
 func TestWindows(t *testing.T) {
 	for _, c := range []struct {
 		name            string

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -163,6 +164,43 @@ func TestRevokedKeyIsRefusedWhateverTheDate(t *testing.T) {
 	b.stop()
 	if n := b.intake.Stats().Refused[intake.ReasonRevoked]; n != 1 {
 		t.Errorf("refused %v, want one revoked", b.intake.Stats().Refused)
+	}
+}
+
+// No verifier accepts a receipt from outside the validity of its key: the centre
+// gives none, whether the key has expired or its own clock is wrong.
+func TestNothingIsSettledOutsideTheKeysValidity(t *testing.T) {
+	d := portaltest.NewDevice(t, "one")
+	s := d.Violation(t, frames, trace, nil)
+	c := portaltest.NewCentre(t, d)
+	f, err := register.Open(c.Dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	good := f.Trust().Register().Register
+	until := func(end time.Time) {
+		next := *good
+		next.Entries = slices.Clone(good.Entries)
+		for i := range next.Entries {
+			if next.Entries[i].Role == evidence.RoleCentre {
+				next.Entries[i].NotAfter = end
+			}
+		}
+		reissue(t, c, &next)
+	}
+	until(time.Now().Add(-time.Hour).Truncate(time.Second))
+	b := start(t, c)
+	b.Deliver(record(d, s))
+	b.Deliver(chunks(d)...)
+	b.stop()
+	if st := b.intake.Stats(); st.All.Settled != 0 || st.Receipts != 0 || st.Failed == 0 {
+		t.Errorf("stats = %+v, want nothing settled", st)
+	}
+	until(time.Now().AddDate(1, 0, 0).Truncate(time.Second))
+	b = start(t, c)
+	b.Deliver(record(d, s))
+	if r := b.receipt(); !names(r, s) {
+		t.Errorf("receipt = %+v", r)
 	}
 }
 

@@ -167,6 +167,10 @@ func (r *round) settle() error {
 	if len(r.order) == 0 {
 		return nil
 	}
+	// No verifier accepts a receipt of a time at which the key does not count.
+	if _, _, err := r.in.o.Register.Trust().CentreKey(r.in.o.Signer.KeyID(), r.now); err != nil {
+		return fmt.Errorf("receipt: %w", err)
+	}
 	tree := r.log.Tree()
 	if err := r.tx.LogHashes(r.log.Hashes()); err != nil {
 		return err
