@@ -1,14 +1,19 @@
 package broker_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
+	"runtime"
 	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/mochi-mqtt/server/v2/packets"
 
 	"ciglio/portal/broker"
 	"ciglio/portal/portaltest"
@@ -301,5 +306,56 @@ func TestDevicesConnectAfterAFailedAccept(t *testing.T) {
 	}
 	if _, err := device(t, b, uplink.SessionOptions{ClientID: d.ID.String()}); err != nil {
 		t.Error(err)
+	}
+}
+
+// raw opens a session of a device and publishes one record without waiting for
+// its acknowledgement.
+func raw(t *testing.T, b *broker.Broker, d *portaltest.Device, payload string) {
+	t.Helper()
+	c, err := net.Dial("tcp", b.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	connect := packets.Packet{FixedHeader: packets.FixedHeader{Type: packets.Connect}, ProtocolVersion: 4, Connect: packets.ConnectParams{
+		ProtocolName: []byte("MQTT"), Clean: true, Keepalive: 60, ClientIdentifier: d.ID.String(), WillFlag: true,
+		WillTopic: wire.Topic(portaltest.Shard, d.ID, wire.WhatState), WillPayload: []byte("lost " + payload),
+	}}
+	publish := packets.Packet{FixedHeader: packets.FixedHeader{Type: packets.Publish, Qos: 1}, ProtocolVersion: 4, PacketID: 1,
+		TopicName: wire.Topic(portaltest.Shard, d.ID, wire.WhatRecord), Payload: []byte(payload)}
+	var out bytes.Buffer
+	if err := errors.Join(connect.ConnectEncode(&out), publish.PublishEncode(&out)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Write(out.Bytes()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadFull(c, make([]byte, 4)); err != nil { // CONNACK
+		t.Fatal(err)
+	}
+}
+
+// A device that connects again and again while the centre takes nothing leaves
+// nothing behind, and the last wills of its ended sessions do not come late.
+func TestEndedSessionsLeaveTheBroker(t *testing.T) {
+	d := portaltest.NewDevice(t, "one")
+	b := run(t)
+	before := runtime.NumGoroutine()
+	const sessions = 100
+	for n := range sessions {
+		raw(t, b, d, fmt.Sprint(n))
+	}
+	deadline := time.Now().Add(10 * time.Second)
+	for runtime.NumGoroutine() > before+10 {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d goroutines more after %d sessions of one device", runtime.NumGoroutine()-before, sessions)
+		}
+		time.Sleep(time.Millisecond)
+	}
+	got := make(chan uplink.Message, 2*sessions)
+	centre(t, b, func(m uplink.Message) { got <- m })
+	if m := <-got; string(m.Payload) != fmt.Sprint(sessions-1) {
+		t.Errorf("got %q, want the record of the last session", m.Payload)
 	}
 }

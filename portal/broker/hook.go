@@ -100,9 +100,13 @@ func retainable(topic string) bool {
 	return err == nil && (what == wire.WhatState || what == wire.WhatProfile)
 }
 
-// OnSessionEstablished notes that a device is there.
+// OnSessionEstablished notes that a device is there. Its session before, if
+// there was one, has ended.
 func (h *hook) OnSessionEstablished(cl *mqtt.Client, _ packets.Packet) {
 	if !isCentre(cl) {
+		h.mu.Lock()
+		h.moved.Broadcast()
+		h.mu.Unlock()
 		h.log.Info("device connected", "device", cl.ID, "remote", cl.Net.Remote)
 	}
 }
@@ -144,10 +148,11 @@ func (h *hook) OnPublish(cl *mqtt.Client, pk packets.Packet) (packets.Packet, er
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for !h.closed && !h.hasRoom() {
+	for !h.closed && !cl.Closed() && !h.hasRoom() {
 		h.moved.Wait()
 	}
-	if h.closed {
+	if h.closed || cl.Closed() {
+		h.moved.Signal()                   // which may have been for another
 		return pk, packets.ErrRejectPacket // neither acknowledged nor delivered
 	}
 	h.admitted[cl] = true

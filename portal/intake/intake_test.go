@@ -445,6 +445,53 @@ func TestReportsAreKept(t *testing.T) {
 	}
 }
 
+// States come in any order, last wills above all: a broker may keep one back.
+func TestStaleStateIsNotKept(t *testing.T) {
+	type state struct {
+		boot   byte
+		seq    uint64
+		reason string // empty: online
+	}
+	for _, row := range []struct {
+		name string
+		come []state
+		want int // which of them is kept
+	}{
+		{"connected", []state{{1, 1, ""}}, 0},
+		{"lost", []state{{1, 1, ""}, {1, 1, wire.ReasonLost}}, 1},
+		{"back before the last will came", []state{{1, 1, ""}, {1, 2, ""}, {1, 1, wire.ReasonLost}}, 1},
+		{"the state comes after its last will", []state{{1, 2, wire.ReasonLost}, {1, 2, ""}}, 0},
+		{"it left before the broker missed it", []state{{1, 2, ""}, {1, 2, wire.ReasonShutdown}, {1, 2, wire.ReasonLost}}, 1},
+		{"back", []state{{1, 2, wire.ReasonLost}, {1, 3, ""}}, 1},
+		{"an old session's state", []state{{1, 3, wire.ReasonLost}, {1, 2, ""}}, 0},
+		{"another boot counts anew", []state{{1, 3600, wire.ReasonLost}, {2, 5, ""}}, 1},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			d := portaltest.NewDevice(t, "one")
+			b := start(t, portaltest.NewCentre(t, d))
+			var sent [][]byte
+			for _, s := range row.come {
+				text, err := wire.State{Head: wire.Head{Device: wire.Device(d.ID), UTC: time.Now()},
+					Boot: wire.BootID{s.boot}, Sequence: s.seq, Online: s.reason == "", Reason: s.reason}.Marshal()
+				if err != nil {
+					t.Fatal(err)
+				}
+				b.Deliver(d.Message(wire.WhatState, text))
+				sent = append(sent, text)
+			}
+			b.stop()
+			s, err := store.Open(b.centre.Dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer s.Close()
+			if dev, err := s.Device(t.Context(), d.ID); err != nil || !bytes.Equal(dev.State, sent[row.want]) {
+				t.Errorf("state = %s, %v, want %s", dev.State, err, sent[row.want])
+			}
+		})
+	}
+}
+
 func TestDeviceEnrolledLaterIsTaken(t *testing.T) {
 	d := portaltest.NewDevice(t, "late")
 	c := portaltest.NewCentre(t)

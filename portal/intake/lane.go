@@ -305,24 +305,24 @@ func (l *lane) answerHave(d *device, id evidence.Hash) *refusal {
 	return nil
 }
 
-// report takes a state, health or profile message: the newest of each is kept.
+// report takes a state, health or profile message: the newest of each is kept,
+// of states by their own count.
 func (l *lane) report(j job) *refusal {
 	var head wire.Head
 	var err error
-	var which store.Report
+	o := &reportOp{device: j.device, text: j.payload}
 	switch j.what {
 	case wire.WhatState:
-		var s wire.State
-		s, err = wire.ParseState(j.payload)
-		head, which = s.Head, store.ReportState
+		o.state, err = wire.ParseState(j.payload)
+		head, o.which = o.state.Head, store.ReportState
 	case wire.WhatHealth:
 		var h wire.Health
 		h, err = wire.ParseHealth(j.payload)
-		head, which = h.Head, store.ReportHealth
+		head, o.which = h.Head, store.ReportHealth
 	case wire.WhatProfile:
 		var p wire.Profile
 		p, err = wire.ParseProfile(j.payload)
-		head, which = p.Head, store.ReportProfile
+		head, o.which = p.Head, store.ReportProfile
 	}
 	if err != nil {
 		return refuse(ReasonReport, err)
@@ -330,6 +330,6 @@ func (l *lane) report(j job) *refusal {
 	if evidence.DeviceID(head.Device) != j.device {
 		return refuse(ReasonOtherDevice, fmt.Errorf("%s of device %v", j.what, evidence.DeviceID(head.Device)))
 	}
-	l.in.writer.ops <- &reportOp{device: j.device, which: which, text: j.payload}
+	l.in.writer.ops <- o
 	return nil
 }

@@ -361,6 +361,7 @@ func (o *settleOp) ended(*round, error) {}
 type reportOp struct {
 	device evidence.DeviceID
 	which  store.Report
+	state  wire.State // of a state report
 	text   []byte
 }
 
@@ -368,7 +369,24 @@ func (o *reportOp) apply(r *round) error {
 	if err := r.see(o.device); err != nil {
 		return err
 	}
+	if o.which == store.ReportState {
+		text, err := r.tx.State(o.device)
+		if err != nil {
+			return err
+		}
+		if known, err := wire.ParseState(text); err == nil && !follows(o.state, known) {
+			return nil
+		}
+	}
 	return r.tx.Report(o.device, o.which, o.text, r.now)
+}
+
+// follows reports whether a state is newer than the one known. A last will has
+// the sequence of the session that it ends, and may come after the next has
+// begun.
+func follows(s, known wire.State) bool {
+	return s.Boot != known.Boot || s.Sequence > known.Sequence ||
+		s.Sequence == known.Sequence && known.Online && !s.Online
 }
 
 func (o *reportOp) ended(*round, error) {}

@@ -13,7 +13,7 @@ type statements struct {
 	seen, at, link, next, setChain, insert, chain, heartbeat, settle, waiting *sql.Stmt
 	blob, statement, receipt, receiptBytes, logHash                           *sql.Stmt
 	dispute, disputes, equivocation, quarantine, expire                       *sql.Stmt
-	setState, setHealth, setProfile                                           *sql.Stmt
+	state, setState, setHealth, setProfile                                    *sql.Stmt
 	blobLength, readLogHash, record, statementText, readReceipt, atRead       *sql.Stmt
 }
 
@@ -61,6 +61,7 @@ func (s *Store) prepare() error {
 		{&s.stmts.quarantine, `INSERT INTO quarantine (device, day, number, received, topic, reason, detail, bytes)
 			VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (device, day, number) DO NOTHING`},
 		{&s.stmts.expire, `DELETE FROM quarantine WHERE day < $1`},
+		{&s.stmts.state, `SELECT state FROM devices WHERE id = $1`},
 		{&s.stmts.setState, `UPDATE devices SET state = $2, state_at = $3 WHERE id = $1`},
 		{&s.stmts.setHealth, `UPDATE devices SET health = $2, health_at = $3 WHERE id = $1`},
 		{&s.stmts.setProfile, `UPDATE devices SET profile = $2, profile_at = $3 WHERE id = $1`},

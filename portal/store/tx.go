@@ -246,6 +246,14 @@ func (t *Tx) Report(device evidence.DeviceID, which Report, text []byte, now tim
 	return t.exec(stmt, device[:], string(text), now.UnixMicro())
 }
 
+// State returns the state report of a device that has been seen; empty when none
+// came.
+func (t *Tx) State(device evidence.DeviceID) ([]byte, error) {
+	var text []byte
+	err := t.queryRow(t.stmts.state, []any{device[:]}, &text)
+	return text, err
+}
+
 // A Refused message is one that was not taken, kept for whoever looks into it.
 type Refused struct {
 	Device   evidence.DeviceID // zero when it came from no known device
