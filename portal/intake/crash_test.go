@@ -3,6 +3,7 @@ package intake_test
 import (
 	"bytes"
 	"database/sql"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -161,6 +162,36 @@ func TestReceiptNamesBlobOfTheRunBefore(t *testing.T) {
 	}
 	b.stop()
 	named(t, c, s)
+}
+
+// A damaged row holds up its own record only, and only until that comes again.
+func TestDamagedRowIsReplaced(t *testing.T) {
+	d, e := portaltest.NewDevice(t, "one"), portaltest.NewDevice(t, "two")
+	s := d.Violation(t, frames, trace, nil)
+	for name, damaged := range map[string][]byte{"no record": {0}, "another record": d.Heartbeat(t).Bytes} {
+		t.Run(name, func(t *testing.T) {
+			c := portaltest.NewCentre(t, d, e)
+			b := start(t, c)
+			b.Deliver(record(d, s))
+			b.next()
+			b.stop()
+			execute(t, c, fmt.Sprintf(`UPDATE records SET bytes = x'%x'`, damaged))
+			b = start(t, c)
+			other := e.Heartbeat(t)
+			b.Deliver(record(e, other))
+			if r := b.receipt(); !names(r, other) {
+				t.Errorf("receipt = %+v", r)
+			}
+			b.Deliver(record(d, s))
+			b.Deliver(chunks(d)...)
+			if r := b.receipt(); !names(r, s) {
+				t.Errorf("receipt = %+v", r)
+			}
+			if got := b.stored(s); !bytes.Equal(got.Bytes, s.Bytes) {
+				t.Error("receipted, and the stored bytes are still damaged")
+			}
+		})
+	}
 }
 
 // The directory is copied after every message, as a power cut would leave it,

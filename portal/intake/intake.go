@@ -115,14 +115,12 @@ func (in *Intake) resume(ctx context.Context) error {
 		return err
 	}
 	for _, r := range records {
-		sealed, err := evidence.Open(r.Bytes)
-		if err != nil {
-			return err // it was good when it was stored
-		}
 		l := in.lane(r.Device)
-		blobs, err := blobsOf(sealed.Record)
+		blobs, err := blobsStored(r)
 		if err != nil {
-			return err
+			// It was good when it was stored. The device sends it again.
+			in.o.Log.Error("stored record is damaged", "record", r.ID.String(), "device", r.Device.String(), "error", err)
+			continue
 		}
 		missing, found, err := l.missing(ctx, blobs)
 		if err != nil {
@@ -138,6 +136,18 @@ func (in *Intake) resume(ctx context.Context) error {
 		_, wanted := in.lane(d).device(d).blobs[h]
 		return wanted
 	})
+}
+
+// blobsStored returns the blobs of a record as the store has it.
+func blobsStored(r *store.Record) (map[evidence.Hash]uint64, error) {
+	sealed, err := evidence.Open(r.Bytes)
+	if err != nil {
+		return nil, err
+	}
+	if sealed.ID != r.ID {
+		return nil, store.ErrDamaged
+	}
+	return blobsOf(sealed.Record)
 }
 
 func (in *Intake) lane(d evidence.DeviceID) *lane {

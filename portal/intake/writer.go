@@ -269,6 +269,10 @@ func (o *putOp) apply(r *round) error {
 	case slot.State == store.Complete:
 		o.outcome = outcomeComplete
 		return r.answerAgain(rec.Device, slot.Receipt)
+	default:
+		if err := r.tx.Mend(o.sealed.ID, o.sealed.Bytes); err != nil {
+			return err
+		}
 	}
 	for hash, length := range o.blobs {
 		if err := r.tx.Blob(hash, length, r.now); err != nil {

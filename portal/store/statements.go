@@ -10,11 +10,11 @@ import (
 type statements struct {
 	all []*sql.Stmt
 
-	seen, at, link, next, setChain, insert, chain, heartbeat, settle, waiting *sql.Stmt
-	blob, statement, receipt, receiptBytes, logHash                           *sql.Stmt
-	dispute, disputes, equivocation, quarantine, expire                       *sql.Stmt
-	state, setState, setHealth, setProfile                                    *sql.Stmt
-	blobLength, readLogHash, record, statementText, readReceipt, atRead       *sql.Stmt
+	seen, at, link, next, setChain, insert, mend, chain, heartbeat, settle, waiting *sql.Stmt
+	blob, statement, receipt, receiptBytes, logHash                                 *sql.Stmt
+	dispute, disputes, equivocation, quarantine, expire                             *sql.Stmt
+	state, setState, setHealth, setProfile                                          *sql.Stmt
+	blobLength, readLogHash, record, statementText, readReceipt, atRead             *sql.Stmt
 }
 
 func (s *Store) prepare() error {
@@ -40,6 +40,7 @@ func (s *Store) prepare() error {
 		{&s.stmts.setChain, `UPDATE records SET chain = $2 WHERE id = $1`},
 		{&s.stmts.insert, `INSERT INTO records (id, device, epoch, seq, kind, measured, utc, received, arrival, prev, link, chain, state, disputed, bytes)
 			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 0, 0, $13)`},
+		{&s.stmts.mend, `UPDATE records SET bytes = $2 WHERE id = $1 AND state = 0 AND bytes <> $2`},
 		{&s.stmts.chain, `INSERT INTO chains (device, epoch, highest, stored, unlinked, broken) VALUES ($1, $2, $3, 1, $4, $5)
 			ON CONFLICT (device, epoch) DO UPDATE SET
 				highest = CASE WHEN excluded.highest > chains.highest THEN excluded.highest ELSE chains.highest END,

@@ -141,6 +141,11 @@ func (t *Tx) Insert(r *Record) error {
 	return t.exec(t.stmts.chain, r.Device[:], int64(r.Epoch), int64(r.Seq), unlinked, broken)
 }
 
+// Mend puts the bytes of an incomplete record back where they are damaged.
+func (t *Tx) Mend(id evidence.Hash, bytes []byte) error {
+	return t.exec(t.stmts.mend, id[:], bytes)
+}
+
 func (t *Tx) link(device evidence.DeviceID, epoch, seq uint64) (evidence.Hash, error) {
 	var link []byte
 	if seq == 0 {
