@@ -151,6 +151,21 @@ func TestHeartbeatIsReceipted(t *testing.T) {
 	}
 }
 
+// A clock that is ahead must not hide for a year that heartbeats have stopped.
+func TestHeartbeatIsNotNewerThanItsArrival(t *testing.T) {
+	d := portaltest.NewDevice(t, "one")
+	b := start(t, portaltest.NewCentre(t, d))
+	s := d.Seal(t, func(r *evidence.Record) {
+		r.UTC, r.Clock.Synchronised = r.UTC.AddDate(1, 0, 0), false
+	})
+	b.Deliver(record(d, s))
+	b.receipt()
+	dev, err := b.store.Device(t.Context(), d.ID)
+	if err != nil || dev.Heartbeat.IsZero() || dev.Heartbeat.After(time.Now()) {
+		t.Errorf("heartbeat = %v, %v, want that of its arrival", dev.Heartbeat, err)
+	}
+}
+
 func TestViolationIsReceiptedOnlyWithItsBlobs(t *testing.T) {
 	d := portaltest.NewDevice(t, "one")
 	b := start(t, portaltest.NewCentre(t, d))

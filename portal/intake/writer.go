@@ -303,7 +303,11 @@ func (o *putOp) insert(r *round) error {
 	}
 	switch rec.Kind {
 	case evidence.KindHeartbeat:
-		return r.tx.Heartbeat(rec.Device, rec.UTC)
+		at := rec.UTC
+		if at.After(r.now) {
+			at = r.now // the device's clock is ahead
+		}
+		return r.tx.Heartbeat(rec.Device, at)
 	case evidence.KindCalibration, evidence.KindConfiguration:
 		text, _ := rec.Body[1].([]byte)
 		media, _ := rec.Body[2].(string)

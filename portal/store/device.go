@@ -14,7 +14,7 @@ type Device struct {
 	ID        evidence.DeviceID
 	FirstSeen time.Time
 	LastSeen  time.Time
-	Heartbeat time.Time // UTC of the newest heartbeat record; zero when none came
+	Heartbeat time.Time // UTC of the newest heartbeat record, no later than it came; zero when none came
 	State     []byte    // newest message of its kind, as received; empty when none came
 	StateAt   time.Time // when it was received
 	Health    []byte
