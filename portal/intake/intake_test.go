@@ -474,6 +474,7 @@ func TestStaleStateIsNotKept(t *testing.T) {
 	}{
 		{"connected", []state{{1, 1, ""}}, 0},
 		{"lost", []state{{1, 1, ""}, {1, 1, wire.ReasonLost}}, 1},
+		{"the broker tells it again", []state{{1, 1, ""}, {1, 1, ""}}, 1},
 		{"back before the last will came", []state{{1, 1, ""}, {1, 2, ""}, {1, 1, wire.ReasonLost}}, 1},
 		{"the state comes after its last will", []state{{1, 2, wire.ReasonLost}, {1, 2, ""}}, 0},
 		{"it left before the broker missed it", []state{{1, 2, ""}, {1, 2, wire.ReasonShutdown}, {1, 2, wire.ReasonLost}}, 1},

@@ -382,19 +382,18 @@ func (o *reportOp) apply(r *round) error {
 		if err != nil {
 			return err
 		}
-		if known, err := wire.ParseState(text); err == nil && !follows(o.state, known) {
+		if known, err := wire.ParseState(text); err == nil && stale(o.state, known) {
 			return nil
 		}
 	}
 	return r.tx.Report(o.device, o.which, o.text, r.now)
 }
 
-// follows reports whether a state is newer than the one known. A last will has
-// the sequence of the session that it ends, and may come after the next has
-// begun.
-func follows(s, known wire.State) bool {
-	return s.Boot != known.Boot || s.Sequence > known.Sequence ||
-		s.Sequence == known.Sequence && known.Online && !s.Online
+// stale reports whether a state is older than the one known. A last will has the
+// sequence of the session that it ends, and may come after the next has begun.
+// The same state again is not stale: the broker has just confirmed it.
+func stale(s, known wire.State) bool {
+	return s.Boot == known.Boot && (s.Sequence < known.Sequence || s.Sequence == known.Sequence && !known.Online)
 }
 
 func (o *reportOp) ended(*round, error) {}
