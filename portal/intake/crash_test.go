@@ -164,6 +164,42 @@ func TestReceiptNamesBlobOfTheRunBefore(t *testing.T) {
 	named(t, c, s)
 }
 
+// Reports may find room where records do not: they do not say that the store
+// takes records again.
+func TestFailingLastsUntilARecordIsTaken(t *testing.T) {
+	d := portaltest.NewDevice(t, "one")
+	b := start(t, portaltest.NewCentre(t, d))
+	first := d.Heartbeat(t)
+	b.Deliver(record(d, first))
+	b.receipt()
+	execute(t, b.centre, `CREATE TRIGGER noroom BEFORE INSERT ON records BEGIN SELECT RAISE(ABORT, 'database or disk is full'); END`)
+	second := d.Heartbeat(t)
+	b.Deliver(record(d, second))
+	for !b.intake.Stats().Failing {
+		time.Sleep(time.Millisecond)
+	}
+	profile, err := wire.Profile{Head: wire.Head{Device: wire.Device(d.ID), UTC: time.Now()}, Road: "SP 14"}.Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.Deliver(d.Message(wire.WhatProfile, profile))
+	for stored := false; !stored; time.Sleep(time.Millisecond) {
+		dev, err := b.store.Device(t.Context(), d.ID)
+		stored = err == nil && len(dev.Profile) > 0
+	}
+	if !b.intake.Stats().Failing {
+		t.Error("a report is stored, and the store is said to take records")
+	}
+	execute(t, b.centre, `DROP TRIGGER noroom`)
+	b.Deliver(record(d, second))
+	if r := b.receipt(); !names(r, second) {
+		t.Errorf("receipt = %+v", r)
+	}
+	if b.intake.Stats().Failing {
+		t.Error("a record is settled, and the store is said to take nothing")
+	}
+}
+
 // A damaged row holds up its own record only, and only until that comes again.
 func TestDamagedRowIsReplaced(t *testing.T) {
 	d, e := portaltest.NewDevice(t, "one"), portaltest.NewDevice(t, "two")

@@ -20,6 +20,7 @@ type Stats struct {
 	Equivocations uint64
 	Unanswered    uint64 // answers dropped because the broker took none
 	Failed        uint64 // transactions that failed
+	Failing       bool   // the store takes nothing, or nothing is settled
 	Refused       map[Reason]uint64
 }
 
@@ -31,7 +32,7 @@ type Counts struct {
 }
 
 type counters struct {
-	connected                                atomic.Bool
+	connected, failing                       atomic.Bool
 	messages, again, receipts, haves         atomic.Uint64
 	chunks, blobs, equivocations, unanswered atomic.Uint64
 	failed, registerErrors                   atomic.Uint64
@@ -63,6 +64,7 @@ func (in *Intake) Stats() Stats {
 		Equivocations: c.equivocations.Load(),
 		Unanswered:    c.unanswered.Load(),
 		Failed:        c.failed.Load(),
+		Failing:       c.failing.Load(),
 		Refused:       in.refused.counts(),
 	}
 }

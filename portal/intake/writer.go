@@ -39,8 +39,20 @@ type writer struct {
 	early   []op // from before the start
 	tree    log.Tree
 	arrival uint64
-	failing bool
+	failing stake // zero while the store takes what comes
 }
+
+// A stake is what hangs on a transaction. The store is taken to work again when
+// one goes through on which no less hangs than on the one that failed: a report
+// may find room where a record does not, and a record be stored that cannot be
+// receipted.
+type stake int
+
+const (
+	stakeReport stake = 1 + iota
+	stakeRecord
+	stakeReceipt
+)
 
 func (w *writer) run(ctx context.Context) {
 	w.commit(ctx, w.early)
@@ -75,17 +87,7 @@ func (w *writer) commit(ctx context.Context, batch []op) {
 		}
 		return
 	}
-	if w.failing != (err != nil) {
-		w.failing = err != nil
-		if w.failing {
-			w.in.o.Log.Error("store takes nothing", "error", err)
-		} else {
-			w.in.o.Log.Info("store takes records again")
-		}
-	}
-	if err != nil {
-		w.in.stats.failed.Add(1)
-	}
+	w.note(r.stake, err)
 	for _, o := range batch {
 		o.ended(r, err)
 	}
@@ -94,10 +96,26 @@ func (w *writer) commit(ctx context.Context, batch []op) {
 	}
 }
 
+// note counts and logs whether the store takes what comes.
+func (w *writer) note(s stake, err error) {
+	switch {
+	case err != nil:
+		w.in.stats.failed.Add(1)
+		if w.failing == 0 {
+			w.in.o.Log.Error("store takes nothing", "error", err)
+		}
+		w.failing = max(w.failing, s)
+	case w.failing != 0 && s >= w.failing:
+		w.failing = 0
+		w.in.o.Log.Info("store takes records again")
+	}
+	w.in.stats.failing.Store(w.failing != 0)
+}
+
 // try is one transaction. The round it returns has no answers if it failed.
 func (w *writer) try(ctx context.Context, batch []op) (*round, error) {
 	r := &round{
-		in: w.in, now: time.Now().UTC().Truncate(time.Microsecond), arrival: w.arrival, log: w.tree.Begin(),
+		in: w.in, stake: stakeReport, now: time.Now().UTC().Truncate(time.Microsecond), arrival: w.arrival, log: w.tree.Begin(),
 		seen: make(map[evidence.DeviceID]bool), answered: make(map[evidence.Hash]bool),
 		settling: make(map[evidence.DeviceID][]evidence.ReceiptEntry), measured: make(map[evidence.Hash]bool),
 	}
@@ -127,6 +145,7 @@ func (w *writer) try(ctx context.Context, batch []op) (*round, error) {
 type round struct {
 	in       *Intake
 	tx       *store.Tx
+	stake    stake
 	now      time.Time
 	arrival  uint64
 	log      *log.Batch
@@ -145,6 +164,17 @@ func (r *round) see(device evidence.DeviceID) error {
 	}
 	r.seen[device] = true
 	return r.tx.Seen(device, r.now)
+}
+
+// name names blobs that lie on disk.
+func (r *round) name(blobs map[evidence.Hash]uint64) error {
+	for hash, length := range blobs {
+		r.stake = max(r.stake, stakeRecord)
+		if err := r.tx.Blob(hash, length, r.now); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // complete puts a record into the log and on the next receipt of its device.
@@ -167,6 +197,7 @@ func (r *round) settle() error {
 	if len(r.order) == 0 {
 		return nil
 	}
+	r.stake = stakeReceipt
 	// No verifier accepts a receipt of a time at which the key does not count.
 	if _, _, err := r.in.o.Register.Trust().CentreKey(r.in.o.Signer.KeyID(), r.now); err != nil {
 		return fmt.Errorf("receipt: %w", err)
@@ -274,10 +305,8 @@ func (o *putOp) apply(r *round) error {
 			return err
 		}
 	}
-	for hash, length := range o.blobs {
-		if err := r.tx.Blob(hash, length, r.now); err != nil {
-			return err
-		}
+	if err := r.name(o.blobs); err != nil {
+		return err
 	}
 	o.outcome = outcomeIncomplete
 	if o.whole {
@@ -298,6 +327,7 @@ func (o *putOp) row(r *round) *store.Record {
 func (o *putOp) insert(r *round) error {
 	rec := o.sealed.Record
 	r.arrival++
+	r.stake = max(r.stake, stakeRecord)
 	if err := r.tx.Insert(o.row(r)); err != nil {
 		return err
 	}
@@ -345,10 +375,8 @@ type settleOp struct {
 }
 
 func (o *settleOp) apply(r *round) error {
-	for hash, length := range o.blobs {
-		if err := r.tx.Blob(hash, length, r.now); err != nil {
-			return err
-		}
+	if err := r.name(o.blobs); err != nil {
+		return err
 	}
 	for _, id := range o.ids {
 		rec, err := r.tx.Waiting(id)

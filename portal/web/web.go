@@ -240,7 +240,12 @@ func (s *Server) health(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "store: does not answer", http.StatusServiceUnavailable)
 		return
 	}
-	if !s.o.Stats().Connected {
+	stats := s.o.Stats()
+	if stats.Failing {
+		http.Error(w, "store: takes nothing; the journal says why", http.StatusServiceUnavailable)
+		return
+	}
+	if !stats.Connected {
 		http.Error(w, "broker: not connected", http.StatusServiceUnavailable)
 		return
 	}

@@ -275,6 +275,25 @@ func TestDeviceSaysHowItIs(t *testing.T) {
 	}
 }
 
+// The pages are read from a store that may take nothing any more.
+func TestFullStoreShows(t *testing.T) {
+	s, _ := violation(t, nil)
+	for _, failing := range []bool{false, true} {
+		pages, err := web.New(web.Options{Store: s.store, Register: s.register,
+			Stats: func() intake.Stats { return intake.Stats{Connected: true, Failing: failing} }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.handler = pages.Handler()
+		if w := s.get("/healthz"); (w.Code == 503) != failing || strings.Contains(w.Body.String(), "takes nothing") != failing {
+			t.Errorf("failing %v: health = %d %q", failing, w.Code, w.Body)
+		}
+		if body := s.get("/").Body.String(); strings.Contains(body, "Store takes nothing") != failing || strings.Contains(body, "Receiving") == failing {
+			t.Errorf("failing %v: not on the overview:\n%s", failing, body)
+		}
+	}
+}
+
 // A network camera does not tell its exposure: nothing is said of it then.
 func TestUnknownExposure(t *testing.T) {
 	for exposure, want := range map[time.Duration]bool{0: false, time.Millisecond: true} {
