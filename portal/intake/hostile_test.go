@@ -142,6 +142,38 @@ func TestWrongBlobIsSentAgain(t *testing.T) {
 	}
 }
 
+// Two records of a device give one picture two lengths: the one that came first
+// holds, whether its pictures have come or not.
+func TestSecondLengthOfABlobIsRefused(t *testing.T) {
+	for _, row := range []struct {
+		name  string
+		order func(good, bad uplink.Message, chunks []uplink.Message) []uplink.Message
+	}{
+		{"while it comes", func(good, bad uplink.Message, chunks []uplink.Message) []uplink.Message {
+			return append([]uplink.Message{good, bad}, chunks...)
+		}},
+		{"when it is there", func(good, bad uplink.Message, chunks []uplink.Message) []uplink.Message {
+			return append(append([]uplink.Message{good}, chunks...), good, bad)
+		}},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			d := portaltest.NewDevice(t, "one")
+			c := portaltest.NewCentre(t, d)
+			b := start(t, c)
+			good := d.Violation(t, frames, trace, nil)
+			bad := d.Violation(t, frames, trace, func(r *evidence.Record) { r.Frames[0].Length++ })
+			b.Deliver(row.order(record(d, good), record(d, bad), chunks(d))...)
+			if r := b.receipt(); !names(r, good) || len(r.Entries) != 1 {
+				t.Errorf("receipt = %+v", r)
+			}
+			b.stop()
+			if st := b.intake.Stats(); st.All.Settled != 1 || st.Refused[intake.ReasonMalformed] != 1 {
+				t.Errorf("stats = %+v, want one settled and one malformed", st)
+			}
+		})
+	}
+}
+
 func TestRevokedKeyIsRefusedWhateverTheDate(t *testing.T) {
 	d := portaltest.NewDevice(t, "one")
 	c := portaltest.NewCentre(t, d)

@@ -116,13 +116,18 @@ func (in *Intake) resume(ctx context.Context) error {
 	}
 	for _, r := range records {
 		l := in.lane(r.Device)
+		d := l.device(r.Device)
 		blobs, err := blobsStored(r)
 		if err != nil {
 			// It was good when it was stored. The device sends it again.
 			in.o.Log.Error("stored record is damaged", "record", r.ID.String(), "device", r.Device.String(), "error", err)
 			continue
 		}
-		missing, found, err := l.missing(ctx, blobs)
+		missing, found, err := l.missing(ctx, d, blobs)
+		if errors.Is(err, errLength) {
+			in.o.Log.Warn("stored record is never whole", "record", r.ID.String(), "device", r.Device.String(), "error", err)
+			continue
+		}
 		if err != nil {
 			return err
 		}
@@ -130,7 +135,7 @@ func (in *Intake) resume(ctx context.Context) error {
 			in.writer.early = append(in.writer.early, &settleOp{ids: []evidence.Hash{r.ID}, blobs: found})
 			continue
 		}
-		l.device(r.Device).announce(r.ID, blobs, missing)
+		d.announce(r.ID, blobs, missing)
 	}
 	return in.o.Store.DropPartials(func(d evidence.DeviceID, h evidence.Hash) bool {
 		_, wanted := in.lane(d).device(d).blobs[h]

@@ -65,11 +65,14 @@ func (l *lane) record(ctx context.Context, j job) *refusal {
 	if err != nil {
 		return refuse(ReasonMalformed, fmt.Errorf("record %v: %w", sealed.ID, err))
 	}
-	missing, found, err := l.missing(ctx, blobs)
+	d := l.device(j.device)
+	missing, found, err := l.missing(ctx, d, blobs)
+	if errors.Is(err, errLength) {
+		return refuse(ReasonMalformed, fmt.Errorf("record %v: %w", sealed.ID, err))
+	}
 	if err != nil {
 		return refuse(ReasonStoreUnable, err)
 	}
-	d := l.device(j.device)
 	if err := l.reconcile(d, sealed.ID, missing); err != nil {
 		return refuse(ReasonStoreUnable, err)
 	}
@@ -181,17 +184,26 @@ func (l *lane) verify(sealed *evidence.Sealed) *refusal {
 	return nil
 }
 
-// missing returns which of the blobs the store does not have, and which it has
-// on disk without naming them.
-func (l *lane) missing(ctx context.Context, blobs map[evidence.Hash]uint64) (missing, found map[evidence.Hash]uint64, err error) {
+// errLength says that a record gives a blob another length than it has, or than
+// another record of the device that waits for it.
+var errLength = errors.New("known with another length")
+
+// missing returns which of the blobs of a device's record the store does not
+// have, and which it has on disk without naming them.
+func (l *lane) missing(ctx context.Context, d *device, blobs map[evidence.Hash]uint64) (missing, found map[evidence.Hash]uint64, err error) {
 	missing, found = make(map[evidence.Hash]uint64), make(map[evidence.Hash]uint64)
 	for hash, length := range blobs {
+		if b := d.blobs[hash]; b != nil && b.length != length {
+			return nil, nil, fmt.Errorf("blob %v of %d bytes: %w, %d", hash, length, errLength, b.length)
+		}
 		have, err := l.in.o.Store.BlobLength(ctx, hash)
 		switch {
-		case err == nil && have == length:
-		case err != nil && !errors.Is(err, store.ErrNotFound):
+		case err == nil && have != length:
+			return nil, nil, fmt.Errorf("blob %v of %d bytes: %w, %d", hash, length, errLength, have)
+		case err == nil:
+		case !errors.Is(err, store.ErrNotFound):
 			return nil, nil, err
-		case err != nil && l.in.o.Store.Orphan(hash, length):
+		case l.in.o.Store.Orphan(hash, length):
 			found[hash] = length
 		default:
 			missing[hash] = length
