@@ -58,10 +58,12 @@ func (s *Store) OnDisk(hash evidence.Hash, length uint64) bool {
 }
 
 // Orphan reports whether a whole blob of this hash and length lies on disk
-// although no transaction may name it: power was cut between the two. The next
+// although no transaction may name it: power was cut, or the process ended,
+// between the two. It makes sure that the blob is there durably, so that the next
 // transaction may name it.
 func (s *Store) Orphan(hash evidence.Hash, length uint64) bool {
-	f, err := os.Open(blobPath(filepath.Join(s.dir, blobFolder), hash))
+	path := blobPath(filepath.Join(s.dir, blobFolder), hash)
+	f, err := os.Open(path)
 	if err != nil {
 		return false
 	}
@@ -70,5 +72,8 @@ func (s *Store) Orphan(hash evidence.Hash, length uint64) bool {
 	if n, err = io.Copy(sum, io.LimitReader(f, int64(length)+1)); err != nil || uint64(n) != length {
 		return false
 	}
-	return evidence.Hash(sum.Sum(nil)) == hash
+	if evidence.Hash(sum.Sum(nil)) != hash {
+		return false
+	}
+	return f.Sync() == nil && syncFolder(filepath.Dir(path)) == nil
 }

@@ -142,7 +142,8 @@ func (p *Partial) Ranges() []wire.Range {
 
 // Finish gives a whole blob its final name, durably. When its hash is not the
 // one announced, everything received of it is thrown away and the error wraps
-// [ErrDamaged]: the device has to send it again.
+// [ErrDamaged]: the device has to send it again. So it has when the blob cannot
+// be synced.
 func (p *Partial) Finish() error {
 	f, err := os.OpenFile(p.path, os.O_RDWR, 0)
 	if err != nil {
@@ -157,7 +158,8 @@ func (p *Partial) Finish() error {
 		return errors.Join(fmt.Errorf("blob %s: %w: the chunks do not make it up", p.hash, ErrDamaged), p.Drop())
 	}
 	if err := errors.Join(f.Truncate(int64(p.length)), f.Sync()); err != nil {
-		return err
+		// The next sync may succeed without what this one lost.
+		return errors.Join(err, p.Drop())
 	}
 	final := blobPath(filepath.Join(p.store.dir, blobFolder), p.hash)
 	if err := os.Rename(p.path, final); err != nil {

@@ -159,6 +159,63 @@ func TestPartialTellsAfterAPowerCutWhatIsThere(t *testing.T) {
 	}
 }
 
+// A blob whose name may not outlive a power cut is not taken for stored.
+func TestOrphanIsDurable(t *testing.T) {
+	if os.Geteuid() == 0 {
+		t.Skip("root may read every folder")
+	}
+	d := portaltest.NewDevice(t, "one")
+	dir := t.TempDir()
+	s := open(t, dir)
+	blob := portaltest.Bytes(1, 100)
+	hash := evidence.Hash(sha256.Sum256(blob))
+	p, chunks := partial(t, s, d, blob)
+	if err := p.Put(chunks[0]); err != nil {
+		t.Fatal(err)
+	}
+	folder := filepath.Join(dir, "blobs", hash.String()[:2])
+	if err := os.Chmod(folder, 0o300); err != nil { // a name can be made in it, and not synced
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.Chmod(folder, 0o700) })
+	if err := p.Finish(); err == nil {
+		t.Fatal("finished in a folder that cannot be synced")
+	}
+	if !s.OnDisk(hash, 100) || s.Orphan(hash, 100) {
+		t.Error("a name that was never synced is taken for durable")
+	}
+	if err := os.Chmod(folder, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if !s.Orphan(hash, 100) {
+		t.Error("a whole blob is not taken up")
+	}
+}
+
+// After a sync has failed the next one may succeed without what was lost.
+func TestBlobThatCannotBeSyncedComesAgain(t *testing.T) {
+	d := portaltest.NewDevice(t, "one")
+	dir := t.TempDir()
+	s := open(t, dir)
+	p, chunks := partial(t, s, d, make([]byte, 100))
+	if err := p.Put(chunks[0]); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "partial", d.ID.String()+"-"+chunks[0].Blob.String())
+	if err := errors.Join(os.Remove(path), os.Symlink("/dev/zero", path)); err != nil { // has the bytes, and no sync
+		t.Fatal(err)
+	}
+	if err := p.Finish(); err == nil {
+		t.Fatal("finished without a sync")
+	}
+	if p.Whole() {
+		t.Error("what could not be synced is kept")
+	}
+	if err := errors.Join(p.Put(chunks[0]), p.Finish()); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestBlobIsHashedWhenRead(t *testing.T) {
 	d := portaltest.NewDevice(t, "one")
 	dir := t.TempDir()
