@@ -98,6 +98,8 @@ type Device struct {
 	sender        *uplink.Sender
 	ring          *capture.Ring
 	lastStep      atomic.Int64 // instant of UTC's last jump; 0 when there was none
+	lastClosed    atomic.Int64 // instant at which the gate was last found closed; 0 when it was not
+	watch         clock.Watcher
 	opening       []note       // records of the start that are still to be made
 	begun         atomic.Bool  // none of them is left
 	judging       atomic.Int64 // instant at which the passage in hand was taken; 0 when there is none
@@ -239,7 +241,17 @@ func (d *Device) Run(ctx context.Context) error {
 	}
 	g.Go(func() error { return d.housekeeping(inner) })
 	g.Go(func() error { return d.supervise(inner) })
-	g.Go(func() error { return clock.Watch(inner, d.o.Clock, time.Second, d.clockStepped) })
+	d.lookForStep()
+	g.Go(func() error {
+		for {
+			select {
+			case <-inner.Done():
+				return inner.Err()
+			case <-time.After(time.Second):
+				d.lookForStep()
+			}
+		}
+	})
 	g.Go(func() error {
 		defer stop() // a recording that ends, ends the device
 		return d.measure(ctx)
@@ -423,6 +435,7 @@ func (d *Device) tellGate(causes []trust.Cause) {
 	}
 	state := gateOpen
 	if len(causes) > 0 {
+		d.lastClosed.Store(int64(d.o.Clock.Now()))
 		state = "gate closed: " + strings.Join(words, "; ")
 	}
 	d.mu.Lock()

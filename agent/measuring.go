@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"ciglio/agent/enforce"
+	"ciglio/agent/trust"
 	"ciglio/capture"
 	"ciglio/capture/evidence"
 	"ciglio/sensor"
@@ -35,6 +36,11 @@ const (
 	// finishing is how long what has passed may still be judged and sealed when the
 	// device is to end.
 	finishing = 30 * time.Second
+)
+
+var (
+	errClosed  = errors.New("the gate has closed")
+	errStepped = errors.New("UTC has jumped")
 )
 
 // A violation is a passage that exceeds the limit, with its pictures. What it
@@ -191,6 +197,14 @@ func (d *Device) prove(ctx context.Context, v *violation) error {
 	}
 	var err error
 	o.Record, err = d.record(o.Passage, o.Assessment, v.photo, v.shots, second)
+	switch {
+	case errors.Is(err, errClosed):
+		o.Reasons = []sensor.Reason{sensor.ReasonGate}
+		return nil
+	case errors.Is(err, errStepped):
+		o.Reasons = []sensor.Reason{sensor.ReasonClock}
+		return nil
+	}
 	_ = d.stored(err)
 	switch {
 	case errors.Is(err, outbox.ErrClosed), errors.Is(err, outbox.ErrDamaged): // recovery at the next start
@@ -220,15 +234,19 @@ func (d *Device) objections(p sensor.Passage) []sensor.Reason {
 	object(sensor.ReasonSecondMissing, d.needsSecond() != nil)
 	object(sensor.ReasonOutOfRange, p.Speed > d.o.Config.Sensor.Maximum)
 	object(sensor.ReasonUncertain, d.calibration.Uncertainty > 0 && p.Budget.Total() > d.calibration.Uncertainty)
+	first := min(p.Start, d.photoInstant(p)) // the record's UTC is that of the photo position
+	d.lookForStep()
 	step := sensor.Mono(d.lastStep.Load())
-	object(sensor.ReasonClock, step != 0 && step >= p.Start)
+	object(sensor.ReasonClock, step != 0 && step >= first)
 	d.makeRoom()
 	now, utc := d.o.Clock.Pair()
 	if causes := d.gateAt(utc); len(causes) > 0 {
 		d.tellGate(causes)
 		object(sensor.ReasonGate, true)
-	} else if causes := d.gateAt(utc.Add(p.Start.Sub(now))); len(causes) > 0 { // it began to be in force meanwhile
+	} else if causes := d.gateAt(utc.Add(first.Sub(now))); len(causes) > 0 { // it began to be in force meanwhile
 		d.o.Log.Warn("violation from before the gate was open", "causes", causes)
+		object(sensor.ReasonGate, true)
+	} else if closed := sensor.Mono(d.lastClosed.Load()); closed != 0 && closed >= first { // for a cause of another kind
 		object(sensor.ReasonGate, true)
 	}
 	return reasons
@@ -304,6 +322,15 @@ func (d *Device) record(p sensor.Passage, a enforce.Assessment, photo sensor.Mon
 	}
 	return d.o.Outbox.AppendPrepared(func(h outbox.Head) (*evidence.Sealed, error) {
 		r := d.base(h, kind)
+		if d.stepped(r.Mono, r.UTC) {
+			return nil, errStepped
+		}
+		if causes := trust.Check(trust.Facts{ // what was asked before may have changed while the store was waited for
+			At: r.UTC, Calibration: d.calibration, SensorSerial: identity.Serial,
+			Clock: r.Clock, ClockBound: d.o.Config.Clock.Bound, Room: true,
+		}); len(causes) > 0 || r.Clock.Source == "none" {
+			return nil, errClosed
+		}
 		// UTC is that of the photo position: the pair just read, carried back
 		// along the monotonic clock. A step of UTC between the two that was noticed has
 		// discarded the passage, see objections.

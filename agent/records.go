@@ -186,3 +186,12 @@ func (d *Device) clockStepped(s clock.Step) {
 	}
 	d.noteOrLog(evidence.KindClockStep, evidence.Body{1: int64(s.Size), 2: state.Source})
 }
+
+// lookForStep records a jump of UTC since it was last looked for.
+func (d *Device) lookForStep() {
+	if s, ok := d.watch.Look(d.o.Clock); ok {
+		d.clockStepped(s)
+	}
+}
+
+func (d *Device) stepped(mono sensor.Mono, utc time.Time) bool { return d.watch.Jumped(mono, utc) }

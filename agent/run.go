@@ -81,10 +81,11 @@ func loadConfig(path string) (*config.Config, error) {
 	case c.Sensor.Driver != "rawiq" && c.Sensor.Port == "":
 		return nil, blame("sensor.port", errors.New("missing"))
 	}
+	_, source := newSource(c, new(clock.System), slog.New(slog.DiscardHandler))
 	_, camera := newCamera(c, new(clock.System), slog.New(slog.DiscardHandler))
 	_, second := newSecond(c, new(clock.System), slog.New(slog.DiscardHandler))
 	_, broker := newDialer(c)
-	return c, cmp.Or(blame("second", second), blame(cameraKey(c), camera), blame("uplink.broker", broker), blame("uplink.shard", wire.CheckShard(c.Uplink.Shard)))
+	return c, cmp.Or(blame("sensor", source), blame("second", second), blame(cameraKey(c), camera), blame("uplink.broker", broker), blame("uplink.shard", wire.CheckShard(c.Uplink.Shard)))
 }
 
 // A liveCamera is a camera that holds a connection or a device.
