@@ -71,7 +71,8 @@ func Parse(text []byte) (*trust.Calibration, error) {
 	if unknown := meta.Undecoded(); len(unknown) > 0 {
 		return nil, fmt.Errorf("calibration: unknown key %s", unknown[0])
 	}
-	for _, key := range meta.Keys() { // the decoder takes other spellings, and of two either
+	for _, key := range meta.Keys() {
+		// The decoder takes Not_After for not_after, and of two either.
 		if strings.Trim(key.String(), "abcdefghijklmnopqrstuvwxyz_.") != "" {
 			return nil, fmt.Errorf("calibration: unknown key %s", key)
 		}
@@ -88,6 +89,7 @@ func Parse(text []byte) (*trust.Calibration, error) {
 		{"not_before", !s.NotBefore.IsZero(), "missing"},
 		{"not_after", !s.NotAfter.IsZero(), "missing"},
 		{"not_after", s.NotAfter.Nanosecond() == 0, "want a whole second"},
+		{"not_after", s.NotAfter.Unix() >= 0 && s.NotAfter.UTC().Year() <= 9999, "want 1970 to 9999"},
 		{"not_after", !s.NotAfter.Before(s.NotBefore.Time), "lies before not_before"},
 	} {
 		if !need.ok {
