@@ -38,6 +38,7 @@ const (
 	finishing = 30 * time.Second
 )
 
+// What may still keep a violation from being sealed while the store is waited for.
 var (
 	errClosed  = errors.New("the gate has closed")
 	errStepped = errors.New("UTC has jumped")
@@ -72,6 +73,7 @@ func (d *Device) measure(ctx context.Context) error {
 	go func() {
 		defer close(passages)
 		d.listen(listening, passages)
+		d.deaf.Store(true)
 	}()
 	go func() {
 		defer close(violations)
@@ -159,8 +161,9 @@ func (d *Device) judge(ctx context.Context, p sensor.Passage) (v violation, open
 		o.Reasons = p.Reasons
 		return v, false
 	}
+	v.photo = d.photoInstant(p)
 	now, utc := d.o.Clock.Pair()
-	rule, err := d.rules.On(utc.Add(p.End.Sub(now)).In(d.zone))
+	rule, err := d.rules.On(utc.Add(v.photo.Sub(now)).In(d.zone))
 	if err != nil { // UTC is not set yet: a battery, or the network, is missing
 		o.Reasons = []sensor.Reason{sensor.ReasonClock}
 		return v, false
@@ -172,7 +175,6 @@ func (d *Device) judge(ctx context.Context, p sensor.Passage) (v violation, open
 	if o.Reasons = d.objections(p); len(o.Reasons) > 0 {
 		return v, false
 	}
-	v.photo = d.photoInstant(p)
 	v.shots, err = d.shots(ctx, v.photo)
 	if err != nil {
 		d.o.Log.Warn("violation without pictures", "error", err)
@@ -234,23 +236,28 @@ func (d *Device) objections(p sensor.Passage) []sensor.Reason {
 	object(sensor.ReasonSecondMissing, d.needsSecond() != nil)
 	object(sensor.ReasonOutOfRange, p.Speed > d.o.Config.Sensor.Maximum)
 	object(sensor.ReasonUncertain, d.calibration.Uncertainty > 0 && p.Budget.Total() > d.calibration.Uncertainty)
-	first := min(p.Start, d.photoInstant(p)) // the record's UTC is that of the photo position
-	d.lookForStep()
-	step := sensor.Mono(d.lastStep.Load())
-	object(sensor.ReasonClock, step != 0 && step >= first)
-	d.makeRoom()
-	now, utc := d.o.Clock.Pair()
-	if causes := d.gateAt(utc); len(causes) > 0 {
-		d.tellGate(causes)
-		object(sensor.ReasonGate, true)
-	} else if causes := d.gateAt(utc.Add(first.Sub(now))); len(causes) > 0 { // it began to be in force meanwhile
-		d.o.Log.Warn("violation from before the gate was open", "causes", causes)
-		object(sensor.ReasonGate, true)
-	} else if closed := sensor.Mono(d.lastClosed.Load()); closed != 0 && closed >= first { // for a cause of another kind
-		object(sensor.ReasonGate, true)
+	if step, jumped := d.steps.Look(); jumped {
+		d.clockStepped(step)
 	}
+	first := d.first(p)
+	now, utc := d.o.Clock.Pair()
+	object(sensor.ReasonClock, d.steps.Jumped(first, now, utc))
+	d.makeRoom()
+	causes := d.gateAt(utc)
+	if len(causes) > 0 {
+		d.tellGate(causes)
+	}
+	// Nor may it have been closed when the vehicle came: for what was not in force
+	// yet, or for anything else that was found and is over.
+	early := d.gateAt(utc.Add(first.Sub(now)))
+	closed := sensor.Mono(d.lastClosed.Load())
+	object(sensor.ReasonGate, len(causes) > 0 || len(early) > 0 || closed != 0 && closed >= first)
 	return reasons
 }
+
+// first is the earliest instant that a record of a passage speaks of. The photo
+// position may lie before the track.
+func (d *Device) first(p sensor.Passage) sensor.Mono { return min(p.Start, d.photoInstant(p)) }
 
 // photoInstant is when the vehicle was at the photo position, as the sensor tells
 // it. Otherwise the track of one that approaches ends beside the device, and that
@@ -259,7 +266,8 @@ func (d *Device) photoInstant(p sensor.Passage) sensor.Mono {
 	if p.Photo != 0 {
 		return p.Photo
 	}
-	seconds := d.o.Config.Site.PhotoRange.Metres() / p.Speed.MPS()
+	const standing = 3600 // s
+	seconds := min(d.o.Config.Site.PhotoRange.Metres()/p.Speed.MPS(), standing)
 	away := time.Duration(math.Round(seconds * 1e9))
 	if p.Direction == sensor.Receding {
 		return p.Start.Add(away)
@@ -322,13 +330,15 @@ func (d *Device) record(p sensor.Passage, a enforce.Assessment, photo sensor.Mon
 	}
 	return d.o.Outbox.AppendPrepared(func(h outbox.Head) (*evidence.Sealed, error) {
 		r := d.base(h, kind)
-		if d.stepped(r.Mono, r.UTC) {
+		// The store may have been waited for since the last look: what the record
+		// itself says of the clock must be as good.
+		if d.steps.Jumped(d.first(p), r.Mono, r.UTC) {
 			return nil, errStepped
 		}
-		if causes := trust.Check(trust.Facts{ // what was asked before may have changed while the store was waited for
+		if causes := trust.Check(trust.Facts{
 			At: r.UTC, Calibration: d.calibration, SensorSerial: identity.Serial,
 			Clock: r.Clock, ClockBound: d.o.Config.Clock.Bound, Room: true,
-		}); len(causes) > 0 || r.Clock.Source == "none" {
+		}); len(causes) > 0 || r.Clock.Source == noClock {
 			return nil, errClosed
 		}
 		// UTC is that of the photo position: the pair just read, carried back
