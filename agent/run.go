@@ -224,8 +224,10 @@ func identity(c *config.Config, id evidence.DeviceID, log *slog.Logger) (*key.Ke
 	}
 	text, err := os.ReadFile(c.Device.Certificate)
 	if errors.Is(err, os.ErrNotExist) {
-		const years = 10
-		der, err := key.Certificate(k, id, time.Now(), years, nil, nil)
+		// A clock that is ahead today, as an RTC in local time is, must not make the
+		// records of the first hours invalid; before the key was made there are none.
+		const years, early = 10, 24 * time.Hour
+		der, err := key.Certificate(k, id, time.Now().Add(-early), years, nil, nil)
 		if err != nil {
 			return nil, nil, err
 		}
