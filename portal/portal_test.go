@@ -216,8 +216,23 @@ func TestCertificateOfAnotherTime(t *testing.T) {
 	}
 }
 
+// One mix-up would spend an epoch of one device and the key of another.
+func TestCertificateOfAnotherDevice(t *testing.T) {
+	dir := newCentre(t)
+	one, other := portaltest.NewDevice(t, "one"), portaltest.NewDevice(t, "other")
+	_, err := portal.Enrol(dir, one.ID, 1, other.Certificate)
+	if !errors.Is(err, register.ErrOtherDevice) || !strings.Contains(err.Error(), one.ID.String()) || !strings.Contains(err.Error(), other.ID.String()) {
+		t.Errorf("%v, want ErrOtherDevice with both ids", err)
+	}
+	for _, d := range []*portaltest.Device{one, other} {
+		if _, err := portal.Enrol(dir, d.ID, 1, d.Certificate); err != nil {
+			t.Errorf("nothing was spent: %v", err)
+		}
+	}
+}
+
 func TestCommands(t *testing.T) {
-	d := portaltest.NewDevice(t, "one")
+	d, other := portaltest.NewDevice(t, "one"), portaltest.NewDevice(t, "other")
 	dir := filepath.Join(t.TempDir(), "centre")
 	cert := filepath.Join(t.TempDir(), "device.pem")
 	if err := os.WriteFile(cert, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: d.Certificate.Raw}), 0o600); err != nil {
@@ -240,6 +255,7 @@ func TestCommands(t *testing.T) {
 		{"a device id in capitals", "enrol --dir " + dir + " --device " + strings.ToUpper(d.ID.String()) + " --cert " + cert, 2, "hexadecimal"},
 		{"a certificate that is none", "enrol --dir " + dir + " --device " + d.ID.String() + " --cert " + dir + "/root.key", 1, "CERTIFICATE"},
 		{"a certificate that is not there", "enrol --dir " + dir + " --device " + d.ID.String() + " --cert nowhere", 1, "hint: --cert names"},
+		{"a certificate of another device", "enrol --json --dir " + dir + " --device " + other.ID.String() + " --cert " + cert, 1, "hint: --device is"},
 		{"enrol", "enrol --json --dir " + dir + " --device " + d.ID.String() + " --cert " + cert, 0, ""},
 		{"enrol again", "enrol --json --dir " + dir + " --device " + d.ID.String() + " --cert " + cert, 1, "hint: a device that got a new key"},
 		{"serve to the world", "serve --dir " + dir + " --listen 0.0.0.0:0", 1, "--allow-remote"},

@@ -41,6 +41,10 @@ var ErrEnrolled = errors.New("already in the register")
 // ErrNotInForce says that a certificate is not valid at the present time.
 var ErrNotInForce = errors.New("not valid today")
 
+// ErrOtherDevice says that a certificate names another device than the one that
+// it was to be enrolled for.
+var ErrOtherDevice = errors.New("of another device")
+
 // A Root signs the register.
 type Root interface {
 	evidence.Signer
@@ -181,7 +185,9 @@ func (f *File) Certificate(hash evidence.Hash) []byte {
 
 // Add issues the register anew with one more device key, that of the
 // certificate, valid as long as the certificate. The error wraps [ErrEnrolled]
-// when the device and epoch or the key stand in the register already.
+// when the device and epoch or the key stand in the register already, and
+// [ErrOtherDevice] when the certificate does not name the device: an epoch and a
+// key once given away cannot be taken back.
 func Add(dir string, root Root, device evidence.DeviceID, epoch uint64, certificate *x509.Certificate, now time.Time) (evidence.RegisterEntry, error) {
 	var entry evidence.RegisterEntry
 	pub, ok := certificate.PublicKey.(*ecdsa.PublicKey)
@@ -191,6 +197,9 @@ func Add(dir string, root Root, device evidence.DeviceID, epoch uint64, certific
 	spki, err := evidence.EncodeKey(pub)
 	if err != nil {
 		return entry, fmt.Errorf("certificate: %w", err)
+	}
+	if name := certificate.Subject.CommonName; name != device.String() {
+		return entry, fmt.Errorf("certificate: %w: it names %q, not %v", ErrOtherDevice, name, device)
 	}
 	// A device whose clock was wrong at its first start makes such a one, and
 	// nothing that it seals would ever verify.
