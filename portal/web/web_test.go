@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -340,6 +341,23 @@ func TestDisputeShows(t *testing.T) {
 	} {
 		if !strings.Contains(s.get(path).Body.String(), want) {
 			t.Errorf("%s: no %q", path, want)
+		}
+	}
+}
+
+// Numbers of a chain are the device's word, and one device must not take the
+// pages of all down.
+func TestHugeNumbersLeaveThePagesUp(t *testing.T) {
+	one, other, next := portaltest.NewDevice(t, "one"), portaltest.NewDevice(t, "other"), portaltest.NewDevice(t, "next")
+	next.ID, next.Epoch = one.ID, 2
+	next.Certificate.Subject.CommonName = one.ID.String()
+	leap := func(r *evidence.Record) { r.Seq, r.Prev = math.MaxInt64, evidence.Hash{1} }
+	c := portaltest.NewCentre(t, one, other, next)
+	messages := append(send(one, one.Seal(t, leap)), send(next, next.Seal(t, leap))...)
+	s := receive(t, c, append(messages, send(other, other.Heartbeat(t))...)...)
+	for _, path := range []string{"/", "/devices/" + one.ID.String()} {
+		if w := s.get(path); w.Code != 200 || !strings.Contains(w.Body.String(), " missing") {
+			t.Errorf("%s: %d", path, w.Code)
 		}
 	}
 }
