@@ -130,6 +130,9 @@ func (s *Server) overview(w http.ResponseWriter, r *http.Request) {
 	if err == nil {
 		page.listing, err = s.list(r.Context(), r, nil)
 	}
+	if err == nil {
+		page.Log, err = s.o.Store.Settled(r.Context())
+	}
 	if err != nil {
 		s.fail(w, r, err)
 		return
@@ -137,7 +140,6 @@ func (s *Server) overview(w http.ResponseWriter, r *http.Request) {
 	for _, d := range devices {
 		row := newDeviceRow(d, page.Now)
 		page.Devices = append(page.Devices, row)
-		page.Log += d.Records - d.Incomplete
 		if row.Online() {
 			page.Online++
 		}

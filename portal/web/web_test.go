@@ -362,6 +362,26 @@ func TestHugeNumbersLeaveThePagesUp(t *testing.T) {
 	}
 }
 
+// A record set aside before its pictures came was never settled.
+func TestOnlyRecordsInTheLogAreSettled(t *testing.T) {
+	d := portaltest.NewDevice(t, "one")
+	twin := *d
+	first, other := d.Violation(t, pictures(t), trace, nil), twin.Heartbeat(t)
+	c := portaltest.NewCentre(t, d)
+	const settled = "<dt>Records settled</dt><dd>%d</dd>"
+	s := receive(t, c, append(send(d, first), send(d, other)...)...)
+	if body := s.get("/").Body.String(); !strings.Contains(body, fmt.Sprintf(settled, 0)) {
+		t.Errorf("none is settled:\n%s", body)
+	}
+	if err := s.store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = receive(t, c, append(send(d, d.Heartbeat(t)), send(d, d.Heartbeat(t))...)...)
+	if body := s.get("/").Body.String(); !strings.Contains(body, fmt.Sprintf(settled, 2)) {
+		t.Errorf("two are settled:\n%s", body)
+	}
+}
+
 func TestBundleVerifiesElsewhere(t *testing.T) {
 	s, v := violation(t, nil)
 	data := s.get("/records/" + v.ID.String() + "/bundle.zip").Body.Bytes()
