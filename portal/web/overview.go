@@ -70,7 +70,7 @@ func (d deviceRow) Place() string {
 // A recordRow is a record as lists show it.
 type recordRow struct {
 	*store.Record
-	Content *evidence.Record // nil when it can no longer be read
+	Content *evidence.Record // nil when the stored bytes are not the record's
 }
 
 // rows reads the contents of records for a list.
@@ -78,7 +78,7 @@ func rows(records []*store.Record) []recordRow {
 	all := make([]recordRow, len(records))
 	for i, r := range records {
 		all[i].Record = r
-		if sealed, err := evidence.Open(r.Bytes); err == nil {
+		if sealed, err := evidence.Open(r.Bytes); err == nil && sealed.ID == r.ID {
 			all[i].Content = sealed.Record
 		}
 	}

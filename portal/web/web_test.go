@@ -4,6 +4,7 @@ import (
 	"archive/zip"
 	"bytes"
 	"context"
+	"database/sql"
 	"fmt"
 	"io"
 	"math"
@@ -431,6 +432,39 @@ func TestDamagedBlobShows(t *testing.T) {
 	for _, part := range []string{"/frames/2", "/bundle.zip"} {
 		if w := s.get("/records/" + v.ID.String() + part); w.Code != 500 {
 			t.Errorf("%s: %d, want 500", part, w.Code)
+		}
+	}
+}
+
+// alter changes the database of a site behind its back.
+func (s *site) alter(query string, args ...any) {
+	s.t.Helper()
+	db, err := sql.Open("sqlite", filepath.Join(s.centre.Dir, "portal.db"))
+	if err == nil {
+		_, err = db.Exec(query, args...)
+	}
+	if err == nil {
+		err = db.Close()
+	}
+	if err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// Lists show no bytes that are not the record's.
+func TestForeignBytesShowAsDamage(t *testing.T) {
+	s, v := violation(t, nil)
+	stranger := portaltest.NewDevice(t, "stranger").Violation(t, pictures(t), trace, func(r *evidence.Record) {
+		r.Measurement.Speed, r.Measurement.Indicated, r.Measurement.Assessed = 9_905, 9_900, 9_400
+	})
+	for name, bytes := range map[string][]byte{"another record": stranger.Bytes, "no record": []byte("nothing")} {
+		s.alter(`UPDATE records SET bytes = $1 WHERE id = $2`, bytes, v.ID[:])
+		for _, path := range []string{"/", "/devices/" + v.Record.Device.String()} {
+			w := s.get(path)
+			if body := w.Body.String(); w.Code != 200 || strings.Contains(body, "99.05") ||
+				!strings.Contains(body, "stored bytes are damaged") || strings.Contains(body, ">Settled</span>") {
+				t.Errorf("%s, %s: %d, the damage does not show", name, path, w.Code)
+			}
 		}
 	}
 }
