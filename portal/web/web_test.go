@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -466,6 +467,34 @@ func TestForeignBytesShowAsDamage(t *testing.T) {
 				t.Errorf("%s, %s: %d, the damage does not show", name, path, w.Code)
 			}
 		}
+	}
+}
+
+// A settled record is never said to wait for what was lost here.
+func TestLostFrameOfSettledRecordIsSaidToBeLost(t *testing.T) {
+	s, v := violation(t, nil)
+	blob := func(i int) string {
+		hash := v.Record.Frames[i].SHA256.String()
+		return filepath.Join(s.centre.Dir, "blobs", hash[:2], hash[2:])
+	}
+	if err := errors.Join(os.Truncate(blob(0), 10), os.Remove(blob(1))); err != nil {
+		t.Fatal(err)
+	}
+	body := s.get("/records/" + v.ID.String()).Body.String()
+	if n := strings.Count(body, "This frame is damaged or missing here."); n != 2 || strings.Contains(body, "has not come yet") {
+		t.Errorf("%d frames are said to be lost, want 2", n)
+	}
+}
+
+func TestLostLogHashIsDamage(t *testing.T) {
+	s, v := violation(t, nil)
+	record := "/records/" + v.ID.String()
+	s.alter(`DELETE FROM log_hashes`)
+	if w := s.get(record); w.Code != 200 || !strings.Contains(w.Body.String(), "DAMAGED") {
+		t.Errorf("page: %d, the damage does not show", w.Code)
+	}
+	if w := s.get(record + "/bundle.zip"); w.Code != 500 {
+		t.Errorf("bundle: %d, want 500", w.Code)
 	}
 }
 
