@@ -470,6 +470,27 @@ func TestForeignBytesShowAsDamage(t *testing.T) {
 	}
 }
 
+// The last second of a calibration in UTC lies in the next day of the place.
+func TestEndOfCalibrationHasItsClock(t *testing.T) {
+	until := time.Date(2027, 1, 9, 23, 59, 59, 0, time.UTC)
+	s, v := violation(t, func(r *evidence.Record) { r.Calibration.NotAfter = until })
+	d := portaltest.NewDevice(t, "one")
+	profile, err := wire.Profile{Head: wire.Head{Device: wire.Device(d.ID), UTC: time.Now()}, Road: "SP 14",
+		Calibration: wire.ProfileCalibration{ID: "A-117", Version: 3, NotAfter: until}}.Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = receive(t, s.centre, d.Message(wire.WhatProfile, profile))
+	for _, path := range []string{"/records/" + v.ID.String(), "/devices/" + d.ID.String()} {
+		if !strings.Contains(s.get(path).Body.String(), "until 10 January 2027, 00:59:59 CET") {
+			t.Errorf("%s: the end is not shown with its clock and zone", path)
+		}
+	}
+}
+
 // A settled record is never said to wait for what was lost here.
 func TestLostFrameOfSettledRecordIsSaidToBeLost(t *testing.T) {
 	s, v := violation(t, nil)
