@@ -125,6 +125,8 @@ func hint(err error) string {
 		return "set the device's clock, remove its certificate file and start it again: it makes a new one"
 	case errors.Is(err, register.ErrOtherDevice):
 		return "--device is the device.id of the very device that made the certificate"
+	case errors.Is(err, store.ErrDamaged):
+		return "keep the last copy that was whole, and see to the disk"
 	case errors.Is(err, errCertificate):
 		return "--cert names the certificate that the device makes at its first start"
 	case errors.Is(err, fs.ErrNotExist):

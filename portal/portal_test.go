@@ -231,6 +231,28 @@ func TestCertificateOfAnotherDevice(t *testing.T) {
 	}
 }
 
+// A backup that lacks a lost blob says so and has all the rest.
+func TestBackupWithALostBlob(t *testing.T) {
+	dir := newCentre(t)
+	s, err := store.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = s.Update(t.Context(), func(tx *store.Tx) error { return tx.Blob(evidence.Hash{1}, 10, time.Now()) })
+	if err = errors.Join(err, s.Close()); err != nil {
+		t.Fatal(err)
+	}
+	backup := filepath.Join(t.TempDir(), "backup")
+	var stdout, stderr bytes.Buffer
+	if code := portal.Main([]string{"backup", "--dir", dir, "--to", backup}, &stdout, &stderr); code != 1 ||
+		!strings.Contains(stderr.String(), "blob 0100") || !strings.Contains(stderr.String(), "hint: keep the last copy") {
+		t.Errorf("exit %d\n%s%s", code, &stdout, &stderr)
+	}
+	if _, err := register.Open(backup); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestCommands(t *testing.T) {
 	d, other := portaltest.NewDevice(t, "one"), portaltest.NewDevice(t, "other")
 	dir := filepath.Join(t.TempDir(), "centre")

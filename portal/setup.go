@@ -89,10 +89,12 @@ func ReadCertificate(text []byte) (*x509.Certificate, error) {
 
 // Backup writes a consistent copy of the centre in dir, which may be running,
 // to the new folder dest: records, blobs, receipts, log, register and
-// certificates. The two private keys are not in it.
+// certificates. The two private keys are not in it. Blobs that are lost or damaged
+// are left out: the error then wraps [store.ErrDamaged], and all else is there.
 func Backup(ctx context.Context, dir, dest string) error {
-	if err := store.Backup(ctx, dir, dest); err != nil {
+	err := store.Backup(ctx, dir, dest)
+	if err != nil && !errors.Is(err, store.ErrDamaged) {
 		return err
 	}
-	return register.Backup(dir, dest)
+	return errors.Join(err, register.Backup(dir, dest))
 }
