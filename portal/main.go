@@ -7,7 +7,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"io/fs"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -15,6 +14,7 @@ import (
 	"syscall"
 
 	"ciglio/capture/evidence"
+	"ciglio/portal/keys"
 	"ciglio/portal/register"
 	"ciglio/portal/store"
 )
@@ -129,8 +129,10 @@ func hint(err error) string {
 		return "keep the last copy that was whole, and see to the disk"
 	case errors.Is(err, errCertificate):
 		return "--cert names the certificate that the device makes at its first start"
-	case errors.Is(err, fs.ErrNotExist):
-		return "make a centre with: ciglio-portal init --dir DIR"
+	case errors.Is(err, keys.ErrMissing):
+		return "put the key file back from where it is kept"
+	case errors.Is(err, ErrNoCentre):
+		return "make a centre with: ciglio-portal init --dir DIR; one that lost its trust.pem gets it back from a backup"
 	}
 	return ""
 }

@@ -83,6 +83,9 @@ func New(ctx context.Context, o Options) (p *Portal, err error) {
 			p = nil
 		}
 	}()
+	if err = centreIn(o.Dir); err != nil {
+		return p, err
+	}
 	centre, err := keys.Load(filepath.Join(o.Dir, centreKeyName))
 	if err != nil {
 		return p, err

@@ -253,6 +253,41 @@ func TestBackupWithALostBlob(t *testing.T) {
 	}
 }
 
+// A key that is kept elsewhere is no reason to make a centre anew.
+func TestHintNamesWhatIsMissing(t *testing.T) {
+	d := portaltest.NewDevice(t, "one")
+	dir := newCentre(t)
+	cert := filepath.Join(t.TempDir(), "device.pem")
+	if err := os.WriteFile(cert, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: d.Certificate.Raw}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	enrol := []string{"enrol", "--dir", dir, "--device", d.ID.String(), "--cert", cert}
+	serve := []string{"serve", "--dir", dir, "--listen", "127.0.0.1:0", "--mqtt", "127.0.0.1:0"}
+	backup := []string{"backup", "--dir", dir, "--to", dir + "-copy"}
+	for _, row := range []struct {
+		name  string
+		gone  string // one more with each row
+		args  []string
+		has   string
+		hasno string
+	}{
+		{"enrol without the root key", "root.key", enrol, "hint: put the key file back", "make a centre"},
+		{"serve without the centre's key", "centre.key", serve, "hint: put the key file back", "make a centre"},
+		{"backup of a centre without its database", "portal.db", backup, "portal.db", "hint"},
+		{"enrol without a centre", "trust.pem", enrol, "hint: make a centre", "key file"},
+		{"serve without a centre", "lock", serve, "hint: make a centre", "key file"},
+		{"backup of no centre", "certificates", backup, "hint: make a centre", "key file"},
+	} {
+		if err := os.RemoveAll(filepath.Join(dir, row.gone)); err != nil {
+			t.Fatal(err)
+		}
+		var stdout, stderr bytes.Buffer
+		if code := portal.Main(row.args, &stdout, &stderr); code != 1 || !strings.Contains(stderr.String(), row.has) || strings.Contains(stderr.String(), row.hasno) {
+			t.Errorf("%s: exit %d\n%s%s", row.name, code, &stdout, &stderr)
+		}
+	}
+}
+
 func TestCommands(t *testing.T) {
 	d, other := portaltest.NewDevice(t, "one"), portaltest.NewDevice(t, "other")
 	dir := filepath.Join(t.TempDir(), "centre")
