@@ -180,6 +180,44 @@ func TestViolationFromSocketToBundle(t *testing.T) {
 	verify(p)
 }
 
+// A device is connected to a broker that runs, and what it said to an earlier one
+// is not the present.
+func TestNobodyIsConnectedAfterARestart(t *testing.T) {
+	d := portaltest.NewDevice(t, "one")
+	dir := newCentre(t)
+	if _, err := portal.Enrol(dir, d.ID, 1, d.Certificate); err != nil {
+		t.Fatal(err)
+	}
+	shows := func(p *portal.Portal, page, want string) bool {
+		return strings.Contains(string(get(t, p, page)), want)
+	}
+	const connected, not = `<span class="state good">Connected</span>`, `<span class="state bad">Not connected</span>`
+	for i := range uint64(2) {
+		p, stop := serve(t, dir)
+		if i > 0 && (shows(p, "/", connected) || !shows(p, "/", not) || !shows(p, "/devices/"+d.ID.String(), not)) {
+			t.Error("after the restart it is connected before it came")
+		}
+		session, receipts := connect(t, p, d)
+		state, err := wire.State{Head: wire.Head{Device: wire.Device(d.ID), UTC: time.Now()}, Boot: wire.BootID{1}, Sequence: i + 1, Online: true}.Marshal()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range []uplink.Message{
+			{Topic: wire.Topic(portaltest.Shard, d.ID, wire.WhatState), Payload: state, Retained: true},
+			d.Message(wire.WhatRecord, d.Heartbeat(t).Bytes),
+		} {
+			if err := <-session.Publish(m); err != nil {
+				t.Fatal(err)
+			}
+		}
+		<-receipts // what came before it is stored
+		if !shows(p, "/", connected) {
+			t.Error("it came and is not connected")
+		}
+		stop()
+	}
+}
+
 func TestOtherMachinesNeedPermission(t *testing.T) {
 	dir := newCentre(t)
 	for _, o := range []portal.Options{
