@@ -97,12 +97,14 @@ type Device struct {
 	configuration evidence.Statement   // and of the settings
 	sender        *uplink.Sender
 	ring          *capture.Ring
-	lastStep      atomic.Int64 // instant of UTC's last jump; 0 when there was none
+	steps         *clock.Watcher
+	lastClosed    atomic.Int64 // instant at which the gate was last found closed; 0 when it was not
 	opening       []note       // records of the start that are still to be made
 	begun         atomic.Bool  // none of them is left
 	judging       atomic.Int64 // instant at which the passage in hand was taken; 0 when there is none
 	sealing       atomic.Int64 // the same of the violation in hand
 	telling       sync.Mutex   // Observe hears of one passage at a time
+	deaf          atomic.Bool  // the sensor is not listened to any more
 	looking       atomic.Int64 // instant at which the device last began to look at itself; 0 before
 
 	mu             sync.Mutex // guards what follows
@@ -228,6 +230,7 @@ func (d *Device) Run(ctx context.Context) error {
 	if err := d.begin(); err != nil {
 		return err
 	}
+	d.steps = clock.NewWatcher(d.o.Clock)
 	g, ctx := errgroup.WithContext(ctx)
 	// The rest lives until what has passed is judged and sealed.
 	inner, stop := context.WithCancel(context.WithoutCancel(ctx))
@@ -239,7 +242,7 @@ func (d *Device) Run(ctx context.Context) error {
 	}
 	g.Go(func() error { return d.housekeeping(inner) })
 	g.Go(func() error { return d.supervise(inner) })
-	g.Go(func() error { return clock.Watch(inner, d.o.Clock, time.Second, d.clockStepped) })
+	g.Go(func() error { return d.steps.Run(inner, time.Second, d.clockStepped) })
 	g.Go(func() error {
 		defer stop() // a recording that ends, ends the device
 		return d.measure(ctx)
@@ -423,6 +426,7 @@ func (d *Device) tellGate(causes []trust.Cause) {
 	}
 	state := gateOpen
 	if len(causes) > 0 {
+		d.lastClosed.Store(int64(d.o.Clock.Now()))
 		state = "gate closed: " + strings.Join(words, "; ")
 	}
 	d.mu.Lock()

@@ -140,31 +140,6 @@ func TestDiscards(t *testing.T) {
 	}
 }
 
-// A vehicle that was measured before the calibration was in force is not accused
-// after it, however soon.
-func TestGateWasOpenAllTheWhile(t *testing.T) {
-	for early, want := range map[time.Duration][]sensor.Reason{
-		0:                       nil,
-		time.Nanosecond:         {sensor.ReasonGate},
-		2 * time.Second:         {sensor.ReasonGate},
-		3299 * time.Millisecond: {sensor.ReasonGate}, // judged at the first instant
-	} {
-		synctest.Test(t, func(t *testing.T) {
-			r := newRig(t, nil)
-			force := time.Now().Add(time.Hour)
-			r.calibration.NotBefore = force
-			r.start(t)
-			time.Sleep(time.Until(force) - early - 10*time.Second + 3300*time.Millisecond) // see pass
-			if o := r.pass(speeding()); (o.Record == nil) != (want != nil) || !slices.Equal(o.Reasons, want) {
-				t.Errorf("%v before: recorded %v, reasons %v, want %v", early, o.Record != nil, o.Reasons, want)
-			}
-			if err := r.stop(); err != nil {
-				t.Error(err)
-			}
-		})
-	}
-}
-
 func TestSimulatedPartsAccuseNobody(t *testing.T) {
 	for name, change := range map[string]func(*rig){
 		"simulated radar": func(r *rig) { r.sensor.identity.Simulated = true },

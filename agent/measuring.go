@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"ciglio/agent/enforce"
+	"ciglio/agent/trust"
 	"ciglio/capture"
 	"ciglio/capture/evidence"
 	"ciglio/sensor"
@@ -35,6 +36,12 @@ const (
 	// finishing is how long what has passed may still be judged and sealed when the
 	// device is to end.
 	finishing = 30 * time.Second
+)
+
+// What may still keep a violation from being sealed while the store is waited for.
+var (
+	errClosed  = errors.New("the gate has closed")
+	errStepped = errors.New("UTC has jumped")
 )
 
 // A violation is a passage that exceeds the limit, with its pictures. What it
@@ -66,6 +73,7 @@ func (d *Device) measure(ctx context.Context) error {
 	go func() {
 		defer close(passages)
 		d.listen(listening, passages)
+		d.deaf.Store(true)
 	}()
 	go func() {
 		defer close(violations)
@@ -153,8 +161,9 @@ func (d *Device) judge(ctx context.Context, p sensor.Passage) (v violation, open
 		o.Reasons = p.Reasons
 		return v, false
 	}
+	v.photo = d.photoInstant(p)
 	now, utc := d.o.Clock.Pair()
-	rule, err := d.rules.On(utc.Add(p.End.Sub(now)).In(d.zone))
+	rule, err := d.rules.On(utc.Add(v.photo.Sub(now)).In(d.zone))
 	if err != nil { // UTC is not set yet: a battery, or the network, is missing
 		o.Reasons = []sensor.Reason{sensor.ReasonClock}
 		return v, false
@@ -166,7 +175,6 @@ func (d *Device) judge(ctx context.Context, p sensor.Passage) (v violation, open
 	if o.Reasons = d.objections(p); len(o.Reasons) > 0 {
 		return v, false
 	}
-	v.photo = d.photoInstant(p)
 	v.shots, err = d.shots(ctx, v.photo)
 	if err != nil {
 		d.o.Log.Warn("violation without pictures", "error", err)
@@ -191,6 +199,14 @@ func (d *Device) prove(ctx context.Context, v *violation) error {
 	}
 	var err error
 	o.Record, err = d.record(o.Passage, o.Assessment, v.photo, v.shots, second)
+	switch {
+	case errors.Is(err, errClosed):
+		o.Reasons = []sensor.Reason{sensor.ReasonGate}
+		return nil
+	case errors.Is(err, errStepped):
+		o.Reasons = []sensor.Reason{sensor.ReasonClock}
+		return nil
+	}
 	_ = d.stored(err)
 	switch {
 	case errors.Is(err, outbox.ErrClosed), errors.Is(err, outbox.ErrDamaged): // recovery at the next start
@@ -220,19 +236,28 @@ func (d *Device) objections(p sensor.Passage) []sensor.Reason {
 	object(sensor.ReasonSecondMissing, d.needsSecond() != nil)
 	object(sensor.ReasonOutOfRange, p.Speed > d.o.Config.Sensor.Maximum)
 	object(sensor.ReasonUncertain, d.calibration.Uncertainty > 0 && p.Budget.Total() > d.calibration.Uncertainty)
-	step := sensor.Mono(d.lastStep.Load())
-	object(sensor.ReasonClock, step != 0 && step >= p.Start)
-	d.makeRoom()
-	now, utc := d.o.Clock.Pair()
-	if causes := d.gateAt(utc); len(causes) > 0 {
-		d.tellGate(causes)
-		object(sensor.ReasonGate, true)
-	} else if causes := d.gateAt(utc.Add(p.Start.Sub(now))); len(causes) > 0 { // it began to be in force meanwhile
-		d.o.Log.Warn("violation from before the gate was open", "causes", causes)
-		object(sensor.ReasonGate, true)
+	if step, jumped := d.steps.Look(); jumped {
+		d.clockStepped(step)
 	}
+	first := d.first(p)
+	now, utc := d.o.Clock.Pair()
+	object(sensor.ReasonClock, d.steps.Jumped(first, now, utc))
+	d.makeRoom()
+	causes := d.gateAt(utc)
+	if len(causes) > 0 {
+		d.tellGate(causes)
+	}
+	// Nor may it have been closed when the vehicle came: for what was not in force
+	// yet, or for anything else that was found and is over.
+	early := d.gateAt(utc.Add(first.Sub(now)))
+	closed := sensor.Mono(d.lastClosed.Load())
+	object(sensor.ReasonGate, len(causes) > 0 || len(early) > 0 || closed != 0 && closed >= first)
 	return reasons
 }
+
+// first is the earliest instant that a record of a passage speaks of. The photo
+// position may lie before the track.
+func (d *Device) first(p sensor.Passage) sensor.Mono { return min(p.Start, d.photoInstant(p)) }
 
 // photoInstant is when the vehicle was at the photo position, as the sensor tells
 // it. Otherwise the track of one that approaches ends beside the device, and that
@@ -241,7 +266,8 @@ func (d *Device) photoInstant(p sensor.Passage) sensor.Mono {
 	if p.Photo != 0 {
 		return p.Photo
 	}
-	seconds := d.o.Config.Site.PhotoRange.Metres() / p.Speed.MPS()
+	const standing = 3600 // s
+	seconds := min(d.o.Config.Site.PhotoRange.Metres()/p.Speed.MPS(), standing)
 	away := time.Duration(math.Round(seconds * 1e9))
 	if p.Direction == sensor.Receding {
 		return p.Start.Add(away)
@@ -304,6 +330,17 @@ func (d *Device) record(p sensor.Passage, a enforce.Assessment, photo sensor.Mon
 	}
 	return d.o.Outbox.AppendPrepared(func(h outbox.Head) (*evidence.Sealed, error) {
 		r := d.base(h, kind)
+		// The store may have been waited for since the last look: what the record
+		// itself says of the clock must be as good.
+		if d.steps.Jumped(d.first(p), r.Mono, r.UTC) {
+			return nil, errStepped
+		}
+		if causes := trust.Check(trust.Facts{
+			At: r.UTC, Calibration: d.calibration, SensorSerial: identity.Serial,
+			Clock: r.Clock, ClockBound: d.o.Config.Clock.Bound, Room: true,
+		}); len(causes) > 0 || r.Clock.Source == noClock {
+			return nil, errClosed
+		}
 		// UTC is that of the photo position: the pair just read, carried back
 		// along the monotonic clock. A step of UTC between the two that was noticed has
 		// discarded the passage, see objections.

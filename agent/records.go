@@ -13,12 +13,15 @@ import (
 	"ciglio/uplink/outbox"
 )
 
+// noClock stands in a record for the source of UTC when the clock did not tell.
+const noClock = "none"
+
 // base returns a record of the given kind with all that every record says:
 // where in the chain, when, by which program, key, calibration and settings.
 func (d *Device) base(h outbox.Head, kind evidence.Kind) *evidence.Record {
 	state, err := d.o.Clock.State()
 	if err != nil {
-		state = sensor.ClockState{Source: "none"}
+		state = sensor.ClockState{Source: noClock}
 	}
 	mono, utc := d.o.Clock.Pair()
 	return &evidence.Record{
@@ -178,11 +181,10 @@ func (d *Device) heart() evidence.Body {
 
 // clockStepped records that UTC jumped. Passages it fell into are discarded.
 func (d *Device) clockStepped(s clock.Step) {
-	d.lastStep.Store(int64(s.At))
 	d.o.Log.Warn("clock stepped", "by", s.Size)
 	state, err := d.o.Clock.State()
 	if err != nil {
-		state.Source = "none"
+		state.Source = noClock
 	}
 	d.noteOrLog(evidence.KindClockStep, evidence.Body{1: int64(s.Size), 2: state.Source})
 }

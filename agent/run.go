@@ -81,10 +81,11 @@ func loadConfig(path string) (*config.Config, error) {
 	case c.Sensor.Driver != "rawiq" && c.Sensor.Port == "":
 		return nil, blame("sensor.port", errors.New("missing"))
 	}
+	_, source := newSource(c, new(clock.System), slog.New(slog.DiscardHandler))
 	_, camera := newCamera(c, new(clock.System), slog.New(slog.DiscardHandler))
 	_, second := newSecond(c, new(clock.System), slog.New(slog.DiscardHandler))
 	_, broker := newDialer(c)
-	return c, cmp.Or(blame("second", second), blame(cameraKey(c), camera), blame("uplink.broker", broker), blame("uplink.shard", wire.CheckShard(c.Uplink.Shard)))
+	return c, cmp.Or(blame("sensor", source), blame("second", second), blame(cameraKey(c), camera), blame("uplink.broker", broker), blame("uplink.shard", wire.CheckShard(c.Uplink.Shard)))
 }
 
 // A liveCamera is a camera that holds a connection or a device.
@@ -223,8 +224,10 @@ func identity(c *config.Config, id evidence.DeviceID, log *slog.Logger) (*key.Ke
 	}
 	text, err := os.ReadFile(c.Device.Certificate)
 	if errors.Is(err, os.ErrNotExist) {
-		const years = 10
-		der, err := key.Certificate(k, id, time.Now(), years, nil, nil)
+		// A clock that is ahead today, as an RTC in local time is, must not make the
+		// records of the first hours invalid; before the key was made there are none.
+		const years, early = 10, 24 * time.Hour
+		der, err := key.Certificate(k, id, time.Now().Add(-early), years, nil, nil)
 		if err != nil {
 			return nil, nil, err
 		}

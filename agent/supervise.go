@@ -102,7 +102,7 @@ func (d *Device) state() string {
 // stuck says where measuring or housekeeping has come to a stand; "" when none has.
 func (d *Device) stuck() string {
 	now := d.o.Clock.Now()
-	if d.o.Turned != nil {
+	if d.o.Turned != nil && !d.deaf.Load() {
 		if since := now.Sub(d.o.Turned()); since > sensorTurn {
 			return fmt.Sprintf("the sensor's driver has not come back for %v", since.Truncate(time.Second))
 		}

@@ -7,7 +7,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"io/fs"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -15,6 +14,7 @@ import (
 	"syscall"
 
 	"ciglio/capture/evidence"
+	"ciglio/portal/keys"
 	"ciglio/portal/register"
 	"ciglio/portal/store"
 )
@@ -125,10 +125,16 @@ func hint(err error) string {
 		return "a device that got a new key or a new store needs the next --epoch"
 	case errors.Is(err, register.ErrNotInForce):
 		return "set the device's clock, remove its certificate file and start it again: it makes a new one"
+	case errors.Is(err, register.ErrOtherDevice):
+		return "--device is the device.id of the very device that made the certificate"
+	case errors.Is(err, store.ErrDamaged):
+		return "keep the last copy that was whole, and see to the disk"
 	case errors.Is(err, errCertificate):
 		return "--cert names the certificate that the device makes at its first start"
-	case errors.Is(err, fs.ErrNotExist):
-		return "make a centre with: ciglio-portal init --dir DIR"
+	case errors.Is(err, keys.ErrMissing):
+		return "put the key file back from where it is kept"
+	case errors.Is(err, ErrNoCentre):
+		return "make a centre with: ciglio-portal init --dir DIR; one that lost its trust.pem gets it back from a backup"
 	}
 	return ""
 }

@@ -15,6 +15,7 @@ import (
 	"net"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"ciglio/portal/broker"
@@ -23,6 +24,7 @@ import (
 	"ciglio/portal/register"
 	"ciglio/portal/store"
 	"ciglio/portal/web"
+	"ciglio/uplink"
 	"ciglio/uplink/mqtt"
 )
 
@@ -87,6 +89,9 @@ func New(ctx context.Context, o Options) (p *Portal, err error) {
 			p = nil
 		}
 	}()
+	if err = centreIn(o.Dir); err != nil {
+		return p, err
+	}
 	centre, err := keys.Load(filepath.Join(o.Dir, centreKeyName))
 	if err != nil {
 		return p, err
@@ -117,18 +122,39 @@ func New(ctx context.Context, o Options) (p *Portal, err error) {
 	if err != nil {
 		return p, err
 	}
+	dials := &sessions{Dialer: dialer}
+	dials.began.Store(time.Now().UnixMicro())
 	if p.intake, err = intake.New(ctx, intake.Options{
-		Store: p.store, Register: p.register, Signer: centre, Dialer: dialer,
+		Store: p.store, Register: p.register, Signer: centre, Dialer: dials,
 		ClientID: "ciglio-portal-" + o.Shard, Shard: o.Shard, Log: o.Log,
 	}); err != nil {
 		return p, err
 	}
 	p.web, err = web.New(web.Options{
 		Store: p.store, Register: p.register, Loopback: !o.AllowRemote, Log: o.Log,
-		Stats: p.intake.Stats,
+		Stats: p.intake.Stats, Session: dials.Began,
 	})
 	return p, err
 }
+
+// sessions is a dialer that knows when its newest session began.
+type sessions struct {
+	uplink.Dialer
+	began atomic.Int64 // microseconds since 1970, as the store counts
+}
+
+// Dial opens a session.
+func (s *sessions) Dial(ctx context.Context, o uplink.SessionOptions) (uplink.Session, error) {
+	began := time.Now() // what the broker retains comes before Dial returns
+	session, err := s.Dialer.Dial(ctx, o)
+	if err == nil {
+		s.began.Store(began.UnixMicro())
+	}
+	return session, err
+}
+
+// Began returns when the newest session began, or when the centre was opened.
+func (s *sessions) Began() time.Time { return time.UnixMicro(s.began.Load()) }
 
 // listen opens an address after checking who can reach it.
 func listen(address string, remote bool) (net.Listener, error) {

@@ -181,6 +181,44 @@ func TestViolationFromSocketToBundle(t *testing.T) {
 	verify(p)
 }
 
+// A device is connected to a broker that runs, and what it said to an earlier one
+// is not the present.
+func TestNobodyIsConnectedAfterARestart(t *testing.T) {
+	d := portaltest.NewDevice(t, "one")
+	dir := newCentre(t)
+	if _, err := portal.Enrol(dir, d.ID, 1, d.Certificate); err != nil {
+		t.Fatal(err)
+	}
+	shows := func(p *portal.Portal, page, want string) bool {
+		return strings.Contains(string(get(t, p, page)), want)
+	}
+	const connected, not = `<span class="state good">Connected</span>`, `<span class="state bad">Not connected</span>`
+	for i := range uint64(2) {
+		p, stop := serve(t, dir)
+		if i > 0 && (shows(p, "/", connected) || !shows(p, "/", not) || !shows(p, "/devices/"+d.ID.String(), not)) {
+			t.Error("after the restart it is connected before it came")
+		}
+		session, receipts := connect(t, p, d)
+		state, err := wire.State{Head: wire.Head{Device: wire.Device(d.ID), UTC: time.Now()}, Boot: wire.BootID{1}, Sequence: i + 1, Online: true}.Marshal()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range []uplink.Message{
+			{Topic: wire.Topic(portaltest.Shard, d.ID, wire.WhatState), Payload: state, Retained: true},
+			d.Message(wire.WhatRecord, d.Heartbeat(t).Bytes),
+		} {
+			if err := <-session.Publish(m); err != nil {
+				t.Fatal(err)
+			}
+		}
+		<-receipts // what came before it is stored
+		if !shows(p, "/", connected) {
+			t.Error("it came and is not connected")
+		}
+		stop()
+	}
+}
+
 func TestOtherMachinesNeedPermission(t *testing.T) {
 	dir := newCentre(t)
 	for _, o := range []portal.Options{
@@ -258,8 +296,80 @@ func TestCertificateOfAnotherTime(t *testing.T) {
 	}
 }
 
-func TestCommands(t *testing.T) {
+// One mix-up would spend an epoch of one device and the key of another.
+func TestCertificateOfAnotherDevice(t *testing.T) {
+	dir := newCentre(t)
+	one, other := portaltest.NewDevice(t, "one"), portaltest.NewDevice(t, "other")
+	_, err := portal.Enrol(dir, one.ID, 1, other.Certificate)
+	if !errors.Is(err, register.ErrOtherDevice) || !strings.Contains(err.Error(), one.ID.String()) || !strings.Contains(err.Error(), other.ID.String()) {
+		t.Errorf("%v, want ErrOtherDevice with both ids", err)
+	}
+	for _, d := range []*portaltest.Device{one, other} {
+		if _, err := portal.Enrol(dir, d.ID, 1, d.Certificate); err != nil {
+			t.Errorf("nothing was spent: %v", err)
+		}
+	}
+}
+
+// A backup that lacks a lost blob says so and has all the rest.
+func TestBackupWithALostBlob(t *testing.T) {
+	dir := newCentre(t)
+	s, err := store.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = s.Update(t.Context(), func(tx *store.Tx) error { return tx.Blob(evidence.Hash{1}, 10, time.Now()) })
+	if err = errors.Join(err, s.Close()); err != nil {
+		t.Fatal(err)
+	}
+	backup := filepath.Join(t.TempDir(), "backup")
+	var stdout, stderr bytes.Buffer
+	if code := portal.Main([]string{"backup", "--dir", dir, "--to", backup}, &stdout, &stderr); code != 1 ||
+		!strings.Contains(stderr.String(), "blob 0100") || !strings.Contains(stderr.String(), "hint: keep the last copy") {
+		t.Errorf("exit %d\n%s%s", code, &stdout, &stderr)
+	}
+	if _, err := register.Open(backup); err != nil {
+		t.Error(err)
+	}
+}
+
+// A key that is kept elsewhere is no reason to make a centre anew.
+func TestHintNamesWhatIsMissing(t *testing.T) {
 	d := portaltest.NewDevice(t, "one")
+	dir := newCentre(t)
+	cert := filepath.Join(t.TempDir(), "device.pem")
+	if err := os.WriteFile(cert, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: d.Certificate.Raw}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	enrol := []string{"enrol", "--dir", dir, "--device", d.ID.String(), "--cert", cert}
+	serve := []string{"serve", "--dir", dir, "--listen", "127.0.0.1:0", "--mqtt", "127.0.0.1:0"}
+	backup := []string{"backup", "--dir", dir, "--to", dir + "-copy"}
+	for _, row := range []struct {
+		name  string
+		gone  string // one more with each row
+		args  []string
+		has   string
+		hasno string
+	}{
+		{"enrol without the root key", "root.key", enrol, "hint: put the key file back", "make a centre"},
+		{"serve without the centre's key", "centre.key", serve, "hint: put the key file back", "make a centre"},
+		{"backup of a centre without its database", "portal.db", backup, "portal.db", "hint"},
+		{"enrol without a centre", "trust.pem", enrol, "hint: make a centre", "key file"},
+		{"serve without a centre", "lock", serve, "hint: make a centre", "key file"},
+		{"backup of no centre", "certificates", backup, "hint: make a centre", "key file"},
+	} {
+		if err := os.RemoveAll(filepath.Join(dir, row.gone)); err != nil {
+			t.Fatal(err)
+		}
+		var stdout, stderr bytes.Buffer
+		if code := portal.Main(row.args, &stdout, &stderr); code != 1 || !strings.Contains(stderr.String(), row.has) || strings.Contains(stderr.String(), row.hasno) {
+			t.Errorf("%s: exit %d\n%s%s", row.name, code, &stdout, &stderr)
+		}
+	}
+}
+
+func TestCommands(t *testing.T) {
+	d, other := portaltest.NewDevice(t, "one"), portaltest.NewDevice(t, "other")
 	dir := filepath.Join(t.TempDir(), "centre")
 	cert := filepath.Join(t.TempDir(), "device.pem")
 	if err := os.WriteFile(cert, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: d.Certificate.Raw}), 0o600); err != nil {
@@ -282,6 +392,7 @@ func TestCommands(t *testing.T) {
 		{"a device id in capitals", "enrol --dir " + dir + " --device " + strings.ToUpper(d.ID.String()) + " --cert " + cert, 2, "hexadecimal"},
 		{"a certificate that is none", "enrol --dir " + dir + " --device " + d.ID.String() + " --cert " + dir + "/root.key", 1, "CERTIFICATE"},
 		{"a certificate that is not there", "enrol --dir " + dir + " --device " + d.ID.String() + " --cert nowhere", 1, "hint: --cert names"},
+		{"a certificate of another device", "enrol --json --dir " + dir + " --device " + other.ID.String() + " --cert " + cert, 1, "hint: --device is"},
 		{"enrol", "enrol --json --dir " + dir + " --device " + d.ID.String() + " --cert " + cert, 0, ""},
 		{"enrol again", "enrol --json --dir " + dir + " --device " + d.ID.String() + " --cert " + cert, 1, "hint: a device that got a new key"},
 		{"serve to the world", "serve --dir " + dir + " --listen 0.0.0.0:0", 1, "--allow-remote"},

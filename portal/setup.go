@@ -27,6 +27,18 @@ const (
 // ErrExists says that a directory is a centre's already.
 var ErrExists = errors.New("already holds a centre")
 
+// ErrNoCentre says that a directory is no centre's: it has no trust file.
+var ErrNoCentre = errors.New("holds no centre")
+
+// centreIn checks that dir is a centre's.
+func centreIn(dir string) error {
+	_, err := os.Stat(TrustFile(dir))
+	if errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("directory %s: %w: no %s", dir, ErrNoCentre, trustFileName)
+	}
+	return err
+}
+
 // Init makes a centre in dir: a root key, a centre key, and a register that
 // holds the centre's key alone. It never replaces anything.
 func Init(dir string) (root evidence.Hash, err error) {
@@ -67,6 +79,9 @@ func Init(dir string) (root evidence.Hash, err error) {
 // certificate, for one epoch of the device. A running portal notices when the
 // device first sends something.
 func Enrol(dir string, device evidence.DeviceID, epoch uint64, certificate *x509.Certificate) (evidence.RegisterEntry, error) {
+	if err := centreIn(dir); err != nil {
+		return evidence.RegisterEntry{}, err
+	}
 	root, err := keys.Load(filepath.Join(dir, rootKeyName))
 	if err != nil {
 		return evidence.RegisterEntry{}, err
@@ -89,10 +104,15 @@ func ReadCertificate(text []byte) (*x509.Certificate, error) {
 
 // Backup writes a consistent copy of the centre in dir, which may be running,
 // to the new folder dest: records, blobs, receipts, log, register and
-// certificates. The two private keys are not in it.
+// certificates. The two private keys are not in it. Blobs that are lost or damaged
+// are left out: the error then wraps [store.ErrDamaged], and all else is there.
 func Backup(ctx context.Context, dir, dest string) error {
-	if err := store.Backup(ctx, dir, dest); err != nil {
+	if err := centreIn(dir); err != nil {
 		return err
 	}
-	return register.Backup(dir, dest)
+	err := store.Backup(ctx, dir, dest)
+	if err != nil && !errors.Is(err, store.ErrDamaged) {
+		return err
+	}
+	return errors.Join(err, register.Backup(dir, dest))
 }

@@ -71,6 +71,12 @@ func Parse(text []byte) (*trust.Calibration, error) {
 	if unknown := meta.Undecoded(); len(unknown) > 0 {
 		return nil, fmt.Errorf("calibration: unknown key %s", unknown[0])
 	}
+	for _, key := range meta.Keys() {
+		// The decoder takes Not_After for not_after, and of two either.
+		if strings.Trim(key.String(), "abcdefghijklmnopqrstuvwxyz_.") != "" {
+			return nil, fmt.Errorf("calibration: unknown key %s", key)
+		}
+	}
 	for _, need := range []struct {
 		key string
 		ok  bool
@@ -78,10 +84,12 @@ func Parse(text []byte) (*trust.Calibration, error) {
 	}{
 		{"id", evidence.Printable(s.ID, evidence.MaxID), "want a text of 1 to 64 bytes"},
 		{"version", s.Version >= 1, "want 1 or more"},
+		{"uncertainty", s.Uncertainty > 0 || !meta.IsDefined("uncertainty"), "want more than 0km/h; leave it out where there is no bound"},
 		{"sensor_serial", s.SensorSerial != "", "missing"},
 		{"not_before", !s.NotBefore.IsZero(), "missing"},
 		{"not_after", !s.NotAfter.IsZero(), "missing"},
 		{"not_after", s.NotAfter.Nanosecond() == 0, "want a whole second"},
+		{"not_after", s.NotAfter.Unix() >= 0 && s.NotAfter.UTC().Year() <= 9999, "want 1970 to 9999"},
 		{"not_after", !s.NotAfter.Before(s.NotBefore.Time), "lies before not_before"},
 	} {
 		if !need.ok {

@@ -165,11 +165,68 @@ func Parse(text []byte, environ []string) (*Config, error) {
 	if unknown := meta.Undecoded(); len(unknown) > 0 {
 		return nil, fmt.Errorf("unknown key %s", unknown[0])
 	}
+	if err := c.asWritten(text); err != nil {
+		return nil, err
+	}
 	if err := c.environment(environ); err != nil {
 		return nil, err
 	}
 	c.Second.tolerance()
 	return c, c.Validate()
+}
+
+// zoneEverywhere reports whether a name of a time zone means the same on every
+// machine: not "Local", and none of the folders that only some of them have.
+func zoneEverywhere(name string) bool {
+	return name == "UTC" || strings.Contains(name, "/") && !strings.HasPrefix(name, "posix/") && !strings.HasPrefix(name, "right/")
+}
+
+// held is how long the ring holds a picture, of a camera whose interval is set.
+func (c *Config) held() time.Duration {
+	return time.Duration(c.Camera.Slots) * c.Camera.Interval
+}
+
+// needed is after how long a picture may be asked for. The slowest violation was at
+// the photo position, and is told when it has gone 25 m beyond the end of its track
+// at the latest, and a little later; its first picture was taken before.
+func (c *Config) needed() time.Duration {
+	const beyond, tolerance, told, spacing = 25, 5 * sensor.KmH, 400 * time.Millisecond, 240 * time.Millisecond
+	way := c.Site.PhotoRange.Metres() + beyond
+	return time.Duration(way/(c.Site.Limit+tolerance).MPS()*1e9) + told + time.Duration(c.Site.Frames/2)*spacing
+}
+
+// asWritten refuses what the decoder takes and this file does not know: keys in
+// another spelling, of which it would take either, durations without unit, and
+// numbers that this machine cuts off.
+func (c *Config) asWritten(text []byte) error {
+	var file map[string]map[string]any
+	if _, err := toml.Decode(string(text), &file); err != nil {
+		return err
+	}
+	err := c.each(func(section, key, _ string, v reflect.Value) error {
+		written, ok := file[section][key]
+		delete(file[section], key)
+		switch n, number := written.(int64); v.Interface().(type) {
+		case time.Duration:
+			if ok && number {
+				return fmt.Errorf("%s.%s: %d: want a duration with its unit, such as 500us", section, key, n)
+			}
+		case int:
+			if ok && n != v.Int() {
+				return fmt.Errorf("%s.%s: %d: not a number in range", section, key, n)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for section, keys := range file {
+		for key := range keys {
+			return fmt.Errorf("unknown key %s.%s", section, key)
+		}
+	}
+	return nil
 }
 
 // Variable returns the environment variable of a key.
@@ -347,7 +404,9 @@ func (c *Config) Validate() error {
 		{"site.latitude", c.Site.Latitude.within(90), "want -90deg to 90deg"},
 		{"site.limit", c.Site.Limit >= 5*sensor.KmH && c.Site.Limit <= 150*sensor.KmH, "want 5km/h to 150km/h"},
 		{"site.latitude", c.Site.Latitude != 0 || c.Site.Longitude != 0, "missing, with site.longitude"},
-		{"site.photo_range", c.Site.PhotoRange <= 200e3, "want at most 200m"},
+		{"site.photo_range", c.Site.PhotoRange > 0 && c.Site.PhotoRange <= 200e3, "want more than 0m and at most 200m"},
+		{"site.photo_range", c.Site.PhotoRange.Metres() <= 10*c.Site.Limit.MPS(), "farther than a vehicle at the limit drives in 10s"},
+		{"site.time_zone", zoneEverywhere(c.Site.TimeZone), "want a zone that is the same on every machine, such as Europe/Rome"},
 		{"site.frames", c.Site.Frames >= 2 && c.Site.Frames <= 5, "want 2 to 5"},
 		{"sensor.driver", slices.Contains(Drivers(), c.Sensor.Driver), "want one of " + strings.Join(Drivers(), ", ")},
 		{"sensor.path", c.Sensor.Path == "" || c.Sensor.Driver == "rawiq", "only rawiq has one: want sensor.port"},
@@ -369,11 +428,14 @@ func (c *Config) Validate() error {
 		{"camera.format", slices.Contains(PictureFormats(), c.Camera.Format), "want one of " + strings.Join(PictureFormats(), ", ")},
 		{"camera.size", min(c.Camera.Size.Width, c.Camera.Size.Height) >= 16 && c.Camera.Size.Width%2 == 0, "want at least 16 pixels each way, and an even width"},
 		{"camera.interval", c.Camera.Interval >= 5*time.Millisecond && c.Camera.Interval <= 100*time.Millisecond, "want 5ms to 100ms"},
+		{"camera.latency", c.Camera.Latency >= 0 && c.Camera.Latency <= 2*time.Second, "want 0s to 2s"},
 		{"camera.slots", c.Camera.Slots >= 8 && c.Camera.Slots <= 1024, "want 8 to 1024"},
 		{"camera.slot", c.Camera.Slot >= 16<<10 && c.Camera.Slot <= 8<<20, "want 16KiB to 8MiB"},
+		{"camera.slots", c.Camera.Driver != "v4l2" || c.held() >= c.needed(), fmt.Sprintf("%d pictures are %v, and one may be asked for after %v: want more, of a smaller camera.slot",
+			c.Camera.Slots, c.held(), c.needed().Round(10*time.Millisecond))},
 		{"camera.slots", int64(c.Camera.Slots)*int64(c.Camera.Slot) <= 256<<20, "want at most 256MiB with camera.slot"},
 		{"clock.bound", c.Clock.Bound > 0 && c.Clock.Bound <= time.Second, "want more than 0s and at most 1s"},
-		{"outbox.quota", c.Outbox.Quota > c.Outbox.Reserve, "want more than outbox.reserve"},
+		{"outbox.quota", c.Outbox.Quota >= c.Outbox.Reserve+32<<20, "want at least 32MiB more than outbox.reserve: less has no room for a violation"},
 		{"outbox.reserve", c.Outbox.Reserve >= 1<<20, "want at least 1MiB"},
 		{"outbox.retention", c.Outbox.Retention >= 0, "want no less than 0s"},
 		{"uplink.shard", c.Uplink.Shard != "", "missing"},

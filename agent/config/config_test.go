@@ -97,6 +97,19 @@ func TestBadConfigIsRefused(t *testing.T) {
 		{"an odd width", "[sensor]", "[camera]\nsize = \"641x480\"\n[sensor]", "camera.size: want at least 16 pixels each way, and an even width"},
 		{"pictures too rare for a violation", "[sensor]", "[camera]\ninterval = \"200ms\"\n[sensor]", "camera.interval: want 5ms to 100ms"},
 		{"an interval without unit", "[sensor]", "[camera]\ninterval = \"40\"\n[sensor]", "invalid duration"},
+		{"a key in another spelling", "[sensor]", "Limit = \"50km/h\"\n[sensor]", "unknown key site.Limit"},
+		{"a section in another spelling", "[sensor]", "[Site]\nlimit = \"50km/h\"\n[sensor]", "unknown key Site.limit"},
+		{"nanoseconds that were meant as microseconds", "[sensor]", "[second]\njitter = 500\n[sensor]", "second.jitter: 500: want a duration with its unit"},
+		{"a bare number of milliseconds", "[sensor]", "[clock]\nbound = 100\n[sensor]", "clock.bound: 100: want"},
+		{"the machine's time zone", "[sensor]", "time_zone = \"Local\"\n[sensor]", "site.time_zone: want a zone"},
+		{"a time zone that few machines have", "[sensor]", "time_zone = \"right/Europe/Rome\"\n[sensor]", "site.time_zone: want a zone"},
+		{"no time zone", "[sensor]", "time_zone = \"\"\n[sensor]", "site.time_zone: want a zone"},
+		{"a photo position at the device", "[sensor]", "photo_range = \"0m\"\n[sensor]", "site.photo_range: want more than 0m"},
+		{"a photo so far away that no verifier takes it", "[sensor]", "photo_range = \"195m\"\n[sensor]", "site.photo_range: farther than"},
+		{"a vehicle in two lanes", `serial = "S1"`, "serial = \"S1\"\ndriver = \"isys4001\"\nlanes = \"1.2m..4.7m, 6m..8m, 4.6m..6m\"", "lanes 1 and 3 overlap"},
+		{"a quota without room for a violation", "[sensor]", "[outbox]\nquota = \"95MiB\"\n[sensor]", "outbox.quota: want at least 32MiB more"},
+		{"a ring that forgets before it is asked", "[sensor]", "[camera]\ndriver = \"v4l2\"\nslots = 64\n[sensor]", "camera.slots: 64 pictures are 2.56s, and one may be asked for after 2.8"},
+		{"a latency beyond any camera", "[sensor]", "[camera]\nlatency = \"3s\"\n[sensor]", "camera.latency: want 0s to 2s"},
 		{"not TOML", "[site]", "[site", ""},
 	} {
 		_, err := Parse([]byte(strings.Replace(minimal, c.from, c.to, 1)), nil)
@@ -254,5 +267,23 @@ func TestJSONSpellsAsTheFileDoes(t *testing.T) {
 	}
 	if err := json.Unmarshal(text, &back); err != nil || back.Site.Road != c.Site.Road || back.Site.Limit != "70km/h" {
 		t.Errorf("%s reads back as %+v, %v", text, back, err)
+	}
+}
+
+// A number is what is written, on 32 bits too, or it is refused.
+func TestNumbersAreNotCutOff(t *testing.T) {
+	for text, get := range map[string]func(*Config) int{
+		"[device]\nepoch = 4294967298":   func(c *Config) int { return c.Device.Epoch },
+		"[site]\nversion = 202611290346": func(c *Config) int { return c.Site.Version },
+	} {
+		section, _, _ := strings.Cut(text, "\n")
+		written, err := strconv.ParseInt(text[strings.Index(text, "= ")+2:], 10, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := Parse([]byte(strings.Replace(minimal, section, text, 1)), nil)
+		if err == nil && int64(get(c)) != written {
+			t.Errorf("%s is read as %d", text, get(c))
+		}
 	}
 }

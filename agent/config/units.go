@@ -211,6 +211,13 @@ func (l *Lanes) UnmarshalText(text []byte) error {
 	if len(*l) > 16 {
 		return fmt.Errorf("%d lanes: want at most 16", len(*l))
 	}
+	for i, a := range *l {
+		for j, b := range (*l)[:i] {
+			if a.Left < b.Right && b.Left < a.Right {
+				return fmt.Errorf("lanes %d and %d overlap: which of them a vehicle is in must be clear", j+1, i+1)
+			}
+		}
+	}
 	return nil
 }
 

@@ -72,16 +72,20 @@ func VerifyChain(records []*Sealed, receipts ...*SealedReceipt) []Break {
 
 // checkChain checks one chain.
 func checkChain(records []*Sealed, receipted []ReceiptEntry, report func(uint64, Fault, string, ...any)) {
+	seen := map[Hash]bool{}
+	records = slices.DeleteFunc(slices.Clone(records), func(s *Sealed) bool {
+		again := seen[s.ID]
+		seen[s.ID] = true
+		return again
+	})
 	for i := 1; i < len(records); i++ {
 		if before, seq := records[i-1].Record.Seq, records[i].Record.Seq; seq < before {
 			report(seq, FaultOrder, "record %d stands behind record %d", seq, before)
 		}
 	}
-	records = slices.Clone(records)
 	slices.SortFunc(records, func(a, b *Sealed) int {
 		return cmp.Or(cmp.Compare(a.Record.Seq, b.Record.Seq), bytes.Compare(a.ID[:], b.ID[:]))
 	})
-	records = slices.CompactFunc(records, func(a, b *Sealed) bool { return a.ID == b.ID })
 
 	ids := map[uint64]Hash{}
 	for i, s := range records {

@@ -36,6 +36,8 @@ func TestChainFaults(t *testing.T) {
 		{"whole", whole, "[]"},
 		{"none", nil, "[]"},
 		{"one record twice", []*Sealed{whole[0], whole[1], whole[1], whole[2]}, "[]"},
+		{"records given again", []*Sealed{whole[0], whole[1], whole[0], whole[1], whole[2]}, "[]"},
+		{"records given again do not hide their order", []*Sealed{whole[1], whole[0], whole[1], whole[2]}, "[1 order]"},
 		{"a cut head", whole[2:], "[3 cut]"},
 		{"a gap", slices.Concat(whole[:2], whole[4:]), "[5 gap]"},
 		{"two gaps", []*Sealed{whole[0], whole[2], whole[5]}, "[3 gap 6 gap]"},

@@ -27,6 +27,9 @@ import (
 // read the file.
 var ErrExposed = errors.New("others may read it")
 
+// ErrMissing is wrapped by the error of [Load] when there is no such file.
+var ErrMissing = errors.New("is not there")
+
 const pemType = "PRIVATE KEY"
 
 // A Key signs. It implements [evidence.Signer].
@@ -62,6 +65,9 @@ func fromPrivate(private *ecdsa.PrivateKey) (*Key, error) {
 // Load reads the key file at path.
 func Load(path string) (*Key, error) {
 	info, err := os.Stat(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("key %s: %w", path, ErrMissing)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -41,6 +41,10 @@ var ErrEnrolled = errors.New("already in the register")
 // ErrNotInForce says that a certificate is not valid at the present time.
 var ErrNotInForce = errors.New("not valid today")
 
+// ErrOtherDevice says that a certificate names another device than the one that
+// it was to be enrolled for.
+var ErrOtherDevice = errors.New("of another device")
+
 // A Root signs the register.
 type Root interface {
 	evidence.Signer
@@ -180,8 +184,11 @@ func (f *File) Certificate(hash evidence.Hash) []byte {
 }
 
 // Add issues the register anew with one more device key, that of the
-// certificate, valid as long as the certificate. The error wraps [ErrEnrolled]
-// when the device and epoch or the key stand in the register already.
+// certificate, valid as long as the certificate, and from now on when that
+// begins up to a day later. The error wraps [ErrEnrolled] when the device and
+// epoch or the key stand in the register already, and [ErrOtherDevice] when the
+// certificate does not name the device: an epoch and a key once given away
+// cannot be taken back.
 func Add(dir string, root Root, device evidence.DeviceID, epoch uint64, certificate *x509.Certificate, now time.Time) (evidence.RegisterEntry, error) {
 	var entry evidence.RegisterEntry
 	pub, ok := certificate.PublicKey.(*ecdsa.PublicKey)
@@ -192,11 +199,19 @@ func Add(dir string, root Root, device evidence.DeviceID, epoch uint64, certific
 	if err != nil {
 		return entry, fmt.Errorf("certificate: %w", err)
 	}
+	if name := certificate.Subject.CommonName; name != device.String() {
+		return entry, fmt.Errorf("certificate: %w: it names %q, not %v", ErrOtherDevice, name, device)
+	}
 	// A device whose clock was wrong at its first start makes such a one, and
 	// nothing that it seals would ever verify.
 	if now.Before(certificate.NotBefore.Add(-24*time.Hour)) || now.After(certificate.NotAfter) {
 		return entry, fmt.Errorf("certificate: %w: from %s to %s", ErrNotInForce,
 			certificate.NotBefore.UTC().Format(time.DateTime), certificate.NotAfter.UTC().Format(time.DateTime))
+	}
+	// The key is here, so it was made, whatever the device's clock said then.
+	from := now.UTC().Truncate(time.Second)
+	if certificate.NotBefore.Before(from) {
+		from = certificate.NotBefore
 	}
 	lock, err := os.OpenFile(filepath.Join(dir, lockName), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
@@ -219,7 +234,7 @@ func Add(dir string, root Root, device evidence.DeviceID, epoch uint64, certific
 		Epoch:       epoch,
 		Key:         spki,
 		Certificate: sha256.Sum256(certificate.Raw),
-		NotBefore:   certificate.NotBefore,
+		NotBefore:   from,
 		NotAfter:    certificate.NotAfter,
 	}
 	next := *f.trust.Register().Register

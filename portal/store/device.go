@@ -24,7 +24,7 @@ type Device struct {
 
 	Records       uint64
 	Incomplete    uint64 // records that wait for blobs
-	Missing       uint64 // sequence numbers below the highest of their epoch that never came
+	Missing       uint64 // sequence numbers below the highest of their epoch that never came, at most 1e12 of each
 	Gaps          uint64 // places in the chain where they are missing
 	Broken        uint64 // records that name another predecessor than the one received
 	Equivocations uint64 // contradicting records kept
@@ -34,10 +34,12 @@ type Device struct {
 // records may arrive in any order.
 func (d *Device) Alarm() bool { return d.Broken > 0 || d.Equivocations > 0 }
 
+// A chain's highest number is the device's word: what is missing is capped, or
+// the sum of two epochs would overflow.
 const selectDevice = `SELECT id, first_seen, last_seen, heartbeat, state, state_at, health, health_at, profile, profile_at,
 	COALESCE((SELECT SUM(stored) FROM chains WHERE device = devices.id), 0),
 	(SELECT COUNT(*) FROM records WHERE device = devices.id AND state = 0),
-	COALESCE((SELECT SUM(highest - stored) FROM chains WHERE device = devices.id), 0),
+	COALESCE((SELECT SUM(CASE WHEN highest - stored > 1000000000000 THEN 1000000000000 ELSE highest - stored END) FROM chains WHERE device = devices.id), 0),
 	COALESCE((SELECT SUM(unlinked) FROM chains WHERE device = devices.id), 0),
 	COALESCE((SELECT SUM(broken) FROM chains WHERE device = devices.id), 0),
 	(SELECT COUNT(*) FROM equivocations WHERE device = devices.id)

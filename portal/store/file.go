@@ -1,10 +1,14 @@
 package store
 
 import (
+	"crypto/sha256"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+
+	"ciglio/capture/evidence"
 )
 
 // syncFolder makes the names in a folder durable.
@@ -24,19 +28,27 @@ func syncFile(path string) error {
 	return errors.Join(f.Sync(), f.Close())
 }
 
-// copyFile copies a file that does not change to a new name and syncs it. The
-// caller syncs the folder.
-func copyFile(from, to string) error {
-	in, err := os.Open(from)
+// copyBlob copies a blob to another blob folder and syncs it. The caller syncs
+// the folder. The error wraps [ErrDamaged] when the bytes are not those stored;
+// then nothing is copied.
+func copyBlob(from, to string, hash evidence.Hash, length int64) error {
+	in, err := os.Open(blobPath(from, hash))
 	if err != nil {
-		return err
+		return fmt.Errorf("blob %v: %w: %w", hash, ErrDamaged, err)
 	}
 	defer in.Close()
-	out, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	data := make([]byte, length)
+	if _, err := io.ReadFull(in, data); err != nil {
+		return fmt.Errorf("blob %v: %w: %w", hash, ErrDamaged, err)
+	}
+	if sha256.Sum256(data) != hash {
+		return fmt.Errorf("blob %v: %w", hash, ErrDamaged)
+	}
+	out, err := os.OpenFile(blobPath(to, hash), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
 	}
-	_, err = io.Copy(out, in)
+	_, err = out.Write(data)
 	return errors.Join(err, out.Sync(), out.Close())
 }
 

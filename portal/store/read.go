@@ -168,6 +168,14 @@ func (s *Store) Counts(ctx context.Context) (Counts, error) {
 	return c, err
 }
 
+// Settled returns how many records are complete: the size of the log. Unlike
+// [Store.Counts] it reads one entry of an index.
+func (s *Store) Settled(ctx context.Context) (uint64, error) {
+	var n int64
+	err := s.read.QueryRowContext(ctx, `SELECT COALESCE(MAX(log_index) + 1, 0) FROM records`).Scan(&n)
+	return uint64(n), err
+}
+
 // Quarantined returns how many refused messages of a day are kept by device.
 func (s *Store) Quarantined(ctx context.Context, day int64) (map[evidence.DeviceID]int, error) {
 	rows, err := s.read.QueryContext(ctx, `SELECT device, MAX(number) + 1 FROM quarantine WHERE day = $1 GROUP BY device`, day)

@@ -25,6 +25,8 @@ import (
 	"syscall"
 
 	_ "modernc.org/sqlite" // the driver of database/sql that open names
+
+	"ciglio/capture/evidence"
 )
 
 // ErrLocked is returned when another process has the directory open.
@@ -198,7 +200,9 @@ func (s *Store) Check(ctx context.Context) error {
 
 // Backup writes a consistent copy of the store in dir, which may be open in a
 // running process, to the new or empty folder dest. Blobs that have come only in
-// part are left out: their devices send them again. Nothing else is lost.
+// part are left out: their devices send them again. So are those that are lost or
+// damaged: the error then wraps [ErrDamaged] and names the first of them, and all
+// the others are copied.
 func Backup(ctx context.Context, dir, dest string) error {
 	if err := os.MkdirAll(dest, 0o700); err != nil {
 		return err
@@ -234,18 +238,28 @@ func Backup(ctx context.Context, dir, dest string) error {
 }
 
 func copyBlobs(ctx context.Context, db *sql.DB, from, to string) error {
-	rows, err := db.QueryContext(ctx, `SELECT sha256 FROM blobs`)
+	rows, err := db.QueryContext(ctx, `SELECT sha256, length FROM blobs`)
 	if err != nil {
 		return err
 	}
 	defer rows.Close()
+	const named = 5 // of those damaged
+	var damage []error
+	damaged := 0
 	for rows.Next() {
 		var hash []byte
-		if err := rows.Scan(&hash); err != nil {
+		var length int64
+		if err := rows.Scan(&hash, &length); err != nil {
 			return err
 		}
-		if err := copyFile(blobPath(from, [32]byte(hash)), blobPath(to, [32]byte(hash))); err != nil {
+		switch err := copyBlob(from, to, evidence.Hash(hash), length); {
+		case err == nil:
+		case !errors.Is(err, ErrDamaged):
 			return err
+		default:
+			if damaged++; damaged <= named {
+				damage = append(damage, err)
+			}
 		}
 	}
 	if err := rows.Err(); err != nil {
@@ -256,5 +270,11 @@ func copyBlobs(ctx context.Context, db *sql.DB, from, to string) error {
 			return err
 		}
 	}
-	return syncFolder(to)
+	if err := syncFolder(to); err != nil || damaged == 0 {
+		return err
+	}
+	if damaged > named {
+		damage = append(damage, fmt.Errorf("and %d more", damaged-named))
+	}
+	return fmt.Errorf("blobs that are not in the copy: %d\n%w", damaged, errors.Join(damage...))
 }

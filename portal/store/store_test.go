@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -242,6 +243,57 @@ func TestBlobIsHashedWhenRead(t *testing.T) {
 		}
 		if _, err := s.Blob(t.Context(), hash); !errors.Is(err, store.ErrDamaged) {
 			t.Errorf("%q: %v, want damaged", bad, err)
+		}
+	}
+}
+
+// A backup says what is damaged or lost, and has everything else.
+func TestBackupTellsDamageAndGoesOn(t *testing.T) {
+	d := portaltest.NewDevice(t, "one")
+	dir := t.TempDir()
+	s := open(t, dir)
+	path := func(dir string, hash evidence.Hash) string {
+		return filepath.Join(dir, "blobs", hash.String()[:2], hash.String()[2:])
+	}
+	var hashes []evidence.Hash
+	for i := range 12 {
+		blob := portaltest.Bytes(uint64(i), 1000)
+		hashes = append(hashes, sha256.Sum256(blob))
+		p, chunks := partial(t, s, d, blob)
+		err := errors.Join(p.Put(chunks[0]), p.Finish(), s.Update(t.Context(), func(tx *store.Tx) error {
+			return tx.Blob(hashes[i], uint64(len(blob)), time.Now())
+		}))
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, row := range []struct {
+		name   string
+		damage func(evidence.Hash) error
+		bad    int // of the hashes, from the first
+		more   string
+	}{
+		{"all good", nil, 0, ""},
+		{"a blob cut short", func(h evidence.Hash) error { return os.Truncate(path(dir, h), 10) }, 1, ""},
+		{"others lost", func(h evidence.Hash) error { return os.Remove(path(dir, h)) }, 8, "and 3 more"},
+	} {
+		for i := range row.bad {
+			if err := row.damage(hashes[i]); err != nil {
+				t.Fatal(err)
+			}
+		}
+		dest := filepath.Join(t.TempDir(), "copy")
+		err := store.Backup(t.Context(), dir, dest)
+		if errors.Is(err, store.ErrDamaged) != (row.bad > 0) || err != nil && !strings.Contains(err.Error(), row.more) {
+			t.Errorf("%s: %v", row.name, err)
+		}
+		if row.bad == 1 && !strings.Contains(err.Error(), hashes[0].String()) {
+			t.Errorf("%s: %v, want it to name %v", row.name, err, hashes[0])
+		}
+		for i, h := range hashes {
+			if _, err := os.Stat(path(dest, h)); (err == nil) != (i >= row.bad) {
+				t.Errorf("%s: blob %d in the copy: %v", row.name, i, err)
+			}
 		}
 	}
 }

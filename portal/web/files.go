@@ -78,11 +78,12 @@ func (s *Server) collect(ctx context.Context, rec *store.Record, sealed *evidenc
 	return b, errors.Join(errs...)
 }
 
-// prove adds the proof that the record stands in the log of the receipt.
+// prove adds the proof that the record stands in the log of the receipt. What is
+// missing for it was there when the record was settled.
 func (s *Server) prove(ctx context.Context, rec *store.Record, b *evidence.Bundle) error {
 	text, err := s.o.Store.Receipt(ctx, rec.Receipt)
 	if err != nil {
-		return err
+		return lost(fmt.Errorf("receipt %v: %w", rec.Receipt, err))
 	}
 	receipt, err := evidence.OpenReceipt(text)
 	if err != nil {
@@ -90,9 +91,17 @@ func (s *Server) prove(ctx context.Context, rec *store.Record, b *evidence.Bundl
 	}
 	proof, err := log.Prove(rec.LogIndex, receipt.Receipt.LogSize, s.o.Store.Hashes(ctx))
 	if err != nil {
-		return err
+		return lost(err)
 	}
 	b.Proof, err = proof.Marshal()
+	return err
+}
+
+// lost makes damage of an error that says something is not in the store.
+func lost(err error) error {
+	if errors.Is(err, store.ErrNotFound) {
+		return fmt.Errorf("%w: %v", store.ErrDamaged, err)
+	}
 	return err
 }
 

@@ -24,13 +24,14 @@ const silentAfter = 2 * time.Hour
 type deviceRow struct {
 	*store.Device
 	Now     time.Time
+	Session time.Time // when that with the broker began
 	State   *wire.State
 	Health  *wire.Health
 	Profile *wire.Profile
 }
 
-func newDeviceRow(d *store.Device, now time.Time) deviceRow {
-	row := deviceRow{Device: d, Now: now}
+func (s *Server) deviceRow(d *store.Device, now time.Time) deviceRow {
+	row := deviceRow{Device: d, Now: now, Session: s.o.Session()}
 	// What is stored was parsed when it came; what no longer parses is not shown.
 	if s, err := wire.ParseState(d.State); err == nil {
 		row.State = &s
@@ -44,9 +45,14 @@ func newDeviceRow(d *store.Device, now time.Time) deviceRow {
 	return row
 }
 
-// Online reports whether the device said it is connected, and nobody since that
-// it is not.
-func (d deviceRow) Online() bool { return d.State != nil && d.State.Online }
+// Online reports whether the device said to the present broker that it is
+// connected, and nobody since that it is not.
+func (d deviceRow) Online() bool { return d.State != nil && d.State.Online && !d.Stale() }
+
+// Stale reports whether the state is from before the session with the broker.
+// The broker retains the state of each device that it holds: it would have come
+// again.
+func (d deviceRow) Stale() bool { return d.StateAt.Before(d.Session) }
 
 // Alarm reports whether the device needs a person: by what the centre found in
 // its records, or because it says so.
@@ -70,7 +76,7 @@ func (d deviceRow) Place() string {
 // A recordRow is a record as lists show it.
 type recordRow struct {
 	*store.Record
-	Content *evidence.Record // nil when it can no longer be read
+	Content *evidence.Record // nil when the stored bytes are not the record's
 }
 
 // rows reads the contents of records for a list.
@@ -78,7 +84,7 @@ func rows(records []*store.Record) []recordRow {
 	all := make([]recordRow, len(records))
 	for i, r := range records {
 		all[i].Record = r
-		if sealed, err := evidence.Open(r.Bytes); err == nil {
+		if sealed, err := evidence.Open(r.Bytes); err == nil && sealed.ID == r.ID {
 			all[i].Content = sealed.Record
 		}
 	}
@@ -130,14 +136,16 @@ func (s *Server) overview(w http.ResponseWriter, r *http.Request) {
 	if err == nil {
 		page.listing, err = s.list(r.Context(), r, nil)
 	}
+	if err == nil {
+		page.Log, err = s.o.Store.Settled(r.Context())
+	}
 	if err != nil {
 		s.fail(w, r, err)
 		return
 	}
 	for _, d := range devices {
-		row := newDeviceRow(d, page.Now)
+		row := s.deviceRow(d, page.Now)
 		page.Devices = append(page.Devices, row)
-		page.Log += d.Records - d.Incomplete
 		if row.Online() {
 			page.Online++
 		}
@@ -174,7 +182,7 @@ func (s *Server) device(w http.ResponseWriter, r *http.Request) {
 	var page devicePage
 	d, err := s.o.Store.Device(r.Context(), id)
 	if err == nil {
-		page.deviceRow = newDeviceRow(d, time.Now())
+		page.deviceRow = s.deviceRow(d, time.Now())
 		page.listing, err = s.list(r.Context(), r, &id)
 	}
 	if err == nil {

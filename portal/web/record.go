@@ -34,6 +34,7 @@ type recordPage struct {
 type frameView struct {
 	Number int
 	Stored bool
+	Lost   bool   // it was here
 	Offset string // from the photo position
 	evidence.Frame
 }
@@ -80,6 +81,10 @@ func (s *Server) record(w http.ResponseWriter, r *http.Request) {
 	}
 	for i, f := range sealed.Record.Frames {
 		view := frameView{Number: i + 1, Stored: b.Frames[i] != nil, Frame: f}
+		if !view.Stored {
+			_, err := s.o.Store.BlobLength(r.Context(), f.SHA256)
+			view.Lost = rec.State == store.Complete || err == nil
+		}
 		if m := sealed.Record.Measurement; m != nil {
 			view.Offset = offset(f.Mono.Sub(m.Photo))
 		}

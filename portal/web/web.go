@@ -50,6 +50,9 @@ type Options struct {
 	Store    *store.Store
 	Register Register
 	Stats    func() intake.Stats
+	// Session says when the newest session with the broker began, which told
+	// then what devices it holds. nil: a device is connected if it ever said so.
+	Session func() time.Time
 	// Loopback has requests refused that name another host than this machine:
 	// otherwise any page in the same browser could read these.
 	Loopback bool
@@ -74,6 +77,9 @@ type asset struct {
 func New(o Options) (*Server, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Session == nil {
+		o.Session = func() time.Time { return time.Time{} }
 	}
 	if o.Zone == nil {
 		zone, err := time.LoadLocation("Europe/Rome")

@@ -4,8 +4,11 @@ import (
 	"archive/zip"
 	"bytes"
 	"context"
+	"database/sql"
+	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -363,6 +366,43 @@ func TestDisputeShows(t *testing.T) {
 	}
 }
 
+// Numbers of a chain are the device's word, and one device must not take the
+// pages of all down.
+func TestHugeNumbersLeaveThePagesUp(t *testing.T) {
+	one, other, next := portaltest.NewDevice(t, "one"), portaltest.NewDevice(t, "other"), portaltest.NewDevice(t, "next")
+	next.ID, next.Epoch = one.ID, 2
+	next.Certificate.Subject.CommonName = one.ID.String()
+	leap := func(r *evidence.Record) { r.Seq, r.Prev = math.MaxInt64, evidence.Hash{1} }
+	c := portaltest.NewCentre(t, one, other, next)
+	messages := append(send(one, one.Seal(t, leap)), send(next, next.Seal(t, leap))...)
+	s := receive(t, c, append(messages, send(other, other.Heartbeat(t))...)...)
+	for _, path := range []string{"/", "/devices/" + one.ID.String()} {
+		if w := s.get(path); w.Code != 200 || !strings.Contains(w.Body.String(), " missing") {
+			t.Errorf("%s: %d", path, w.Code)
+		}
+	}
+}
+
+// A record set aside before its pictures came was never settled.
+func TestOnlyRecordsInTheLogAreSettled(t *testing.T) {
+	d := portaltest.NewDevice(t, "one")
+	twin := *d
+	first, other := d.Violation(t, pictures(t), trace, nil), twin.Heartbeat(t)
+	c := portaltest.NewCentre(t, d)
+	const settled = "<dt>Records settled</dt><dd>%d</dd>"
+	s := receive(t, c, append(send(d, first), send(d, other)...)...)
+	if body := s.get("/").Body.String(); !strings.Contains(body, fmt.Sprintf(settled, 0)) {
+		t.Errorf("none is settled:\n%s", body)
+	}
+	if err := s.store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = receive(t, c, append(send(d, d.Heartbeat(t)), send(d, d.Heartbeat(t))...)...)
+	if body := s.get("/").Body.String(); !strings.Contains(body, fmt.Sprintf(settled, 2)) {
+		t.Errorf("two are settled:\n%s", body)
+	}
+}
+
 func TestBundleVerifiesElsewhere(t *testing.T) {
 	s, v := violation(t, nil)
 	data := s.get("/records/" + v.ID.String() + "/bundle.zip").Body.Bytes()
@@ -413,6 +453,88 @@ func TestDamagedBlobShows(t *testing.T) {
 		if w := s.get("/records/" + v.ID.String() + part); w.Code != 500 {
 			t.Errorf("%s: %d, want 500", part, w.Code)
 		}
+	}
+}
+
+// alter changes the database of a site behind its back.
+func (s *site) alter(query string, args ...any) {
+	s.t.Helper()
+	db, err := sql.Open("sqlite", filepath.Join(s.centre.Dir, "portal.db"))
+	if err == nil {
+		_, err = db.Exec(query, args...)
+	}
+	if err == nil {
+		err = db.Close()
+	}
+	if err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// Lists show no bytes that are not the record's.
+func TestForeignBytesShowAsDamage(t *testing.T) {
+	s, v := violation(t, nil)
+	stranger := portaltest.NewDevice(t, "stranger").Violation(t, pictures(t), trace, func(r *evidence.Record) {
+		r.Measurement.Speed, r.Measurement.Indicated, r.Measurement.Assessed = 9_905, 9_900, 9_400
+	})
+	for name, bytes := range map[string][]byte{"another record": stranger.Bytes, "no record": []byte("nothing")} {
+		s.alter(`UPDATE records SET bytes = $1 WHERE id = $2`, bytes, v.ID[:])
+		for _, path := range []string{"/", "/devices/" + v.Record.Device.String()} {
+			w := s.get(path)
+			if body := w.Body.String(); w.Code != 200 || strings.Contains(body, "99.05") ||
+				!strings.Contains(body, "stored bytes are damaged") || strings.Contains(body, ">Settled</span>") {
+				t.Errorf("%s, %s: %d, the damage does not show", name, path, w.Code)
+			}
+		}
+	}
+}
+
+// The last second of a calibration in UTC lies in the next day of the place.
+func TestEndOfCalibrationHasItsClock(t *testing.T) {
+	until := time.Date(2027, 1, 9, 23, 59, 59, 0, time.UTC)
+	s, v := violation(t, func(r *evidence.Record) { r.Calibration.NotAfter = until })
+	d := portaltest.NewDevice(t, "one")
+	profile, err := wire.Profile{Head: wire.Head{Device: wire.Device(d.ID), UTC: time.Now()}, Road: "SP 14",
+		Calibration: wire.ProfileCalibration{ID: "A-117", Version: 3, NotAfter: until}}.Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = receive(t, s.centre, d.Message(wire.WhatProfile, profile))
+	for _, path := range []string{"/records/" + v.ID.String(), "/devices/" + d.ID.String()} {
+		if !strings.Contains(s.get(path).Body.String(), "until 10 January 2027, 00:59:59 CET") {
+			t.Errorf("%s: the end is not shown with its clock and zone", path)
+		}
+	}
+}
+
+// A settled record is never said to wait for what was lost here.
+func TestLostFrameOfSettledRecordIsSaidToBeLost(t *testing.T) {
+	s, v := violation(t, nil)
+	blob := func(i int) string {
+		hash := v.Record.Frames[i].SHA256.String()
+		return filepath.Join(s.centre.Dir, "blobs", hash[:2], hash[2:])
+	}
+	if err := errors.Join(os.Truncate(blob(0), 10), os.Remove(blob(1))); err != nil {
+		t.Fatal(err)
+	}
+	body := s.get("/records/" + v.ID.String()).Body.String()
+	if n := strings.Count(body, "This frame is damaged or missing here."); n != 2 || strings.Contains(body, "has not come yet") {
+		t.Errorf("%d frames are said to be lost, want 2", n)
+	}
+}
+
+func TestLostLogHashIsDamage(t *testing.T) {
+	s, v := violation(t, nil)
+	record := "/records/" + v.ID.String()
+	s.alter(`DELETE FROM log_hashes`)
+	if w := s.get(record); w.Code != 200 || !strings.Contains(w.Body.String(), "DAMAGED") {
+		t.Errorf("page: %d, the damage does not show", w.Code)
+	}
+	if w := s.get(record + "/bundle.zip"); w.Code != 500 {
+		t.Errorf("bundle: %d, want 500", w.Code)
 	}
 }
 

@@ -130,6 +130,7 @@ func (s *Server) functions() template.FuncMap {
 		"utc":     func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05.000000 UTC") },
 		"day":     local("2 January 2006"),
 		"clock":   local("15:04:05.000 MST"),
+		"moment":  local("2 January 2006, 15:04:05 MST"),
 		"minute":  local("2 Jan 2006, 15:04:05"),
 		"mark": func(c evidence.Status) string {
 			switch c {

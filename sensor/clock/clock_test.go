@@ -157,7 +157,8 @@ func TestStepIsReportedOnce(t *testing.T) {
 				ctx, cancel := context.WithCancel(t.Context())
 				var steps []Step
 				done := make(chan error)
-				go func() { done <- Watch(ctx, c, time.Second, func(s Step) { steps = append(steps, s) }) }()
+				w := NewWatcher(c)
+				go func() { done <- w.Run(ctx, time.Second, func(s Step) { steps = append(steps, s) }) }()
 				time.Sleep(10*time.Second + time.Millisecond)
 				c.step(test.step)
 				time.Sleep(time.Hour)

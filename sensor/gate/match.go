@@ -53,6 +53,11 @@ func (g *Gate) Match(ctx context.Context, p sensor.Passage) (Crossing, error) {
 	var own Crossing
 	lanes := g.of(p)
 	err = g.until(ctx, lanes, to, func() (done bool, err error) {
+		for _, l := range lanes {
+			if l.since > from { // its own crossing may be among what is not known
+				return true, ErrUnheard
+			}
+		}
 		if !settled(lanes, to) {
 			return false, nil
 		}

@@ -297,3 +297,34 @@ func TestSpeedFollowsFromTheMarks(t *testing.T) {
 		}
 	}
 }
+
+// Contacts that were opened between a vehicle and the one 16 m behind it know only
+// the second, which must not be taken for the first.
+func TestWhatWasNotHeardIsNotMatched(t *testing.T) {
+	for _, heard := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			b := newBench(t, cables, 1)
+			own := car(20)
+			own.at = own.at.Add(4 * time.Second)
+			behind := own
+			behind.at = own.at.Add(800 * time.Millisecond)
+			p := passage(own)
+			p.End = p.End.Add(300 * time.Millisecond) // 6 m farther on
+			want := ErrSeveral
+			if heard {
+				b.drive(own.lines(cables))
+			} else {
+				want = ErrUnheard
+				b.mu.Lock()
+				b.lanes[0].since = own.when(5)
+				b.mu.Unlock()
+			}
+			b.drive(behind.lines(cables))
+			time.Sleep(p.End.Sub(b.clock.Now()))
+			if c, err := b.Match(t.Context(), p); !errors.Is(err, want) {
+				t.Errorf("own heard %t: crossing of %v, %v; want %v", heard, c.First, err, want)
+			}
+			b.stop()
+		})
+	}
+}

@@ -210,6 +210,22 @@ func TestDamagedRecordIsQuarantinedAndTheOthersGoOn(t *testing.T) {
 	b.beat()
 }
 
+// A lost file keeps a receipt from settling what was in it, and nothing else.
+func TestReceiptSettlesBesidesALostSegment(t *testing.T) {
+	b := newBed(t)
+	one := b.beat()
+	b.now = noon.AddDate(0, 0, 1)
+	two := b.beat()
+	b.now = noon.AddDate(0, 0, 2)
+	b.beat()
+	if err := os.Remove(filepath.Join(b.dir, "segments/00000001.db")); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := b.Settle(b.receipt(one, two)); n != 1 || err != nil {
+		t.Errorf("settled %d, error %v", n, err)
+	}
+}
+
 func TestSegmentThatBreaksWhileOpenIsMovedAside(t *testing.T) {
 	b := newBed(t)
 	lost := b.beat()

@@ -73,8 +73,9 @@ func (l *library) List(after Key, max int) ([]Listed, error) {
 }
 
 // entries reads what the entries at the given places say, one transaction a
-// segment. do also gets an error for each that is damaged, which is quarantined;
-// any other error ends the reading.
+// segment. do also gets an error for each that is damaged, which is quarantined,
+// and is not called for those whose segment is gone; any other error ends the
+// reading.
 func (l *library) entries(places []place, do func(it Listed, err error)) error {
 	type result struct {
 		it  Listed

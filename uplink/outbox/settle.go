@@ -107,8 +107,10 @@ func (o *Outbox) match(r *evidence.Receipt) (due []place, troubles []error, err 
 
 	i := 0
 	err = o.entries(places, func(it Listed, damage error) {
+		for places[i].key != it.Key { // those of a segment that is gone are skipped
+			i++
+		}
 		p := places[i]
-		i++
 		switch {
 		case damage != nil:
 		case it.ID != theirs[p.key]:
