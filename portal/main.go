@@ -118,7 +118,7 @@ func hint(err error) string {
 	case errors.Is(err, store.ErrLocked):
 		return "another ciglio-portal serves this directory"
 	case errors.Is(err, errCentreKey):
-		return "set this machine's clock, or use the centre.key that the register in trust.pem names"
+		return "use the centre.key that the register in trust.pem names"
 	case errors.Is(err, ErrExists):
 		return "choose another directory; init never replaces a centre"
 	case errors.Is(err, register.ErrEnrolled):

@@ -18,6 +18,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"ciglio/capture/evidence"
 	"ciglio/portal/broker"
 	"ciglio/portal/intake"
 	"ciglio/portal/keys"
@@ -99,7 +100,10 @@ func New(ctx context.Context, o Options) (p *Portal, err error) {
 	if p.register, err = register.Open(o.Dir); err != nil {
 		return p, err
 	}
-	if _, _, err := p.register.Trust().CentreKey(centre.KeyID(), time.Now()); err != nil {
+	switch _, _, err := p.register.Trust().CentreKey(centre.KeyID(), time.Now()); {
+	case errors.Is(err, evidence.ErrNotValid): // the clock may be wrong, and pages can be read
+		o.Log.Error("no receipt can be given: records stay on their devices", "key", centreKeyName, "error", err)
+	case err != nil:
 		return p, fmt.Errorf("%s: %w: %w", centreKeyName, errCentreKey, err)
 	}
 	if p.store, err = store.Open(o.Dir); err != nil {
