@@ -22,7 +22,7 @@ const (
 	ReasonSimulated          Reason = 12 // the sensor reported a simulated target
 	ReasonFrameMissing       Reason = 13 // the camera gave no picture at the photo position
 	ReasonLostSamples        Reason = 14 // samples of the signal are missing
-	ReasonGate               Reason = 15 // the device may not measure now
+	ReasonGate               Reason = 15 // the gate was closed, now or when the vehicle came
 	ReasonStoreFull          Reason = 16 // the outbox has no room for evidence
 	ReasonWrongDirection     Reason = 17 // the site does not enforce this direction
 	ReasonUncertain          Reason = 18 // the uncertainty exceeds what the approval allows
@@ -45,7 +45,7 @@ var reasons = [...]struct{ code, words string }{
 	ReasonSimulated:          {"simulated", "the sensor reported a simulated target"},
 	ReasonFrameMissing:       {"frame_missing", "the camera gave no picture at the photo position"},
 	ReasonLostSamples:        {"lost_samples", "samples of the signal are missing"},
-	ReasonGate:               {"gate", "the device may not measure now"},
+	ReasonGate:               {"gate", "the gate was closed, now or when the vehicle came"},
 	ReasonStoreFull:          {"store_full", "the outbox has no room for evidence"},
 	ReasonWrongDirection:     {"wrong_direction", "this direction is not enforced at this site"},
 	ReasonUncertain:          {"uncertain", "the uncertainty of the speed exceeds the bound"},
