@@ -3,6 +3,7 @@ package agent
 import (
 	"bytes"
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -272,6 +273,10 @@ func TestIdentityIsMadeOnce(t *testing.T) {
 	first, certificate, err := identity(c, evidence.DeviceID{1}, log)
 	if err != nil {
 		t.Fatal(err)
+	}
+	// A clock that is two hours ahead now must not make today's records invalid.
+	if x, err := x509.ParseCertificate(certificate); err != nil || time.Since(x.NotBefore) < 23*time.Hour {
+		t.Errorf("certificate in force from %v, %v", x.NotBefore, err)
 	}
 	again, same, err := identity(c, evidence.DeviceID{1}, log)
 	if err != nil || again.KeyID() != first.KeyID() || !bytes.Equal(same, certificate) {
