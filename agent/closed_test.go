@@ -149,7 +149,7 @@ func (s *hookSecond) Alone(context.Context, sensor.Passage, SecondSpeed) error {
 // clock itself must be as good.
 func TestRecordsClockIsThatOfTheGate(t *testing.T) {
 	for name, turn := range map[string]func(*turningClock){
-		"out of its bound": func(c *turningClock) { c.states.Store(3) }, // two looks before it, then the record's own
+		"out of its bound": func(c *turningClock) { c.states.Store(2) }, // the last look before it, then the record's own
 		"a step":           func(c *turningClock) { c.pairs.Store(3) },
 	} {
 		synctest.Test(t, func(t *testing.T) {

@@ -448,11 +448,11 @@ func (d *Device) tellGate(causes []trust.Cause) {
 // it may.
 func (d *Device) Gate() []trust.Cause {
 	_, utc := d.o.Clock.Pair()
-	return d.gateAt(utc)
+	return trust.Check(d.facts(utc))
 }
 
-// gateAt is Gate with what was in force at another instant.
-func (d *Device) gateAt(utc time.Time) []trust.Cause {
+// facts gathers what the gate is judged by at the instant utc.
+func (d *Device) facts(utc time.Time) trust.Facts {
 	state, err := d.o.Clock.State()
 	d.mu.Lock()
 	selfTest := d.selfTest
@@ -460,7 +460,7 @@ func (d *Device) gateAt(utc time.Time) []trust.Cause {
 	if !errors.Is(selfTest, errSelfTestPending) {
 		selfTest = d.look() // it may have changed since
 	}
-	return trust.Check(trust.Facts{
+	return trust.Facts{
 		At:           utc,
 		Calibration:  d.calibration,
 		SensorSerial: d.o.Source.Identity().Serial,
@@ -469,7 +469,7 @@ func (d *Device) gateAt(utc time.Time) []trust.Cause {
 		ClockBound:   d.o.Config.Clock.Bound,
 		SelfTest:     selfTest,
 		Room:         d.begun.Load() && d.o.Outbox.Room(true),
-	})
+	}
 }
 
 // Counts returns a copy of the counters.

@@ -243,13 +243,15 @@ func (d *Device) objections(p sensor.Passage) []sensor.Reason {
 	now, utc := d.o.Clock.Pair()
 	object(sensor.ReasonClock, d.steps.Jumped(first, now, utc))
 	d.makeRoom()
-	causes := d.gateAt(utc)
+	facts := d.facts(utc)
+	causes := trust.Check(facts)
 	if len(causes) > 0 {
 		d.tellGate(causes)
 	}
 	// Nor may it have been closed when the vehicle came: for what was not in force
 	// yet, or for anything else that was found and is over.
-	early := d.gateAt(utc.Add(first.Sub(now)))
+	facts.At = utc.Add(first.Sub(now))
+	early := trust.Check(facts)
 	closed := sensor.Mono(d.lastClosed.Load())
 	object(sensor.ReasonGate, len(causes) > 0 || len(early) > 0 || closed != 0 && closed >= first)
 	return reasons
@@ -338,7 +340,7 @@ func (d *Device) record(p sensor.Passage, a enforce.Assessment, photo sensor.Mon
 		if causes := trust.Check(trust.Facts{
 			At: r.UTC, Calibration: d.calibration, SensorSerial: identity.Serial,
 			Clock: r.Clock, ClockBound: d.o.Config.Clock.Bound, Room: true,
-		}); len(causes) > 0 || r.Clock.Source == noClock {
+		}); len(causes) > 0 {
 			return nil, errClosed
 		}
 		// UTC is that of the photo position: the pair just read, carried back
