@@ -396,7 +396,7 @@ func TestUnitsAndDropIns(t *testing.T) {
 	if got := e.unitSetting("User"); got != "site" {
 		t.Errorf("User = %q, want that of the last drop-in", got)
 	}
-	if got := e.unitSetting("SupplementaryGroups"); got != "gpio video" {
+	if got := strings.Join(e.unitSettings("SupplementaryGroups"), " "); got != "gpio video" {
 		t.Errorf("SupplementaryGroups = %q, want those after the empty one", got)
 	}
 	if got, from := e.serviceEnv("GOMEMLIMIT"); got != "96MiB" || from != "in the service's unit" {

@@ -122,9 +122,13 @@ func (e *examination) serial(context.Context) []Line {
 // ttyS0 to ttyS3 where there is no chip: type 0.
 func (e *examination) ports() []string {
 	return slices.DeleteFunc(e.names("/sys/class/tty"), func(name string) bool {
-		dir := "/sys/class/tty/" + name
-		return !e.exists(dir+"/device") || strings.TrimSpace(e.text(dir+"/type")) == "0"
+		return !e.exists("/sys/class/tty/"+name+"/device") || e.empty(name)
 	})
+}
+
+// empty reports whether the kernel has made a terminal without a chip behind it.
+func (e *examination) empty(tty string) bool {
+	return strings.TrimSpace(e.text("/sys/class/tty/"+tty+"/type")) == "0"
 }
 
 // port looks at one port without opening it: opening raises its control lines,
@@ -148,7 +152,7 @@ func (e *examination) port(a account, name string, others []string) Line {
 		fact = tty + ", " + fact
 	}
 	named := verdictOf(e.Port != "")
-	if strings.TrimSpace(e.text("/sys/class/tty/"+tty+"/type")) == "0" {
+	if e.empty(tty) {
 		return doubt(named, name, fact+", no chip behind it", "enable the board's UART (docs/boards.md)")
 	}
 	if use := e.consoleOn(tty); use != "" {

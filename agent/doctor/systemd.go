@@ -48,14 +48,22 @@ func (e *examination) settings(folder, file, key string) (values []string) {
 	return values
 }
 
-// unitSetting returns a setting of the service's unit; of one that may be given
-// several times, all values.
-func (e *examination) unitSetting(key string) string {
-	values := e.settings("system", "ciglio.service", key)
-	if slices.Contains([]string{"User", "DevicePolicy", "ProtectSystem"}, key) && len(values) > 1 {
-		values = values[len(values)-1:]
+// unitSettings returns all values of a setting of the service's unit.
+func (e *examination) unitSettings(key string) []string {
+	return e.settings("system", "ciglio.service", key)
+}
+
+// unitSetting returns the value that counts of one that has but one.
+func (e *examination) unitSetting(key string) string { return last(e.unitSettings(key)) }
+
+// systemdSetting is the same of a setting of systemd itself.
+func (e *examination) systemdSetting(file, key string) string { return last(e.settings("", file, key)) }
+
+func last(values []string) string {
+	if len(values) == 0 {
+		return ""
 	}
-	return strings.Join(values, " ")
+	return values[len(values)-1]
 }
 
 // shutOut says that the service's unit keeps it from a device, "" when it does not.
@@ -64,7 +72,7 @@ func (e *examination) shutOut(device string) (obstacle, hint string) {
 		return "", ""
 	}
 	class := "char-" + class(path.Base(device))
-	for _, rule := range e.settings("system", "ciglio.service", "DeviceAllow") {
+	for _, rule := range e.unitSettings("DeviceAllow") {
 		if what, _, _ := strings.Cut(rule, " "); what == device || what == class || what == "char-*" {
 			return "", ""
 		}
@@ -89,8 +97,8 @@ func (e *examination) readOnly(dir string) bool {
 	if e.unitSetting("ProtectSystem") != "strict" {
 		return false
 	}
-	free := e.settings("system", "ciglio.service", "ReadWritePaths")
-	for _, name := range strings.Fields(e.unitSetting("StateDirectory")) {
+	free := e.unitSettings("ReadWritePaths")
+	for _, name := range strings.Fields(strings.Join(e.unitSettings("StateDirectory"), " ")) {
 		free = append(free, path.Join("/var/lib", name))
 	}
 	for _, f := range strings.Fields(strings.Join(free, " ")) {
@@ -102,19 +110,10 @@ func (e *examination) readOnly(dir string) bool {
 	return true
 }
 
-// systemdSetting returns the last value of a setting of systemd itself.
-func (e *examination) systemdSetting(file, key string) string {
-	values := e.settings("", file, key)
-	if len(values) == 0 {
-		return ""
-	}
-	return values[len(values)-1]
-}
-
 // serviceEnv returns a variable of the service's environment and where it is
 // set: in its unit, or here where there is no unit.
 func (e *examination) serviceEnv(name string) (value, from string) {
-	for _, line := range e.settings("system", "ciglio.service", "Environment") {
+	for _, line := range e.unitSettings("Environment") {
 		for _, field := range strings.Fields(line) {
 			if v, ok := strings.CutPrefix(strings.Trim(field, `"'`), name+"="); ok {
 				value, from = v, "in the service's unit"

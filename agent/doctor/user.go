@@ -43,7 +43,7 @@ func (e *examination) account() (account, error) {
 		return account{}, fmt.Errorf("/etc/passwd: %s: %w", name, err)
 	}
 	who := account{name, uid, []int{gid}}
-	extra := strings.Fields(e.unitSetting("SupplementaryGroups"))
+	extra := strings.Fields(strings.Join(e.unitSettings("SupplementaryGroups"), " "))
 	for line := range strings.Lines(e.text("/etc/group")) {
 		f := strings.Split(strings.TrimSpace(line), ":")
 		if len(f) < 4 {
