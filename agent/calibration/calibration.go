@@ -96,14 +96,17 @@ func Parse(text []byte) (*trust.Calibration, error) {
 			return nil, fmt.Errorf("calibration: %s: %s", need.key, need.say)
 		}
 	}
-	for key, p := range map[string]permit{"approval": s.Approval, "decree": s.Decree, "register": s.Register} {
-		if p.Words != "" && !evidence.Printable(p.Words, evidence.MaxText) {
+	for _, named := range []struct {
+		key string
+		permit
+	}{{"approval", s.Approval}, {"decree", s.Decree}, {"register", s.Register}} {
+		key, p := named.key, named.permit
+		switch {
+		case p.Words != "" && !evidence.Printable(p.Words, evidence.MaxText):
 			return nil, fmt.Errorf("calibration: %s.words: want a text of at most 256 bytes", key)
-		}
-		if p.Words != "" && p.From.IsZero() {
+		case p.Words != "" && p.From.IsZero():
 			return nil, fmt.Errorf("calibration: %s.from: missing", key)
-		}
-		if !p.To.IsZero() && p.To.Before(p.From.Time) {
+		case !p.To.IsZero() && p.To.Before(p.From.Time):
 			return nil, fmt.Errorf("calibration: %s.to: lies before %s.from", key, key)
 		}
 	}
