@@ -24,7 +24,12 @@ func (s *Store) Blob(ctx context.Context, hash evidence.Hash) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	f, err := os.Open(blobPath(filepath.Join(s.dir, blobFolder), hash))
+	return readBlob(filepath.Join(s.dir, blobFolder), hash, length)
+}
+
+// readBlob reads a blob that some transaction names, as [Store.Blob] does.
+func readBlob(folder string, hash evidence.Hash, length uint64) ([]byte, error) {
+	f, err := os.Open(blobPath(folder, hash))
 	if err != nil {
 		return nil, fmt.Errorf("blob %s: %w: %w", hash, ErrDamaged, err)
 	}

@@ -1,10 +1,7 @@
 package store
 
 import (
-	"crypto/sha256"
 	"errors"
-	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 
@@ -31,18 +28,10 @@ func syncFile(path string) error {
 // copyBlob copies a blob to another blob folder and syncs it. The caller syncs
 // the folder. The error wraps [ErrDamaged] when the bytes are not those stored;
 // then nothing is copied.
-func copyBlob(from, to string, hash evidence.Hash, length int64) error {
-	in, err := os.Open(blobPath(from, hash))
+func copyBlob(from, to string, hash evidence.Hash, length uint64) error {
+	data, err := readBlob(from, hash, length)
 	if err != nil {
-		return fmt.Errorf("blob %v: %w: %w", hash, ErrDamaged, err)
-	}
-	defer in.Close()
-	data := make([]byte, length)
-	if _, err := io.ReadFull(in, data); err != nil {
-		return fmt.Errorf("blob %v: %w: %w", hash, ErrDamaged, err)
-	}
-	if sha256.Sum256(data) != hash {
-		return fmt.Errorf("blob %v: %w", hash, ErrDamaged)
+		return err
 	}
 	out, err := os.OpenFile(blobPath(to, hash), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {

@@ -252,7 +252,7 @@ func copyBlobs(ctx context.Context, db *sql.DB, from, to string) error {
 		if err := rows.Scan(&hash, &length); err != nil {
 			return err
 		}
-		switch err := copyBlob(from, to, evidence.Hash(hash), length); {
+		switch err := copyBlob(from, to, evidence.Hash(hash), uint64(length)); {
 		case err == nil:
 		case !errors.Is(err, ErrDamaged):
 			return err
