@@ -69,8 +69,7 @@ func TestFirstStartPowerCuts(t *testing.T) {
 			t.Fatal(err)
 		}
 		v := p.judge(s, left, order{Config: "/etc/ciglio/audited.toml"})
-		told := c.end >= cut.cut.end || log.Size() <= cut.log.Entries[c.end].Position
-		if told && v.Found != made {
+		if cut.heardBy(cut.heard[0], c.end) && v.Found != made {
 			t.Errorf("%v: found %+v, and %+v had been told", c, v.Found, made)
 		}
 		for _, f := range v.Faults {

@@ -86,11 +86,16 @@ func (h *history) toldAt(n int) (told, error) {
 		t.hear(string(bytes.TrimRight(line, "\x00")))
 	}
 	for _, o := range h.heard {
-		if n >= h.cut.end || o.size <= h.log.Entries[n].Position {
+		if h.heardBy(o, n) {
 			t.hear(o.line)
 		}
 	}
 	return t, nil
+}
+
+// heardBy reports whether something had been heard when the log had n entries.
+func (h *history) heardBy(o overheard, n int) bool {
+	return n >= h.cut.end || o.size <= h.log.Entries[n].Position
 }
 
 func (t told) clone() told {
