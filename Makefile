@@ -24,9 +24,11 @@ demo: ## a whole roadside in one process: prints the address of a page to open
 
 test: deps ## every test; as root or with sudo it installs the Debian packages they need
 	$(GO) test $(TESTED)
-	$(GO) test -count=1 ./cross/...
-# Those of cross compile the program anew, of which Go's store of results knows nothing.
-TESTED = $(shell $(GO) list ./... | grep -v /cross/)
+	$(GO) test -count=1 $(BUILT)
+# Those of cross, but for the simulator, compile the program anew, of which Go's
+# store of results knows nothing.
+BUILT = $(shell $(GO) list ./cross/... | grep -v /cross/simulate)
+TESTED = $(filter-out $(BUILT),$(shell $(GO) list ./...))
 
 check: deps vet race cross reproducible arm packages-short board-short ## vet, staticcheck, formatting, races, cross-builds, dependency policy, tests as ARM programs, the package in a Debian, a short run on the board
 
@@ -52,14 +54,14 @@ packages-short: package-deps
 
 accuracy: ## rewrite docs/recordings.md and docs/accuracy.md: real passes, and 10,000 simulated ones (half an hour)
 	$(GO) test ./sensor/doppler -run TestRecordings -update -v
-	$(GO) test ./sensor/sensortest/accuracy -run Accuracy -update -passages 10000 -timeout 3h
+	$(GO) test ./cross/simulate/accuracy -run Accuracy -update -passages 10000 -timeout 3h
 
 board: board-deps ## the device on an emulated ARM board; the first time it downloads Debian's kernel
-	CIGLIO_BOARD=all $(GO) test -count=1 -p 1 -timeout 2h ./cross/...
+	CIGLIO_BOARD=all $(GO) test -count=1 -p 1 -timeout 2h $(BUILT)
 	CIGLIO_BOARD=all $(GO) test -count=1 -timeout 2h $(POWERCUTS)
 
 board-soak: board-deps ## the same for hours
-	CIGLIO_BOARD=soak $(GO) test -count=1 -p 1 -timeout 24h ./cross/...
+	CIGLIO_BOARD=soak $(GO) test -count=1 -p 1 -timeout 24h $(BUILT)
 	CIGLIO_BOARD=soak $(GO) test -count=1 -timeout 24h $(POWERCUTS)
 
 board-figures: board-deps ## make board, with the figures of docs/board.md written anew
@@ -69,7 +71,7 @@ board-figures: board-deps ## make board, with the figures of docs/board.md writt
 FIGURED := ./cross/board ./cross/budget ./cross/budget/large
 
 board-short: board-deps
-	CIGLIO_BOARD=short $(GO) test -count=1 -p 1 ./cross/...
+	CIGLIO_BOARD=short $(GO) test -count=1 -p 1 $(BUILT)
 	CIGLIO_BOARD=short $(GO) test -count=1 $(POWERCUTS)
 # The device with its centre, whose plug is pulled: docs/power-cuts.md.
 POWERCUTS := -v -run PowerCuts ./portal/cmd/ciglio-demo
@@ -125,7 +127,7 @@ arm:
 	$(call emulated,arm,arm)
 	$(call emulated,arm64,aarch64)
 emulated = CIGLIO_EXEC='$(call qemu,$(2))' GOARCH=$(1) GOARM=7 CGO_ENABLED=0 $(GO) test -short -exec '$(call qemu,$(2))' $(DEVICE) && \
-	CIGLIO_EXEC='$(call qemu,$(2))' GOARCH=$(1) GOARM=7 CGO_ENABLED=0 $(GO) test -exec '$(call qemu,$(2))' -run 'OneSeed|Arith|Phase|Math' ./sensor/sensortest
+	CIGLIO_EXEC='$(call qemu,$(2))' GOARCH=$(1) GOARM=7 CGO_ENABLED=0 $(GO) test -exec '$(call qemu,$(2))' -run 'OneSeed|Arith|Phase|Math' ./cross/simulate
 qemu = $(or $(shell command -v qemu-$(1)-static),$(shell command -v qemu-$(1)),qemu-$(1)-static)
 
 clean: ## remove what make has built

@@ -22,7 +22,7 @@ var update = flag.Bool("update", false, "rewrite the golden core_id: a decision,
 // homes names the only folders whose programs may import each third-party
 // module. A folder counts with all below it.
 var homes = map[string][]string{
-	"github.com/BurntSushi/toml":          {"agent/config", "agent/enforce", "agent/calibration", "sensor/sensortest"},
+	"github.com/BurntSushi/toml":          {"agent/config", "agent/enforce", "agent/calibration", "cross/simulate"},
 	"github.com/eclipse/paho.mqtt.golang": {"uplink/mqtt"},
 	"github.com/fxamacker/cbor":           {"uplink/wire"},
 
@@ -59,7 +59,6 @@ var may = map[string][]string{
 	"capture":                     {"sensor", "capture"},
 	"capture/evidence":            {"sensor"},
 	"capture/key":                 {"capture/evidence"},
-	"capture/capturetest":         {"sensor", "sensor/sensortest", "capture"},
 	"uplink":                      {"sensor", "capture/evidence", "uplink", "uplink/wire"},
 	"uplink/wire":                 {"sensor", "capture/evidence"},
 	"uplink/mqtt":                 {"uplink"},
@@ -70,16 +69,17 @@ var may = map[string][]string{
 	"agent/trust":                 {"sensor"},
 	"cross":                       {"cross/…"},
 	"portal":                      {"sensor", "capture", "capture/evidence", "capture/still", "uplink", "uplink/wire", "uplink/mqtt", "portal/…"},
-	"portal/cmd/ciglio-demo":      {"sensor/…", "capture/…", "uplink/…", "agent/…", "portal/…"},
+	"portal/cmd/ciglio-demo":      {"sensor/…", "capture/…", "uplink/…", "agent/…", "portal/…", "cross/simulate/…"},
 	"docs":                        {},
-	"sensor/sensortest":           {"sensor/…"},
+	"cross/simulate":              {"sensor/…", "capture", "cross/simulate/…"},
+	"sensor/sensortest":           {"sensor"},
 	"sensor/sensortest/recording": {},
 }
 
 // deviceNever lists what must not be linked into the device's program.
 var deviceNever = []string{
 	"github.com/mochi-mqtt/", "modernc.org/", "database/sql", "testing",
-	"ciglio/portal", "ciglio/sensor/sensortest", "ciglio/capture/capturetest",
+	"ciglio/portal", "ciglio/sensor/sensortest", "ciglio/cross",
 }
 
 func TestImportsRunOneWay(t *testing.T) {
@@ -105,6 +105,20 @@ func TestImportsRunOneWay(t *testing.T) {
 			if !strings.HasPrefix(path, "ciglio/") && strings.Contains(strings.SplitN(path, "/", 2)[0], ".") &&
 				!atHome(homes, path, p.Dir) && !atHome(testHomes, path, p.Dir) {
 				t.Errorf("a test of %s imports %s, whose home it is not", p.Dir, path)
+			}
+		}
+	}
+}
+
+// TestOnlyCommandsAndTestsImportTheSimulator keeps the simulated world out of
+// every package that could measure, whatever the table above allows.
+func TestOnlyCommandsAndTestsImportTheSimulator(t *testing.T) {
+	const simulator = "cross/simulate/…"
+	for _, p := range packages(t) {
+		for _, path := range p.Imports {
+			own, _ := strings.CutPrefix(path, "ciglio/")
+			if matches(simulator, own) && p.Name != "main" && !matches(simulator, p.Dir) {
+				t.Errorf("%s imports %s, and is no command", p.Dir, path)
 			}
 		}
 	}

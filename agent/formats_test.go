@@ -10,10 +10,10 @@ import (
 	"testing"
 	"time"
 
+	"ciglio/cross/simulate"
+	"ciglio/cross/simulate/emulator"
 	"ciglio/sensor"
 	"ciglio/sensor/isys4001"
-	"ciglio/sensor/sensortest"
-	"ciglio/sensor/sensortest/emulator"
 )
 
 // pass calls report for each interval of a pass at 20 m/s, 72 km/h, towards a
@@ -90,9 +90,9 @@ func isysBytes() []byte {
 
 func iqframeBytes(t *testing.T) []byte {
 	t.Helper()
-	road, err := sensortest.NewRoad(sensortest.Scenario{
-		Seed: 7, Duration: 8 * time.Second, Radar: sensortest.Radar{Rate: 8000},
-		Vehicles: []sensortest.Vehicle{{Speed: 72 * sensor.KmH, Direction: sensor.Approaching, Lane: 1, Passing: 4 * time.Second}},
+	road, err := simulate.NewRoad(simulate.Scenario{
+		Seed: 7, Duration: 8 * time.Second, Radar: simulate.Radar{Rate: 8000},
+		Vehicles: []simulate.Vehicle{{Speed: 72 * sensor.KmH, Direction: sensor.Approaching, Lane: 1, Passing: 4 * time.Second}},
 	})
 	if err != nil {
 		t.Fatal(err)

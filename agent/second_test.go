@@ -15,12 +15,12 @@ import (
 
 	"ciglio/agent/config"
 	"ciglio/capture"
-	"ciglio/capture/capturetest"
 	"ciglio/capture/evidence"
+	"ciglio/cross/simulate"
+	"ciglio/cross/simulate/edges"
+	"ciglio/cross/simulate/simcam"
 	"ciglio/sensor"
 	"ciglio/sensor/gate"
-	"ciglio/sensor/sensortest"
-	"ciglio/sensor/sensortest/edges"
 )
 
 const secondText = `
@@ -423,7 +423,7 @@ func TestPicturesConfirm(t *testing.T) {
 	if testing.Short() {
 		t.Skip("renders pictures")
 	}
-	// Where the lens of capturetest sees 10 m, 20 m and 40 m of road, to a pixel.
+	// Where the lens of simcam sees 10 m, 20 m and 40 m of road, to a pixel.
 	const framesText = `
 [second]
 method = "frames"
@@ -431,12 +431,12 @@ picture = "1600x900"
 camera_height = "2.6m"
 marks = "%s"
 `
-	v := sensortest.Vehicle{Speed: 9250, Direction: sensor.Approaching, Lane: 1, Passing: 20 * time.Second}
-	road, err := sensortest.NewRoad(sensortest.Scenario{Seed: 1, Duration: 30 * time.Second, Vehicles: []sensortest.Vehicle{v}})
+	v := simulate.Vehicle{Speed: 9250, Direction: sensor.Approaching, Lane: 1, Passing: 20 * time.Second}
+	road, err := simulate.NewRoad(simulate.Scenario{Seed: 1, Duration: 30 * time.Second, Vehicles: []simulate.Vehicle{v}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	camera := capturetest.New(road, nil, 0)
+	camera := simcam.New(road, nil, 0)
 	var marks []string
 	for _, p := range [][2]float64{{10, 1.2}, {10, 4.5}, {40, 1.2}, {40, 8}} {
 		x, y := lensOf(p[0], p[1])
@@ -451,7 +451,7 @@ marks = "%s"
 		t.Fatal(err)
 	}
 	var shots []capture.Shot
-	first := uint64((v.Passing - 1250*time.Millisecond) / capturetest.Interval) // 32 m away
+	first := uint64((v.Passing - 1250*time.Millisecond) / simcam.Interval) // 32 m away
 	for len(shots) < 3 {
 		f, err := camera.Next(t.Context())
 		if err != nil {

@@ -16,10 +16,10 @@ import (
 	"time"
 
 	"ciglio/capture/evidence"
+	"ciglio/cross/simulate"
+	"ciglio/cross/simulate/emulator"
 	"ciglio/sensor"
 	"ciglio/sensor/port"
-	"ciglio/sensor/sensortest"
-	"ciglio/sensor/sensortest/emulator"
 	"ciglio/sensor/sensortest/pty"
 )
 
@@ -101,9 +101,9 @@ func (r *radio) unplug() {
 }
 
 // look shows the radar the road until it ends.
-func (r *radio) look(t *testing.T, road *sensortest.Road, clock sensor.Clock) {
+func (r *radio) look(t *testing.T, road *simulate.Road, clock sensor.Clock) {
 	t.Helper()
-	cycles := road.Cycles(sensortest.CycleOptions{Origin: clock.Now(), Every: r.every, Numbered: true})
+	cycles := road.Cycles(simulate.CycleOptions{Origin: clock.Now(), Every: r.every, Numbered: true})
 	for n := 0; ; n++ {
 		c, err := cycles.Next(t.Context())
 		if err != nil {
@@ -127,11 +127,11 @@ func lifted(c sensor.Cycle) sensor.Cycle {
 
 // passing returns a road of eight seconds with one vehicle, which is beside the
 // sensor after six.
-func passing(t *testing.T, speed sensor.Speed) *sensortest.Road {
+func passing(t *testing.T, speed sensor.Speed) *simulate.Road {
 	t.Helper()
-	road, err := sensortest.NewRoad(sensortest.Scenario{
-		Seed: 1, Duration: 9 * time.Second, Radar: sensortest.Radar{Lanes: []float64{3}, Beamwidth: 30, Height: 0.01},
-		Vehicles: []sensortest.Vehicle{{Speed: speed, Direction: sensor.Approaching, Lane: 1, Passing: 6 * time.Second}},
+	road, err := simulate.NewRoad(simulate.Scenario{
+		Seed: 1, Duration: 9 * time.Second, Radar: simulate.Radar{Lanes: []float64{3}, Beamwidth: 30, Height: 0.01},
+		Vehicles: []simulate.Vehicle{{Speed: speed, Direction: sensor.Approaching, Lane: 1, Passing: 6 * time.Second}},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -307,7 +307,7 @@ func TestSerialSensorOfAnotherKindMeasuresNothing(t *testing.T) {
 // tickClock goes on by the interval of a road's cycles whenever it is read, as
 // it is for each report that arrives. It tells when it is read.
 type tickClock struct {
-	sensortest.Clock
+	simulate.Clock
 	now  atomic.Int64
 	read chan struct{}
 }
@@ -343,7 +343,7 @@ func TestSerialPortIsOpenedAgain(t *testing.T) {
 	defer func() { cancel(); <-done }()
 
 	// plug connects a radar, and shows it the road once it is heard.
-	plug := func(road *sensortest.Road, until time.Duration) (line *pty.PTY, reports int) {
+	plug := func(road *simulate.Road, until time.Duration) (line *pty.PTY, reports int) {
 		t.Helper()
 		line = newLine(t, path)
 		radar := new(emulator.CSR)
@@ -351,7 +351,7 @@ func TestSerialPortIsOpenedAgain(t *testing.T) {
 		for source.Fault() != nil {
 			<-clock.read
 		}
-		cycles := road.Cycles(sensortest.CycleOptions{})
+		cycles := road.Cycles(simulate.CycleOptions{})
 		for {
 			c, err := cycles.Next(t.Context())
 			if err != nil || time.Duration(c.At) > until {

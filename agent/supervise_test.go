@@ -13,8 +13,8 @@ import (
 
 	"ciglio/agent/notify"
 	"ciglio/capture"
+	"ciglio/cross/simulate/emulator"
 	"ciglio/sensor"
-	"ciglio/sensor/sensortest/emulator"
 )
 
 // watchdog is as in the service's unit.

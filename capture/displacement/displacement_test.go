@@ -15,22 +15,22 @@ import (
 	"time"
 
 	"ciglio/capture"
-	"ciglio/capture/capturetest"
+	"ciglio/cross/simulate"
+	"ciglio/cross/simulate/simcam"
 	"ciglio/sensor"
-	"ciglio/sensor/sensortest"
 )
 
-// view projects a place on the road as capturetest's camera does: 2.6 m up,
+// view projects a place on the road as simcam's camera does: 2.6 m up,
 // turned 9.5° to the road and 4.4° down, 36° across the picture.
 func view(along, across float64) (px, py float64) {
 	const yaw, pitch, angle, height = 9.5 * math.Pi / 180, 4.4 * math.Pi / 180, 36 * math.Pi / 180, 2.6
-	focal := capturetest.Width / 2 / math.Tan(angle/2)
+	focal := simcam.Width / 2 / math.Tan(angle/2)
 	sy, cy := math.Sincos(yaw)
 	sp, cp := math.Sincos(pitch)
 	depth := along*cp*cy + across*cp*sy + height*sp
 	right := across*cy - along*sy
 	up := along*sp*cy + across*sp*sy - height*cp
-	return capturetest.Width/2 + focal*right/depth, capturetest.Height/2 - focal*up/depth
+	return simcam.Width/2 + focal*right/depth, simcam.Height/2 - focal*up/depth
 }
 
 func marks(places ...[2]float64) []Mark {
@@ -46,7 +46,7 @@ var surveyed = [][2]float64{{10, 1.2}, {10, 4.5}, {20, 1.2}, {20, 8}, {40, 1.2},
 
 func roadside(t testing.TB) *Meter {
 	t.Helper()
-	m, err := New(Options{Marks: marks(surveyed...), Width: capturetest.Width, Height: capturetest.Height, CameraHeight: 2600})
+	m, err := New(Options{Marks: marks(surveyed...), Width: simcam.Width, Height: simcam.Height, CameraHeight: 2600})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,20 +63,20 @@ func (c *handClock) Now() sensor.Mono { return c.now }
 
 // A studio takes the frames of many vehicles on one road.
 type studio struct {
-	camera *capturetest.Camera
+	camera *simcam.Camera
 	clock  *handClock
 	rng    *rand.Rand
 }
 
-func newStudio(t testing.TB, seed uint64, vehicles []sensortest.Vehicle) *studio {
+func newStudio(t testing.TB, seed uint64, vehicles []simulate.Vehicle) *studio {
 	t.Helper()
 	last := vehicles[len(vehicles)-1].Passing
-	road, err := sensortest.NewRoad(sensortest.Scenario{Seed: seed, Duration: last + time.Minute, Vehicles: vehicles})
+	road, err := simulate.NewRoad(simulate.Scenario{Seed: seed, Duration: last + time.Minute, Vehicles: vehicles})
 	if err != nil {
 		t.Fatal(err)
 	}
 	s := &studio{clock: &handClock{}, rng: rand.New(rand.NewPCG(seed, 1))}
-	s.camera = capturetest.New(road, s.clock, 0)
+	s.camera = simcam.New(road, s.clock, 0)
 	return s
 }
 
@@ -84,16 +84,16 @@ const photoRange = 25.0 // m
 
 // shots takes three frames 240 ms apart about the photo position, as
 // the device does; each has noise, an exposure and a shake of its own.
-func (s *studio) shots(t testing.TB, v sensortest.Vehicle, spoil bool) []capture.Frame {
+func (s *studio) shots(t testing.TB, v simulate.Vehicle, spoil bool) []capture.Frame {
 	t.Helper()
 	away := time.Duration(photoRange / v.Speed.MPS() * 1e9)
 	if v.Direction == sensor.Approaching {
 		away = -away
 	}
-	photo := uint64((v.Passing + away + capturetest.Interval/2) / capturetest.Interval)
+	photo := uint64((v.Passing + away + simcam.Interval/2) / simcam.Interval)
 	var frames []capture.Frame
 	for number := photo - 3; number <= photo+3; {
-		s.clock.now = sensor.Mono(number)*sensor.Mono(capturetest.Interval) + sensor.Mono(capturetest.Exposure)
+		s.clock.now = sensor.Mono(number)*sensor.Mono(simcam.Interval) + sensor.Mono(simcam.Exposure)
 		f, err := s.camera.Next(t.Context())
 		if err != nil {
 			t.Fatal(err)
@@ -149,14 +149,14 @@ func TestErrorsOnTheSimulatedRoad(t *testing.T) {
 	why := map[string]int{}
 	for seed := range (passes + batch - 1) / batch {
 		rng := rand.New(rand.NewPCG(uint64(seed), 2))
-		var vehicles []sensortest.Vehicle
+		var vehicles []simulate.Vehicle
 		for i := range min(batch, passes-seed*batch) {
-			vehicles = append(vehicles, sensortest.Vehicle{
+			vehicles = append(vehicles, simulate.Vehicle{
 				Speed:     40*sensor.KmH + sensor.Speed(rng.IntN(16000)),
 				Direction: []sensor.Direction{sensor.Approaching, sensor.Receding}[i%2],
 				Lane:      1,
-				Class:     sensortest.Class(rng.IntN(3)),
-				Passing:   time.Duration(i+1)*41*time.Second + time.Duration(rng.Int64N(int64(capturetest.Interval))),
+				Class:     simulate.Class(rng.IntN(3)),
+				Passing:   time.Duration(i+1)*41*time.Second + time.Duration(rng.Int64N(int64(simcam.Interval))),
 			})
 		}
 		s := newStudio(t, uint64(seed), vehicles)
@@ -203,8 +203,8 @@ func TestWhatGivesNoSpeed(t *testing.T) {
 		t.Skip("renders pictures")
 	}
 	m := roadside(t)
-	car := sensortest.Vehicle{Speed: 80 * sensor.KmH, Direction: sensor.Approaching, Lane: 1, Passing: 30 * time.Second}
-	s := newStudio(t, 1, []sensortest.Vehicle{car})
+	car := simulate.Vehicle{Speed: 80 * sensor.KmH, Direction: sensor.Approaching, Lane: 1, Passing: 30 * time.Second}
+	s := newStudio(t, 1, []simulate.Vehicle{car})
 	frames := s.shots(t, car, false)
 	if _, err := m.Speed(frames, sensor.Approaching); err != nil {
 		t.Fatal(err)
@@ -287,7 +287,7 @@ func TestMarks(t *testing.T) {
 		{"two exchanged", change(func(m []Mark) []Mark { m[0].X, m[1].X = m[1].X, m[0].X; return m }), false},
 		{"a piece of road too short", marks([2]float64{20, 1}, [2]float64{20, 4}, [2]float64{22, 1}, [2]float64{22, 4}), false},
 	} {
-		_, err := New(Options{Marks: c.marks, Width: capturetest.Width, Height: capturetest.Height, CameraHeight: 2600})
+		_, err := New(Options{Marks: c.marks, Width: simcam.Width, Height: simcam.Height, CameraHeight: 2600})
 		if (err == nil) != c.ok {
 			t.Errorf("%s: %v", c.name, err)
 		}
@@ -295,7 +295,7 @@ func TestMarks(t *testing.T) {
 }
 
 func TestOptionsAreChecked(t *testing.T) {
-	good := Options{Marks: marks(surveyed...), Width: capturetest.Width, Height: capturetest.Height, CameraHeight: 2600}
+	good := Options{Marks: marks(surveyed...), Width: simcam.Width, Height: simcam.Height, CameraHeight: 2600}
 	for name, change := range map[string]func(*Options){
 		"no height of the camera":  func(o *Options) { o.CameraHeight = 0 },
 		"camera under the road":    func(o *Options) { o.CameraHeight = -2600 },
@@ -315,7 +315,7 @@ func TestOptionsAreChecked(t *testing.T) {
 // TestBudgetFollowsItsCauses states what each part of the budget
 // answers to.
 func TestBudgetFollowsItsCauses(t *testing.T) {
-	o := Options{Marks: marks(surveyed...), Width: capturetest.Width, Height: capturetest.Height, CameraHeight: 2600}
+	o := Options{Marks: marks(surveyed...), Width: simcam.Width, Height: simcam.Height, CameraHeight: 2600}
 	budget := func(o Options) Budget {
 		m, err := New(o)
 		if err != nil {
@@ -338,8 +338,8 @@ func TestBudgetFollowsItsCauses(t *testing.T) {
 
 func BenchmarkSpeed(b *testing.B) {
 	m := roadside(b)
-	car := sensortest.Vehicle{Speed: 80 * sensor.KmH, Direction: sensor.Approaching, Lane: 1, Passing: 30 * time.Second}
-	frames := newStudio(b, 1, []sensortest.Vehicle{car}).shots(b, car, false)
+	car := simulate.Vehicle{Speed: 80 * sensor.KmH, Direction: sensor.Approaching, Lane: 1, Passing: 30 * time.Second}
+	frames := newStudio(b, 1, []simulate.Vehicle{car}).shots(b, car, false)
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, err := m.Speed(frames, sensor.Approaching); err != nil {
@@ -350,8 +350,8 @@ func BenchmarkSpeed(b *testing.B) {
 
 // BenchmarkDecode is the part that the standard library has in it.
 func BenchmarkDecode(b *testing.B) {
-	car := sensortest.Vehicle{Speed: 80 * sensor.KmH, Direction: sensor.Approaching, Lane: 1, Passing: 30 * time.Second}
-	frames := newStudio(b, 1, []sensortest.Vehicle{car}).shots(b, car, false)
+	car := simulate.Vehicle{Speed: 80 * sensor.KmH, Direction: sensor.Approaching, Lane: 1, Passing: 30 * time.Second}
+	frames := newStudio(b, 1, []simulate.Vehicle{car}).shots(b, car, false)
 	for b.Loop() {
 		for _, f := range frames {
 			if _, err := jpeg.Decode(bytes.NewReader(f.Data)); err != nil && !errors.Is(err, io.EOF) {

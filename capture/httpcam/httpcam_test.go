@@ -18,8 +18,8 @@ import (
 	"time"
 
 	"ciglio/capture"
+	"ciglio/cross/simulate"
 	"ciglio/sensor"
-	"ciglio/sensor/sensortest"
 )
 
 // picture returns a small JPEG with its number in it, so that each differs.
@@ -198,9 +198,9 @@ func stay(w io.Writer) { _, _ = io.Copy(io.Discard, w.(net.Conn)) }
 
 const okHeader = "HTTP/1.1 200 OK\r\nContent-Type: multipart/x-mixed-replace; boundary=frame\r\n\r\n"
 
-func newPipe(t *testing.T, o Options, script func(int, io.Writer)) (*Camera, *pipeCamera, *sensortest.Clock) {
+func newPipe(t *testing.T, o Options, script func(int, io.Writer)) (*Camera, *pipeCamera, *simulate.Clock) {
 	t.Helper()
-	clock := sensortest.NewClock(0)
+	clock := simulate.NewClock(0)
 	p := &pipeCamera{t: t, script: script}
 	o.URL, o.Dial = "http://camera/video", p.dial
 	c, err := New(clock, o)
@@ -405,7 +405,7 @@ func TestOverARealSocket(t *testing.T) {
 		}
 	}))
 	defer server.Close()
-	c, err := New(sensortest.NewClock(0), Options{URL: strings.Replace(server.URL, "://", "://op:secret@", 1)})
+	c, err := New(simulate.NewClock(0), Options{URL: strings.Replace(server.URL, "://", "://op:secret@", 1)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -421,7 +421,7 @@ func TestOverARealSocket(t *testing.T) {
 }
 
 func TestErrorsDoNotTellThePassword(t *testing.T) {
-	c, err := New(sensortest.NewClock(0), Options{URL: "http://op:secret@camera/video",
+	c, err := New(simulate.NewClock(0), Options{URL: "http://op:secret@camera/video",
 		Dial: func(context.Context, string, string) (net.Conn, error) { return nil, errors.New("no route to host") }})
 	if err != nil {
 		t.Fatal(err)

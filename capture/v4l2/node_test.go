@@ -13,7 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"ciglio/sensor/sensortest"
+	"ciglio/cross/simulate"
 )
 
 func TestWhatIsNoCamera(t *testing.T) {
@@ -25,7 +25,7 @@ func TestWhatIsNoCamera(t *testing.T) {
 	for path, say := range map[string]string{plain: "not a video device", "/dev/null": "not a video device", dir: "is a directory", filepath.Join(dir, "none"): "no such file"} {
 		o := plainOptions()
 		o.Path = path
-		c, err := New(sensortest.NewClock(base), o)
+		c, err := New(simulate.NewClock(base), o)
 		if err != nil {
 			t.Fatal(err)
 		}

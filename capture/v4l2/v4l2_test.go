@@ -22,8 +22,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"ciglio/capture"
+	"ciglio/cross/simulate"
 	"ciglio/sensor"
-	"ciglio/sensor/sensortest"
 )
 
 // The sizes and offsets are those that gcc 12 gives for <linux/videodev2.h> of
@@ -88,7 +88,7 @@ func plainOptions() Options {
 
 func newCamera(t testing.TB, d *device, o Options) *Camera {
 	t.Helper()
-	c, err := New(sensortest.NewClock(base), o)
+	c, err := New(simulate.NewClock(base), o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -533,7 +533,7 @@ func TestOptionsAreChecked(t *testing.T) {
 	} {
 		o := plainOptions()
 		spoil(&o)
-		if _, err := New(sensortest.NewClock(0), o); err == nil {
+		if _, err := New(simulate.NewClock(0), o); err == nil {
 			t.Errorf("%s: accepted", name)
 		}
 	}

@@ -24,8 +24,8 @@ import (
 	"ciglio/cross/board/boardtest"
 	"ciglio/cross/board/guest"
 	"ciglio/cross/budget/busy"
+	"ciglio/cross/simulate/emulator"
 	"ciglio/portal"
-	"ciglio/sensor/sensortest/emulator"
 )
 
 var update = flag.Bool("update", false, "write the figures measured into docs/board.md")

@@ -27,7 +27,7 @@ var Folders = []string{"sensor", "agent/enforce", "agent/trust", "capture"}
 
 // Outside lists what stands below Folders and measures nothing: what only tests
 // and demonstrations use, and what draws pictures for people.
-var Outside = []string{"sensor/plot", "sensor/sensortest", "capture/capturetest"}
+var Outside = []string{"sensor/plot", "sensor/sensortest"}
 
 // Compute returns core_id of the module at root, in hexadecimal.
 func Compute(root string) (string, error) {

@@ -5,8 +5,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"ciglio/cross/simulate/emulator"
 	"ciglio/sensor"
-	"ciglio/sensor/sensortest/emulator"
 )
 
 // A heartbeat comes at any time after the last target of a vehicle, and must not

@@ -10,9 +10,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"ciglio/cross/simulate/emulator"
 	"ciglio/sensor"
 	"ciglio/sensor/agd"
-	"ciglio/sensor/sensortest/emulator"
 	"ciglio/sensor/track"
 )
 

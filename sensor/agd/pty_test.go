@@ -6,10 +6,10 @@ import (
 	"strings"
 	"testing"
 
+	"ciglio/cross/simulate/emulator"
 	"ciglio/sensor/agd"
 	"ciglio/sensor/clock"
 	"ciglio/sensor/port"
-	"ciglio/sensor/sensortest/emulator"
 	"ciglio/sensor/sensortest/pty"
 )
 

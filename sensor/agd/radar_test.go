@@ -11,9 +11,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"ciglio/cross/simulate/emulator"
 	"ciglio/sensor"
 	"ciglio/sensor/agd"
-	"ciglio/sensor/sensortest/emulator"
 )
 
 // bubbleClock is the time of a synctest bubble.

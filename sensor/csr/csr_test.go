@@ -13,9 +13,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"ciglio/cross/simulate/emulator"
 	"ciglio/sensor"
 	"ciglio/sensor/csr"
-	"ciglio/sensor/sensortest/emulator"
 )
 
 func TestParse(t *testing.T) {

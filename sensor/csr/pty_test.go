@@ -6,11 +6,11 @@ import (
 	"strings"
 	"testing"
 
+	"ciglio/cross/simulate/emulator"
 	"ciglio/sensor"
 	"ciglio/sensor/clock"
 	"ciglio/sensor/csr"
 	"ciglio/sensor/port"
-	"ciglio/sensor/sensortest/emulator"
 	"ciglio/sensor/sensortest/pty"
 )
 

@@ -4,9 +4,9 @@ import (
 	"math"
 	"testing"
 
+	"ciglio/cross/simulate"
 	"ciglio/sensor"
 	"ciglio/sensor/doppler"
-	"ciglio/sensor/sensortest"
 )
 
 // TestLongVehiclesAreMeasuredWhereTheirAngleIsSmall drives lorries and buses, whose
@@ -16,14 +16,14 @@ func TestLongVehiclesAreMeasuredWhereTheirAngleIsSmall(t *testing.T) {
 	if testing.Short() {
 		t.Skip("short: minutes of signal")
 	}
-	s, err := sensortest.ReadScenario("long-vehicles")
+	s, err := simulate.ReadScenario("long-vehicles")
 	if err != nil {
 		t.Fatal(err)
 	}
 	found := 0
 	for seed := range uint64(12) {
 		s.Seed = seed
-		road, err := sensortest.NewRoad(s)
+		road, err := simulate.NewRoad(s)
 		if err != nil {
 			t.Fatal(err)
 		}

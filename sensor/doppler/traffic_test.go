@@ -8,9 +8,9 @@ import (
 	"testing"
 	"time"
 
+	"ciglio/cross/simulate"
 	"ciglio/sensor"
 	"ciglio/sensor/doppler"
-	"ciglio/sensor/sensortest"
 )
 
 // TestSimulatedTraffic drives the simulated road, with its noise, fading,
@@ -20,7 +20,7 @@ func TestSimulatedTraffic(t *testing.T) {
 		t.Skip("short: minutes of signal")
 	}
 	for _, seed := range []uint64{1, 2} {
-		road, err := sensortest.NewRoad(sensortest.Traffic(seed, 70*sensor.KmH, time.Minute))
+		road, err := simulate.NewRoad(simulate.Traffic(seed, 70*sensor.KmH, time.Minute))
 		if err != nil {
 			t.Fatal(err)
 		}

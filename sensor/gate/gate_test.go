@@ -9,23 +9,23 @@ import (
 	"testing/synctest"
 	"time"
 
+	"ciglio/cross/simulate"
+	"ciglio/cross/simulate/edges"
 	"ciglio/sensor"
 	"ciglio/sensor/doppler"
-	"ciglio/sensor/sensortest"
-	"ciglio/sensor/sensortest/edges"
 )
 
 // A bench is a Gate whose contacts are played in fake time.
 type bench struct {
 	*Gate
-	clock *sensortest.Clock
+	clock *simulate.Clock
 	in    [][]chan sensor.Edge // of each contact of each lane
 	stop  func() error
 }
 
 func newBench(t *testing.T, o Options, lanes int) *bench {
 	t.Helper()
-	b := &bench{clock: sensortest.NewClock(0), in: make([][]chan sensor.Edge, lanes)}
+	b := &bench{clock: simulate.NewClock(0), in: make([][]chan sensor.Edge, lanes)}
 	all := make([][]sensor.Edges, lanes)
 	for lane := range lanes {
 		for range o.Positions {
@@ -170,7 +170,7 @@ func TestEdgesOfOtherContactsArePutInOrder(t *testing.T) {
 func TestContactThatIsGoneEndsTheGate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		broken := errors.New("line 17: gone")
-		g, err := New([][]sensor.Edges{{edges.Follow(nil), failing{broken}}}, sensortest.NewClock(0), cables)
+		g, err := New([][]sensor.Edges{{edges.Follow(nil), failing{broken}}}, simulate.NewClock(0), cables)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -189,7 +189,7 @@ func (f failing) Next(context.Context) (sensor.Edge, error) { return sensor.Edge
 
 func TestRecordedEdgesAreReadToTheirEnd(t *testing.T) {
 	lines := car(20).lines(cables)
-	g, err := New([][]sensor.Edges{{edges.Play(lines[0]...), edges.Play(lines[1]...)}}, sensortest.NewClock(0), cables)
+	g, err := New([][]sensor.Edges{{edges.Play(lines[0]...), edges.Play(lines[1]...)}}, simulate.NewClock(0), cables)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -215,8 +215,8 @@ func TestEndOfTheTrackLiesWithinTheSlack(t *testing.T) {
 	for i, speed := range []sensor.Speed{3000, 7000, 18000} {
 		for _, d := range []sensor.Direction{sensor.Approaching, sensor.Receding} {
 			for lane := 1; lane <= 2; lane++ {
-				v := sensortest.Vehicle{Speed: speed, Direction: d, Lane: lane, Class: sensortest.Class(i % 3), Passing: 18 * time.Second}
-				road, err := sensortest.NewRoad(sensortest.Scenario{Seed: uint64(i), Duration: 36 * time.Second, Vehicles: []sensortest.Vehicle{v}})
+				v := simulate.Vehicle{Speed: speed, Direction: d, Lane: lane, Class: simulate.Class(i % 3), Passing: 18 * time.Second}
+				road, err := simulate.NewRoad(simulate.Scenario{Seed: uint64(i), Duration: 36 * time.Second, Vehicles: []simulate.Vehicle{v}})
 				if err != nil {
 					t.Fatal(err)
 				}

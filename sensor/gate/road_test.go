@@ -6,9 +6,9 @@ import (
 	"testing"
 	"time"
 
+	"ciglio/cross/simulate"
 	"ciglio/sensor"
 	"ciglio/sensor/doppler"
-	"ciglio/sensor/sensortest"
 )
 
 // TestSimulatedTraffic drives dense random traffic of every class over contacts,
@@ -34,7 +34,7 @@ func TestSimulatedTraffic(t *testing.T) {
 			worst := 0.0
 			for seed := range uint64(10) {
 				road := denseRoad(t, seed)
-				contacts := sensortest.Contacts{Lane: 1, Length: c.length, Jitter: 300 * time.Microsecond}
+				contacts := simulate.Contacts{Lane: 1, Length: c.length, Jitter: 300 * time.Microsecond}
 				for _, p := range c.o.Positions {
 					contacts.At = append(contacts.At, float64(p)/1e3)
 				}
@@ -104,7 +104,7 @@ func TestSimulatedTraffic(t *testing.T) {
 }
 
 // miss takes a share of the pulses away, and nothing tells.
-func miss(touches []sensortest.Touch, contacts, missed int, rng *rand.Rand) []sensortest.Touch {
+func miss(touches []simulate.Touch, contacts, missed int, rng *rand.Rand) []simulate.Touch {
 	gone := make([]bool, contacts)
 	kept := touches[:0]
 	for _, e := range touches {
@@ -120,10 +120,10 @@ func miss(touches []sensortest.Touch, contacts, missed int, rng *rand.Rand) []se
 
 // denseRoad is ten minutes of vehicles that follow each other at 0.6 s to 7 s,
 // slower ones closely behind, in platoons of one direction.
-func denseRoad(t *testing.T, seed uint64) *sensortest.Road {
+func denseRoad(t *testing.T, seed uint64) *simulate.Road {
 	t.Helper()
 	rng := rand.New(rand.NewPCG(seed, 3))
-	s := sensortest.Scenario{Seed: seed, Duration: 10 * time.Minute}
+	s := simulate.Scenario{Seed: seed, Duration: 10 * time.Minute}
 	speed, d := 5000.0, sensor.Approaching
 	for at := 10 * time.Second; at < s.Duration-20*time.Second; {
 		if rng.IntN(4) == 0 {
@@ -133,12 +133,12 @@ func denseRoad(t *testing.T, seed uint64) *sensortest.Road {
 				d = 3 - d
 			}
 		}
-		v := sensortest.Vehicle{Speed: sensor.Speed(speed * (0.96 + 0.08*rng.Float64())), Direction: d, Lane: 1, Passing: at}
-		v.Class = sensortest.Classes()[rng.IntN(int(sensortest.Motorcycle)+1)]
+		v := simulate.Vehicle{Speed: sensor.Speed(speed * (0.96 + 0.08*rng.Float64())), Direction: d, Lane: 1, Passing: at}
+		v.Class = simulate.Classes()[rng.IntN(int(simulate.Motorcycle)+1)]
 		s.Vehicles = append(s.Vehicles, v)
 		at += 600*time.Millisecond + time.Duration(rng.ExpFloat64()*2e9)
 	}
-	road, err := sensortest.NewRoad(s)
+	road, err := simulate.NewRoad(s)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -154,11 +154,11 @@ func TestPassagesFindTheirCrossings(t *testing.T) {
 	var asked, confirmed int
 	refused := map[string]int{}
 	for seed := range uint64(2) {
-		road, err := sensortest.NewRoad(sensortest.Traffic(seed, 70*sensor.KmH, 2*time.Minute))
+		road, err := simulate.NewRoad(simulate.Traffic(seed, 70*sensor.KmH, 2*time.Minute))
 		if err != nil {
 			t.Fatal(err)
 		}
-		touches, err := road.Edges(sensortest.Contacts{Lane: 1, At: []float64{10, 12}, Jitter: 300 * time.Microsecond})
+		touches, err := road.Edges(simulate.Contacts{Lane: 1, At: []float64{10, 12}, Jitter: 300 * time.Microsecond})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -9,8 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"ciglio/cross/simulate/edges"
 	"ciglio/sensor"
-	"ciglio/sensor/sensortest/edges"
 )
 
 var (

@@ -10,11 +10,11 @@ import (
 	"testing/synctest"
 	"time"
 
+	"ciglio/cross/simulate"
+	"ciglio/cross/simulate/emulator"
 	"ciglio/sensor"
 	"ciglio/sensor/doppler"
 	"ciglio/sensor/iqframe"
-	"ciglio/sensor/sensortest"
-	"ciglio/sensor/sensortest/emulator"
 )
 
 // bubbleClock is the time of a synctest bubble.
@@ -271,9 +271,9 @@ func TestPassages(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				clock := bubbleClock{time.Now()}
-				road, err := sensortest.NewRoad(sensortest.Scenario{
-					Seed: 3, Duration: 8 * time.Second, Radar: sensortest.Radar{Rate: rate},
-					Vehicles: []sensortest.Vehicle{{Speed: 72 * sensor.KmH, Direction: sensor.Approaching, Lane: 1, Passing: 4 * time.Second}},
+				road, err := simulate.NewRoad(simulate.Scenario{
+					Seed: 3, Duration: 8 * time.Second, Radar: simulate.Radar{Rate: rate},
+					Vehicles: []simulate.Vehicle{{Speed: 72 * sensor.KmH, Direction: sensor.Approaching, Lane: 1, Passing: 4 * time.Second}},
 				})
 				if err != nil {
 					t.Fatal(err)

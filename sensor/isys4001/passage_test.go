@@ -9,24 +9,24 @@ import (
 	"testing/synctest"
 	"time"
 
+	"ciglio/cross/simulate"
+	"ciglio/cross/simulate/emulator"
 	"ciglio/sensor"
-	"ciglio/sensor/sensortest"
-	"ciglio/sensor/sensortest/emulator"
 	"ciglio/sensor/track"
 )
 
 // passages drives simulated traffic past emulated sensors, each of which is
 // plugged in when the one before has gone, and returns what the whole chain makes
 // of it. A sensor goes after pull, if that is not 0.
-func passages(t *testing.T, o Options, vehicles []sensortest.Vehicle, until, pull time.Duration) (all []sensor.Passage) {
+func passages(t *testing.T, o Options, vehicles []simulate.Vehicle, until, pull time.Duration) (all []sensor.Passage) {
 	t.Helper()
-	road, err := sensortest.NewRoad(sensortest.Scenario{Seed: 1, Duration: until, Vehicles: vehicles, Ideal: true})
+	road, err := simulate.NewRoad(simulate.Scenario{Seed: 1, Duration: until, Vehicles: vehicles, Ideal: true})
 	if err != nil {
 		t.Fatal(err)
 	}
 	synctest.Test(t, func(t *testing.T) {
 		begun := time.Now()
-		clock := sensortest.NewClock(0)
+		clock := simulate.NewClock(0)
 		s, err := track.NewSource(func(ctx context.Context) (sensor.Feed, error) {
 			here, there := net.Pipe()
 			x := &emulator.ISYS4001{}
@@ -42,7 +42,7 @@ func passages(t *testing.T, o Options, vehicles []sensortest.Vehicle, until, pul
 				time.AfterFunc(pull-time.Since(begun), func() { here.Close() })
 			}
 			opened := time.Since(begun)
-			for feed := road.Cycles(sensortest.CycleOptions{Every: period}); ; {
+			for feed := road.Cycles(simulate.CycleOptions{Every: period}); ; {
 				c, err := feed.Next(ctx)
 				if err != nil {
 					return r, nil
@@ -70,7 +70,7 @@ func passages(t *testing.T, o Options, vehicles []sensortest.Vehicle, until, pul
 	return all
 }
 
-var traffic = []sensortest.Vehicle{
+var traffic = []simulate.Vehicle{
 	{Speed: 5000, Direction: sensor.Approaching, Lane: 1, Passing: 20 * time.Second},
 	{Speed: 13000, Direction: sensor.Approaching, Lane: 1, Passing: 40 * time.Second},
 	{Speed: 9000, Direction: sensor.Receding, Lane: 2, Passing: 55 * time.Second},
@@ -85,7 +85,7 @@ func TestPassages(t *testing.T) {
 			t.Fatalf("narrow %v: %d passages, want %d: %+v", narrow, len(got), len(traffic), got)
 		}
 		for _, p := range got {
-			n := slices.IndexFunc(traffic, func(v sensortest.Vehicle) bool {
+			n := slices.IndexFunc(traffic, func(v simulate.Vehicle) bool {
 				d := p.Speed - v.Speed
 				return p.Direction == v.Direction && d <= 10 && d > -v.Speed/50
 			})

@@ -8,10 +8,10 @@ import (
 	"sync"
 	"testing"
 
+	"ciglio/cross/simulate"
+	"ciglio/cross/simulate/bench"
+	"ciglio/cross/simulate/emulator"
 	"ciglio/sensor/port"
-	"ciglio/sensor/sensortest"
-	"ciglio/sensor/sensortest/bench"
-	"ciglio/sensor/sensortest/emulator"
 	"ciglio/sensor/sensortest/pty"
 )
 
@@ -46,7 +46,7 @@ func TestPullingTheCableInMidPassageIsSeenAndHealed(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r, err := Open(t.Context(), conn, sensortest.NewClock(0), Options{})
+		r, err := Open(t.Context(), conn, simulate.NewClock(0), Options{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -10,15 +10,15 @@ import (
 	"testing"
 	"time"
 
+	"ciglio/cross/simulate"
+	"ciglio/cross/simulate/bench"
+	"ciglio/cross/simulate/emulator"
 	"ciglio/sensor"
-	"ciglio/sensor/sensortest"
-	"ciglio/sensor/sensortest/bench"
-	"ciglio/sensor/sensortest/emulator"
 )
 
 func mustOpen(t *testing.T, ctx context.Context, c sensor.Conn, o Options) *Radar {
 	t.Helper()
-	r, err := Open(ctx, c, sensortest.NewClock(0), o)
+	r, err := Open(ctx, c, simulate.NewClock(0), o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,7 +104,7 @@ func TestOpenSaysWhatIsWrong(t *testing.T) {
 					}
 				})
 				begun := time.Now()
-				_, err := Open(ctx, c, sensortest.NewClock(0), row.o)
+				_, err := Open(ctx, c, simulate.NewClock(0), row.o)
 				if err == nil || !strings.Contains(err.Error(), row.want) {
 					t.Errorf("Open = %v, want one that says %q", err, row.want)
 				}

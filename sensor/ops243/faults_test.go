@@ -11,9 +11,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"ciglio/cross/simulate/bench"
+	"ciglio/cross/simulate/emulator"
 	"ciglio/sensor"
-	"ciglio/sensor/sensortest/bench"
-	"ciglio/sensor/sensortest/emulator"
 )
 
 func TestNoiseCostsNoMoreThanItsLines(t *testing.T) {

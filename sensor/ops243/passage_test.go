@@ -7,17 +7,17 @@ import (
 	"testing/synctest"
 	"time"
 
+	"ciglio/cross/simulate"
+	"ciglio/cross/simulate/emulator"
 	"ciglio/sensor"
-	"ciglio/sensor/sensortest"
-	"ciglio/sensor/sensortest/emulator"
 	"ciglio/sensor/track"
 )
 
 // passages drives simulated traffic past an emulated sensor, and returns what the
 // whole chain makes of it.
-func passages(t *testing.T, x *emulator.OPS243, o Options, vehicles []sensortest.Vehicle, until time.Duration) (all []sensor.Passage) {
+func passages(t *testing.T, x *emulator.OPS243, o Options, vehicles []simulate.Vehicle, until time.Duration) (all []sensor.Passage) {
 	t.Helper()
-	road, err := sensortest.NewRoad(sensortest.Scenario{Seed: 1, Duration: until, Vehicles: vehicles, Ideal: true})
+	road, err := simulate.NewRoad(simulate.Scenario{Seed: 1, Duration: until, Vehicles: vehicles, Ideal: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -27,11 +27,11 @@ func passages(t *testing.T, x *emulator.OPS243, o Options, vehicles []sensortest
 		go func() { served <- x.Serve(t.Context(), there) }()
 		synctest.Wait()
 		s, err := track.NewSource(func(ctx context.Context) (sensor.Feed, error) {
-			r, err := Open(ctx, here, sensortest.NewClock(0), o)
+			r, err := Open(ctx, here, simulate.NewClock(0), o)
 			if err != nil {
 				return nil, err
 			}
-			for feed := road.Cycles(sensortest.CycleOptions{Every: 60 * time.Millisecond, NoRange: true, NoAngle: true}); ; {
+			for feed := road.Cycles(simulate.CycleOptions{Every: 60 * time.Millisecond, NoRange: true, NoAngle: true}); ; {
 				c, err := feed.Next(ctx)
 				if err != nil {
 					return r, nil
@@ -61,7 +61,7 @@ func passages(t *testing.T, x *emulator.OPS243, o Options, vehicles []sensortest
 }
 
 func TestPassages(t *testing.T) {
-	vehicles := []sensortest.Vehicle{
+	vehicles := []simulate.Vehicle{
 		{Speed: 5000, Direction: sensor.Approaching, Lane: 1, Passing: 15 * time.Second},
 		{Speed: 13000, Direction: sensor.Approaching, Lane: 1, Passing: 30 * time.Second},
 		{Speed: 9000, Direction: sensor.Receding, Lane: 2, Passing: 40 * time.Second},
@@ -85,7 +85,7 @@ func TestPassages(t *testing.T) {
 // The sensor cannot say which of two vehicles in a picture it measured. It says
 // that there were two, and that it does not tell them apart.
 func TestTwoVehiclesAtOnceAreCounted(t *testing.T) {
-	got := passages(t, &emulator.OPS243{}, Options{USB: true}, []sensortest.Vehicle{
+	got := passages(t, &emulator.OPS243{}, Options{USB: true}, []simulate.Vehicle{
 		{Speed: 9000, Direction: sensor.Approaching, Lane: 1, Passing: 15 * time.Second},
 		{Speed: 7000, Direction: sensor.Receding, Lane: 2, Passing: 12 * time.Second},
 	}, 30*time.Second)

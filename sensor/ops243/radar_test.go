@@ -8,15 +8,15 @@ import (
 	"testing"
 	"time"
 
+	"ciglio/cross/simulate"
+	"ciglio/cross/simulate/bench"
+	"ciglio/cross/simulate/emulator"
 	"ciglio/sensor"
-	"ciglio/sensor/sensortest"
-	"ciglio/sensor/sensortest/bench"
-	"ciglio/sensor/sensortest/emulator"
 )
 
 func mustOpen(t *testing.T, ctx context.Context, c sensor.Conn, o Options) *Radar {
 	t.Helper()
-	r, err := Open(ctx, c, sensortest.NewClock(0), o)
+	r, err := Open(ctx, c, simulate.NewClock(0), o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -114,7 +114,7 @@ func TestOpenSaysWhatIsWrong(t *testing.T) {
 					}
 				})
 				begun := time.Now()
-				_, err := Open(ctx, c, sensortest.NewClock(0), row.options)
+				_, err := Open(ctx, c, simulate.NewClock(0), row.options)
 				if err == nil || !strings.Contains(err.Error(), row.want) {
 					t.Errorf("Open = %v, want one that says %q", err, row.want)
 				}
@@ -203,7 +203,7 @@ func TestRangesAreNeverJoinedToSpeeds(t *testing.T) {
 func TestInstantIsThatOfTheBlocksMiddle(t *testing.T) {
 	x := &emulator.OPS243{Quiet: true, Torn: 1}
 	bench.Run(t, x, func(ctx context.Context, c net.Conn) {
-		clock := sensortest.NewClock(0)
+		clock := simulate.NewClock(0)
 		r, err := Open(ctx, c, clock, Options{})
 		if err != nil {
 			t.Fatal(err)

@@ -6,8 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"ciglio/cross/simulate"
 	"ciglio/sensor"
-	"ciglio/sensor/sensortest"
 	"ciglio/sensor/track"
 )
 
@@ -17,7 +17,7 @@ import (
 type model struct {
 	name   string
 	every  time.Duration
-	radar  sensortest.Radar
+	radar  simulate.Radar
 	o      track.Options
 	noise  float64 // km/h, one standard deviation
 	memory float64 // correlation of the noise from one reading to the next
@@ -61,7 +61,7 @@ func (m model) spoil(r *rand.Rand) func(*sensor.Cycle) {
 // hundred passages or more. CIGLIO_SEEDS=n takes 2n roads of 30 vehicles each.
 func TestUncertaintyIsHonest(t *testing.T) {
 	middles, bounds := lanes(3, 1250)
-	radar := sensortest.Radar{Lanes: middles}
+	radar := simulate.Radar{Lanes: middles}
 	turned := radar
 	turned.Angle = 25
 	turned.Lanes = middles[2:]
@@ -83,15 +83,15 @@ func TestUncertaintyIsHonest(t *testing.T) {
 			var reasons = map[sensor.Reason]int{}
 			for seed := range roads(2) {
 				r := rand.New(rand.NewPCG(seed, 4))
-				s := sensortest.Scenario{Seed: seed, Radar: m.radar}
+				s := simulate.Scenario{Seed: seed, Radar: m.radar}
 				at := 6 * time.Second
 				for range 30 {
-					v := sensortest.Vehicle{
+					v := simulate.Vehicle{
 						Speed: sensor.Speed(4000 + r.IntN(12_000)), Direction: sensor.Direction(1 + r.IntN(2)),
 						Lane: 1 + r.IntN(len(m.radar.Lanes)), Passing: at,
 					}
 					if m.brakes > 0 {
-						v.Phases = []sensortest.Phase{{From: -2 * time.Second, Until: 2 * time.Second, Acceleration: m.brakes * (2*r.Float64() - 1)}}
+						v.Phases = []simulate.Phase{{From: -2 * time.Second, Until: 2 * time.Second, Acceleration: m.brakes * (2*r.Float64() - 1)}}
 					}
 					s.Vehicles = append(s.Vehicles, v)
 					at += 12 * time.Second
@@ -99,7 +99,7 @@ func TestUncertaintyIsHonest(t *testing.T) {
 				s.Duration = at
 				m.o.Angle, m.o.Height, m.o.KeepTrace = int(100*m.radar.Angle), 1200, true
 				rd := road(t, s)
-				cycles := rd.Cycles(sensortest.CycleOptions{Every: m.every})
+				cycles := rd.Cycles(simulate.CycleOptions{Every: m.every})
 				spoil := m.spoil(r)
 				all := follow(t, cycles, m.o, spoil)
 				res := alone(t, rd, all)
@@ -124,7 +124,7 @@ func TestUncertaintyIsHonest(t *testing.T) {
 }
 
 // alone compares passages of vehicles that come one by one.
-func alone(t *testing.T, r *sensortest.Road, all []sensor.Passage) result {
+func alone(t *testing.T, r *simulate.Road, all []sensor.Passage) result {
 	res := result{reasons: map[sensor.Reason]int{}}
 	for _, v := range r.Truth() {
 		res.vehicles++

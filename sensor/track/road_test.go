@@ -11,8 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"ciglio/cross/simulate"
 	"ciglio/sensor"
-	"ciglio/sensor/sensortest"
 	"ciglio/sensor/track"
 )
 
@@ -27,9 +27,9 @@ func lanes(n, first int) (middles []float64, bounds []track.Lane) {
 	return
 }
 
-func road(t testing.TB, s sensortest.Scenario) *sensortest.Road {
+func road(t testing.TB, s simulate.Scenario) *simulate.Road {
 	t.Helper()
-	r, err := sensortest.NewRoad(s)
+	r, err := simulate.NewRoad(s)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,7 +90,7 @@ type result struct {
 
 // compare gives each vehicle the valid passages of its time, direction and
 // speed. The truth is the mean over the stretch that the speed rests on.
-func compare(t testing.TB, r *sensortest.Road, all []sensor.Passage, photo float64, bounds []track.Lane) result {
+func compare(t testing.TB, r *simulate.Road, all []sensor.Passage, photo float64, bounds []track.Lane) result {
 	t.Helper()
 	res := result{reasons: map[sensor.Reason]int{}}
 	truth := r.Truth()
@@ -148,7 +148,7 @@ func compare(t testing.TB, r *sensortest.Road, all []sensor.Passage, photo float
 	return res
 }
 
-func laneAt(v sensortest.Truth, photo float64, bounds []track.Lane) int {
+func laneAt(v simulate.Truth, photo float64, bounds []track.Lane) int {
 	if bounds == nil {
 		return 0
 	}
@@ -162,7 +162,7 @@ func laneAt(v sensortest.Truth, photo float64, bounds []track.Lane) int {
 }
 
 // place returns where the readings of the zone place the vehicle on average.
-func place(rows []sensor.Reading, r *sensortest.Road) (x, y float64) {
+func place(rows []sensor.Reading, r *simulate.Road) (x, y float64) {
 	for _, row := range rows {
 		angle := (float64(row.Angle)/100 + r.Radar().Angle) * math.Pi / 180
 		x += float64(row.Range) / 1000 * math.Cos(angle) / float64(len(rows))
@@ -212,23 +212,23 @@ func TestEightLanesTwentyOffenders(t *testing.T) {
 	middles, bounds := lanes(8, -14_000)
 	for _, c := range []struct {
 		name   string
-		cycles sensortest.CycleOptions
+		cycles simulate.CycleOptions
 	}{
-		{"an ideal radar", sensortest.CycleOptions{}},
-		{"noise", sensortest.CycleOptions{SpeedNoise: 30, RangeNoise: 0.4, AngleNoise: 0.5}},
-		{"missed and false detections", sensortest.CycleOptions{SpeedNoise: 30, RangeNoise: 0.4, AngleNoise: 0.5, Missed: 0.1, Ghosts: 10}},
-		{"a resolution", sensortest.CycleOptions{SpeedNoise: 30, RangeNoise: 0.4, AngleNoise: 0.5, Missed: 0.1, Ghosts: 10,
+		{"an ideal radar", simulate.CycleOptions{}},
+		{"noise", simulate.CycleOptions{SpeedNoise: 30, RangeNoise: 0.4, AngleNoise: 0.5}},
+		{"missed and false detections", simulate.CycleOptions{SpeedNoise: 30, RangeNoise: 0.4, AngleNoise: 0.5, Missed: 0.1, Ghosts: 10}},
+		{"a resolution", simulate.CycleOptions{SpeedNoise: 30, RangeNoise: 0.4, AngleNoise: 0.5, Missed: 0.1, Ghosts: 10,
 			SpeedResolution: 100, RangeResolution: 1, AngleResolution: 2}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			for seed := range roads(1) {
 				r := rand.New(rand.NewPCG(seed, 1))
-				s := sensortest.Scenario{Seed: seed, Duration: 14 * time.Second, Radar: sensortest.Radar{Lanes: middles, Height: 7}}
+				s := simulate.Scenario{Seed: seed, Duration: 14 * time.Second, Radar: simulate.Radar{Lanes: middles, Height: 7}}
 				next := make([]time.Duration, 8)
 				for i := range 20 {
 					lane := i % 8
 					gap := time.Duration(330+r.IntN(20)) * time.Millisecond
-					s.Vehicles = append(s.Vehicles, sensortest.Vehicle{
+					s.Vehicles = append(s.Vehicles, simulate.Vehicle{
 						Speed: sensor.Speed(11000 + 500*lane + r.IntN(200)), Direction: sensor.Approaching, Lane: 1 + lane,
 						Passing: 8*time.Second + next[lane] + time.Duration(r.IntN(20))*time.Millisecond,
 					})
@@ -265,9 +265,9 @@ func TestHundredAndTwentyEightVehiclesAtOnce(t *testing.T) {
 	middles, bounds := lanes(8, -14_000)
 	for seed := range roads(1) {
 		r := rand.New(rand.NewPCG(seed, 2))
-		s := sensortest.Scenario{Seed: seed, Duration: 18 * time.Second, Radar: sensortest.Radar{Lanes: middles, Height: 7, Noise: -40}}
+		s := simulate.Scenario{Seed: seed, Duration: 18 * time.Second, Radar: simulate.Radar{Lanes: middles, Height: 7, Noise: -40}}
 		for i := range 128 {
-			s.Vehicles = append(s.Vehicles, sensortest.Vehicle{
+			s.Vehicles = append(s.Vehicles, simulate.Vehicle{
 				Speed: sensor.Speed(8600 + 60*(i%8) + r.IntN(20)), Direction: sensor.Approaching, Lane: 1 + i%8,
 				Passing: 4*time.Second + time.Duration(i/8)*800*time.Millisecond + time.Duration(r.IntN(60))*time.Millisecond,
 			})
@@ -276,7 +276,7 @@ func TestHundredAndTwentyEightVehiclesAtOnce(t *testing.T) {
 		if n := len(rd.Targets(nil, 4*time.Second)); n < 120 {
 			t.Fatalf("%d vehicles in the beam together", n)
 		}
-		cycles := rd.Cycles(sensortest.CycleOptions{SpeedNoise: 20, RangeNoise: 0.3, AngleNoise: 0.2, Missed: 0.05, Ghosts: 5, Targets: 200})
+		cycles := rd.Cycles(simulate.CycleOptions{SpeedNoise: 20, RangeNoise: 0.3, AngleNoise: 0.2, Missed: 0.05, Ghosts: 5, Targets: 200})
 		all := follow(t, cycles, track.Options{
 			Lanes: bounds, Height: 7000, KeepTrace: true, Step: 1, Resolution: track.Resolution{Speed: 60, Range: 800, Angle: 80},
 		}, swap(r))
@@ -294,20 +294,20 @@ func TestDenseTrafficIsNeverMixed(t *testing.T) {
 	middles, bounds := lanes(3, 1250)
 	for _, c := range []struct {
 		name   string
-		cycles sensortest.CycleOptions
+		cycles simulate.CycleOptions
 		o      track.Options
 	}{
-		{"range and angle", sensortest.CycleOptions{}, track.Options{}},
-		{"range only", sensortest.CycleOptions{NoAngle: true}, track.Options{}},
-		{"speed only", sensortest.CycleOptions{NoAngle: true, NoRange: true}, track.Options{Beam: 2400}},
+		{"range and angle", simulate.CycleOptions{}, track.Options{}},
+		{"range only", simulate.CycleOptions{NoAngle: true}, track.Options{}},
+		{"speed only", simulate.CycleOptions{NoAngle: true, NoRange: true}, track.Options{Beam: 2400}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var valid, refused int
 			for seed := range roads(4) {
 				r := rand.New(rand.NewPCG(seed, 3))
-				s := sensortest.Scenario{Seed: seed, Duration: 64 * time.Second, Radar: sensortest.Radar{Lanes: middles, Beamwidth: 20}}
+				s := simulate.Scenario{Seed: seed, Duration: 64 * time.Second, Radar: simulate.Radar{Lanes: middles, Beamwidth: 20}}
 				for i := range 60 {
-					s.Vehicles = append(s.Vehicles, sensortest.Vehicle{
+					s.Vehicles = append(s.Vehicles, simulate.Vehicle{
 						Speed: sensor.Speed(5000 + r.IntN(10_000)), Direction: sensor.Direction(1 + r.IntN(2)), Lane: 1 + r.IntN(3),
 						Passing: 2*time.Second + time.Duration(i)*time.Second + time.Duration(r.IntN(1500))*time.Millisecond,
 					})
@@ -341,16 +341,16 @@ func TestDenseTrafficIsNeverMixed(t *testing.T) {
 // TestScenarios follows every road of the simulator as two kinds of radar see
 // it: what stands lies within four times its uncertainty of a vehicle there.
 func TestScenarios(t *testing.T) {
-	for _, name := range sensortest.Scenarios() {
+	for _, name := range simulate.Scenarios() {
 		for _, c := range []struct {
 			name   string
-			cycles sensortest.CycleOptions
+			cycles simulate.CycleOptions
 		}{
-			{"range and angle", sensortest.CycleOptions{}},
-			{"speed only", sensortest.CycleOptions{NoRange: true, NoAngle: true}},
+			{"range and angle", simulate.CycleOptions{}},
+			{"speed only", simulate.CycleOptions{NoRange: true, NoAngle: true}},
 		} {
 			t.Run(name+", "+c.name, func(t *testing.T) {
-				s, err := sensortest.ReadScenario(name)
+				s, err := simulate.ReadScenario(name)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -385,7 +385,7 @@ func TestScenarios(t *testing.T) {
 
 // nearest returns by how much the speed of a passage differs from that of the
 // vehicle in its beam and lane that it differs from least.
-func nearest(t *testing.T, r *sensortest.Road, p sensor.Passage) float64 {
+func nearest(t *testing.T, r *simulate.Road, p sensor.Passage) float64 {
 	rows := zoned(t, p)
 	from, to := time.Duration(rows[0].At), time.Duration(rows[len(rows)-1].At)
 	least := math.Inf(1)

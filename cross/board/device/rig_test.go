@@ -20,10 +20,10 @@ import (
 	"ciglio/cross/board"
 	"ciglio/cross/board/boardtest"
 	"ciglio/cross/board/guest"
+	"ciglio/cross/simulate"
+	"ciglio/cross/simulate/emulator"
 	"ciglio/portal"
 	"ciglio/sensor"
-	"ciglio/sensor/sensortest"
-	"ciglio/sensor/sensortest/emulator"
 )
 
 // A rig is a board with the device on it, and a centre beside it.
@@ -264,14 +264,14 @@ func (r *rig) attach(port int) {
 // is the host's.
 func (r *rig) pass(speed sensor.Speed) {
 	r.t.Helper()
-	road, err := sensortest.NewRoad(sensortest.Scenario{
-		Seed: 1, Duration: 5 * time.Second, Radar: sensortest.Radar{Lanes: []float64{3}, Beamwidth: 30, Height: 0.01},
-		Vehicles: []sensortest.Vehicle{{Speed: speed, Direction: sensor.Approaching, Lane: 1, Passing: 4 * time.Second}},
+	road, err := simulate.NewRoad(simulate.Scenario{
+		Seed: 1, Duration: 5 * time.Second, Radar: simulate.Radar{Lanes: []float64{3}, Beamwidth: 30, Height: 0.01},
+		Vehicles: []simulate.Vehicle{{Speed: speed, Direction: sensor.Approaching, Lane: 1, Passing: 4 * time.Second}},
 	})
 	r.must(err)
-	touches, err := road.Edges(sensortest.Contacts{Lane: 1, At: []float64{near, far}, Length: loop})
+	touches, err := road.Edges(simulate.Contacts{Lane: 1, At: []float64{near, far}, Length: loop})
 	r.must(err)
-	cycles := road.Cycles(sensortest.CycleOptions{Every: 60 * time.Millisecond, Numbered: true})
+	cycles := road.Cycles(simulate.CycleOptions{Every: 60 * time.Millisecond, Numbered: true})
 	began := time.Now()
 	var playing sync.WaitGroup
 	defer playing.Wait()

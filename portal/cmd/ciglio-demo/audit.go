@@ -6,8 +6,8 @@ import (
 	"time"
 
 	"ciglio/capture/evidence"
+	"ciglio/cross/simulate"
 	"ciglio/sensor"
-	"ciglio/sensor/sensortest"
 	"ciglio/uplink"
 )
 
@@ -35,7 +35,7 @@ type audit struct {
 // compare matches every record with the one violation of the road it shows. Any
 // violation without a settled record, any record without a violation and any
 // speed off by more than maxError is a fault.
-func compare(truth []sensortest.Truth, limit sensor.Speed, records []recorded) audit {
+func compare(truth []simulate.Truth, limit sensor.Speed, records []recorded) audit {
 	var a audit
 	taken := make([]bool, len(records))
 	for _, v := range truth {

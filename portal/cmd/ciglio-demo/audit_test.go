@@ -5,15 +5,15 @@ import (
 	"testing"
 	"time"
 
+	"ciglio/cross/simulate"
 	"ciglio/sensor"
-	"ciglio/sensor/sensortest"
 )
 
 const limit = 70 * sensor.KmH
 
-func vehicle(speed sensor.Speed, d sensor.Direction, passing time.Duration) sensortest.Truth {
-	return sensortest.Truth{
-		Vehicle: sensortest.Vehicle{Speed: speed, Direction: d, Passing: passing},
+func vehicle(speed sensor.Speed, d sensor.Direction, passing time.Duration) simulate.Truth {
+	return simulate.Truth{
+		Vehicle: simulate.Vehicle{Speed: speed, Direction: d, Passing: passing},
 		Enter:   passing - 3*time.Second, Leave: passing, Alone: true,
 	}
 }
@@ -27,7 +27,7 @@ func TestAudit(t *testing.T) {
 	slow := vehicle(6000, sensor.Approaching, 20*time.Second)
 	pair := vehicle(9500, sensor.Approaching, 30*time.Second)
 	pair.Alone = false
-	road := []sensortest.Truth{fast, slow, pair}
+	road := []simulate.Truth{fast, slow, pair}
 	good := record(9030, sensor.Approaching, 10*time.Second)
 	for _, c := range []struct {
 		name    string

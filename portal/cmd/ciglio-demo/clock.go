@@ -4,18 +4,18 @@ import (
 	"sync/atomic"
 	"time"
 
+	"ciglio/cross/simulate"
 	"ciglio/sensor"
-	"ciglio/sensor/sensortest"
 )
 
 // A roadClock stands still until it is started: the road must not begin while
 // the landscape is still being painted. It is safe for concurrent use.
 type roadClock struct {
 	base    sensor.Mono
-	running atomic.Pointer[sensortest.Clock]
+	running atomic.Pointer[simulate.Clock]
 }
 
-func (c *roadClock) start() { c.running.Store(sensortest.NewClock(c.base)) }
+func (c *roadClock) start() { c.running.Store(simulate.NewClock(c.base)) }
 
 // Now, Pair and State make it a [sensor.Clock].
 func (c *roadClock) Now() sensor.Mono {
@@ -33,5 +33,5 @@ func (c *roadClock) Pair() (sensor.Mono, time.Time) {
 }
 
 func (c *roadClock) State() (sensor.ClockState, error) {
-	return sensortest.NewClock(c.base).State()
+	return simulate.NewClock(c.base).State()
 }

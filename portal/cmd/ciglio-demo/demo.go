@@ -18,13 +18,13 @@ import (
 	"ciglio/agent"
 	"ciglio/agent/config"
 	"ciglio/capture"
-	"ciglio/capture/capturetest"
 	"ciglio/capture/evidence"
 	"ciglio/capture/key"
+	"ciglio/cross/simulate"
+	"ciglio/cross/simulate/simcam"
 	"ciglio/portal"
 	"ciglio/sensor"
 	"ciglio/sensor/doppler"
-	"ciglio/sensor/sensortest"
 	"ciglio/uplink"
 	"ciglio/uplink/mqtt"
 	"ciglio/uplink/outbox"
@@ -67,7 +67,7 @@ func demonstrate(ctx context.Context, o options) (*report, error) {
 	defer centre.Close()
 	clock := &roadClock{base: sensor.Mono(time.Hour)}
 	origin := clock.base.Add(lead)
-	side, road, err := simulate(dir, centre.MQTTAddr(), clock, origin, o)
+	side, road, err := simulated(dir, centre.MQTTAddr(), clock, origin, o)
 	if err != nil {
 		return nil, err
 	}
@@ -139,13 +139,13 @@ func openCentre(ctx context.Context, dir string, o options) (*portal.Portal, err
 	return centre, err
 }
 
-// simulate builds a road and the device beside it.
-func simulate(dir, broker string, clock sensor.Clock, origin sensor.Mono, o options) (*roadside, *sensortest.Road, error) {
+// simulated builds a road and the device beside it.
+func simulated(dir, broker string, clock sensor.Clock, origin sensor.Mono, o options) (*roadside, *simulate.Road, error) {
 	var id evidence.DeviceID
 	rand.Read(id[:])
 	c := settings(id, filepath.Join(dir, "device"))
 	c.Uplink.Broker = "tcp://" + broker
-	road, err := sensortest.NewRoad(sensortest.Traffic(o.seed, c.Site.Limit, o.duration))
+	road, err := simulate.NewRoad(simulate.Traffic(o.seed, c.Site.Limit, o.duration))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -158,7 +158,7 @@ func simulate(dir, broker string, clock sensor.Clock, origin sensor.Mono, o opti
 		return nil, nil, err
 	}
 	side, err := newRoadside(filepath.Join(dir, "portal"), c, parts{
-		clock: clock, source: endless{source}, camera: capturetest.New(road, clock, origin),
+		clock: clock, source: endless{source}, camera: simcam.New(road, clock, origin),
 		dialer: dialer, log: o.log, say: o.say,
 	})
 	return side, road, err
@@ -327,7 +327,7 @@ func (e endless) Next(ctx context.Context) (sensor.Passage, error) {
 }
 
 // report compares what came to the centre with what happened on the road.
-func (side *roadside) report(road *sensortest.Road, origin sensor.Mono, bundles []bundle, trustText []byte, received uint64) (*report, error) {
+func (side *roadside) report(road *simulate.Road, origin sensor.Mono, bundles []bundle, trustText []byte, received uint64) (*report, error) {
 	trust, err := evidence.ParseTrust(trustText)
 	if err != nil {
 		return nil, err

@@ -15,8 +15,8 @@ import (
 	"ciglio/capture/evidence"
 	"ciglio/cross/board/boardtest"
 	"ciglio/cross/budget"
+	"ciglio/cross/simulate"
 	"ciglio/sensor"
-	"ciglio/sensor/sensortest"
 	"ciglio/uplink/mqtt"
 )
 
@@ -32,7 +32,7 @@ func TestHourOfTrafficLeavesNothingOpen(t *testing.T) {
 		dir := t.TempDir()
 		network := newPipeNetwork()
 		centre := startCentre(t, filepath.Join(dir, "portal"), network)
-		clock := sensortest.NewClock(sensor.Mono(time.Hour))
+		clock := simulate.NewClock(sensor.Mono(time.Hour))
 		c := settings(evidence.DeviceID{4, 5, 6}, filepath.Join(dir, "device"))
 		c.Camera.Slots, c.Camera.Slot = 200, 16<<10
 		dialer, err := mqtt.New(mqtt.Options{Open: network.Dial})

@@ -22,10 +22,10 @@ import (
 	"ciglio/agent"
 	"ciglio/capture"
 	"ciglio/capture/evidence"
+	"ciglio/cross/simulate"
 	"ciglio/portal"
 	"ciglio/portal/store"
 	"ciglio/sensor"
-	"ciglio/sensor/sensortest"
 	"ciglio/uplink"
 	"ciglio/uplink/mqtt"
 	"ciglio/uplink/outbox"
@@ -88,7 +88,7 @@ func playDevice(dir string) error {
 // newRushed makes a device with much traffic, or none, in the folder that also
 // holds its centre.
 func newRushed(dir string, none bool, p parts) (*roadside, error) {
-	clock := sensortest.NewClock(sensor.Mono(time.Hour))
+	clock := simulate.NewClock(sensor.Mono(time.Hour))
 	c := settings(killedDevice, filepath.Join(dir, "device"))
 	c.Sensor.Maximum, c.Sensor.Rate = 300*sensor.KmH, 40e3
 	c.Outbox.Reserve = 4 << 20 // a board's disk is small

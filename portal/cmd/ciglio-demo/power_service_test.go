@@ -21,10 +21,10 @@ import (
 	"ciglio/cross/board"
 	"ciglio/cross/board/boardtest"
 	"ciglio/cross/board/guest"
+	"ciglio/cross/simulate"
+	"ciglio/cross/simulate/emulator"
 	"ciglio/portal"
 	"ciglio/sensor"
-	"ciglio/sensor/sensortest"
-	"ciglio/sensor/sensortest/emulator"
 	"ciglio/uplink"
 )
 
@@ -245,14 +245,14 @@ func (p *plug) play(ctx context.Context, radar *emulator.ISYS4001, long time.Dur
 	ctx, cancel := context.WithTimeout(ctx, long)
 	defer cancel()
 	for ctx.Err() == nil {
-		road, err := sensortest.NewRoad(sensortest.Scenario{
-			Seed: 1, Duration: 5 * time.Second, Radar: sensortest.Radar{Lanes: []float64{3}, Beamwidth: 30, Height: 0.01},
-			Vehicles: []sensortest.Vehicle{{Speed: 9250, Direction: sensor.Approaching, Lane: 1, Passing: 4 * time.Second}},
+		road, err := simulate.NewRoad(simulate.Scenario{
+			Seed: 1, Duration: 5 * time.Second, Radar: simulate.Radar{Lanes: []float64{3}, Beamwidth: 30, Height: 0.01},
+			Vehicles: []simulate.Vehicle{{Speed: 9250, Direction: sensor.Approaching, Lane: 1, Passing: 4 * time.Second}},
 		})
 		if err != nil {
 			p.Fatal(err)
 		}
-		cycles := road.Cycles(sensortest.CycleOptions{Every: 75 * time.Millisecond, Numbered: true})
+		cycles := road.Cycles(simulate.CycleOptions{Every: 75 * time.Millisecond, Numbered: true})
 		began := time.Now()
 		for c, err := cycles.Next(ctx); err == nil; c, err = cycles.Next(ctx) {
 			select {

@@ -10,11 +10,11 @@ import (
 	"strings"
 	"time"
 
+	"ciglio/cross/simulate"
+	"ciglio/cross/simulate/emulator"
 	"ciglio/sensor"
 	"ciglio/sensor/iqframe"
 	"ciglio/sensor/isys4001"
-	"ciglio/sensor/sensortest"
-	"ciglio/sensor/sensortest/emulator"
 )
 
 // A radar is one device whose bytes are written.
@@ -25,22 +25,22 @@ type radar struct {
 
 // radars returns the devices that could stand at the road: their resolution is
 // that of the device, their noise that of the scenario.
-func radars(road *sensortest.Road, s sensortest.Scenario) []radar {
-	feed := func(every time.Duration, targets int, encode func([]byte, sensor.Cycle) []byte, set func(*sensortest.CycleOptions)) func(context.Context, io.Writer) error {
+func radars(road *simulate.Road, s simulate.Scenario) []radar {
+	feed := func(every time.Duration, targets int, encode func([]byte, sensor.Cycle) []byte, set func(*simulate.CycleOptions)) func(context.Context, io.Writer) error {
 		o := s.Readings
 		o.Every, o.Targets = every, targets
 		set(&o)
 		return func(ctx context.Context, out io.Writer) error { return writeCycles(ctx, out, road.Cycles(o), encode) }
 	}
 	// A Doppler radar tells targets apart by their speed only.
-	speedOnly := func(o *sensortest.CycleOptions) {
+	speedOnly := func(o *simulate.CycleOptions) {
 		o.NoRange, o.NoAngle = true, true
 		o.SpeedResolution, o.RangeResolution, o.AngleResolution = max(o.SpeedResolution, sensor.KmH), 0, 0
 	}
 	all := []radar{
 		{"ops243.jsonl", feed(60*time.Millisecond, 4, appendOPS243, speedOnly)},
-		{"isys4001.bin", feed(75*time.Millisecond, isys4001.MaxTargets, appendISYS4001, func(*sensortest.CycleOptions) {})},
-		{"agd.txt", feed(100*time.Millisecond, 32, newAGD(), func(o *sensortest.CycleOptions) { o.Numbered = true })},
+		{"isys4001.bin", feed(75*time.Millisecond, isys4001.MaxTargets, appendISYS4001, func(*simulate.CycleOptions) {})},
+		{"agd.txt", feed(100*time.Millisecond, 32, newAGD(), func(o *simulate.CycleOptions) { o.Numbered = true })},
 		{"csr.bin", feed(26*time.Millisecond, 1, appendCSR, speedOnly)},
 	}
 	if !road.Radar().Real {
@@ -184,7 +184,7 @@ func appendCSR(b []byte, c sensor.Cycle) []byte {
 }
 
 // writeIQFrames writes the signal in blocks of 200 pairs.
-func writeIQFrames(ctx context.Context, out io.Writer, road *sensortest.Road) error {
+func writeIQFrames(ctx context.Context, out io.Writer, road *simulate.Road) error {
 	stream := road.Unpaced(0)
 	block := iqframe.Block{Rate: road.Radar().Rate}
 	var frame []byte

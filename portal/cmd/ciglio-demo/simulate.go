@@ -17,7 +17,7 @@ import (
 	"strconv"
 	"strings"
 
-	"ciglio/sensor/sensortest"
+	"ciglio/cross/simulate"
 )
 
 const simulateUsage = `usage: ciglio-demo simulate [--out DIR] [--seed N] [--json] SCENARIO
@@ -137,8 +137,8 @@ func listScenarios(asJSON bool, stdout, stderr io.Writer) int {
 		About string `json:"about"`
 	}
 	var all []entry
-	for _, name := range sensortest.Scenarios() {
-		s, err := sensortest.ReadScenario(name)
+	for _, name := range simulate.Scenarios() {
+		s, err := simulate.ReadScenario(name)
 		if err != nil {
 			fmt.Fprintf(stderr, "ciglio-demo simulate: %s: %v\n", name, err)
 			return exitFailed
@@ -159,28 +159,28 @@ func listScenarios(asJSON bool, stdout, stderr io.Writer) int {
 const maxScenario = 8 << 20
 
 // readScenario reads an embedded scenario or a file.
-func readScenario(name string) (sensortest.Scenario, []byte, error) {
-	if slices.Contains(sensortest.Scenarios(), name) {
-		text, err := sensortest.ScenarioFile(name)
+func readScenario(name string) (simulate.Scenario, []byte, error) {
+	if slices.Contains(simulate.Scenarios(), name) {
+		text, err := simulate.ScenarioFile(name)
 		if err != nil {
-			return sensortest.Scenario{}, nil, err
+			return simulate.Scenario{}, nil, err
 		}
-		s, err := sensortest.ParseScenario(text)
+		s, err := simulate.ParseScenario(text)
 		return s, text, err
 	}
 	file, err := os.Open(name)
 	if errors.Is(err, fs.ErrNotExist) {
-		return sensortest.Scenario{}, nil, fmt.Errorf("%s: neither a scenario nor a file\nhint: ciglio-demo simulate --list", name)
+		return simulate.Scenario{}, nil, fmt.Errorf("%s: neither a scenario nor a file\nhint: ciglio-demo simulate --list", name)
 	}
 	if err != nil {
-		return sensortest.Scenario{}, nil, err
+		return simulate.Scenario{}, nil, err
 	}
 	defer file.Close()
 	text, err := io.ReadAll(io.LimitReader(file, maxScenario))
 	if err != nil {
-		return sensortest.Scenario{}, nil, err
+		return simulate.Scenario{}, nil, err
 	}
-	s, err := sensortest.ParseScenario(text)
+	s, err := simulate.ParseScenario(text)
 	if err != nil {
 		err = fmt.Errorf("%s: %w", name, err)
 	}
@@ -188,9 +188,9 @@ func readScenario(name string) (sensortest.Scenario, []byte, error) {
 }
 
 // radarOf returns the radar of a scenario with every value filled in.
-func radarOf(s sensortest.Scenario) sensortest.Radar {
+func radarOf(s simulate.Scenario) simulate.Radar {
 	s.Vehicles, s.Flows = nil, nil
-	road, err := sensortest.NewRoad(s)
+	road, err := simulate.NewRoad(s)
 	if err != nil {
 		return s.Radar
 	}
@@ -199,14 +199,14 @@ func radarOf(s sensortest.Scenario) sensortest.Radar {
 
 // writeSimulation makes the folder. It appears when it is complete, or not at
 // all.
-func writeSimulation(ctx context.Context, result *simulation, s sensortest.Scenario, text []byte) (err error) {
+func writeSimulation(ctx context.Context, result *simulation, s simulate.Scenario, text []byte) (err error) {
 	folder := filepath.Clean(result.Folder)
 	if _, err := os.Lstat(folder); err == nil {
 		return fmt.Errorf("%s: exists already\nhint: remove it, or name another folder with --out", folder)
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	road, err := sensortest.NewRoad(s)
+	road, err := simulate.NewRoad(s)
 	if err != nil {
 		return err
 	}

@@ -15,13 +15,13 @@ import (
 	"testing"
 	"time"
 
+	"ciglio/cross/simulate"
 	"ciglio/sensor"
 	"ciglio/sensor/agd"
 	"ciglio/sensor/csr"
 	"ciglio/sensor/iqframe"
 	"ciglio/sensor/isys4001"
 	"ciglio/sensor/ops243"
-	"ciglio/sensor/sensortest"
 	"ciglio/sensor/wav"
 )
 
@@ -258,7 +258,7 @@ func TestSimulateRefuses(t *testing.T) {
 func TestEveryScenarioIsListed(t *testing.T) {
 	_, text, _ := simulateIn(t, "--list")
 	_, asJSON, _ := simulateIn(t, "--list", "--json")
-	for _, name := range sensortest.Scenarios() {
+	for _, name := range simulate.Scenarios() {
 		if !strings.Contains(text, name) || !strings.Contains(asJSON, `"`+name+`"`) {
 			t.Errorf("%s is not listed", name)
 		}

@@ -12,9 +12,9 @@ import (
 	"strings"
 	"time"
 
-	"ciglio/capture/capturetest"
+	"ciglio/cross/simulate"
+	"ciglio/cross/simulate/simcam"
 	"ciglio/sensor"
-	"ciglio/sensor/sensortest"
 	"ciglio/sensor/wav"
 )
 
@@ -22,7 +22,7 @@ import (
 func kmh(s sensor.Speed) string { return strings.TrimSuffix(s.String(), " km/h") }
 
 // writeTruth writes what is known of every vehicle.
-func writeTruth(out io.Writer, road *sensortest.Road) error {
+func writeTruth(out io.Writer, road *simulate.Road) error {
 	w := csv.NewWriter(out)
 	w.Write([]string{"vehicle", "class", "length_m", "axles", "direction", "lane", "passing_s", "enter_s", "leave_s",
 		"speed_kmh", "speed_enter_kmh", "speed_leave_kmh", "mean_kmh", "alone", "overlap_s", "plate"})
@@ -33,7 +33,7 @@ func writeTruth(out io.Writer, road *sensortest.Road) error {
 			v.Direction.String(), strconv.Itoa(v.Lane), seconds(int64(v.Passing)), seconds(int64(v.Enter)), seconds(int64(v.Leave)),
 			kmh(v.Speed), kmh(v.SpeedAt(v.Enter)), kmh(v.SpeedAt(v.Leave)), kmh(v.MeanSpeed(v.Enter, v.Leave)),
 			strconv.FormatBool(v.Alone), seconds(int64(max(v.Overlap, 0))),
-			capturetest.Plate(sensortest.Position{Vehicle: v.Vehicle, Index: i}),
+			simcam.Plate(simulate.Position{Vehicle: v.Vehicle, Index: i}),
 		})
 	}
 	w.Flush()
@@ -41,17 +41,17 @@ func writeTruth(out io.Writer, road *sensortest.Road) error {
 }
 
 // usualContacts are two axle cables in each lane, 20 and 24 m ahead.
-func usualContacts(road *sensortest.Road) []sensortest.Contacts {
-	var all []sensortest.Contacts
+func usualContacts(road *simulate.Road) []simulate.Contacts {
+	var all []simulate.Contacts
 	for lane := range road.Radar().Lanes {
-		all = append(all, sensortest.Contacts{Lane: lane + 1, At: []float64{20, 24}, Jitter: 20 * time.Microsecond})
+		all = append(all, simulate.Contacts{Lane: lane + 1, At: []float64{20, 24}, Jitter: 20 * time.Microsecond})
 	}
 	return all
 }
 
 // writeEdges writes the events of the contacts' lines as the kernel numbers
 // them: by line, and over the lines of one request.
-func writeEdges(out io.Writer, road *sensortest.Road, contacts []sensortest.Contacts) error {
+func writeEdges(out io.Writer, road *simulate.Road, contacts []simulate.Contacts) error {
 	if len(contacts) == 0 {
 		contacts = usualContacts(road)
 	}
@@ -83,7 +83,7 @@ func writeEdges(out io.Writer, road *sensortest.Road, contacts []sensortest.Cont
 }
 
 // writeSignal writes the radar's signal: I left and Q right, or one channel.
-func writeSignal(ctx context.Context, out io.Writer, road *sensortest.Road) error {
+func writeSignal(ctx context.Context, out io.Writer, road *simulate.Road) error {
 	radar := road.Radar()
 	f := wav.Format{Rate: radar.Rate, Channels: 2, Bits: 16}
 	if radar.Real {
@@ -109,11 +109,11 @@ func writeSignal(ctx context.Context, out io.Writer, road *sensortest.Road) erro
 }
 
 // writeFrames writes the pictures and when they were taken.
-func writeFrames(ctx context.Context, w *folderWriter, road *sensortest.Road) error {
+func writeFrames(ctx context.Context, w *folderWriter, road *simulate.Road) error {
 	if err := os.Mkdir(filepath.Join(w.dir, "frames"), 0o755); err != nil {
 		return err
 	}
-	camera := capturetest.New(road, nil, 0)
+	camera := simcam.New(road, nil, 0)
 	w.file("frames.csv", func(out io.Writer) error {
 		table := csv.NewWriter(out)
 		table.Write([]string{"file", "number", "at_ns", "exposure_ns"})

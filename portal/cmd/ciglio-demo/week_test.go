@@ -18,6 +18,7 @@ import (
 
 	"ciglio/capture"
 	"ciglio/capture/evidence"
+	"ciglio/cross/simulate"
 	"ciglio/portal"
 	"ciglio/portal/broker"
 	"ciglio/portal/intake"
@@ -26,7 +27,6 @@ import (
 	"ciglio/portal/store"
 	"ciglio/sensor"
 	"ciglio/sensor/doppler"
-	"ciglio/sensor/sensortest"
 	"ciglio/uplink/mqtt"
 )
 
@@ -38,7 +38,7 @@ func TestOutageOfAWeek(t *testing.T) {
 		network := newPipeNetwork()
 		centre := startCentre(t, filepath.Join(dir, "portal"), network)
 
-		clock := sensortest.NewClock(sensor.Mono(time.Hour))
+		clock := simulate.NewClock(sensor.Mono(time.Hour))
 		id := evidence.DeviceID{1, 2, 3}
 		c := settings(id, filepath.Join(dir, "device"))
 		c.Camera.Slots, c.Camera.Slot = 200, 16<<10
@@ -228,10 +228,10 @@ func (n *pipeNetwork) Addr() net.Addr { return &net.UnixAddr{Name: "pipe", Net: 
 
 // bursts are stretches of traffic with long silence between them.
 type bursts struct {
-	roads   []*sensortest.Road
+	roads   []*simulate.Road
 	origins []sensor.Mono
 	clock   sensor.Clock
-	current *sensortest.Stream
+	current *simulate.Stream
 	next    int
 	index   uint64 // of the first sample of the current stretch
 	end     uint64
@@ -244,7 +244,7 @@ func newBursts(t *testing.T, clock sensor.Clock, limit sensor.Speed, after ...ti
 	b := &bursts{clock: clock}
 	start := clock.Now()
 	for i, a := range after {
-		road, err := sensortest.NewRoad(sensortest.Traffic(uint64(i+1), limit, burstLength))
+		road, err := simulate.NewRoad(simulate.Traffic(uint64(i+1), limit, burstLength))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -6,9 +6,9 @@ import (
 	"testing"
 	"time"
 
+	"ciglio/cross/simulate"
 	"ciglio/sensor"
 	"ciglio/sensor/doppler"
-	"ciglio/sensor/sensortest"
 	"ciglio/sensor/sensortest/conform"
 	"ciglio/sensor/track"
 )
@@ -16,8 +16,8 @@ import (
 // cut is when the input fails: the first vehicle is in mid-passage.
 const cut = 7 * time.Second
 
-func road(t testing.TB) *sensortest.Road {
-	r, err := sensortest.NewRoad(sensortest.Scenario{Seed: 3, Duration: 22 * time.Second, Vehicles: []sensortest.Vehicle{
+func road(t testing.TB) *simulate.Road {
+	r, err := simulate.NewRoad(simulate.Scenario{Seed: 3, Duration: 22 * time.Second, Vehicles: []simulate.Vehicle{
 		{Speed: 5000, Direction: sensor.Approaching, Lane: 1, Passing: 8 * time.Second},
 		{Speed: 6000, Direction: sensor.Approaching, Lane: 1, Passing: 18 * time.Second},
 	}})
@@ -31,7 +31,7 @@ var errUnplugged = errors.New("unplugged")
 
 // A feed is the radar of a road that fails once, or is silent.
 type feed struct {
-	*sensortest.Cycles
+	*simulate.Cycles
 	fails  bool
 	silent bool
 }
@@ -51,7 +51,7 @@ func (f *feed) Next(ctx context.Context) (sensor.Cycle, error) {
 
 // tracked returns a source of tracks whose every connection is the same feed.
 func tracked(t testing.TB, f *feed) sensor.Source {
-	f.Cycles = road(t).Cycles(sensortest.CycleOptions{SpeedNoise: 20, RangeNoise: 0.2, AngleNoise: 0.3, Missed: 0.02})
+	f.Cycles = road(t).Cycles(simulate.CycleOptions{SpeedNoise: 20, RangeNoise: 0.2, AngleNoise: 0.3, Missed: 0.02})
 	s, err := track.NewSource(func(context.Context) (sensor.Feed, error) { return f, nil },
 		track.Options{Step: 10, Height: 1200, KeepTrace: true, Simulated: true})
 	if err != nil {
