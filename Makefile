@@ -106,7 +106,7 @@ vet:
 
 # Where goroutines meet.
 race:
-	$(GO) test -race -short ./sensor/port ./sensor/framing ./sensor/track ./sensor/gate ./sensor/isys4001 ./agent ./capture ./capture/httpcam ./capture/v4l2 ./uplink/... ./portal/broker ./portal/intake ./portal/web
+	$(GO) test -race -short ./sensor/port ./sensor/framing ./sensor/track ./sensor/gate ./sensor/isys4001 ./agent ./agent/device ./capture ./capture/httpcam ./capture/v4l2 ./uplink/... ./portal/broker ./portal/intake ./portal/web
 
 # cross/budget holds how large they may be.
 cross: build

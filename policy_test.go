@@ -64,6 +64,7 @@ var may = map[string][]string{
 	"uplink/mqtt":                 {"uplink"},
 	"agent":                       {"sensor/…", "capture/…", "uplink/…", "agent/…"},
 	"agent/config":                {"sensor", "capture/evidence"},
+	"agent/device":                {"sensor/…", "capture/…", "uplink/…", "agent/calibration", "agent/config", "agent/enforce", "agent/notify", "agent/trust"},
 	"agent/doctor":                {"sensor", "sensor/clock", "sensor/port", "capture/v4l2"},
 	"agent/enforce":               {"sensor"},
 	"agent/trust":                 {"sensor"},

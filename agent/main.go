@@ -1,3 +1,5 @@
+// Package agent is the device's program: the commands of ciglio. Package device
+// below it is what ciglio run starts.
 package agent
 
 import (

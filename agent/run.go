@@ -21,6 +21,7 @@ import (
 
 	"ciglio/agent/calibration"
 	"ciglio/agent/config"
+	"ciglio/agent/device"
 	"ciglio/agent/notify"
 	"ciglio/capture"
 	"ciglio/capture/evidence"
@@ -81,9 +82,9 @@ func loadConfig(path string) (*config.Config, error) {
 	case c.Sensor.Driver != "rawiq" && c.Sensor.Port == "":
 		return nil, blame("sensor.port", errors.New("missing"))
 	}
-	_, source := newSource(c, new(clock.System), slog.New(slog.DiscardHandler))
+	_, source := device.NewSource(c, new(clock.System), slog.New(slog.DiscardHandler))
 	_, camera := newCamera(c, new(clock.System), slog.New(slog.DiscardHandler))
-	_, second := newSecond(c, new(clock.System), slog.New(slog.DiscardHandler))
+	_, second := device.NewSecond(c, new(clock.System), slog.New(slog.DiscardHandler))
 	_, broker := newDialer(c)
 	return c, cmp.Or(blame("sensor", source), blame("second", second), blame(cameraKey(c), camera), blame("uplink.broker", broker), blame("uplink.shard", wire.CheckShard(c.Uplink.Shard)))
 }
@@ -156,12 +157,16 @@ func serve(ctx context.Context, c *config.Config, log *slog.Logger) (err error) 
 		log.Warn("not enrolled as far as the trust file tells: records wait until the centre knows key and epoch",
 			"device", c.Device.ID, "epoch", store.Head().Epoch, "error", err)
 	}
-	source, err := newSource(c, system, log)
+	software, err := Software()
+	if err != nil {
+		return err
+	}
+	source, err := device.NewSource(c, system, log)
 	if err != nil {
 		return err
 	}
 	defer source.Close()
-	second, err := newSecond(c, system, log)
+	second, err := device.NewSecond(c, system, log)
 	if err != nil {
 		return err
 	}
@@ -178,15 +183,15 @@ func serve(ctx context.Context, c *config.Config, log *slog.Logger) (err error) 
 	if err != nil {
 		return err
 	}
-	device, err := New(Options{
-		Config: c, Calibration: statement, Certificate: sha256.Sum256(certificate), Signer: signer, Clock: system,
+	d, err := device.New(device.Options{
+		Config: c, Calibration: statement, Certificate: sha256.Sum256(certificate), Signer: signer, Software: software, Clock: system,
 		Source: source, Fault: source.Fault, Turned: source.Turned, Second: second, Camera: camera, Outbox: store, Dialer: dialer, Trust: trust, Boot: bootID(), Log: log, Supervisor: manager,
 	})
 	if err != nil {
 		return err
 	}
 	log.Info("device starts", "device", c.Device.ID, "site", c.Site.ID, "version", Version)
-	if err := device.Run(ctx); err != nil {
+	if err := d.Run(ctx); err != nil {
 		return err
 	}
 	log.Info("device stopped")

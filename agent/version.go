@@ -1,9 +1,12 @@
 package agent
 
 import (
+	"crypto/sha256"
 	_ "embed"
 	"encoding/hex"
 	"fmt"
+	"io"
+	"os"
 	"strings"
 
 	"ciglio/capture/evidence"
@@ -24,4 +27,26 @@ func CoreID() (evidence.Hash, error) {
 		return h, fmt.Errorf("core_id of this program is damaged: %q", coreID)
 	}
 	return evidence.Hash(b), nil
+}
+
+// Software identifies the running program, as records say it.
+func Software() (evidence.Software, error) {
+	path, err := os.Executable()
+	if err != nil {
+		return evidence.Software{}, err
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return evidence.Software{}, err
+	}
+	defer f.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return evidence.Software{}, err
+	}
+	core, err := CoreID()
+	if err != nil {
+		return evidence.Software{}, err
+	}
+	return evidence.Software{Version: Version, Core: core, Binary: evidence.Hash(h.Sum(nil))}, nil
 }

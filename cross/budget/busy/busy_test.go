@@ -17,6 +17,7 @@ import (
 
 	"ciglio/agent"
 	"ciglio/agent/config"
+	"ciglio/agent/device"
 	"ciglio/capture"
 	"ciglio/capture/evidence"
 	"ciglio/capture/key"
@@ -65,6 +66,10 @@ func TestDevice(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	software, err := agent.Software()
+	if err != nil {
+		t.Fatal(err)
+	}
 	system := new(clock.System)
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
 	store, err := outbox.Open(filepath.Join(c.Device.Dir, "busy"), outbox.Options{
@@ -82,11 +87,11 @@ func TestDevice(t *testing.T) {
 	defer cancel()
 	made := 0
 	var began time.Time
-	device, err := agent.New(agent.Options{
-		Config: c, Calibration: read("calibration.toml"), Certificate: sha256.Sum256(certificate.Bytes), Signer: signer, Clock: system,
+	d, err := device.New(device.Options{
+		Config: c, Calibration: read("calibration.toml"), Certificate: sha256.Sum256(certificate.Bytes), Signer: signer, Software: software, Clock: system,
 		Source: &rush{clock: system, next: time.Now()}, Camera: &camera{clock: system, picture: busy.Picture()},
 		Outbox: store, Dialer: dialer, Trust: trust, Boot: [16]byte{1}, Log: log,
-		Observe: func(o agent.Outcome) {
+		Observe: func(o device.Outcome) {
 			if o.Record == nil {
 				return
 			}
@@ -102,11 +107,11 @@ func TestDevice(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := device.Run(ctx); err != nil {
+	if err := d.Run(ctx); err != nil {
 		t.Fatal(err)
 	}
 	fmt.Printf("busy: %d unsettled\n", store.Stats().Unsettled)
-	for counted, n := range device.Counts().Discarded {
+	for counted, n := range d.Counts().Discarded {
 		fmt.Printf("busy: %d discarded: %v\n", n, counted.Code())
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/mochi-mqtt/server/v2/listeners"
 
 	"ciglio/agent"
+	"ciglio/agent/device"
 	"ciglio/capture/evidence"
 	"ciglio/portal"
 	"ciglio/sensor"
@@ -105,7 +106,7 @@ func newDrainRig(b *testing.B, records, size int) *drainRig {
 		b.Fatal(err)
 	}
 	if r.sender, err = uplink.NewSender(uplink.SenderOptions{
-		Store: r.outbox, Dialer: dialer, Device: drainedDevice, Shard: "0", CentreKey: agent.CentreKeys(trust), Boot: [16]byte{1},
+		Store: r.outbox, Dialer: dialer, Device: drainedDevice, Shard: "0", CentreKey: device.CentreKeys(trust), Boot: [16]byte{1},
 	}); err != nil {
 		b.Fatal(err)
 	}

@@ -17,6 +17,7 @@ import (
 
 	"ciglio/agent"
 	"ciglio/agent/config"
+	"ciglio/agent/device"
 	"ciglio/capture"
 	"ciglio/capture/evidence"
 	"ciglio/capture/key"
@@ -197,7 +198,7 @@ type parts struct {
 	log    *slog.Logger
 	say    func(format string, args ...any)
 	// observe is told of each passage, beside the tracker; nil for nobody.
-	observe func(agent.Outcome)
+	observe func(device.Outcome)
 	// Of the outbox: the size of its segments, 0 for the usual one, and how long
 	// it keeps what is settled.
 	segment   int
@@ -208,7 +209,7 @@ type parts struct {
 type roadside struct {
 	config  *config.Config
 	outbox  *outbox.Outbox
-	device  *agent.Device
+	device  *device.Device
 	tracker *tracker
 }
 
@@ -237,6 +238,10 @@ func newRoadside(centreDir string, c *config.Config, p parts) (*roadside, error)
 	if err != nil {
 		return nil, err
 	}
+	software, err := agent.Software()
+	if err != nil {
+		return nil, err
+	}
 	side := &roadside{config: c}
 	if side.outbox, err = outbox.Open(filepath.Join(c.Device.Dir, "outbox"), outbox.Options{
 		Device: id, Quota: int64(c.Outbox.Quota), Reserve: int64(c.Outbox.Reserve), Log: p.log,
@@ -247,15 +252,15 @@ func newRoadside(centreDir string, c *config.Config, p parts) (*roadside, error)
 	var boot [16]byte
 	rand.Read(boot[:])
 	side.tracker = newTracker(side.outbox, p.clock, p.say)
-	observe := func(o agent.Outcome) {
+	observe := func(o device.Outcome) {
 		side.tracker.observe(o)
 		if p.observe != nil {
 			p.observe(o)
 		}
 	}
-	side.device, err = agent.New(agent.Options{
+	side.device, err = device.New(device.Options{
 		Config: c, Calibration: calibrationOf(time.Now()), Certificate: sha256.Sum256(certificate),
-		Signer: signer, Clock: p.clock, Source: p.source, Camera: p.camera,
+		Signer: signer, Software: software, Clock: p.clock, Source: p.source, Camera: p.camera,
 		Outbox: side.outbox, Dialer: p.dialer, Trust: trust, Boot: boot, Log: p.log, Observe: observe,
 	})
 	if err != nil {

@@ -19,7 +19,7 @@ import (
 	"testing"
 	"time"
 
-	"ciglio/agent"
+	"ciglio/agent/device"
 	"ciglio/capture"
 	"ciglio/capture/evidence"
 	"ciglio/cross/simulate"
@@ -67,7 +67,7 @@ func playDevice(dir string) error {
 	drain := os.Getenv(envDrain) != ""
 	side, err := newRushed(dir, drain, parts{
 		dialer: dialer,
-		observe: func(o agent.Outcome) {
+		observe: func(o device.Outcome) {
 			if o.Record != nil {
 				fmt.Printf("accepted %v\n", o.Record.ID)
 			}
@@ -160,8 +160,8 @@ func runCentre(t *testing.T, dir string) (centre *portal.Portal, stop func()) {
 	return centre, stop
 }
 
-// device returns the process that plays the device.
-func device(t *testing.T, dir, broker string, env ...string) *exec.Cmd {
+// program returns the process that plays the device.
+func program(t *testing.T, dir, broker string, env ...string) *exec.Cmd {
 	t.Helper()
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), append(env, envDevice+"="+dir, envBroker+"="+broker)...)
@@ -173,7 +173,7 @@ func device(t *testing.T, dir, broker string, env ...string) *exec.Cmd {
 // records. What it accepted is added to accepted, however late it was printed.
 func killAfter(t *testing.T, dir, broker string, n int, moment time.Duration, accepted map[evidence.Hash]bool) {
 	t.Helper()
-	cmd := device(t, dir, broker)
+	cmd := program(t, dir, broker)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -205,7 +205,7 @@ func killAfter(t *testing.T, dir, broker string, n int, moment time.Duration, ac
 // drainDevice runs the device without traffic until everything is settled.
 func drainDevice(t *testing.T, dir, broker string) {
 	t.Helper()
-	if out, err := device(t, dir, broker, envDrain+"=1").Output(); err != nil {
+	if out, err := program(t, dir, broker, envDrain+"=1").Output(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
 }

@@ -16,7 +16,7 @@ import (
 	"syscall"
 	"time"
 
-	"ciglio/agent"
+	"ciglio/agent/device"
 	"ciglio/capture/evidence"
 	"ciglio/capture/key"
 	"ciglio/uplink"
@@ -113,7 +113,7 @@ func playBoard(dir string) error {
 	accepted := 0
 	side, err := newRushed(dir, os.Getenv(envDrain) != "", parts{
 		dialer: witnessed{dialer, w}, segment: smallSegment, retention: time.Hour,
-		observe: func(o agent.Outcome) {
+		observe: func(o device.Outcome) {
 			if o.Record == nil {
 				return
 			}

@@ -5,7 +5,7 @@ import (
 	"sync"
 	"time"
 
-	"ciglio/agent"
+	"ciglio/agent/device"
 	"ciglio/capture/evidence"
 	"ciglio/sensor"
 	"ciglio/uplink"
@@ -37,7 +37,7 @@ func newTracker(o *outbox.Outbox, clock sensor.Clock, say func(string, ...any)) 
 }
 
 // observe is the device's Observe.
-func (t *tracker) observe(o agent.Outcome) {
+func (t *tracker) observe(o device.Outcome) {
 	p := o.Passage
 	switch {
 	case o.Record != nil:

@@ -1,4 +1,4 @@
-package agent
+package device
 
 import (
 	"context"
@@ -162,9 +162,9 @@ func (d *Device) confirmed(s SecondSpeed, tolerance sensor.Speed) *confirmation 
 	return all
 }
 
-// newSecond returns the second sensor that c names, nil for none. It opens
+// NewSecond returns the second sensor that c names, nil for none. It opens
 // nothing yet.
-func newSecond(c *config.Config, clock sensor.Clock, log *slog.Logger) (Second, error) {
+func NewSecond(c *config.Config, clock sensor.Clock, log *slog.Logger) (Second, error) {
 	switch c.Second.Method {
 	case "contacts":
 		return newContacts(c, clock, log)

@@ -1,4 +1,4 @@
-package agent
+package device
 
 import (
 	"context"
@@ -55,7 +55,7 @@ func TestTableHoldsEveryDriver(t *testing.T) {
 		if d.samples == nil == c.Sensor.Samples() {
 			t.Errorf("%s: the configuration has it otherwise", name)
 		}
-		if _, err := newSource(c, new(clock.System), slog.New(slog.DiscardHandler)); err != nil {
+		if _, err := NewSource(c, new(clock.System), slog.New(slog.DiscardHandler)); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -64,7 +64,7 @@ func TestTableHoldsEveryDriver(t *testing.T) {
 // What is measured anew from a recording has the uncertainty of the record.
 func TestStepIsThatOfTheSensor(t *testing.T) {
 	for name, want := range map[string]string{"agd": "10", "agdxor": "10", "isys4001": "4", "csr": "100", "ops243": "44", "ops243raw": "10"} {
-		source, err := newSource(sensorConfig(t, "driver = \""+name+"\""), new(clock.System), slog.New(slog.DiscardHandler))
+		source, err := NewSource(sensorConfig(t, "driver = \""+name+"\""), new(clock.System), slog.New(slog.DiscardHandler))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -75,9 +75,9 @@ func TestStepIsThatOfTheSensor(t *testing.T) {
 }
 
 // newLiveStream returns the stream of a configuration, and its source.
-func newLiveStream(t *testing.T, keys string) (*liveStream, *liveSource) {
+func newLiveStream(t *testing.T, keys string) (*liveStream, *LiveSource) {
 	t.Helper()
-	s, err := newSource(sensorConfig(t, keys), new(clock.System), slog.New(slog.DiscardHandler))
+	s, err := NewSource(sensorConfig(t, keys), new(clock.System), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -190,7 +190,7 @@ func TestLineThatEndsIsAFaultAtAnyTime(t *testing.T) {
 		if d.readings == nil {
 			continue // nothing is set up
 		}
-		source, err := newSource(sensorConfig(t, "driver = \""+name+"\""), new(clock.System), slog.New(slog.DiscardHandler))
+		source, err := NewSource(sensorConfig(t, "driver = \""+name+"\""), new(clock.System), slog.New(slog.DiscardHandler))
 		if err != nil {
 			t.Fatal(err)
 		}

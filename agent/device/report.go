@@ -1,4 +1,4 @@
-package agent
+package device
 
 import (
 	"time"
@@ -12,7 +12,7 @@ func (d *Device) health() wire.Health {
 	counts, store := d.Counts(), d.o.Outbox.Stats()
 	h := wire.Health{
 		UptimeS:  uint64(d.o.Clock.Now()) / uint64(time.Second),
-		Software: Version,
+		Software: d.o.Software.Version,
 		Counts: wire.HealthCounts{
 			Passages: counts.Passages, Violations: counts.Violations, Discarded: map[string]uint64{},
 		},

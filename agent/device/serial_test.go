@@ -1,4 +1,4 @@
-package agent
+package device
 
 import (
 	"context"
@@ -150,7 +150,7 @@ func newSerialRig(t *testing.T, r *radio, more ...func(*rig)) *rig {
 		g.config.Sensor = sensorConfig(t, "driver = \""+r.driver+"\"\nport = \"/dev/ttyUSB0\"\nlanes = \"1.5m..4.5m\"").Sensor
 		g.config.Sensor.Model = r.model
 		g.config.Camera.Slots = 96
-		live, err := newSource(g.config, g.clock, g.log)
+		live, err := NewSource(g.config, g.clock, g.log)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -325,7 +325,7 @@ func (c *tickClock) Now() sensor.Mono {
 func TestSerialPortIsOpenedAgain(t *testing.T) {
 	path := t.TempDir() + "/radar"
 	clock := &tickClock{read: make(chan struct{})}
-	source, err := newSource(sensorConfig(t, "driver = \"csr\"\nlanes = \"1.5m..4.5m\"\nport = \""+path+"\""), clock, slog.New(slog.DiscardHandler))
+	source, err := NewSource(sensorConfig(t, "driver = \"csr\"\nlanes = \"1.5m..4.5m\"\nport = \""+path+"\""), clock, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

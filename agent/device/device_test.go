@@ -1,21 +1,15 @@
-package agent
+package device
 
 import (
-	"bytes"
 	"context"
-	"crypto/x509"
 	"errors"
-	"fmt"
-	"io"
 	"log/slog"
-	"os"
 	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"ciglio/agent/config"
 	"ciglio/capture/evidence"
 	"ciglio/sensor"
 )
@@ -265,49 +259,22 @@ func TestCameraThatStartsLate(t *testing.T) {
 	})
 }
 
-func TestIdentityIsMadeOnce(t *testing.T) {
-	c := config.Default()
-	dir := t.TempDir()
-	c.Device.Key, c.Device.Certificate = dir+"/new/evidence.key", dir+"/device.crt"
-	log := slog.New(slog.DiscardHandler)
-	first, certificate, err := identity(c, evidence.DeviceID{1}, log)
-	if err != nil {
-		t.Fatal(err)
-	}
-	// A clock that is two hours ahead now must not make today's records invalid.
-	if x, err := x509.ParseCertificate(certificate); err != nil || time.Since(x.NotBefore) < 23*time.Hour {
-		t.Errorf("certificate in force from %v, %v", x.NotBefore, err)
-	}
-	again, same, err := identity(c, evidence.DeviceID{1}, log)
-	if err != nil || again.KeyID() != first.KeyID() || !bytes.Equal(same, certificate) {
-		t.Errorf("the second start has key %v, %v; want %v", again, err, first.KeyID())
-	}
-	if left, err := os.ReadDir(dir + "/new"); err != nil || len(left) != 1 {
-		t.Errorf("beside the key: %v, %v", left, err)
-	}
-	c.Device.Key = dir + "/other.key"
-	if _, _, err := identity(c, evidence.DeviceID{1}, log); err == nil || !strings.Contains(err.Error(), "not of the key") {
-		t.Errorf("a certificate of another key: %v", err)
-	}
-	c.Device.Certificate = dir + "/absent/device.crt"
-	if _, _, err := identity(c, evidence.DeviceID{1}, log); !errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), "certificate") {
-		t.Errorf("a folder that is not there: %v", err)
-	}
-}
-
-func TestMainRefusesWhatItDoesNotKnow(t *testing.T) {
-	for name, args := range map[string][]string{
-		"no command":      nil,
-		"unknown command": {"mesure"},
-		"half a command":  {"outbox"},
-		"unknown flag":    {"version", "--verbose"},
-	} {
-		if code := Main(args, io.Discard, io.Discard); code != exitUsage {
-			t.Errorf("%s: exit %d, want %d", name, code, exitUsage)
+// What was compressed here is sealed as such.
+func TestRawPicturesAreSealedAsSuch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, func(r *rig) { r.camera.media = "image/jpeg;source=yuyv" })
+		r.start(t)
+		o := r.pass(speeding())
+		if o.Record == nil {
+			t.Fatalf("not recorded: %v", o.Reasons)
 		}
-	}
-	var out bytes.Buffer
-	if code := Main([]string{"help"}, &out, io.Discard); code != exitGood || !bytes.Contains(out.Bytes(), []byte("measure")) {
-		t.Errorf("help: exit %d, prints %s", code, fmt.Sprintf("%.80s", out.String()))
-	}
+		for _, f := range o.Record.Record.Frames {
+			if f.Source() != "yuyv" {
+				t.Errorf("frame %d is of type %q", f.Number, f.MediaType)
+			}
+		}
+		if err := r.stop(); err != nil {
+			t.Error(err)
+		}
+	})
 }

@@ -1,4 +1,4 @@
-package agent
+package device
 
 import (
 	"cmp"
@@ -102,15 +102,15 @@ func ownUSB(name string) bool {
 	return err == nil && strings.HasPrefix(filepath.Base(target), "ttyACM")
 }
 
-// A liveSource is a sensor in operation that may be unplugged and come back: its
+// A LiveSource is a sensor in operation that may be unplugged and come back: its
 // connection is opened anew for the call of Next after one that failed.
-type liveSource struct {
+type LiveSource struct {
 	sensor.Source
 	link *link
 }
 
-// newSource returns the sensor that c names. It opens nothing yet.
-func newSource(c *config.Config, clock sensor.Clock, log *slog.Logger) (*liveSource, error) {
+// NewSource returns the sensor that c names. It opens nothing yet.
+func NewSource(c *config.Config, clock sensor.Clock, log *slog.Logger) (*LiveSource, error) {
 	d, ok := drivers()[c.Sensor.Driver]
 	if !ok {
 		return nil, fmt.Errorf("sensor.driver: no %q", c.Sensor.Driver)
@@ -123,7 +123,7 @@ func newSource(c *config.Config, clock sensor.Clock, log *slog.Logger) (*liveSou
 			Carrier: int64(c.Sensor.Carrier), Angle: int(c.Sensor.Angle), PhotoRange: int32(c.Site.PhotoRange), KeepTrace: true,
 			Model: c.Sensor.Model, Serial: c.Sensor.Serial,
 		})
-		return &liveSource{source, l}, err
+		return &LiveSource{source, l}, err
 	}
 	o := track.Options{Model: c.Sensor.Model, Serial: c.Sensor.Serial}
 	if d.step != nil {
@@ -135,11 +135,11 @@ func newSource(c *config.Config, clock sensor.Clock, log *slog.Logger) (*liveSou
 	}
 	o.Height, o.KeepTrace = int32(c.Sensor.Height), true
 	source, err := track.NewSource(l.dial, o)
-	return &liveSource{source, l}, err
+	return &LiveSource{source, l}, err
 }
 
 // Next implements [sensor.Source].
-func (s *liveSource) Next(ctx context.Context) (sensor.Passage, error) {
+func (s *LiveSource) Next(ctx context.Context) (sensor.Passage, error) {
 	p, err := s.Source.Next(ctx)
 	s.link.turn()
 	if err != nil && ctx.Err() == nil {
@@ -153,7 +153,7 @@ func (s *liveSource) Next(ctx context.Context) (sensor.Passage, error) {
 
 // Fault says why the sensor does not measure now; nil when it does. It is safe
 // for concurrent use.
-func (s *liveSource) Fault() error {
+func (s *LiveSource) Fault() error {
 	s.link.mu.Lock()
 	defer s.link.mu.Unlock()
 	return s.link.fault
@@ -161,10 +161,10 @@ func (s *liveSource) Fault() error {
 
 // Turned is when the driver last came back with something, or with an error. It
 // is safe for concurrent use.
-func (s *liveSource) Turned() sensor.Mono { return sensor.Mono(s.link.turned.Load()) }
+func (s *LiveSource) Turned() sensor.Mono { return sensor.Mono(s.link.turned.Load()) }
 
 // Close closes the connection. Nobody may be in Next.
-func (s *liveSource) Close() { s.link.close() }
+func (s *LiveSource) Close() { s.link.close() }
 
 // A link is the way to one sensor.
 type link struct {

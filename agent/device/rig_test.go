@@ -1,4 +1,4 @@
-package agent
+package device
 
 import (
 	"bytes"
@@ -69,7 +69,7 @@ type rig struct {
 	dir      string // of the outbox
 	clock    *fakeClock
 	sensor   *fakeSensor
-	live     *liveSource // in place of sensor, when a test sets it
+	live     *LiveSource // in place of sensor, when a test sets it
 	camera   *fakeCamera
 	second   Second
 	log      *slog.Logger
@@ -116,7 +116,7 @@ func newRig(t *testing.T, change func(*rig)) *rig {
 		t.Cleanup(r.live.Close)
 	}
 	r.Device, err = New(Options{
-		Config: c, Calibration: []byte(calibrationText), Certificate: evidence.Hash{1}, Fault: fault, Turned: turned,
+		Config: c, Calibration: []byte(calibrationText), Certificate: evidence.Hash{1}, Software: evidence.Software{Version: "1.2.3", Core: evidence.Hash{2}, Binary: evidence.Hash{3}}, Fault: fault, Turned: turned,
 		Signer: signer, Clock: r.clock, Source: source, Second: r.second, Camera: r.camera,
 		Outbox: r.outbox, Dialer: noNetwork{}, Boot: [16]byte{7}, Log: r.log, Supervisor: r.manager,
 		Observe: func(o Outcome) {

@@ -1,4 +1,4 @@
-package agent
+package device
 
 import (
 	"errors"
@@ -38,7 +38,7 @@ func (d *Device) base(h outbox.Head, kind evidence.Kind) *evidence.Record {
 		Site:          &d.site,
 		Calibration:   &d.certificate,
 		Configuration: d.configuration,
-		Software:      d.software,
+		Software:      d.o.Software,
 		Key:           evidence.KeyInfo{Certificate: d.o.Certificate, Class: d.o.Signer.Class()},
 	}
 }

@@ -1,13 +1,12 @@
-// Package agent is the device's program: it joins the sensor, the camera, the
-// gate, the evidence and the outbox into one life of a record, and it holds the
-// commands of ciglio.
+// Package device joins the sensor, the camera, the gate, the evidence and the
+// outbox into one life of a record.
 //
-// [Run] keeps these promises. A record exists only when it is on flash. A
+// [Device.Run] keeps these promises. A record exists only when it is on flash. A
 // violation is recorded only while the gate is open, only when it can be
 // attributed to one vehicle, and only with its pictures and its raw trace.
 // Passages that did not violate are counted and leave nothing behind. What is
 // discarded is counted by its reason.
-package agent
+package device
 
 import (
 	"context"
@@ -15,10 +14,8 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"math"
-	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -52,6 +49,7 @@ type Options struct {
 	Calibration []byte        // the calibration statement
 	Certificate evidence.Hash // of the evidence key's certificate, DER
 	Signer      Signer
+	Software    evidence.Software // the running program
 	Clock       sensor.Clock
 	Source      sensor.Source
 	// Fault says in what state the sensor does not measure, nil when it does, and
@@ -91,7 +89,6 @@ type Device struct {
 	zone          *time.Location
 	calibration   *trust.Calibration
 	statements    struct{ calibration, configuration []byte }
-	software      evidence.Software
 	site          evidence.Site
 	certificate   evidence.Calibration // what records say of the calibration
 	configuration evidence.Statement   // and of the settings
@@ -153,9 +150,6 @@ func New(o Options) (*Device, error) {
 	if d.statements.configuration, err = o.Config.Statement(); err != nil {
 		return nil, err
 	}
-	if d.software, err = ownSoftware(); err != nil {
-		return nil, err
-	}
 	site := o.Config.Site
 	d.site = evidence.Site{
 		ID:        site.ID,
@@ -194,28 +188,6 @@ func CentreKeys(t *evidence.Trust) func(evidence.Hash, time.Time) (*ecdsa.Public
 		public, _, err := t.CentreKey(kid, at)
 		return public, err
 	}
-}
-
-// ownSoftware identifies the running program.
-func ownSoftware() (evidence.Software, error) {
-	path, err := os.Executable()
-	if err != nil {
-		return evidence.Software{}, err
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return evidence.Software{}, err
-	}
-	defer f.Close()
-	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
-		return evidence.Software{}, err
-	}
-	core, err := CoreID()
-	if err != nil {
-		return evidence.Software{}, err
-	}
-	return evidence.Software{Version: Version, Core: core, Binary: evidence.Hash(h.Sum(nil))}, nil
 }
 
 // Run measures until ctx ends or a part fails for good. When it returns, every

@@ -1,4 +1,4 @@
-package agent
+package device
 
 import (
 	"bytes"
@@ -402,7 +402,7 @@ marks = "535,860=10m,1.2m; 1200,812=10m,4.5m; 402,301=40m,1.2m; 812,300=40m,8m"
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := newSecond(c, &fakeClock{}, nil)
+	s, err := NewSecond(c, &fakeClock{}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -412,7 +412,7 @@ marks = "535,860=10m,1.2m; 1200,812=10m,4.5m; 402,301=40m,1.2m; 812,300=40m,8m"
 	for i := range c.Second.Marks {
 		c.Second.Marks[i].Across = 0
 	}
-	if _, err := newSecond(c, &fakeClock{}, nil); err == nil {
+	if _, err := NewSecond(c, &fakeClock{}, nil); err == nil {
 		t.Error("marks in a line were accepted")
 	}
 }
@@ -446,7 +446,7 @@ marks = "%s"
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := newSecond(c, &fakeClock{}, nil)
+	s, err := NewSecond(c, &fakeClock{}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
