@@ -54,7 +54,7 @@ packages-short: package-deps
 
 accuracy: ## rewrite docs/recordings.md and docs/accuracy.md: real passes, and 10,000 simulated ones (half an hour)
 	$(GO) test ./sensor/doppler -run TestRecordings -update -v
-	$(GO) test ./cross/simulate/accuracy -run Accuracy -update -passages 10000 -timeout 3h
+	$(GO) run ./cross/simulate/accuracy -passages 10000 -docs docs
 
 board: board-deps ## the device on an emulated ARM board; the first time it downloads Debian's kernel
 	CIGLIO_BOARD=all $(GO) test -count=1 -p 1 -timeout 2h $(BUILT)

@@ -1,4 +1,4 @@
-// Package accuracy says how well the Doppler chain measures vehicles whose true
+// Command accuracy says how well the Doppler chain measures vehicles whose true
 // speed is known: it drives simulated roads of every class through the chain
 // and compares each passage with the vehicle it belongs to.
 //
@@ -24,7 +24,11 @@
 // is marked with other targets accuses nobody: its errors are counted apart.
 //
 // Everything follows from one seed; how many cores worked on it does not show.
-package accuracy
+//
+// With -docs it rewrites docs/accuracy.md and its pictures. It exits with 1 when
+// the chain falls short of what bound.go says, and with 2 when it is called
+// wrongly.
+package main
 
 import (
 	"cmp"

@@ -1,4 +1,4 @@
-package accuracy
+package main
 
 import (
 	"cmp"
@@ -167,7 +167,7 @@ func (r *Result) WriteReport(w io.Writer, command string) error {
 	p.print("| discarded passages that belong to no vehicle, or to one that has another | %d |\n", r.Spare)
 	p.print("%s", pictures)
 	if len(r.Faults) > 0 {
-		p.print("\n## What must not occur, and did\n\nThe farthest off come first. Each is replayed by its class and seed:\n`go test ./cross/simulate/accuracy -run Accuracy -v -class CLASS -replay SEED`.\n\n")
+		p.print("\n## What must not occur, and did\n\nThe farthest off come first. Each is replayed by its class and seed:\n`go run ./cross/simulate/accuracy -class CLASS -replay SEED`.\n\n")
 		if len(r.Sealed.Faults) > 0 {
 			p.print("Sealed, with loops that confirm:\n\n")
 			r.Sealed.writeFaults(p)
