@@ -6,9 +6,20 @@ import (
 	"fmt"
 )
 
-// MaxDimension is the largest width or height of a picture that [CheckJPEG]
-// accepts, in pixels.
-const MaxDimension = 8192
+// What a picture may have at most. Cameras on a road stay far below; a picture of
+// few bytes that has more is made to keep a decoder busy, or to fill its memory.
+const (
+	// MaxDimension is the largest width or height of a picture that [CheckJPEG]
+	// accepts, in pixels.
+	MaxDimension = 8192
+	// MaxPixels is the largest area, in pixels: 8K video has 33 million.
+	MaxPixels = 40_000_000
+	// MaxScans is the most scans of a progressive picture. Encoders write 10, the
+	// most thorough ones up to about 20.
+	MaxScans = 32
+	// MaxSegments is the most marker segments, scans among them.
+	MaxSegments = 512
+)
 
 // A JPEGError reports where bytes stopped being a JPEG picture.
 type JPEGError struct {
@@ -23,9 +34,11 @@ func (e *JPEGError) Error() string { return fmt.Sprintf("jpeg at byte %d: %v", e
 func (e *JPEGError) Unwrap() error { return e.Err }
 
 var (
-	errTruncated = errors.New("ends before the end of the picture")
-	errMarker    = errors.New("not a marker")
-	errTables    = errors.New("scan without Huffman and quantisation tables: few programs can show it")
+	errTruncated    = errors.New("ends before the end of the picture")
+	errMarker       = errors.New("not a marker")
+	errHuffman      = errors.New("without Huffman tables, as in Motion JPEG that leaves them out: few programs can show it; let the camera send whole JPEG pictures")
+	errQuantisation = errors.New("without quantisation tables: few programs can show it; let the camera send whole JPEG pictures")
+	errBehind       = errors.New("bytes behind the end of the picture")
 )
 
 // JPEG marker codes (ITU-T T.81, table B.1).
@@ -43,133 +56,131 @@ const (
 	markJPG  = 0xC8
 	markDAC  = 0xCC
 	markDQT  = 0xDB
+	markDNL  = 0xDC
+	markDRI  = 0xDD
+	markDHP  = 0xDE
+	markEXP  = 0xDF
+	markAPP0 = 0xE0
+	markAPPF = 0xEF
+	markCOM  = 0xFE
 )
 
-// CheckJPEG walks the markers of b, from start of image to end of image, and
-// returns the picture's size in pixels. It accepts one baseline or progressive
-// picture with 8 bits a sample, 1 or 3 components, and 1 to [MaxDimension]
-// pixels each way, which brings its tables, and whose scans run to the end marker;
-// zero bytes may follow it, since cameras pad their buffers. (Motion JPEG may
-// leave out the Huffman tables: such a picture is none alone.) Pixels are not decoded: a picture that
-// passes is complete, not necessarily well compressed. It allocates nothing
-// unless it fails, and its errors are [*JPEGError].
+// CheckJPEG is [InspectJPEG] of bytes that hold the picture and nothing else but
+// zeros behind it, with which cameras pad their buffers.
 func CheckJPEG(b []byte) (width, height int, err error) {
-	if len(b) < 4 || b[0] != 0xFF || b[1] != markSOI {
-		return 0, 0, &JPEGError{0, errors.New("no start of image")}
+	width, height, length, err := InspectJPEG(b)
+	if err != nil {
+		return 0, 0, err
 	}
-	scans, huffman, quantisation := 0, false, false
-	for at := 2; ; {
+	for i, c := range b[length:] {
+		if c != 0 {
+			return 0, 0, &JPEGError{length + i, errBehind}
+		}
+	}
+	return width, height, nil
+}
+
+// InspectJPEG walks the markers of the picture that b begins with. It returns the
+// picture's size in pixels and its length in bytes, up to and with the end marker;
+// what lies behind is not looked at.
+//
+// It accepts one baseline or progressive picture with Huffman coding, 8 bits a
+// sample and 1 or 3 components, 1 to [MaxDimension] pixels each way and at most
+// [MaxPixels], which brings the tables that its scans use, and whose scans run to
+// the end marker. It refuses what would cost a decoder more than a picture of that
+// size may: more than [MaxScans] scans or [MaxSegments] segments, a component or a
+// bit of a coefficient that is sent twice, restart markers that no interval asks
+// for, and fewer bytes than so many blocks can be coded with. Only what passes may
+// be given to a decoder.
+//
+// Pixels are not decoded: a picture that passes is complete, not necessarily well
+// compressed. The time is linear in the length. It allocates nothing unless it
+// fails, and its errors are [*JPEGError].
+func InspectJPEG(b []byte) (width, height, length int, err error) {
+	if len(b) < 4 || b[0] != 0xFF || b[1] != markSOI {
+		return 0, 0, 0, &JPEGError{0, errors.New("no start of image")}
+	}
+	var s structure
+	for at, segments := 2, 0; ; segments++ {
 		// A marker is FF, any number of fill bytes FF, and its code.
 		start := at
 		if at >= len(b) {
-			return 0, 0, &JPEGError{at, errTruncated}
+			return 0, 0, 0, &JPEGError{at, errTruncated}
 		}
 		if b[at] != 0xFF {
-			return 0, 0, &JPEGError{at, errMarker}
+			return 0, 0, 0, &JPEGError{at, errMarker}
 		}
 		for at < len(b) && b[at] == 0xFF {
 			at++
 		}
 		if at >= len(b) {
-			return 0, 0, &JPEGError{at, errTruncated}
+			return 0, 0, 0, &JPEGError{at, errTruncated}
 		}
 		mark := b[at]
 		at++
-		switch {
-		case mark == markEOI:
-			return finish(b, at, width, height, scans)
-		case mark == 0 || mark == markSOI || mark == markTEM || mark >= markRST0 && mark <= markRST7:
-			return 0, 0, &JPEGError{start, fmt.Errorf("marker %#02x has no place here", mark)}
+		if mark == markEOI {
+			if err := s.finish(); err != nil {
+				return 0, 0, 0, &JPEGError{at, err}
+			}
+			return s.width, s.height, at, nil
+		}
+		if err := s.place(mark); err != nil {
+			return 0, 0, 0, &JPEGError{start, err}
+		}
+		if segments == MaxSegments {
+			return 0, 0, 0, &JPEGError{start, fmt.Errorf("more than %d segments", MaxSegments)}
 		}
 		if len(b)-at < 2 {
-			return 0, 0, &JPEGError{at, errTruncated}
+			return 0, 0, 0, &JPEGError{at, errTruncated}
 		}
-		length := int(b[at])<<8 | int(b[at+1])
-		if length < 2 || length > len(b)-at {
-			return 0, 0, &JPEGError{at, fmt.Errorf("segment of %d bytes, %d are left", length, len(b)-at)}
+		size := int(b[at])<<8 | int(b[at+1])
+		if size < 2 {
+			return 0, 0, 0, &JPEGError{at, fmt.Errorf("segment of %d bytes", size)}
 		}
-		segment := b[at+2 : at+length]
-		switch {
-		case mark == markSOS:
-			if width == 0 {
-				return 0, 0, &JPEGError{start, errors.New("scan before the frame header")}
-			}
-			if !huffman || !quantisation {
-				return 0, 0, &JPEGError{start, errTables}
-			}
-			scans++
-			if at = scanEnd(b, at+length); at < 0 {
-				return 0, 0, &JPEGError{len(b), errTruncated}
-			}
-			continue
-		case mark == markDHT:
-			huffman = true
-		case mark == markDQT:
-			quantisation = true
-		case isFrameHeader(mark):
-			if width != 0 {
-				return 0, 0, &JPEGError{start, errors.New("second frame header")}
-			}
-			if width, height, err = frameHeader(mark, segment); err != nil {
-				return 0, 0, &JPEGError{start, err}
-			}
+		if size > len(b)-at {
+			return 0, 0, 0, &JPEGError{at, fmt.Errorf("segment of %d bytes, %d are left: %w", size, len(b)-at, errTruncated)}
 		}
-		at += length
+		if err := s.segment(mark, b[at+2:at+size]); err != nil {
+			return 0, 0, 0, &JPEGError{start, err}
+		}
+		at += size
+		if mark == markSOS {
+			end, restarts := scanEnd(b, at)
+			if end < 0 {
+				return 0, 0, 0, &JPEGError{len(b), errTruncated}
+			}
+			if err := s.scanned(end-at, restarts); err != nil {
+				return 0, 0, 0, &JPEGError{at, err}
+			}
+			at = end
+		}
 	}
-}
-
-func isFrameHeader(mark byte) bool {
-	return mark >= markSOF0 && mark <= markSOFF && mark != markDHT && mark != markJPG && mark != markDAC
-}
-
-// frameHeader reads a frame header after its length: precision, height, width,
-// number of components, and three bytes for each.
-func frameHeader(mark byte, s []byte) (width, height int, err error) {
-	if mark > markSOF2 {
-		return 0, 0, fmt.Errorf("coding process %#02x is neither baseline nor progressive", mark)
-	}
-	if len(s) < 6 || len(s) != 6+3*int(s[5]) || s[5] != 1 && s[5] != 3 {
-		return 0, 0, errors.New("frame header of the wrong length")
-	}
-	if s[0] != 8 {
-		return 0, 0, fmt.Errorf("%d bits a sample, want 8", s[0])
-	}
-	height, width = int(s[1])<<8|int(s[2]), int(s[3])<<8|int(s[4])
-	if width < 1 || height < 1 || width > MaxDimension || height > MaxDimension {
-		return 0, 0, fmt.Errorf("%d by %d pixels, want 1 to %d", width, height, MaxDimension)
-	}
-	return width, height, nil
 }
 
 // scanEnd returns the offset of the first marker at or after from that ends a
-// scan, which is any but a restart, or -1.
-func scanEnd(b []byte, from int) int {
+// scan, which is any but a restart, or -1; and how many restart markers stand
+// before it, -1 when they do not count 0 to 7 in turn.
+func scanEnd(b []byte, from int) (end, restarts int) {
+	ordered := true
 	for at := from; ; {
 		i := bytes.IndexByte(b[at:], 0xFF)
 		if i < 0 || at+i+1 >= len(b) {
-			return -1
+			return -1, 0
 		}
 		at += i
 		switch c := b[at+1]; {
-		case c == 0 || c >= markRST0 && c <= markRST7:
+		case c == 0:
+			at += 2
+		case c >= markRST0 && c <= markRST7:
+			ordered = ordered && int(c-markRST0) == restarts&7
+			restarts++
 			at += 2
 		case c == 0xFF:
 			at++
+		case !ordered:
+			return at, -1
 		default:
-			return at
+			return at, restarts
 		}
 	}
-}
-
-// finish checks what follows the end marker.
-func finish(b []byte, at, width, height, scans int) (int, int, error) {
-	if scans == 0 {
-		return 0, 0, &JPEGError{at, errors.New("no scan")}
-	}
-	for i, c := range b[at:] {
-		if c != 0 {
-			return 0, 0, &JPEGError{at + i, errors.New("bytes after the end of the picture")}
-		}
-	}
-	return width, height, nil
 }
