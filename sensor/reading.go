@@ -40,6 +40,7 @@ type Cycle struct {
 	At       Mono
 	Readings []Reading // valid until the next call of Next
 	Lost     bool      // reports before this one are missing: a check sum or a sequence failed, a line was cut
+	Anew     bool      // the sensor has started anew since the cycle before: no vehicle's readings go across
 }
 
 // Feed is a sensor that reports readings, one cycle at a time. Package track
@@ -51,7 +52,9 @@ type Feed interface {
 
 	// Next blocks until the sensor has reported the next cycle. It returns
 	// ctx.Err() when ctx ends, and io.EOF when a recording has ended. Garbage on
-	// the wire is skipped, counted and shown by [Cycle.Lost], never an error.
+	// the wire is skipped, counted and shown by [Cycle.Lost], never an error. A
+	// sensor that starts anew has lost its settings: an error in operation, and in
+	// a recording, which goes on, shown by [Cycle.Anew].
 	// After an error the Feed is broken: close its connection and set the sensor
 	// up anew. Only one goroutine may call Next at a time.
 	Next(ctx context.Context) (Cycle, error)

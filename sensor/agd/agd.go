@@ -217,7 +217,7 @@ func parseTarget(fields [][]byte) (Message, error) {
 	m.Bearing = 10 * number(fields[8], "ddd.d")
 	m.Level = number(fields[10], "ddd.d")
 	if string(fields[5]) == "M" && ok {
-		return Message{}, ErrMPH
+		return Message{Time: m.Time}, ErrMPH
 	}
 	if !ok || string(fields[5]) != "K" || string(fields[9]) != "P" || m.Time > 86400_00 || m.Bearing >= 360_00 {
 		return Message{}, fmt.Errorf("agd: target %q: a field is not of its form", bytes.Join(fields, []byte{','}))

@@ -177,13 +177,24 @@ func TestPlaybackOfTheRecordedBytes(t *testing.T) {
 	}
 }
 
-func TestPlaybackEndsWhereTheRadarBeganAnew(t *testing.T) {
+func TestPlaybackGoesOnWhereTheRadarBeganAnew(t *testing.T) {
 	target := func(time string) string {
 		return xorMessage("04," + time + ",07,A,063.4,K,042.5,-03.2,180.0,P,071.5")
 	}
-	all, err := cycles(t, agd.NewPlayback(strings.NewReader(target("00512.30")+target("00003.10")), agd.XOR))
-	if len(all) != 1 || err == io.EOF || !strings.Contains(err.Error(), "went back by 509.20 s") {
-		t.Errorf("%d cycles, %v", len(all), err)
+	for _, row := range []struct {
+		name, before, behind string
+		anew                 bool
+		at                   time.Duration
+	}{
+		{"nobody knows when", "00512.30", "00003.10", true, 600 * time.Millisecond},
+		{"in the afternoon", "60000.00", "00003.10", true, 26403100 * time.Millisecond},
+		{"a day has ended", "86399.90", "00000.10", false, 200 * time.Millisecond},
+	} {
+		all, err := cycles(t, agd.NewPlayback(strings.NewReader(target(row.before)+target(row.behind)), agd.XOR))
+		last := all[len(all)-1]
+		if err != io.EOF || last.Anew != row.anew || last.At != sensor.Mono(row.at) || len(last.Readings) != 1 {
+			t.Errorf("%s: %+v, %v", row.name, all, err)
+		}
 	}
 }
 

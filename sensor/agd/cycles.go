@@ -15,16 +15,21 @@ import (
 const (
 	maxTargets = 100 // in one cycle: those that two digits tell apart
 	day        = 86400_00
+	hour       = 3600_00
 )
 
 // cycles gathers the targets of one time.
 type cycles struct {
 	check Check
-	hand  targets // being gathered
-	next  targets // its first target, once hand is full
-	time  int     // of the radar's clock, of the last target
-	begun bool
-	lost  bool // something was, since the last target
+	// recorded says that instants of arrival are not known, and that the cycles
+	// go on when the radar has started anew.
+	recorded bool
+	hand     targets     // being gathered
+	next     targets     // its first target, once hand is full
+	time     int         // of the radar's clock, of the last target,
+	came     sensor.Mono // when it came
+	begun    bool
+	lost     bool // something was, since the last target
 
 	targets, broken, other atomic.Int64
 }
@@ -34,6 +39,7 @@ type targets struct {
 	time     int
 	at       sensor.Mono
 	lost     bool // something was, before one of them
+	anew     bool // the radar has started anew before them
 	readings []sensor.Reading
 	raw      []byte
 }
@@ -54,7 +60,7 @@ func (c *cycles) take() sensor.Cycle {
 	t := c.hand
 	c.hand, c.next = c.next, c.hand
 	c.next.readings, c.next.raw = c.next.readings[:0], c.next.raw[:0]
-	return sensor.Cycle{At: t.at, Readings: t.readings, Lost: t.lost}
+	return sensor.Cycle{At: t.at, Readings: t.readings, Lost: t.lost, Anew: t.anew}
 }
 
 // nothing returns the cycle of a radar that sees nothing.
@@ -76,6 +82,10 @@ func (c *cycles) add(f framing.Frame, at sensor.Mono) (done bool, err error) {
 	}
 	m, err := Parse(f.Bytes, c.check)
 	switch {
+	case errors.Is(err, ErrMPH) && c.recorded && c.begun && c.restarted(m.Time, at): // and was not yet set
+		c.broken.Add(1)
+		c.lost = true
+		return false, nil
 	case errors.Is(err, ErrMPH), errors.Is(err, ErrUnknown):
 		return false, err
 	case err != nil: // a check sum of eight bits lets some garbage through
@@ -88,18 +98,35 @@ func (c *cycles) add(f framing.Frame, at sensor.Mono) (done bool, err error) {
 		c.other.Add(1)
 		return false, nil
 	}
-	if back := c.time - m.Time; c.begun && back > 0 && back < day/2 {
+	anew := c.begun && c.restarted(m.Time, at)
+	if back := c.time - m.Time; anew && !c.recorded {
 		return false, fmt.Errorf("agd: the sensor's clock went back by %d.%02d s: it was started anew", back/100, back%100)
 	}
-	c.begun, c.time = true, m.Time
+	c.begun, c.time, c.came = true, m.Time, at
 	c.targets.Add(1)
 	to := &c.hand
 	if c.open() && !c.hand.takes(m) {
 		to, done = &c.next, true
 	}
 	to.add(m, at, f.Bytes, c.lost)
+	to.anew = to.anew || anew
 	c.lost = false
 	return done, nil
+}
+
+// restarted reports whether the radar's clock says that it has started anew: it
+// goes back, and not since a day has ended. A day ends where the time until then
+// has passed here, too, or in a recording where it is less than an hour.
+func (c *cycles) restarted(now int, at sensor.Mono) bool {
+	forward := (now - c.time + day) % day
+	switch {
+	case now >= c.time:
+		return false
+	case c.recorded:
+		return forward > hour
+	}
+	passed := at.Sub(c.came)
+	return hundredths(forward) > passed+passed/1000+5*time.Second
 }
 
 // takes reports whether the target is another one of the same time.
@@ -114,7 +141,7 @@ func (t *targets) takes(m Message) bool {
 
 func (t *targets) add(m Message, at sensor.Mono, raw []byte, lost bool) {
 	if len(t.readings) == 0 {
-		t.time, t.at, t.lost = m.Time, at, false
+		t.time, t.at, t.lost, t.anew = m.Time, at, false, false
 	}
 	t.lost = t.lost || lost
 	from := len(t.raw)
@@ -151,10 +178,9 @@ type Playback struct {
 // NewPlayback reads messages with check sums of the given kind from r. It reads
 // nothing yet.
 func NewPlayback(r io.Reader, check Check) *Playback {
-	return &Playback{
-		scanner: framing.NewScanner(r, func() sensor.Mono { return 0 }, maxLine, check.judge),
-		cycles:  newCycles(check),
-	}
+	c := newCycles(check)
+	c.recorded = true
+	return &Playback{scanner: framing.NewScanner(r, func() sensor.Mono { return 0 }, maxLine, check.judge), cycles: c}
 }
 
 // Identity implements [sensor.Feed].
@@ -189,6 +215,9 @@ func (p *Playback) Next(ctx context.Context) (sensor.Cycle, error) {
 func (p *Playback) cycle() sensor.Cycle {
 	time := p.cycles.hand.time
 	gap := hundredths((time - p.time + day) % day)
+	if p.cycles.hand.anew && p.time-time < day/2 {
+		gap = 2 * idle // at least; nothing says more
+	}
 	if p.complete = p.begun && !p.quiet && gap > idle; p.complete {
 		p.quiet = true
 		return sensor.Cycle{At: p.at.Add(idle)} // what was lost shows in the next

@@ -225,6 +225,7 @@ func cycle(reading *[1]sensor.Reading, report Report, at sensor.Mono, f framing.
 type Playback struct {
 	scanner *framing.Scanner
 	at      sensor.Mono
+	anew    bool // the radar has started anew since the last report
 	reading [1]sensor.Reading
 	reports atomic.Int64
 }
@@ -255,11 +256,13 @@ func (p *Playback) Next(ctx context.Context) (sensor.Cycle, error) {
 		}
 		report, err := Parse(f.Bytes)
 		if err != nil {
-			continue // a start of the radar
+			p.anew = true
+			continue
 		}
 		p.reports.Add(1)
-		at := p.at
-		p.at = at.Add(interval)
-		return cycle(&p.reading, report, at, f), nil
+		c := cycle(&p.reading, report, p.at, f)
+		c.Anew, p.anew = p.anew, false
+		p.at = p.at.Add(interval)
+		return c, nil
 	}
 }

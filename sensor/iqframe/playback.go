@@ -21,6 +21,10 @@ type Playback struct {
 	stream Stream
 	held   bool        // the block at hand has not been returned
 	end    sensor.Mono // of the block before
+	// Blocks that lie before those that came, and follow each other: a second of
+	// them is from a firmware that was started anew, and whose first was lost.
+	next  uint64 // index behind the last of them
+	pairs int
 }
 
 // NewPlayback reads r up to its first frame, which sets the rate. It returns
@@ -70,7 +74,7 @@ func (p *Playback) Next(ctx context.Context) (doppler.Block, error) {
 			return doppler.Block{}, fmt.Errorf("iqframe: the rate changes from %d to %d pairs a second", s.rate, s.block.Rate)
 		}
 		begun, due := s.begun, s.next
-		if !s.accept() {
+		if !s.accept() && !p.restarted() {
 			continue
 		}
 		// After a new start of the firmware, and after a gap of more than a
@@ -83,4 +87,20 @@ func (p *Playback) Next(ctx context.Context) (doppler.Block, error) {
 		p.end = at.Add(framing.Span(uint64(len(b.I)), s.rate))
 		return b, nil
 	}
+}
+
+// restarted reports whether the block at hand, which lies before those that
+// came, shows that the firmware was started anew. Then it is accepted.
+func (p *Playback) restarted() bool {
+	b := &p.stream.block
+	if b.Index != p.next {
+		p.pairs = 0
+	}
+	p.pairs += len(b.I)
+	p.next = b.Index + uint64(len(b.I))
+	if p.pairs < p.stream.rate {
+		return false
+	}
+	p.pairs, p.stream.begun = 0, false
+	return p.stream.accept()
 }

@@ -16,12 +16,15 @@ type PlaybackOptions struct {
 }
 
 // A Playback is what a sensor has sent, recorded. It implements [sensor.Feed].
-// Lists carry no time: their instants are multiples of the interval.
+// Lists carry no time: their instants are multiples of the interval. A sensor
+// that is asked for its name, set, started or stopped in between, or that
+// refuses a command, may have started anew.
 type Playback struct {
 	scanner  *framing.Scanner
 	interval time.Duration
 	counted  counted
 	lost     bool
+	anew     bool // the sensor was set up since the last list
 	steps    int64
 	previous []byte
 	targets  []Target
@@ -60,6 +63,7 @@ func (p *Playback) Next(ctx context.Context) (sensor.Cycle, error) {
 		f, err := ParseFrame(raw.Bytes)
 		if err != nil || f.Function != fcTargets || f.To != master {
 			p.counted.others.Add(1)
+			p.anew = p.anew || err == nil && setsUp(f.Function)
 			continue
 		}
 		l, err := ParseList(f, p.targets[:0])
@@ -77,8 +81,18 @@ func (p *Playback) Next(ctx context.Context) (sensor.Cycle, error) {
 		}
 		p.previous = append(p.previous[:0], raw.Bytes...)
 		p.readings = p.counted.readings(p.readings[:0], l, at, raw.Bytes)
-		cycle := sensor.Cycle{At: at, Readings: p.readings, Lost: p.lost || l.Clipped}
-		p.lost = false
+		cycle := sensor.Cycle{At: at, Readings: p.readings, Lost: p.lost || l.Clipped, Anew: p.anew}
+		p.lost, p.anew = false, false
 		return cycle, nil
 	}
+}
+
+// setsUp reports whether a function is of those by which a sensor is set up, or
+// that of a refusal.
+func setsUp(function byte) bool {
+	switch function {
+	case fcName, fcAcquire, fcWrite, fcWriteOut, fcFailed:
+		return true
+	}
+	return false
 }

@@ -204,19 +204,19 @@ func (l *Line) check() error {
 	return nil
 }
 
-// unitScale returns a unit of speed, as reports print it, in hundredths of km/h.
+// unitScale returns a unit of speed, as reports and replies print it, in hundredths of km/h.
 // A report without one is in m/s, which the driver has set and read back.
 func unitScale(unit string) (float64, bool) {
 	switch unit {
-	case "", "mps", "m/s":
+	case "", "mps", "m/s", "m-per-sec":
 		return 360, true
-	case "kmph", "kmh", "km/h":
+	case "kmph", "kmh", "km/h", "km-per-hr":
 		return 100, true
-	case "mph":
+	case "mph", "miles-per-hr":
 		return 160.9344, true
-	case "fps", "ft/s":
+	case "fps", "ft/s", "ft-per-sec":
 		return 109.728, true
-	case "cmps", "cm/s":
+	case "cmps", "cm/s", "cm-per-sec":
 		return 3.6, true
 	}
 	return 0, false

@@ -6,6 +6,7 @@ import (
 	"math"
 	"os"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -208,13 +209,40 @@ func TestPlaybackKeepsToTheFormOfItsFirstReport(t *testing.T) {
 	}
 }
 
-func TestPlaybackOfASensorThatStartedAnewFails(t *testing.T) {
-	p := NewPlayback(strings.NewReader("10.0,20,5.5\n1.0,20,5.6\n"), PlaybackOptions{})
-	if _, err := p.Next(t.Context()); err != nil {
-		t.Fatal(err)
+func TestPlaybackOfASensorThatStartedAnew(t *testing.T) {
+	const banner = `{"Product":"OPS243"}` + "\n" + `{"Version":"1.3.1"}` + "\n"
+	for _, row := range []struct {
+		name, lines string
+		at          []time.Duration // of the cycles
+		anew        int             // the one behind the start, from 1; 0 for none
+		broken      int64
+	}{
+		{"its time goes back and goes on", "10.0,20,5.5\n1.0,20,5.6\n1.1,20,5.7\n1.2,20,5.7\n", []time.Duration{10e9, 11.1e9, 11.2e9}, 2, 1},
+		{"it says so", "10.0,20,5.5\n" + banner + "1.0,20,5.6\n1.1,20,5.7\n", []time.Duration{10e9, 11e9, 11.1e9}, 2, 0},
+		{"it says so and was quiet for long", "10.0,20,5.5\n" + banner + "60.0,20,5.6\n", []time.Duration{10e9, 60e9}, 2, 0},
+		{"one spoilt time", "10.0,20,5.5\n1.1,20,5.6\n10.2,20,5.7\n", []time.Duration{10e9, 10.2e9}, 0, 1},
+		{"twice", "10.0,20,5.5\n1.0,20,5\n" + banner + "0.5,20,5\n0.1,20,5\n0.2,20,5\n", []time.Duration{10e9, 10.5e9, 10.7e9}, 2, 2},
+		{"a time that no clock reaches", "8589934591.0,20,5.5\n" + banner + "8589934590.0,20,5.5\n", []time.Duration{8589934591e9}, 0, 1},
+		{"without times", "5.5\n" + banner + "5.6\n", []time.Duration{0, 100e6}, 2, 0},
+	} {
+		p := NewPlayback(strings.NewReader(row.lines), PlaybackOptions{})
+		var at []time.Duration
+		for n, c := range play(t, p) {
+			if at = append(at, time.Duration(c.At)); n+1 == row.anew && !c.Anew || c.Anew && n == 0 {
+				t.Errorf("%s: %+v", row.name, c)
+			}
+		}
+		if !slices.Equal(at, row.at) || p.Counters().Broken != row.broken {
+			t.Errorf("%s: at %v, want %v; %+v", row.name, at, row.at, p.Counters())
+		}
 	}
-	if _, err := p.Next(t.Context()); err == nil || !strings.Contains(err.Error(), "back") {
-		t.Errorf("Next = %v", err)
+}
+
+func TestPlaybackTakesTheUnitThatTheSensorTells(t *testing.T) {
+	p := NewPlayback(strings.NewReader(`{"Units":"km-per-hr"}`+"\n50\n"+`{"Units":"m"}`+"\n50\n"+`{"Units":"furlongs"}`+"\n50\n"), PlaybackOptions{})
+	cycles := play(t, p)
+	if len(cycles) != 2 || cycles[0].Readings[0].Speed != 5000 || cycles[1].Readings[0].Speed != 5000 || p.Counters().Broken != 1 {
+		t.Errorf("%+v, %+v; want 50 km/h twice, and none of a unit that is not known", cycles, p.Counters())
 	}
 }
 
@@ -240,18 +268,17 @@ func FuzzParseLine(f *testing.F) {
 			}
 		}
 		// Behind any garbage, ended as a line, a good report is found.
-		stream := append(append(bytes.Clone(line), '\n'), "4294967295.9,20,5.5\n"...)
+		stream := append(append(bytes.Clone(line), '\n'), "4294967295.9,20,5.5\n4294967295.9,20,5.5\n"...)
 		p := NewPlayback(bytes.NewReader(stream), PlaybackOptions{})
 		found := false
 		for {
 			c, err := p.Next(t.Context())
 			if err != nil {
-				found = found || err != io.EOF // the garbage had a later time
 				break
 			}
 			found = len(c.Readings) == 1 && c.Readings[0].Speed == 1980
 		}
-		if !found && p.fields != 1 {
+		if !found && p.fields != 1 && p.unit == "" {
 			t.Errorf("the report behind %q was not found", line)
 		}
 	})

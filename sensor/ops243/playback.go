@@ -1,8 +1,8 @@
 package ops243
 
 import (
+	"cmp"
 	"context"
-	"fmt"
 	"io"
 	"time"
 
@@ -21,14 +21,28 @@ type PlaybackOptions struct {
 
 // A Playback is what a sensor has sent, recorded. It implements [sensor.Feed].
 // Instants are the sensor's own time, or multiples of the interval.
+//
+// A sensor that starts anew says so by its banner, or by a time that goes back
+// and goes on from there; one line whose time lies before is a spoilt one. What
+// comes then is a part of its own, behind the last report by at least the
+// sensor's new time. A part may have another form, which ten lines in a row
+// show, and another unit, which the sensor's reply tells.
 type Playback struct {
 	scanner  *framing.Scanner
 	o        PlaybackOptions
 	counted  counted
+	begun    bool
 	lost     bool
+	anew     bool // the sensor has, since the last cycle
+	banner   bool // and says so itself, since the last report
 	last     sensor.Mono
-	steps    int64
-	fields   int // of a plain report, by the first one
+	origin   sensor.Mono   // of the sensor's time
+	uptime   time.Duration // of the last report,
+	before   time.Duration // and of one that lay before it,
+	doubtful bool          // if there was one since
+	unit     string        // of reports that print none
+	fields   int           // of a plain report, by the first one of the part
+	others   int           // reports in a row that have another form
 	i        []int
 	blocks   *blocks
 	readings []sensor.Reading
@@ -81,7 +95,8 @@ func (p *Playback) Next(ctx context.Context) (sensor.Cycle, error) {
 		}
 		if ok {
 			p.counted.reports.Add(1)
-			cycle.Lost, p.lost = p.lost, false
+			cycle.Lost, cycle.Anew = p.lost, p.anew
+			p.lost, p.anew = false, false
 			return cycle, nil
 		}
 	}
@@ -90,22 +105,20 @@ func (p *Playback) Next(ctx context.Context) (sensor.Cycle, error) {
 func (p *Playback) use(l *Line, raw []byte) (sensor.Cycle, bool, error) {
 	switch l.Kind {
 	case Speeds:
-		// A list in JSON is no form of its own.
-		fields := 1
-		if l.Timed {
-			fields = 3
+		if l.Unit == "" {
+			l.Unit = p.unit
 		}
-		if p.fields == 0 {
-			p.fields = fields
+		at, ok := sensor.Mono(0), p.formed(l) && l.check() == nil
+		if ok {
+			at, ok = p.at(l)
 		}
-		if p.fields != fields {
+		if !ok {
 			p.counted.broken.Add(1)
 			p.lost = true
 			return sensor.Cycle{}, false, nil
 		}
-		at, err := p.at(l)
 		p.readings = targets(p.readings[:0], l, at, framing.Trim(raw))
-		return sensor.Cycle{At: at, Readings: p.readings}, err == nil, err
+		return sensor.Cycle{At: at, Readings: p.readings}, true, nil
 	case I:
 		if p.i != nil {
 			p.orphan()
@@ -114,24 +127,57 @@ func (p *Playback) use(l *Line, raw []byte) (sensor.Cycle, bool, error) {
 		return sensor.Cycle{}, false, nil
 	case Q:
 		return p.block(l)
+	case Reply:
+		if unit := l.Values["Units"]; !rangeUnit(unit) {
+			p.unit = cmp.Or(unit, p.unit)
+		}
+		// What the sensor tells of itself when it starts.
+		if l.Values["Version"] != "" || l.Values["SamplingRate"] != "" {
+			p.anew, p.banner, p.i = true, true, nil
+		}
 	}
 	p.counted.unused.Add(1)
 	return sensor.Cycle{}, false, nil
 }
 
-// at returns the instant of a report. A sensor whose time goes back has started
-// anew, and nothing says how much later.
-func (p *Playback) at(l *Line) (sensor.Mono, error) {
-	at := sensor.Mono(p.steps) * sensor.Mono(p.o.Interval)
-	p.steps++
+// formed reports whether a report has the form of its part. A list in JSON is no
+// form of its own.
+func (p *Playback) formed(l *Line) bool {
+	fields := 1
 	if l.Timed {
-		at = sensor.Mono(l.Uptime)
+		fields = 3
+	}
+	if p.fields != 0 && p.fields != fields {
+		if p.others++; p.others < inARow {
+			return false
+		}
+		p.anew = true
+	}
+	p.fields, p.others = fields, 0
+	return true
+}
+
+// at returns the instant of a report, and whether it can be one.
+func (p *Playback) at(l *Line) (at sensor.Mono, ok bool) {
+	switch {
+	case !l.Timed && !p.begun:
+	case !l.Timed:
+		at = p.last.Add(p.o.Interval)
+	case l.Uptime < p.uptime && !p.banner && (!p.doubtful || l.Uptime < p.before):
+		p.before, p.doubtful = l.Uptime, true
+		return 0, false
+	default:
+		if l.Uptime < p.uptime {
+			p.anew, p.origin = true, p.last
+		}
+		p.uptime, p.doubtful = l.Uptime, false
+		at = p.origin.Add(l.Uptime)
 	}
 	if at < p.last {
-		return 0, fmt.Errorf("ops243: the sensor's time goes from %v back to %v", time.Duration(p.last), l.Uptime)
+		return 0, false // beyond what an instant can be: a spoilt time
 	}
-	p.last = at
-	return at, nil
+	p.begun, p.banner, p.last = true, false, at
+	return at, true
 }
 
 func (p *Playback) block(l *Line) (sensor.Cycle, bool, error) {
@@ -152,9 +198,9 @@ func (p *Playback) block(l *Line) (sensor.Cycle, bool, error) {
 		p.orphan()
 		return sensor.Cycle{}, false, nil
 	}
-	at, err := p.at(l)
+	at, _ := p.at(l)
 	p.readings = p.blocks.readings(p.readings[:0], at, i, l.Samples)
-	return sensor.Cycle{At: at, Readings: p.readings}, err == nil, err
+	return sensor.Cycle{At: at, Readings: p.readings}, true, nil
 }
 
 func (p *Playback) orphan() {

@@ -126,6 +126,9 @@ func (t *Tracker) Counters() Counters {
 // Push adds a cycle. Its readings are not kept.
 func (t *Tracker) Push(c sensor.Cycle) {
 	t.counters.cycles.Add(1)
+	if c.Anew {
+		t.anew()
+	}
 	if t.started {
 		t.advance(c.At)
 	}
@@ -292,6 +295,19 @@ func (t *Tracker) Break(reason sensor.Reason) {
 	}
 	t.Flush()
 	t.started, t.broken, t.gone = false, true, t.gone[:0]
+}
+
+// anew is Break where the sensor has started anew, in a recording. One that says
+// nothing of an empty road may have seen the vehicle of its last cycle leave: then
+// it is as if one recording ended and another began.
+func (t *Tracker) anew() {
+	for _, k := range t.live {
+		if t.regular && k.seen == t.now {
+			k.reason = sensor.ReasonLostSamples
+		}
+	}
+	t.Flush()
+	t.started, t.broken, t.resumed, t.gone = false, t.regular, 0, t.gone[:0]
 }
 
 // Flush says that the readings have ended. A vehicle whose measuring zone is
