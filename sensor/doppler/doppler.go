@@ -61,9 +61,12 @@
 //     half of that correction counts as uncertainty. Otherwise the speed is the
 //     radial one, which is never higher than the true one, and what the cosine may
 //     hide counts as uncertainty.
-//  10. The direction is the sign of the frequency, where four fifths of the strong
-//     readings have 10 dB of image rejection; else, and for every real signal, it
-//     is unknown.
+//  10. The direction has two witnesses (wiring.go): the sign of the frequency, where
+//     four fifths of the strong readings have 10 dB of image rejection, and the end
+//     of the track at which the frequency falls. Where they contradict each other,
+//     and for every real signal, it is unknown. Contradictions in a row say that I
+//     and Q are swapped. A signal that both channels share is measured as that of
+//     one channel.
 //
 // A vehicle that the signal lost in mid-passage, or whose zone is clipped,
 // covered by a constant line, too short or too uneven, gives a passage with a

@@ -57,6 +57,8 @@ type verdict struct {
 	atEnd       bool    // the vehicle approached
 	sign        int     // of the frequency
 	slant       bool    // the closest point was not seen
+	nearer      bool    // the same, and the cosine fell to where its sign says that it is near
+	farther     bool    // the same, and it fell to the other end
 	fitted      bool    // one geometry explains every reading
 	root        reading // first of the track
 	from, to    int64   // frames of the zone

@@ -27,10 +27,13 @@ type Processor struct {
 	size    int      // samples of a frame at the usual pace
 	chains  []*chain // the usual pace first
 	balance balance
+	wiring  *wiring // nil of a sensor with one channel
 	tape    *tape
 
 	i, q    []float32 // samples on their way to the chains
 	clip    []uint8
+	early   []uint8 // clip of the first frame, until all of it is there
+	holding bool    // it is not yet
 	started bool
 	next    uint64 // index of the next sample
 	origin  uint64 // index of the first since the signal was last whole
@@ -51,6 +54,7 @@ type departure struct {
 	from, to int64 // of the track
 	lost     bool  // the signal was interrupted
 	slant    bool  // the closest point was not seen
+	against  bool  // the sign and the closest point contradict each other
 	until    int64 // when what is doubtful is given out
 	passage  sensor.Passage
 	line     []Point
@@ -75,28 +79,49 @@ func NewProcessor(f Format, o Options) (*Processor, error) {
 	for time.Duration(p.size)*time.Second/time.Duration(f.Rate) < minFrame {
 		p.size *= 2
 	}
-	angle := float64(o.Angle) / 1000 * math.Pi / 180
-	perHz := speedOfLight / (2 * float64(o.Carrier)) // m/s
-	for _, s := range []pace{usualPace, slowPace, fastPace, racePace} {
-		if c := newChain(s, f, p.size, perHz, angle, o.Observe != nil); c != nil {
-			p.chains = append(p.chains, c)
-		}
-	}
+	p.join(f.Complex)
 	if len(p.chains) == 0 || p.chains[0].stretch != 1 {
 		return nil, fmt.Errorf("doppler: %d samples a second show no speed at a carrier of %d Hz", f.Rate, o.Carrier)
-	}
-	if f.Complex {
-		p.chains[0].balance = &p.balance
 	}
 	p.i, p.clip = make([]float32, pieceSize), make([]uint8, pieceSize)
 	if f.Complex {
 		p.q = make([]float32, pieceSize)
+		p.wiring, p.early = newWiring(p.size), make([]uint8, 0, p.size)
 	}
 	if o.KeepTrace {
 		p.tape = newTape(f)
 	}
 	return p, nil
 }
+
+// join makes the chains, for two channels or for one.
+func (p *Processor) join(cplx bool) {
+	o := p.options
+	angle := float64(o.Angle) / 1000 * math.Pi / 180
+	perHz := speedOfLight / (2 * float64(o.Carrier)) // m/s
+	p.chains = p.chains[:0]
+	for _, s := range []pace{usualPace, slowPace, fastPace, racePace} {
+		if c := newChain(s, Format{p.format.Rate, cplx}, p.size, perHz, angle, o.Observe != nil); c != nil {
+			p.chains = append(p.chains, c)
+		}
+	}
+	if cplx && len(p.chains) > 0 {
+		p.chains[0].balance = &p.balance
+	}
+}
+
+// rewire goes over to one channel, or back to two. What is under way ends.
+func (p *Processor) rewire() {
+	p.end(0)
+	p.given, p.balance = p.given[:0], balance{}
+	p.origin = p.next
+	p.join(!p.wiring.one)
+}
+
+// Wiring returns what is wrong with the two channels of the sensor,
+// [ErrOneChannel] or [ErrSwapped], and nil when nothing is. It may be called at
+// any time, by any goroutine.
+func (p *Processor) Wiring() error { return p.wiring.fault() }
 
 // Settings returns what the result depends on, as canonical text of one
 // "name = value" a line.
@@ -114,7 +139,7 @@ func (p *Processor) Push(b Block) error {
 	}
 	if !p.started || b.Index != p.next {
 		p.Break()
-		p.started, p.next, p.origin = true, b.Index, b.Index
+		p.started, p.next, p.origin, p.holding = true, b.Index, b.Index, p.format.Complex
 		if p.tape != nil {
 			p.tape.restart(b.Index)
 		}
@@ -124,10 +149,13 @@ func (p *Processor) Push(b Block) error {
 		// Pieces end where those of other block lengths do: what a chain has
 		// learned of the channels applies from the same sample on.
 		into := int((p.next - p.origin) % pieceSize)
-		if into == 0 {
-			p.balance.use()
+		if into == 0 && !p.holding && p.wiring != nil && p.wiring.turned() {
+			p.rewire()
 		}
 		n := min(len(b.I)-at, pieceSize-into)
+		if p.holding {
+			n = min(n, p.size-len(p.early))
+		}
 		i, clip, q := p.i[:n], p.clip[:n], p.q
 		p.take(i, b.I[at:at+n], clip, false)
 		if p.format.Complex {
@@ -142,16 +170,54 @@ func (p *Processor) Push(b Block) error {
 		if p.tape != nil {
 			p.tape.write(i, q)
 		}
-		p.balance.apply(i, q)
 		at += n
 		p.next += uint64(n)
-		for _, c := range p.chains {
-			c.push(i, q, clip)
-			p.collect(c)
+		if p.wiring != nil {
+			p.wiring.add(i, q)
 		}
-		p.decide(false)
+		if p.holding {
+			if p.early = append(p.early, clip...); len(p.early) == p.size {
+				p.release()
+			}
+			continue
+		}
+		if into == 0 {
+			p.balance.use()
+		}
+		p.measure(i, q, clip)
 	}
 	return nil
+}
+
+// release hands on the samples of the first frame, which tell whether the channels
+// are two signals or one.
+func (p *Processor) release() {
+	p.holding = false
+	if p.wiring.turned() {
+		p.join(!p.wiring.one)
+	}
+	n := len(p.early)
+	p.measure(p.wiring.i[:n], p.wiring.q[:n], p.early)
+	p.early = p.early[:0]
+}
+
+// measure hands samples to the chains.
+func (p *Processor) measure(i, q []float32, clip []uint8) {
+	if p.wiring != nil {
+		switch {
+		case !p.wiring.one:
+			p.balance.apply(i, q)
+		case p.wiring.second:
+			i, q = q, nil
+		default:
+			q = nil
+		}
+	}
+	for _, c := range p.chains {
+		c.push(i, q, clip)
+		p.collect(c)
+	}
+	p.decide(false)
 }
 
 // take copies samples and marks those that touch full scale.
@@ -197,7 +263,7 @@ func (p *Processor) collect(c *chain) {
 				targets = max(targets, other.beside(&d, p.format.Rate))
 			}
 		}
-		d.passage = p.passage(c, w, targets)
+		d.passage, d.against = p.passage(c, w, targets)
 		for k := range v.line {
 			v.line[k].At = p.instant(int64(v.line[k].At))
 		}
@@ -220,6 +286,9 @@ func (p *Processor) collect(c *chain) {
 func (p *Processor) give(d departure) {
 	if p.options.Observe != nil {
 		p.options.Observe(d.passage, d.line)
+	}
+	if p.wiring != nil && (d.against || d.passage.Direction != sensor.DirectionUnknown) && d.passage.Valid() {
+		p.wiring.count(d.against)
 	}
 	p.done = append(p.done, d.passage)
 	d.passage, d.line = sensor.Passage{}, nil
@@ -254,7 +323,7 @@ func (p *Processor) known(d *departure) bool {
 		if d.lost && min(d.to, g.to) > max(d.from, g.from) {
 			return true
 		}
-		if math.Abs(d.speed-g.speed) > sameSpeed*d.speed || p.format.Complex && d.sign != g.sign {
+		if math.Abs(d.speed-g.speed) > sameSpeed*d.speed || d.chain.complex && d.sign != g.sign {
 			continue
 		}
 		// What one chain tells twice, it has told apart.
@@ -276,6 +345,9 @@ func (p *Processor) Break() {
 	for _, c := range p.chains {
 		c.restart()
 	}
+	if p.wiring != nil {
+		p.wiring.restart()
+	}
 	p.started, p.given = false, p.given[:0]
 }
 
@@ -284,6 +356,9 @@ func (p *Processor) Break() {
 func (p *Processor) Flush() { p.end(0) }
 
 func (p *Processor) end(reason sensor.Reason) {
+	if p.holding {
+		p.release()
+	}
 	for _, c := range p.chains {
 		c.end(reason)
 		p.collect(c)
@@ -312,13 +387,14 @@ func (p *Processor) span(n int64) time.Duration {
 	return time.Duration(whole)*time.Second + time.Duration(rest)*time.Second/time.Duration(p.format.Rate)
 }
 
-// passage turns a verdict into what the sensor reports.
-func (p *Processor) passage(c *chain, w verdict, targets int) sensor.Passage {
+// passage turns a verdict into what the sensor reports, and says whether its two
+// witnesses of the direction contradict each other.
+func (p *Processor) passage(c *chain, w verdict, targets int) (q sensor.Passage, against bool) {
 	o := p.options
 	speed := w.speed / c.stretch
 	// The half widths a, of which nothing else is known, give a/√3.
 	uniform := speed / math.Sqrt(3)
-	q := sensor.Passage{
+	q = sensor.Passage{
 		Start: p.instant(c.at(w.first)),
 		End:   p.instant(c.at(w.last)),
 		Speed: sensor.SpeedFromMPS(speed),
@@ -341,16 +417,13 @@ func (p *Processor) passage(c *chain, w verdict, targets int) sensor.Passage {
 		q.Reasons = append(q.Reasons, sensor.ReasonOutOfRange)
 		slices.Sort(q.Reasons)
 	}
-	if p.format.Complex && w.image >= imageShare {
-		q.Direction = sensor.Approaching
-		if w.sign < 0 {
-			q.Direction = sensor.Receding
-		}
+	if c.complex {
+		q.Direction, against = p.wiring.judge(&w)
 	}
 	if p.tape != nil {
 		q.Trace = p.trace(c, w)
 	}
-	return q
+	return q, against
 }
 
 // up converts an uncertainty, which is rounded up.

@@ -10,6 +10,8 @@ const (
 	slantSpeed = 10.0  // km/h, below which grass and rain look alike
 	slantRise  = 2.0   // dB by which its level must change on the way
 	slantLeast = 0.015 // share of the speed that the angle may hide at least
+	slantFall  = 0.008 // share by which the cosine lets the near quarter of it lie below the far one, at least
+	slantSide  = 3.0   // dB by which the near quarter is stronger where the vehicle gained speed instead
 	slantWait  = 25.0  // m beyond the track's end in which a closest point may follow
 )
 
@@ -54,6 +56,9 @@ func (g *gauge) slanted(readings []reading) (verdict, bool) {
 	if top*frames*g.hop < slantWay || g.l[strongest] < weakest+slantRise {
 		return w, false
 	}
+	fall := 1 - g.median(g.v[:n/4+1])/g.median(g.v[n-n/4-1:])
+	side := g.median(g.l[:n/4+1]) - g.median(g.l[n-n/4-1:])
+	w.nearer, w.farther = fall > slantFall, fall < -slantFall && side < slantSide
 	from := 0
 	for from < n-1 && g.m[from] < topBand*top {
 		from++

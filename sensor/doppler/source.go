@@ -35,6 +35,9 @@ func NewSource(s Stream, o Options) (*Source, error) {
 // Identity implements [sensor.Source].
 func (s *Source) Identity() sensor.Identity { return s.identity }
 
+// Wiring returns what is wrong with the two channels, as [Processor.Wiring] does.
+func (s *Source) Wiring() error { return s.processor.Wiring() }
+
 // Next implements [sensor.Source]. A passage is returned about half a second
 // after the end of its track, and later where a line beside it goes on by which
 // it shows whether another vehicle was in the beam. When the stream fails, the passages under way are
