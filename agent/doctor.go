@@ -60,7 +60,7 @@ func subject(c *config.Config, configured bool, user string) doctor.Subject {
 	if !configured {
 		return s
 	}
-	s.Configured, s.ClockBound = true, c.Clock.Bound
+	s.Configured, s.ClockBound, s.ClockFree = true, c.Clock.Bound, c.Clock.Source == "simulated"
 	s.Port, s.Samples = whole(c.Sensor.Port), whole(c.Sensor.Path)
 	if c.Camera.Driver == "v4l2" {
 		s.Camera = whole(c.Camera.Path)

@@ -89,6 +89,14 @@ func loadConfig(path string) (*config.Config, error) {
 	return c, cmp.Or(blame("sensor", source), blame("second", second), blame(cameraKey(c), camera), blame("uplink.broker", broker), blame("uplink.shard", wire.CheckShard(c.Uplink.Shard)))
 }
 
+// newClock returns the clock that c names.
+func newClock(c *config.Config) sensor.Clock {
+	if c.Clock.Source == "simulated" {
+		return new(clock.Simulated)
+	}
+	return new(clock.System)
+}
+
 // A liveCamera is a camera that holds a connection or a device.
 type liveCamera interface {
 	capture.Camera
@@ -144,7 +152,7 @@ func serve(ctx context.Context, c *config.Config, log *slog.Logger) (err error) 
 	if err != nil {
 		return fmt.Errorf("trust: %w", err)
 	}
-	system := new(clock.System)
+	system := newClock(c)
 	store, err := outbox.Open(outboxDir(c), outbox.Options{
 		Device: id, Epoch: uint64(c.Device.Epoch), Quota: int64(c.Outbox.Quota), Reserve: int64(c.Outbox.Reserve), Retention: c.Outbox.Retention, Log: log,
 		Now: func() time.Time { _, utc := system.Pair(); return utc },

@@ -96,9 +96,10 @@ type Camera struct {
 	Slot     Size          `toml:"slot" doc:"largest picture"`
 }
 
-// Clock bounds how far UTC may be off.
+// Clock says who answers for UTC, and bounds how far it may be off.
 type Clock struct {
-	Bound time.Duration `toml:"bound" doc:"offset plus twice its uncertainty above which the device does not measure"`
+	Source string        `toml:"source" doc:"who answers for UTC: system, the kernel and its time daemon; or simulated, nobody, to try a device: all it records is then a test"`
+	Bound  time.Duration `toml:"bound" doc:"offset plus twice its uncertainty above which the device does not measure"`
 }
 
 // Outbox bounds what waits on flash.
@@ -135,7 +136,7 @@ func Default() *Config {
 		},
 		Second: defaultSecond(),
 		Camera: Camera{Driver: "http", Format: "mjpeg", Size: Picture{1280, 720}, Interval: 40 * time.Millisecond, Slots: 96, Slot: 256 << 10},
-		Clock:  Clock{Bound: 100 * time.Millisecond},
+		Clock:  Clock{Source: "system", Bound: 100 * time.Millisecond},
 		Outbox: Outbox{Quota: 20 << 30, Reserve: 64 << 20, Retention: 30 * 24 * time.Hour},
 		Uplink: Uplink{Broker: "tcp://127.0.0.1:1883", Shard: "0", Trust: "/var/lib/ciglio/trust.pem"},
 	}
@@ -434,6 +435,7 @@ func (c *Config) Validate() error {
 		{"camera.slots", c.Camera.Driver != "v4l2" || c.held() >= c.needed(), fmt.Sprintf("%d pictures are %v, and one may be asked for after %v: want more, of a smaller camera.slot",
 			c.Camera.Slots, c.held(), c.needed().Round(10*time.Millisecond))},
 		{"camera.slots", int64(c.Camera.Slots)*int64(c.Camera.Slot) <= 256<<20, "want at most 256MiB with camera.slot"},
+		{"clock.source", slices.Contains([]string{"system", "simulated"}, c.Clock.Source), "want system or simulated"},
 		{"clock.bound", c.Clock.Bound > 0 && c.Clock.Bound <= time.Second, "want more than 0s and at most 1s"},
 		{"outbox.quota", c.Outbox.Quota >= c.Outbox.Reserve+32<<20, "want at least 32MiB more than outbox.reserve: less has no room for a violation"},
 		{"outbox.reserve", c.Outbox.Reserve >= 1<<20, "want at least 1MiB"},

@@ -12,6 +12,7 @@ import (
 
 	"ciglio/capture/evidence"
 	"ciglio/sensor"
+	"ciglio/sensor/clock"
 )
 
 func TestViolationIsSealedWithItsPictures(t *testing.T) {
@@ -139,6 +140,7 @@ func TestSimulatedPartsAccuseNobody(t *testing.T) {
 	for name, change := range map[string]func(*rig){
 		"simulated radar": func(r *rig) { r.sensor.identity.Simulated = true },
 		"test camera":     func(r *rig) { r.camera.test = true },
+		"simulated clock": func(r *rig) { r.clock.source = clock.SimulatedSource },
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

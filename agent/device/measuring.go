@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"math"
+	"strings"
 	"time"
 
 	"ciglio/agent/enforce"
@@ -14,6 +15,7 @@ import (
 	"ciglio/capture"
 	"ciglio/capture/evidence"
 	"ciglio/sensor"
+	"ciglio/sensor/clock"
 	"ciglio/uplink/outbox"
 )
 
@@ -379,16 +381,26 @@ func (d *Device) record(p sensor.Passage, a enforce.Assessment, photo sensor.Mon
 
 // whyTest says why what this device records accuses nobody; empty when it does.
 func (d *Device) whyTest() string {
-	radar, camera := d.o.Source.Identity().Simulated, d.o.Camera.Info().Test
-	switch {
-	case radar && camera:
-		return "simulated radar and camera"
-	case radar:
-		return "simulated radar"
-	case camera:
-		return "pictures not taken by a camera on the road"
+	var parts []string
+	add := func(name string, simulated bool) {
+		if simulated {
+			parts = append(parts, name)
+		}
 	}
-	return ""
+	state, _ := d.o.Clock.State()
+	add("radar", d.o.Source.Identity().Simulated)
+	add("camera", d.o.Camera.Info().Test)
+	add("clock", state.Source == clock.SimulatedSource)
+	switch n := len(parts) - 1; {
+	case n < 0:
+		return ""
+	case n == 0 && parts[0] == "camera":
+		return "pictures not taken by a camera on the road"
+	case n == 0:
+		return "simulated " + parts[0]
+	default:
+		return "simulated " + strings.Join(parts[:n], ", ") + " and " + parts[n]
+	}
 }
 
 func (d *Device) count(o Outcome) {

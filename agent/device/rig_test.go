@@ -218,6 +218,7 @@ type fakeClock struct {
 	mu     sync.Mutex
 	jump   time.Duration
 	offset time.Duration
+	source string // "adjtimex" when empty
 }
 
 func (c *fakeClock) Now() sensor.Mono { return sensor.Mono(time.Since(c.start)).Add(time.Hour) }
@@ -231,7 +232,7 @@ func (c *fakeClock) Pair() (sensor.Mono, time.Time) {
 func (c *fakeClock) State() (sensor.ClockState, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return sensor.ClockState{Source: "simulated", Synchronised: true, Offset: c.offset, Uncertainty: time.Millisecond}, nil
+	return sensor.ClockState{Source: cmp.Or(c.source, "adjtimex"), Synchronised: true, Offset: c.offset, Uncertainty: time.Millisecond}, nil
 }
 
 func (c *fakeClock) drift(offset time.Duration) {

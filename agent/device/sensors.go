@@ -138,6 +138,14 @@ func NewSource(c *config.Config, clock sensor.Clock, log *slog.Logger) (*LiveSou
 	return &LiveSource{source, l}, err
 }
 
+// Identity implements [sensor.Source]. What has come through a pseudo-terminal is
+// simulated: a program is behind it.
+func (s *LiveSource) Identity() sensor.Identity {
+	id := s.Source.Identity()
+	id.Simulated = id.Simulated || s.link.pseudo.Load()
+	return id
+}
+
 // Next implements [sensor.Source].
 func (s *LiveSource) Next(ctx context.Context) (sensor.Passage, error) {
 	p, err := s.Source.Next(ctx)
@@ -176,6 +184,7 @@ type link struct {
 	conn   io.Closer                   // nil while it is closed
 	before port.LineErrors             // when it was opened
 	turned atomic.Int64                // instant at which the driver last came back
+	pseudo atomic.Bool                 // the port was a pseudo-terminal, once
 
 	mu    sync.Mutex
 	fault error // nil while the sensor reports
@@ -220,6 +229,9 @@ func (l *link) serial() (sensor.Conn, error) {
 		return nil, err
 	}
 	l.before, _ = c.LineErrors()
+	if c.Pseudo() {
+		l.pseudo.Store(true)
+	}
 	return c, nil
 }
 
@@ -331,6 +343,9 @@ func (l *link) stream() (stream, error) {
 			return nil, err
 		}
 		l.conn = f
+		if port.IsPseudo(f) {
+			l.pseudo.Store(true)
+		}
 		return f, nil
 	case port.IsSPI(l.config.Port):
 		c, err := port.DialSPI(l.config.Port, cmp.Or(l.config.Baud, spiSpeed))

@@ -105,8 +105,8 @@ func TestSamplesComeAgainAfterUnplugging(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			path := t.TempDir() + "/radar"
 			stream, source := newLiveStream(t, c.keys+"\""+path+"\"")
-			if source.Fault() == nil {
-				t.Error("no fault before the sensor was reached")
+			if source.Fault() == nil || source.Identity().Simulated {
+				t.Errorf("before the sensor was reached: fault %v, simulated %v", source.Fault(), source.Identity().Simulated)
 			}
 			for range 2 {
 				if _, err := stream.Next(t.Context()); !errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), c.missing) {
@@ -128,6 +128,9 @@ func TestSamplesComeAgainAfterUnplugging(t *testing.T) {
 				}
 				if err != nil || source.Fault() != nil {
 					t.Fatalf("plugged in: %v, fault %v", err, source.Fault())
+				}
+				if !source.Identity().Simulated {
+					t.Error("a program behind a pseudo-terminal passes for a sensor")
 				}
 				line.Hangup()
 				for err == nil { // what had come already is still there

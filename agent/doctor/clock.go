@@ -29,6 +29,9 @@ func (e *examination) counter() Line {
 }
 
 func (e *examination) utc() Line {
+	if e.ClockFree {
+		return doubt(Warn, "UTC", "clock.source is simulated: nobody answers for it, and every record is a test", `clock.source = "system" to measure`)
+	}
 	s, err := e.Probes.Clock()
 	if err != nil {
 		return unreadable("UTC", err)

@@ -66,6 +66,7 @@ type Subject struct {
 	Quota      int64         // bytes of records
 	Reserve    int64         // bytes without which nothing goes on
 	ClockBound time.Duration // 0 for none
+	ClockFree  bool          // nobody answers for UTC: what is recorded is a test
 }
 
 // A Machine is what is looked at.

@@ -32,6 +32,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"ciglio/capture"
@@ -82,6 +83,8 @@ type Camera struct {
 	clock   sensor.Clock
 	client  *http.Client
 
+	simulated atomic.Bool // it said so, once
+
 	number  uint64
 	body    io.Closer
 	cancel  context.CancelFunc // ends the open request
@@ -130,9 +133,10 @@ func New(clock sensor.Clock, o Options) (*Camera, error) {
 	}}, nil
 }
 
-// Info implements [capture.Camera].
+// Info implements [capture.Camera]. A camera whose answer has the header
+// Ciglio-Simulated is a simulated one, from its first frame on.
 func (c *Camera) Info() capture.Info {
-	return capture.Info{Model: c.options.Model, Serial: c.options.Serial}
+	return capture.Info{Model: c.options.Model, Serial: c.options.Serial, Test: c.simulated.Load()}
 }
 
 // Next implements [capture.Camera]. It connects when there is no connection,
@@ -236,6 +240,9 @@ func (c *Camera) open(ctx context.Context) error {
 	c.body = response.Body
 	if response.StatusCode != http.StatusOK {
 		return fmt.Errorf("camera: answer %d: %w", response.StatusCode, ErrConnect)
+	}
+	if response.Header.Get("Ciglio-Simulated") != "" {
+		c.simulated.Store(true)
 	}
 	boundary, err := boundaryOf(response.Header.Get("Content-Type"))
 	if err != nil {

@@ -391,6 +391,31 @@ func TestDamagedPictureIsFlagged(t *testing.T) {
 	})
 }
 
+// TestSimulatedCameraIsBelieved: what it gives is no evidence, from the first
+// picture on, and also when a later answer does not say so.
+func TestSimulatedCameraIsBelieved(t *testing.T) {
+	say := "true"
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "multipart/x-mixed-replace; boundary=frame")
+		if say != "" {
+			w.Header().Set("Ciglio-Simulated", say)
+		}
+		say = ""
+		_, _ = io.WriteString(w, part(picture(t, 1), true))
+	}))
+	defer server.Close()
+	c, err := New(simulate.NewClock(0), Options{URL: server.URL})
+	if err != nil || c.Info().Test {
+		t.Fatalf("before it was reached: %+v, %v", c.Info(), err)
+	}
+	for range 2 {
+		if _, err := c.Next(t.Context()); err != nil || !c.Info().Test {
+			t.Errorf("%+v, %v", c.Info(), err)
+		}
+		c.Close()
+	}
+}
+
 func TestOverARealSocket(t *testing.T) {
 	pictures := [][]byte{picture(t, 1), picture(t, 2), picture(t, 3)}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -106,6 +106,20 @@ func (s *System) State() (sensor.ClockState, error) {
 	return state, nil
 }
 
+// Simulated is the machine's clock, a [sensor.Clock], of which nobody knows how
+// good it is and which says so: its source is "simulated". It lets a machine
+// without a synchronised clock be tried. Whoever takes its state must seal what
+// he records with it as a test.
+type Simulated struct{ System }
+
+// State returns the state of a clock without error, source "simulated".
+func (*Simulated) State() (sensor.ClockState, error) {
+	return sensor.ClockState{Source: SimulatedSource, Synchronised: true, Uncertainty: time.Millisecond}, nil
+}
+
+// SimulatedSource is the source of a clock whose word is nobody's.
+const SimulatedSource = "simulated"
+
 func (s *System) lockAge(now sensor.Mono, synchronised bool) time.Duration {
 	if synchronised {
 		s.lock.Store(int64(now) + 1)

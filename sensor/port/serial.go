@@ -167,6 +167,27 @@ func (p *Port) fault(err error) error {
 	return fmt.Errorf("serial port %s: %w", p.name, err)
 }
 
+// Pseudo reports whether the port is a pseudo-terminal, see [IsPseudo].
+func (c *Conn) Pseudo() bool { return IsPseudo(c.port.f) }
+
+// IsPseudo reports whether an open file is a pseudo-terminal: behind it is a
+// program, and no sensor on a line.
+func IsPseudo(f syscall.Conn) bool {
+	raw, err := f.SyscallConn()
+	if err != nil {
+		return false
+	}
+	pseudo := false
+	raw.Control(func(fd uintptr) {
+		var s unix.Stat_t
+		if unix.Fstat(int(fd), &s) == nil && s.Mode&unix.S_IFMT == unix.S_IFCHR {
+			major := unix.Major(uint64(s.Rdev)) // of BSD, and of Unix98: Linux's list of devices
+			pseudo = major == 3 || major >= 136 && major <= 143
+		}
+	})
+	return pseudo
+}
+
 // Dial opens a port with eight bits a byte, one stop bit and no flow control.
 // Parity is "none", "even" or "odd".
 func Dial(name string, baud int, parity string) (*Conn, error) {

@@ -101,6 +101,22 @@ func TestEveryByteArrivesAsItIs(t *testing.T) {
 	}
 }
 
+func TestPseudoTerminalIsKnown(t *testing.T) {
+	if c := dial(t, newPTY(t).Name, 9600); !c.Pseudo() {
+		t.Error("a pseudo-terminal passes for a line")
+	}
+	for _, name := range []string{"/dev/null", "/dev/ptmx"} {
+		f, err := os.Open(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		if IsPseudo(f) {
+			t.Errorf("%s passes for a pseudo-terminal", name)
+		}
+	}
+}
+
 func TestConnectOnce(t *testing.T) {
 	line := newPTY(t)
 	p := open(t, line.Name)
