@@ -39,6 +39,13 @@ func (r *rig) end(t *testing.T) {
 	}
 }
 
+// forget makes the gate forget that it was ever closed.
+func (r *rig) forget() {
+	r.gate.mu.Lock()
+	defer r.gate.mu.Unlock()
+	r.gate.last = 0
+}
+
 // A vehicle that was measured before the calibration was in force is not accused
 // after it, however soon.
 func TestGateWasOpenAllTheWhile(t *testing.T) {
@@ -49,12 +56,12 @@ func TestGateWasOpenAllTheWhile(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			r := newRig(t, nil)
 			force := time.Now().Add(time.Hour)
-			r.calibration.NotBefore = force
+			r.gate.calibration.NotBefore = force
 			r.start(t)
 			// Closed it was until then, and a look may have found that a second ago.
-			r.lastClosed.Store(0)
+			r.forget()
 			time.Sleep(time.Until(force) - early + 3300*time.Millisecond)
-			r.lastClosed.Store(0)
+			r.forget()
 			if o := r.send(speeding(), 3*time.Second, 300*time.Millisecond); (o.Record != nil) != want {
 				t.Errorf("%v before: recorded %t, reasons %v", early, o.Record != nil, o.Reasons)
 			}
@@ -68,10 +75,10 @@ func TestGateWasOpenAtThePhoto(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, func(r *rig) { r.config.Site.PhotoRange, r.config.Camera.Slots = 60e3, 96 })
 		force := time.Now().Add(18 * time.Second)
-		r.calibration.NotBefore = force
+		r.gate.calibration.NotBefore = force
 		r.start(t)
 		time.Sleep(10 * time.Second) // now is 20 s: photo at 17.4 s, track from 18.7 s
-		r.lastClosed.Store(0)
+		r.forget()
 		if o := r.send(speeding(), time.Second, 300*time.Millisecond); o.Record != nil {
 			t.Errorf("sealed as of %v, in force from %v", o.Record.Record.UTC, force)
 		}
@@ -149,14 +156,14 @@ func (s *hookSecond) Alone(context.Context, sensor.Passage, SecondSpeed) error {
 // clock itself must be as good.
 func TestRecordsClockIsThatOfTheGate(t *testing.T) {
 	for name, turn := range map[string]func(*turningClock){
-		"out of its bound": func(c *turningClock) { c.states.Store(2) }, // the last look before it, then the record's own
-		"a step":           func(c *turningClock) { c.pairs.Store(3) },
+		"out of its bound": func(c *turningClock) { c.states.Store(1) }, // the record's own
+		"a step":           func(c *turningClock) { c.pairs.Store(1) },
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			s := &hookSecond{fakeSecond: fakeSecond{speed: 9250, u: 50}}
 			r := newRig(t, withSecond(t, s, single))
 			c := &turningClock{fakeClock: r.clock}
-			r.o.Clock = c
+			r.o.Clock, r.gate.clock, r.recorder.clock = c, c, c
 			s.hook = func() { turn(c) }
 			r.start(t)
 			if o := r.pass(speeding()); o.Record != nil {

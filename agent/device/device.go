@@ -13,12 +13,9 @@ import (
 	"crypto/ecdsa"
 	"crypto/sha256"
 	"errors"
-	"fmt"
 	"log/slog"
 	"math"
-	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 	_ "time/tzdata" // the calendar day at the site, on boards without zone files
 
@@ -83,56 +80,30 @@ type Outcome struct {
 
 // A Device runs one measuring place. Its methods are safe for concurrent use.
 type Device struct {
-	o             Options
-	id            evidence.DeviceID
-	rules         enforce.Table
-	zone          *time.Location
-	calibration   *trust.Calibration
-	statements    struct{ calibration, configuration []byte }
-	site          evidence.Site
-	certificate   evidence.Calibration // what records say of the calibration
-	configuration evidence.Statement   // and of the settings
-	sender        *uplink.Sender
-	ring          *capture.Ring
-	steps         *clock.Watcher
-	lastClosed    atomic.Int64 // instant at which the gate was last found closed; 0 when it was not
-	opening       []note       // records of the start that are still to be made
-	begun         atomic.Bool  // none of them is left
-	judging       atomic.Int64 // instant at which the passage in hand was taken; 0 when there is none
-	sealing       atomic.Int64 // the same of the violation in hand
-	telling       sync.Mutex   // Observe hears of one passage at a time
-	deaf          atomic.Bool  // the sensor is not listened to any more
-	looking       atomic.Int64 // instant at which the device last began to look at itself; 0 before
+	o           Options
+	id          evidence.DeviceID
+	rules       enforce.Table
+	zone        *time.Location
+	calibration *trust.Calibration
+	site        evidence.Site
+	sender      *uplink.Sender
+	ring        *capture.Ring
+	steps       *clock.Watcher
 
-	mu             sync.Mutex // guards what follows
-	storeFault     error      // of the last record; nil when it is on flash
-	selfTest       error      // what was found and recorded last
-	sensorFault    error      // what the sensor failed with last
-	faultAt        sensor.Mono
-	pictureFault   error // of the camera or one of its pictures, the last one
-	pictureFaultAt sensor.Mono
-	gate           string // codes of the causes that were logged last
-	gateWords      string // what they mean; "" before the first look
-	counts         Counts
+	faults   *faults
+	gate     *gatekeeper
+	recorder *recorder
+	progress progress
+	tally    tally
+	telling  sync.Mutex // Observe hears of one passage at a time
 }
-
-// Counts is what the device has seen since it was started.
-type Counts struct {
-	Passages   uint64                   `json:"passages"`   // vehicles with a speed
-	Violations uint64                   `json:"violations"` // records of violations, or of tests that stand for one
-	Discarded  map[sensor.Reason]uint64 `json:"discarded"`  // tracks that gave no evidence, by reason
-}
-
-// errSelfTestPending closes the gate until the first self-test has passed.
-var errSelfTestPending = errors.New("not done yet")
 
 // New checks the parts of a device and joins them. It starts nothing.
 func New(o Options) (*Device, error) {
 	if err := checkSecond(o); err != nil {
 		return nil, err
 	}
-	d := &Device{o: o, selfTest: errSelfTestPending}
-	d.counts.Discarded = map[sensor.Reason]uint64{}
+	d := &Device{o: o}
 	var err error
 	if d.id, err = evidence.ParseDeviceID(o.Config.Device.ID); err != nil {
 		return nil, err
@@ -146,8 +117,8 @@ func New(o Options) (*Device, error) {
 	if d.calibration, err = calibration.Parse(o.Calibration); err != nil {
 		return nil, err
 	}
-	d.statements.calibration = o.Calibration
-	if d.statements.configuration, err = o.Config.Statement(); err != nil {
+	settings, err := o.Config.Statement()
+	if err != nil {
 		return nil, err
 	}
 	site := o.Config.Site
@@ -159,27 +130,62 @@ func New(o Options) (*Device, error) {
 		Longitude: int32(site.Longitude),
 		Heading:   uint16(site.Heading),
 	}
-	d.certificate = evidence.Calibration{
-		Statement: evidence.Statement{
-			ID: d.calibration.ID, Version: d.calibration.Version, SHA256: sha256.Sum256(d.statements.calibration),
-		},
-		NotAfter: d.calibration.NotAfter,
-		Approval: d.calibration.Approval.Words,
-		Decree:   d.calibration.Decree.Words,
-	}
-	d.configuration = evidence.Statement{
-		ID: site.ID, Version: uint64(site.Version), SHA256: sha256.Sum256(d.statements.configuration),
+	d.ring = capture.NewRing(o.Config.Camera.Slots, int(o.Config.Camera.Slot))
+	d.recorder = d.newRecorder(settings)
+	d.faults = d.newFaults()
+	d.gate = &gatekeeper{
+		clock: o.Clock, calibration: d.calibration, bound: o.Config.Clock.Bound,
+		serial:   func() string { return o.Source.Identity().Serial },
+		selfTest: d.faults.now, room: d.recorder.room, log: o.Log,
+		changed: func() { d.sender.Refresh() },
 	}
 	d.sender, err = uplink.NewSender(uplink.SenderOptions{
 		Store: o.Outbox, Dialer: o.Dialer, Device: d.id, Shard: o.Config.Uplink.Shard,
 		CentreKey: CentreKeys(o.Trust), Boot: o.Boot, Sequence: uint64(o.Clock.Now()) / uint64(time.Second),
 		Health: d.health, Profile: d.profile, Log: o.Log,
 	})
-	if err != nil {
-		return nil, err
+	return d, err
+}
+
+// newRecorder returns what makes the records under the given settings.
+func (d *Device) newRecorder(settings []byte) *recorder {
+	site := d.o.Config.Site
+	return &recorder{
+		store: d.o.Outbox, clock: d.o.Clock, signer: d.o.Signer, log: d.o.Log,
+		opening: beginning(d.o.Outbox.Report(), d.o.Calibration, settings),
+		common: evidence.Record{
+			Device: d.id,
+			Boot:   d.o.Boot,
+			Site:   &d.site,
+			Calibration: &evidence.Calibration{
+				Statement: evidence.Statement{
+					ID: d.calibration.ID, Version: d.calibration.Version, SHA256: sha256.Sum256(d.o.Calibration),
+				},
+				NotAfter: d.calibration.NotAfter,
+				Approval: d.calibration.Approval.Words,
+				Decree:   d.calibration.Decree.Words,
+			},
+			Configuration: evidence.Statement{ID: site.ID, Version: uint64(site.Version), SHA256: sha256.Sum256(settings)},
+			Software:      d.o.Software,
+			Key:           evidence.KeyInfo{Certificate: d.o.Certificate, Class: d.o.Signer.Class()},
+		},
 	}
-	d.ring = capture.NewRing(o.Config.Camera.Slots, int(o.Config.Camera.Slot))
-	return d, nil
+}
+
+// newFaults returns what finds the faults of the parts.
+func (d *Device) newFaults() *faults {
+	f := &faults{
+		clock: d.o.Clock, store: d.recorder.failed, sensor: d.o.Fault, alone: d.needsSecond, ring: d.ring,
+		radar: func() string { return d.o.Source.Identity().Model }, camera: d.o.Camera.Info().Model,
+	}
+	if f.sensor == nil {
+		f.sensor = func() error { return nil }
+	}
+	f.second = func() error { return nil }
+	if d.o.Second != nil {
+		f.second = d.o.Second.Fault
+	}
+	return f
 }
 
 // CentreKeys returns what a sender asks whether a centre's key is to be trusted.
@@ -198,8 +204,7 @@ func CentreKeys(t *evidence.Trust) func(evidence.Hash, time.Time) (*ecdsa.Public
 // A device whose store is full runs all the same, with its gate closed: what it
 // sends makes room. The record of its start follows then.
 func (d *Device) Run(ctx context.Context) error {
-	d.opening = d.beginning()
-	if err := d.begin(); err != nil {
+	if err := d.recorder.begin(); err != nil {
 		return err
 	}
 	d.steps = clock.NewWatcher(d.o.Clock)
@@ -207,7 +212,7 @@ func (d *Device) Run(ctx context.Context) error {
 	// The rest lives until what has passed is judged and sealed.
 	inner, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
-	g.Go(func() error { return d.ring.Run(inner, d.o.Camera, d.cameraFault()) })
+	g.Go(func() error { return d.ring.Run(inner, d.o.Camera, d.faults.cameraReporter(d.cameraFault)) })
 	g.Go(func() error { return d.sender.Run(inner) })
 	if d.o.Second != nil {
 		g.Go(func() error { return d.o.Second.Run(inner) })
@@ -231,25 +236,7 @@ func (d *Device) Run(ctx context.Context) error {
 	return err
 }
 
-// cameraFault returns a reporter that logs a fault once for as long as it stays
-// the same, whatever the number of the frame, and again after an hour.
-func (d *Device) cameraFault() func(error) {
-	var last string
-	var at sensor.Mono
-	return func(err error) {
-		d.cameraFailed(err)
-		what := err.Error()
-		for _, bad := range []error{capture.ErrDamaged, capture.ErrTooLarge, capture.ErrOrder} {
-			if errors.Is(err, bad) {
-				what = bad.Error()
-			}
-		}
-		if now := d.o.Clock.Now(); what != last || now.Sub(at) >= time.Hour {
-			last, at = what, now
-			d.o.Log.Warn("camera fault", "error", err)
-		}
-	}
-}
+func (d *Device) cameraFault(err error) { d.o.Log.Warn("camera fault", "error", err) }
 
 // How often the device looks at itself, and how long a sensor or camera may be
 // without a sign of life. One that works gives many in that time.
@@ -268,20 +255,20 @@ func (d *Device) housekeeping(ctx context.Context) error {
 	defer cancel()
 	_ = d.ring.Wait(first, 0) // none within that time is what the self-test finds
 	for next := time.Now(); ctx.Err() == nil; {
-		d.looking.Store(int64(d.o.Clock.Now()))
-		if err := d.begin(); err != nil {
+		d.progress.looking.Store(int64(d.o.Clock.Now()))
+		if err := d.recorder.begin(); err != nil {
 			return err
 		}
-		if err := d.tryStore(); err != nil {
+		if err := d.recorder.tryAgain(d.heart); err != nil {
 			return err
 		}
 		d.testSelf()
 		d.makeRoom()
-		causes := d.Gate()
-		d.tellGate(causes)
+		causes := d.gate.look()
 		if !time.Now().Before(next) {
 			next = next.Add(period)
-			d.heartbeat()
+			beat := d.heart()
+			d.recorder.noteOrLog(beat.kind, beat.body)
 			d.expire()
 		}
 		pause := lookEvery
@@ -304,7 +291,7 @@ func (d *Device) expire() {
 		d.o.Log.Error("retention failed", "error", err)
 	}
 	for _, r := range dropped {
-		d.noteOrLog(evidence.KindEviction, evidence.Body{1: r.From, 2: r.To})
+		d.recorder.noteOrLog(evidence.KindEviction, evidence.Body{1: r.From, 2: r.To})
 	}
 }
 
@@ -319,11 +306,7 @@ func (d *Device) makeRoom() {
 // testSelf finds out whether the device is in order, and records and logs the
 // finding when it has changed.
 func (d *Device) testSelf() {
-	finding := d.look()
-	d.mu.Lock()
-	changed := (finding == nil) != (d.selfTest == nil) || errors.Is(d.selfTest, errSelfTestPending)
-	d.selfTest = finding
-	d.mu.Unlock()
+	finding, changed := d.faults.test()
 	if !changed {
 		return
 	}
@@ -332,126 +315,47 @@ func (d *Device) testSelf() {
 		pass, words = 0, evidence.CleanText(finding.Error())
 	}
 	d.o.Log.Info("self-test", "pass", finding == nil, "finding", words)
-	d.noteOrLog(evidence.KindSelfTest, evidence.Body{1: pass, 2: words})
-}
-
-// look returns what is wrong with the store, the sensors or the camera at this
-// moment.
-func (d *Device) look() error {
-	now := d.o.Clock.Now()
-	d.mu.Lock()
-	failed := d.storeFault
-	fault, at, noPicture, noPictureAt := d.sensorFault, d.faultAt, d.pictureFault, d.pictureFaultAt
-	d.mu.Unlock()
-	if failed != nil {
-		return fmt.Errorf("records cannot be stored: %w", failed)
-	}
-	if d.o.Fault != nil {
-		if err := d.o.Fault(); err != nil {
-			return err
-		}
-	}
-	if err := d.needsSecond(); err != nil {
-		return fmt.Errorf("sensor %s: %w", d.o.Source.Identity().Model, err)
-	}
-	if fault != nil && now.Sub(at) <= patience {
-		return fmt.Errorf("sensor %s: %w", d.o.Source.Identity().Model, fault)
-	}
-	if d.o.Second != nil {
-		if err := d.o.Second.Fault(); err != nil {
-			return fmt.Errorf("second sensor: %w", err)
-		}
-	}
-	if newest, ok := d.ring.Newest(); !ok || now.Sub(newest) > patience {
-		if noPicture != nil && noPictureAt >= newest {
-			return noPicture
-		}
-		return fmt.Errorf("camera %s gives no pictures", d.o.Camera.Info().Model)
-	}
-	return nil
-}
-
-// cameraFailed keeps the camera's last fault for look.
-func (d *Device) cameraFailed(err error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.pictureFault, d.pictureFaultAt = err, d.o.Clock.Now()
-}
-
-// sensorFailed keeps the sensor's fault for look; nil when it has none.
-func (d *Device) sensorFailed(err error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.sensorFault, d.faultAt = err, d.o.Clock.Now()
-}
-
-// gateOpen says that nothing keeps the device from measuring.
-const gateOpen = "gate open: the device measures"
-
-// tellGate logs the causes for which the gate is closed, once for as long as
-// they are the same, and has the centre told.
-func (d *Device) tellGate(causes []trust.Cause) {
-	codes, words := "gate", make([]string, len(causes))
-	for i, c := range causes {
-		codes += " " + c.Code
-		words[i] = c.Code + " (" + c.Words + ")"
-	}
-	state := gateOpen
-	if len(causes) > 0 {
-		d.lastClosed.Store(int64(d.o.Clock.Now()))
-		state = "gate closed: " + strings.Join(words, "; ")
-	}
-	d.mu.Lock()
-	changed := codes != d.gate
-	d.gate, d.gateWords = codes, state
-	d.mu.Unlock()
-	switch {
-	case !changed:
-		return
-	case len(causes) == 0:
-		d.o.Log.Info(gateOpen)
-	default:
-		d.o.Log.Warn("gate closed: the device does not measure", "causes", strings.Join(words, "; "))
-	}
-	d.sender.Refresh()
+	d.recorder.noteOrLog(evidence.KindSelfTest, evidence.Body{1: pass, 2: words})
 }
 
 // Gate returns every cause for which the device may not measure now; none when
 // it may.
 func (d *Device) Gate() []trust.Cause {
-	_, utc := d.o.Clock.Pair()
-	return trust.Check(d.facts(utc))
+	m := d.gate.now()
+	causes, _ := d.gate.check(m, m.mono)
+	return causes
 }
 
-// facts gathers what the gate is judged by at the instant utc.
-func (d *Device) facts(utc time.Time) trust.Facts {
+// end records the shutdown and why.
+func (d *Device) end(cause error) error {
+	reason := "stopped"
+	if cause != nil {
+		reason = evidence.CleanText(cause.Error())
+	}
+	return d.recorder.note(evidence.KindShutdown, evidence.Body{1: reason})
+}
+
+// heart returns the record that says that the device lives, and what it has seen.
+func (d *Device) heart() note {
+	counts := d.Counts()
+	var discards uint64
+	for _, n := range counts.Discarded {
+		discards += n
+	}
+	return note{evidence.KindHeartbeat, evidence.Body{
+		1: counts.Passages, 2: counts.Violations, 3: uint64(d.o.Outbox.Stats().Unsettled), 4: discards,
+	}}
+}
+
+// clockStepped records that UTC jumped. Passages it fell into are discarded.
+func (d *Device) clockStepped(s clock.Step) {
+	d.o.Log.Warn("clock stepped", "by", s.Size)
 	state, err := d.o.Clock.State()
-	d.mu.Lock()
-	selfTest := d.selfTest
-	d.mu.Unlock()
-	if !errors.Is(selfTest, errSelfTestPending) {
-		selfTest = d.look() // it may have changed since
+	if err != nil {
+		state.Source = noClock
 	}
-	return trust.Facts{
-		At:           utc,
-		Calibration:  d.calibration,
-		SensorSerial: d.o.Source.Identity().Serial,
-		Clock:        state,
-		ClockError:   err,
-		ClockBound:   d.o.Config.Clock.Bound,
-		SelfTest:     selfTest,
-		Room:         d.begun.Load() && d.o.Outbox.Room(true),
-	}
+	d.recorder.noteOrLog(evidence.KindClockStep, evidence.Body{1: int64(s.Size), 2: state.Source})
 }
 
 // Counts returns a copy of the counters.
-func (d *Device) Counts() Counts {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	c := d.counts
-	c.Discarded = make(map[sensor.Reason]uint64, len(d.counts.Discarded))
-	for r, n := range d.counts.Discarded {
-		c.Discarded[r] = n
-	}
-	return c
-}
+func (d *Device) Counts() Counts { return d.tally.counts() }

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"ciglio/agent/enforce"
-	"ciglio/agent/trust"
 	"ciglio/capture"
 	"ciglio/capture/evidence"
 	"ciglio/sensor"
@@ -75,14 +74,14 @@ func (d *Device) measure(ctx context.Context) error {
 	go func() {
 		defer close(passages)
 		d.listen(listening, passages)
-		d.deaf.Store(true)
+		d.progress.deaf.Store(true)
 	}()
 	go func() {
 		defer close(violations)
 		for p := range passages {
-			d.judging.Store(int64(d.o.Clock.Now()))
+			d.progress.judging.Store(int64(d.o.Clock.Now()))
 			v, open := d.judge(end, p)
-			d.judging.Store(0)
+			d.progress.judging.Store(0)
 			if open {
 				violations <- v
 			} else {
@@ -95,9 +94,9 @@ func (d *Device) measure(ctx context.Context) error {
 		if failed != nil {
 			continue // nothing can be stored any longer: what waits is dropped
 		}
-		d.sealing.Store(int64(d.o.Clock.Now()))
+		d.progress.sealing.Store(int64(d.o.Clock.Now()))
 		failed = d.prove(end, &v)
-		d.sealing.Store(0)
+		d.progress.sealing.Store(0)
 		if failed != nil {
 			stop()
 			cancel()
@@ -112,7 +111,7 @@ func (d *Device) measure(ctx context.Context) error {
 func (d *Device) tell(o Outcome) {
 	d.telling.Lock()
 	defer d.telling.Unlock()
-	d.count(o)
+	d.tally.count(o)
 	if d.o.Observe != nil {
 		d.o.Observe(o)
 	}
@@ -132,7 +131,7 @@ func (d *Device) listen(ctx context.Context, passages chan<- sensor.Passage) {
 			d.o.Log.Info("sensor recording ended")
 			return
 		case err != nil:
-			d.sensorFailed(err)
+			d.faults.sensorFailed(err)
 			if err.Error() != last {
 				last = err.Error()
 				d.o.Log.Error("sensor fault", "error", err)
@@ -145,7 +144,7 @@ func (d *Device) listen(ctx context.Context, passages chan<- sensor.Passage) {
 			continue
 		}
 		last = ""
-		d.sensorFailed(nil)
+		d.faults.sensorFailed(nil)
 		select {
 		case <-ctx.Done():
 			return
@@ -195,22 +194,14 @@ func (d *Device) prove(ctx context.Context, v *violation) error {
 		o.Reasons = []sensor.Reason{reason}
 		return nil
 	}
-	// The clock may have stepped and the gate may have closed while it waited.
-	if o.Reasons = d.objections(o.Passage); len(o.Reasons) > 0 {
-		return nil
-	}
 	var err error
+	d.makeRoom()
 	o.Record, err = d.record(o.Passage, o.Assessment, v.photo, v.shots, second)
 	switch {
 	case errors.Is(err, errClosed):
 		o.Reasons = []sensor.Reason{sensor.ReasonGate}
-		return nil
 	case errors.Is(err, errStepped):
 		o.Reasons = []sensor.Reason{sensor.ReasonClock}
-		return nil
-	}
-	_ = d.stored(err)
-	switch {
 	case errors.Is(err, outbox.ErrClosed), errors.Is(err, outbox.ErrDamaged): // recovery at the next start
 		return err
 	case errors.Is(err, outbox.ErrFull):
@@ -241,21 +232,10 @@ func (d *Device) objections(p sensor.Passage) []sensor.Reason {
 	if step, jumped := d.steps.Look(); jumped {
 		d.clockStepped(step)
 	}
-	first := d.first(p)
-	now, utc := d.o.Clock.Pair()
-	object(sensor.ReasonClock, d.steps.Jumped(first, now, utc))
 	d.makeRoom()
-	facts := d.facts(utc)
-	causes := trust.Check(facts)
-	if len(causes) > 0 {
-		d.tellGate(causes)
-	}
-	// Nor may it have been closed when the vehicle came: for what was not in force
-	// yet, or for anything else that was found and is over.
-	facts.At = utc.Add(first.Sub(now))
-	early := trust.Check(facts)
-	closed := sensor.Mono(d.lastClosed.Load())
-	object(sensor.ReasonGate, len(causes) > 0 || len(early) > 0 || closed != 0 && closed >= first)
+	now := d.gate.now()
+	object(sensor.ReasonClock, d.steps.Jumped(d.first(p), now.mono, now.utc))
+	object(sensor.ReasonGate, !d.gate.passes(now, d.first(p)))
 	return reasons
 }
 
@@ -293,65 +273,56 @@ func (d *Device) shots(ctx context.Context, photo sensor.Mono) ([]capture.Shot, 
 }
 
 // record seals a violation and puts it on flash with its pictures and trace.
-// second is nil at a site without a second sensor.
+// second is nil at a site without a second sensor. It returns [errClosed] or
+// [errStepped] when the gate has closed, or UTC has jumped, since it was judged.
 func (d *Device) record(p sensor.Passage, a enforce.Assessment, photo sensor.Mono, shots []capture.Shot, second *confirmation) (*evidence.Sealed, error) {
 	identity := d.o.Source.Identity()
 	blobs := make([][]byte, 0, len(shots)+1)
 	for _, s := range shots {
 		blobs = append(blobs, s.Frame.Data)
 	}
-	prepared, err := d.o.Outbox.Prepare(append(blobs, p.Trace.Data)...)
-	if err != nil {
-		return nil, err
-	}
-	frames := make([]evidence.Frame, len(shots))
-	for i, s := range shots {
-		frames[i] = evidence.Frame{
-			Role:      s.Role,
-			MediaType: s.Frame.MediaType,
-			SHA256:    prepared.Blobs[i].SHA256,
-			Length:    uint32(len(s.Frame.Data)),
-			Number:    s.Frame.Number,
-			Mono:      s.Frame.At,
-			Exposure:  s.Frame.Exposure.Truncate(time.Microsecond),
-		}
-	}
-	trace := evidence.Trace{
-		SHA256:   prepared.Blobs[len(shots)].SHA256,
-		Length:   uint32(len(p.Trace.Data)),
-		Format:   p.Trace.Format,
-		Model:    identity.Model,
-		Serial:   identity.Serial,
-		Settings: sha256.Sum256(identity.Settings),
-		Samples:  uint64(p.Trace.Samples),
-		First:    p.Trace.First,
-		Last:     p.Trace.Last,
-	}
-
+	blobs = append(blobs, p.Trace.Data)
 	kind, body := evidence.KindViolation, evidence.Body(nil)
 	if why := d.whyTest(); why != "" {
 		kind, body = evidence.KindTest, evidence.Body{1: why}
 	}
-	return d.o.Outbox.AppendPrepared(func(h outbox.Head) (*evidence.Sealed, error) {
-		r := d.base(h, kind)
-		// The store may have been waited for since the last look: what the record
-		// itself says of the clock must be as good.
-		if d.steps.Jumped(d.first(p), r.Mono, r.UTC) {
-			return nil, errStepped
+	return d.recorder.add(kind, body, blobs, func(r *evidence.Record, hashes []evidence.Hash) error {
+		// It may have waited for the second speed and the store since it was judged: what
+		// the record itself says of the clock must be as good.
+		first := d.first(p)
+		if d.steps.Jumped(first, r.Mono, r.UTC) {
+			return errStepped
 		}
-		if causes := trust.Check(trust.Facts{
-			At: r.UTC, Calibration: d.calibration, SensorSerial: identity.Serial,
-			Clock: r.Clock, ClockBound: d.o.Config.Clock.Bound, Room: true,
-		}); len(causes) > 0 {
-			return nil, errClosed
+		// There is room: the store has let it in.
+		at := moment{mono: r.Mono, utc: r.UTC, clock: r.Clock, room: true}
+		if !d.gate.passes(at, first) {
+			return errClosed
 		}
 		// UTC is that of the photo position: the pair just read, carried back
-		// along the monotonic clock. A step of UTC between the two that was noticed has
-		// discarded the passage, see objections.
+		// along the monotonic clock.
 		r.Mono, r.UTC = photo, r.UTC.Add(photo.Sub(r.Mono)).Truncate(time.Microsecond)
-		r.Body = body
-		r.Frames = frames
-		r.Trace = &trace
+		for i, s := range shots {
+			r.Frames = append(r.Frames, evidence.Frame{
+				Role:      s.Role,
+				MediaType: s.Frame.MediaType,
+				SHA256:    hashes[i],
+				Length:    uint32(len(s.Frame.Data)),
+				Number:    s.Frame.Number,
+				Mono:      s.Frame.At,
+				Exposure:  s.Frame.Exposure.Truncate(time.Microsecond),
+			})
+		}
+		r.Trace = &evidence.Trace{
+			SHA256:   hashes[len(shots)],
+			Length:   uint32(len(p.Trace.Data)),
+			Format:   p.Trace.Format,
+			Model:    identity.Model,
+			Serial:   identity.Serial,
+			Settings: sha256.Sum256(identity.Settings),
+			Samples:  uint64(p.Trace.Samples),
+			First:    p.Trace.First,
+			Last:     p.Trace.Last,
+		}
 		r.Measurement = &evidence.Measurement{
 			Speed:       a.Measured,
 			Indicated:   a.Indicated,
@@ -375,8 +346,8 @@ func (d *Device) record(p sensor.Passage, a enforce.Assessment, photo sensor.Mon
 		site := d.site
 		site.Lane = uint8(min(max(lane, 0), math.MaxUint8))
 		r.Site = &site
-		return evidence.Seal(r, d.o.Signer)
-	}, prepared)
+		return nil
+	})
 }
 
 // whyTest says why what this device records accuses nobody; empty when it does.
@@ -400,19 +371,5 @@ func (d *Device) whyTest() string {
 		return "simulated " + parts[0]
 	default:
 		return "simulated " + strings.Join(parts[:n], ", ") + " and " + parts[n]
-	}
-}
-
-func (d *Device) count(o Outcome) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if o.Passage.Valid() {
-		d.counts.Passages++
-	}
-	if o.Record != nil {
-		d.counts.Violations++
-	}
-	for _, r := range o.Reasons {
-		d.counts.Discarded[r]++
 	}
 }

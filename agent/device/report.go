@@ -27,7 +27,7 @@ func (d *Device) health() wire.Health {
 	for reason, n := range counts.Discarded {
 		h.Counts.Discarded[reason.Code()] = n
 	}
-	for _, cause := range d.Gate() {
+	for _, cause := range d.gate.found() {
 		h.Reasons = append(h.Reasons, wire.Reason(cause))
 	}
 	h.Measuring = len(h.Reasons) == 0

@@ -38,8 +38,8 @@ func (s *moodySigner) Sign(b []byte) ([64]byte, error) {
 func TestStoreThatFailsClosesTheGate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, nil)
-		key := &moodySigner{Signer: r.o.Signer}
-		r.o.Signer = key
+		key := &moodySigner{Signer: r.recorder.signer}
+		r.recorder.signer = key
 		r.start(t)
 		key.failing.Store(true)
 		if o := r.pass(speeding()); len(o.Reasons) != 1 || o.Reasons[0] != sensor.ReasonStoreFault {
@@ -100,8 +100,8 @@ func TestHousekeepingThatHangsIsFound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := new(fakeManager)
 		r := newRig(t, func(r *rig) { r.manager = m })
-		key := &moodySigner{Signer: r.o.Signer}
-		r.o.Signer = key
+		key := &moodySigner{Signer: r.recorder.signer}
+		r.recorder.signer = key
 		r.start(t)
 		m.waited()
 		hung := make(chan struct{})

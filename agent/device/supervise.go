@@ -63,7 +63,7 @@ func (d *Device) supervise(ctx context.Context) error {
 	defer send(notify.Stopping)
 	lines := []string{notify.Ready}
 	for told, hung := "", false; ; lines = nil {
-		words, stuck := d.state(), d.stuck()
+		words, stuck := d.gate.state(), d.progress.stuck(d.o.Clock.Now(), d.o.Turned)
 		switch {
 		case stuck != "":
 			words = stuck
@@ -89,21 +89,19 @@ func (d *Device) supervise(ctx context.Context) error {
 	}
 }
 
-// state says in words whether the device measures.
-func (d *Device) state() string {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.gateWords == "" {
-		return "starting: self-test not done yet"
-	}
-	return d.gateWords
+// progress is how far measuring and housekeeping have come.
+type progress struct {
+	judging atomic.Int64 // instant at which the passage in hand was taken; 0 when there is none
+	sealing atomic.Int64 // the same of the violation in hand
+	looking atomic.Int64 // instant at which the device last began to look at itself; 0 before
+	deaf    atomic.Bool  // the sensor is not listened to any more
 }
 
-// stuck says where measuring or housekeeping has come to a stand; "" when none has.
-func (d *Device) stuck() string {
-	now := d.o.Clock.Now()
-	if d.o.Turned != nil && !d.deaf.Load() {
-		if since := now.Sub(d.o.Turned()); since > sensorTurn {
+// stuck says where one of them has come to a stand; "" when none has. turned is
+// when the sensor's driver last came back, nil when nobody can tell.
+func (p *progress) stuck(now sensor.Mono, turned func() sensor.Mono) string {
+	if turned != nil && !p.deaf.Load() {
+		if since := now.Sub(turned()); since > sensorTurn {
 			return fmt.Sprintf("the sensor's driver has not come back for %v", since.Truncate(time.Second))
 		}
 	}
@@ -112,9 +110,9 @@ func (d *Device) stuck() string {
 		most  time.Duration
 		words string
 	}{
-		{&d.judging, judgeTurn, "a passage has waited for its judgement"},
-		{&d.sealing, sealTurn, "a violation has waited for its second speed and the store"},
-		{&d.looking, lookTurn, "the device has not looked at itself"},
+		{&p.judging, judgeTurn, "a passage has waited for its judgement"},
+		{&p.sealing, sealTurn, "a violation has waited for its second speed and the store"},
+		{&p.looking, lookTurn, "the device has not looked at itself"},
 	} {
 		began := w.began.Load()
 		if since := now.Sub(sensor.Mono(began)); began != 0 && since > w.most {

@@ -1,0 +1,147 @@
+package device
+
+import (
+	"errors"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"ciglio/agent/trust"
+	"ciglio/sensor"
+)
+
+// A gatekeeper says whether the device may measure, by [trust.Check], and remembers
+// when it was last found closed. Housekeeping looks at it all the while, for
+// everybody who tells of it. A violation asks it at two moments: when it is
+// judged, and in the transaction that seals it, with the clock that the record
+// itself states. It is safe for concurrent use.
+type gatekeeper struct {
+	clock       sensor.Clock
+	calibration *trust.Calibration
+	bound       time.Duration // of the clock
+	serial      func() string // of the sensor
+	selfTest    func() error  // what is wrong now; nil when nothing is
+	room        func() bool   // for a violation
+	changed     func()        // called when other causes are found than before
+	log         *slog.Logger
+
+	mu     sync.Mutex
+	causes []trust.Cause // that were found last
+	codes  string        // theirs; "" before the first look
+	last   sensor.Mono   // instant at which it was last found closed; 0 when it was not
+}
+
+// gateOpen says that nothing keeps the device from measuring.
+const gateOpen = "gate open: the device measures"
+
+// errSelfTestPending closes the gate until the first self-test has passed.
+var errSelfTestPending = errors.New("not done yet")
+
+// A moment is what the clock said when the gate was asked.
+type moment struct {
+	mono  sensor.Mono
+	utc   time.Time
+	clock sensor.ClockState
+	err   error // the time source gave no answer
+	room  bool  // for a violation
+}
+
+// now reads the clock and looks for room.
+func (g *gatekeeper) now() moment {
+	var m moment
+	m.clock, m.err = g.clock.State()
+	m.mono, m.utc = g.clock.Pair()
+	m.room = g.room()
+	return m
+}
+
+// check returns every cause for which the device may not measure now, and for
+// which it may not have measured at an earlier instant.
+func (g *gatekeeper) check(m moment, earlier sensor.Mono) (now, then []trust.Cause) {
+	facts := trust.Facts{
+		At: m.utc, Calibration: g.calibration, SensorSerial: g.serial(),
+		Clock: m.clock, ClockError: m.err, ClockBound: g.bound,
+		SelfTest: g.selfTest(), Room: m.room,
+	}
+	now = trust.Check(facts)
+	facts.At = m.utc.Add(earlier.Sub(m.mono))
+	return now, trust.Check(facts)
+}
+
+// look asks the gate and tells what it found.
+func (g *gatekeeper) look() []trust.Cause {
+	m := g.now()
+	causes, _ := g.check(m, m.mono)
+	g.tell(m.mono, causes)
+	return causes
+}
+
+// passes reports whether what passed since the instant first may be recorded at
+// the moment m: the gate is open, it was open then as far as the calendar tells,
+// and nothing that closed it since is forgotten because it is over.
+func (g *gatekeeper) passes(m moment, first sensor.Mono) bool {
+	now, then := g.check(m, first)
+	if len(now) > 0 {
+		g.tell(m.mono, now)
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return len(now) == 0 && len(then) == 0 && (g.last == 0 || g.last < first)
+}
+
+// tell keeps the causes that were found, and logs them once for as long as they are
+// the same.
+func (g *gatekeeper) tell(at sensor.Mono, causes []trust.Cause) {
+	codes := "gate"
+	for _, c := range causes {
+		codes += " " + c.Code
+	}
+	g.mu.Lock()
+	changed := codes != g.codes
+	g.causes, g.codes = causes, codes
+	if len(causes) > 0 {
+		g.last = at
+	}
+	g.mu.Unlock()
+	switch {
+	case !changed:
+		return
+	case len(causes) == 0:
+		g.log.Info(gateOpen)
+	default:
+		g.log.Warn("gate closed: the device does not measure", "causes", causeWords(causes))
+	}
+	g.changed()
+}
+
+func causeWords(causes []trust.Cause) string {
+	words := make([]string, len(causes))
+	for i, c := range causes {
+		words[i] = c.Code + " (" + c.Words + ")"
+	}
+	return strings.Join(words, "; ")
+}
+
+// found returns the causes that were found last.
+func (g *gatekeeper) found() []trust.Cause {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.codes == "" {
+		return []trust.Cause{{Code: "self_test", Words: "self-test: " + errSelfTestPending.Error()}}
+	}
+	return g.causes
+}
+
+// state says in words what was found last.
+func (g *gatekeeper) state() string {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	switch {
+	case g.codes == "":
+		return "starting: self-test not done yet"
+	case len(g.causes) == 0:
+		return gateOpen
+	}
+	return "gate closed: " + causeWords(g.causes)
+}
