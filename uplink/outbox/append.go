@@ -279,10 +279,13 @@ func (o *Outbox) resolve() error {
 // admit makes a stored record visible.
 func (o *Outbox) admit(s *evidence.Sealed) {
 	o.mu.Lock()
-	defer o.mu.Unlock()
 	seg := o.active.seg
 	seg.next = s.Record.Seq + 1
 	seg.head = s.Link
 	seg.size = o.active.size()
+	o.ledger.took(seg.epoch, seg.next)
 	o.notify()
+	m := mark{seg.number, seg.epoch, seg.next}
+	o.mu.Unlock()
+	o.writeTip(m)
 }

@@ -23,6 +23,8 @@
 //	segments/NNNNNNNN.db   bbolt; records and blobs; numbers from 1, in order
 //	state.db        bbolt; what became of the records
 //	mark            one line: newest segment, epoch, a number the next record is at least
+//	tip             the same line after each record, in place and without a sync
+//	ledger          which numbers each segment has taken, a line each; state.db has a copy
 //	clean           empty; there only while the store is closed in good order
 //	damaged/        what could not be used, each with a .txt that says why; never deleted
 //
@@ -62,6 +64,7 @@
 //	  about    1 version = 1, 7 zero, 16 device
 //	  ack      32 hash of the newest receipt
 //	  mark     the line of the file mark, when the newest segment began
+//	  ledger   the text of the file ledger
 //	bucket receipts
 //	  8 n      the sealed receipt, each once
 //	bucket references
@@ -81,10 +84,11 @@
 //
 // Append is one transaction of the newest segment: pages, sync, meta page, sync.
 // Settle is one of state.db. A new segment is made under another name, synced,
-// renamed, its folder synced; then mark and state.db are told, then the first
-// record goes in. A segment is dropped from state.db first, then as a file, then
-// its folder is synced. So a cut between any two steps leaves either the state
-// before or the one after, or a file that the next Open removes.
+// renamed, its folder synced; then mark, ledger and state.db are told, then the
+// first record goes in. A segment is dropped from state.db first, then from the
+// ledger, then as a file, then its folder is synced. So a cut between any two
+// steps leaves either the state before or the one after, or a file that the next
+// Open removes.
 //
 // When the very last sync of Append fails, the record is on its way and cannot
 // be called back. Append then commits once more to make certain of it, and
@@ -115,6 +119,24 @@
 // the report says why. Nothing can be told when everything goes back at once, as
 // with a copied card, or when the disk has lied about a sync and nothing later
 // survived: then the centre sees two records under one place.
+//
+// # What is missing
+//
+// The ledger has a line for each segment that was begun and not dropped in good
+// order,
+//
+//	segment 2 epoch 1 first 3 next 5
+//
+// with "least" for "next" while it takes records. Recovery compares it with the
+// segments that can be used. [Report] names each run of numbers that was taken
+// and is not there, at this start and at every later one, until the file is back.
+// Where the newest segment is lost its end is known from tip, mark and the settled
+// numbers, and told as a lower bound. Where a meta page is lost, the record after
+// the last one is looked for in the bytes of the file: its number is named, and
+// the file is never dropped. Without a ledger, as in a store of an earlier
+// release, the gaps between the segments tell. Without state.db as well, nobody
+// knows what was dropped in good order, and all numbers before the first that is
+// there are named.
 //
 // # Reading from another process
 //

@@ -24,9 +24,10 @@ var (
 	bucketAside      = []byte("aside")
 	bucketExpired    = []byte("expired")
 
-	keyAbout = []byte("about")
-	keyAck   = []byte("ack")
-	keyMark  = []byte("mark")
+	keyAbout  = []byte("about")
+	keyAck    = []byte("ack")
+	keyMark   = []byte("mark")
+	keyLedger = []byte("ledger")
 )
 
 const (

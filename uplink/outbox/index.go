@@ -24,9 +24,11 @@ type segment struct {
 	settled bitset        // by number less firstSeq
 	count   uint64        // of settled
 
+	path     string    // of its file, where that is not in segments/
 	last     time.Time // of the last record, when it has been asked for
 	checked  bool      // its structure has been walked in this process
 	torn     bool      // one of its meta pages is lost, perhaps with the last commit
+	orphan   bool      // the entry of a record after its last one lies in the file
 	headless error     // why the link of the last record is not known
 }
 
@@ -48,6 +50,7 @@ type index struct {
 	segments []*segment // in ascending order of number, epoch and record number
 	aside    map[Key]string
 	damaged  map[Key]string
+	lost     map[uint64]*marks // what was settled of segments that are not there
 }
 
 // search returns the position of the first segment that has a record at k or
@@ -135,25 +138,16 @@ func (x *index) remove(s *segment) {
 	x.segments = slices.DeleteFunc(x.segments, func(o *segment) bool { return o == s })
 }
 
-// missing lists the numbers that should be in the store and are not, as far as
-// the segments that are there tell. gone says of a segment number that is not
-// there whether it was dropped in good order.
-func (x *index) missing(gone func(number uint64) bool) []Range {
-	var holes []Range
-	for i := 1; i < len(x.segments); i++ {
-		a, b := x.segments[i-1], x.segments[i]
-		lost := false
-		for n := a.number + 1; n < b.number; n++ {
-			lost = lost || !gone(n)
-		}
-		switch {
-		case a.epoch == b.epoch && a.next < b.firstSeq && (lost || b.number == a.number+1):
-			holes = append(holes, Range{a.epoch, a.next, b.firstSeq - 1})
-		case a.epoch != b.epoch && lost:
-			holes = append(holes, Range{Epoch: a.epoch, From: a.next})
+// markLost takes a segment out of the index whose records were not dropped.
+func (x *index) markLost(s *segment) {
+	x.remove(s)
+	m := &marks{}
+	for seq := s.firstSeq; seq < s.next; seq++ {
+		if s.isSettled(seq) {
+			m.last, m.seqs = seq, append(m.seqs, seq)
 		}
 	}
-	return holes
+	x.lost[s.number] = m
 }
 
 // bitset is a set of numbers.

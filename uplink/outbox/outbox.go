@@ -153,14 +153,31 @@ type Listed struct {
 // A Range is a run of record numbers of one epoch.
 type Range struct {
 	Epoch, From uint64
-	To          uint64 // the last; 0 when the end is not known
+	To          uint64 // the last that is known of; 0 when From is a guess
+	Open        bool   // more may follow than is known of
+	Settled     uint64 // how many of them have a receipt, where they are missing
+}
+
+// Count returns how many numbers the run has, as far as is known.
+func (r Range) Count() uint64 {
+	if r.To < r.From {
+		return 0
+	}
+	return r.To - r.From + 1
 }
 
 func (r Range) String() string {
-	if r.To == 0 {
-		return fmt.Sprintf("epoch %d: %d and perhaps more", r.Epoch, r.From)
+	text := fmt.Sprintf("epoch %d number %d", r.Epoch, r.From)
+	if r.To > r.From {
+		text = fmt.Sprintf("epoch %d numbers %d to %d", r.Epoch, r.From, r.To)
 	}
-	return fmt.Sprintf("epoch %d: %d to %d", r.Epoch, r.From, r.To)
+	if r.Open {
+		text += " and perhaps more"
+	}
+	if r.Settled > 0 {
+		text += fmt.Sprintf(", %d of them settled", r.Settled)
+	}
+	return text
 }
 
 // A Trouble is a file or a record that was found damaged.
@@ -177,12 +194,16 @@ type Report struct {
 	Rebuilt bool // state.db was lost: every record counts as unsettled again
 	// Raised says why the head of the chain was not to be trusted, so that the
 	// store has gone over to a new epoch: "" when it has not.
-	Raised  string
-	Epoch   uint64    // the epoch records are now added to
-	Moved   []Trouble // files moved to damaged/
-	Records []Trouble // records quarantined
-	Foreign []string  // files that are not the store's; they were left alone
-	Missing []Range   // record numbers that the store should have and has not
+	Raised string
+	Epoch  uint64 // the epoch records are now added to
+	// Moved are the files moved to damaged/; of a [View], those that cannot be
+	// used where they are, and that the next start moves there.
+	Moved    []Trouble
+	Aside    []Trouble // files that an earlier start has moved to damaged/
+	Records  []Trouble // records quarantined
+	SetAside []Trouble // records not sent until Retry
+	Foreign  []string  // files that are not the store's; they were left alone
+	Missing  []Range   // record numbers that the store should have and has not
 }
 
 // Stats counts what the store holds. Sizes are in bytes.
@@ -219,6 +240,7 @@ type Outbox struct {
 	active  *active
 	drain   drain
 	state   *stateFile
+	tip     *os.File
 
 	// mu guards the library's index and what follows.
 	report  Report
@@ -227,6 +249,7 @@ type Outbox struct {
 	closed  bool
 	raise   string // why the next record must be the first of a new epoch
 	known   known
+	ledger  ledger
 	doubt   *evidence.Sealed // committed or not: not known
 
 	// commit is tx.Commit, except in tests that make it fail.
@@ -240,6 +263,7 @@ func (o *Outbox) Report() Report {
 	r := o.report
 	r.Moved, r.Records = slices.Clone(r.Moved), slices.Clone(r.Records)
 	r.Foreign, r.Missing = slices.Clone(r.Foreign), slices.Clone(r.Missing)
+	r.SetAside = troubles(o.aside)
 	return r
 }
 

@@ -66,7 +66,7 @@ func TestPowerCutInATransaction(t *testing.T) {
 	}
 	for i := range 14 {
 		name := filepath.Join("segments", segmentName(b.active.seg.number))
-		segment, state := read(b.dir, name), read(b.dir, stateName)
+		segment, state, tip := read(b.dir, name), read(b.dir, stateName), read(b.dir, "tip")
 		one := stored{}
 		if i%3 == 1 {
 			one.blobs = [][]byte{noise(uint64(i), 90_000), noise(uint64(i+1), 3000), noise(uint64(i+2), 100)}
@@ -81,6 +81,7 @@ func TestPowerCutInATransaction(t *testing.T) {
 			for _, c := range []struct{ whole, meta bool }{{false, false}, {false, false}, {false, false}, {true, false}, {true, true}} {
 				patchWhole(t, crashed, name, cutFile(r, segment, after, c.whole, c.meta))
 				patchWhole(t, crashed, stateName, state)
+				patchWhole(t, crashed, "tip", tip) // written once the commit has been synced
 				want := all
 				if c.whole && c.meta {
 					want = append(want[:len(want):len(want)], one)
@@ -180,7 +181,7 @@ func TestPowerCutBetweenSteps(t *testing.T) {
 		{"closed, but for the mark of it", func(t *testing.T) string { return copyStore(t, after) }, 2, false},
 		{"a fresh store before its first segment", func(t *testing.T) string {
 			d := copyStore(t, before)
-			remove("mark", "segments/00000001.db")(t, d)
+			remove("mark", "ledger", "tip", "segments/00000001.db")(t, d)
 			if err := createState(d, device); err != nil {
 				t.Fatal(err)
 			}

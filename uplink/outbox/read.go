@@ -15,6 +15,9 @@ import (
 type source interface {
 	view(s *segment, fn func(t tree) error) error
 	viewState(fn func(t tree) error) error
+	// elsewhere returns the segment that holds the record at k and is not in
+	// use, or nil.
+	elsewhere(k Key) *segment
 }
 
 // library is what an [Outbox] and a [View] have in common: reading.
@@ -161,9 +164,7 @@ func (l *library) quarantine(k Key, cause error) error {
 
 // with reads the record at k: its segment, then fn on its entry.
 func (l *library) with(k Key, fn func(t tree, e *entry) error) error {
-	l.mu.RLock()
-	s := l.find(k)
-	l.mu.RUnlock()
+	s := l.holder(k)
 	if s == nil {
 		return fmt.Errorf("record epoch %d number %d: %w", k.Epoch, k.Seq, ErrNotFound)
 	}
@@ -178,6 +179,17 @@ func (l *library) with(k Key, fn func(t tree, e *entry) error) error {
 		return l.quarantine(k, err)
 	}
 	return nil
+}
+
+// holder returns the segment that holds the record at k, in use or not, or nil.
+func (l *library) holder(k Key) *segment {
+	l.mu.RLock()
+	s := l.find(k)
+	l.mu.RUnlock()
+	if s == nil {
+		s = l.source.elsewhere(k)
+	}
+	return s
 }
 
 // Record returns a sealed record. It has been hashed: it is the record that was
@@ -269,11 +281,8 @@ func (l *library) Blob(k Key, blob int) ([]byte, error) {
 
 // Receipt returns the sealed receipt that settled the record.
 func (l *library) Receipt(k Key) ([]byte, error) {
-	l.mu.RLock()
-	s := l.find(k)
-	settled := s != nil && s.isSettled(k.Seq)
-	l.mu.RUnlock()
-	if !settled {
+	s := l.holder(k)
+	if s == nil {
 		return nil, fmt.Errorf("receipt of epoch %d number %d: %w", k.Epoch, k.Seq, ErrNotFound)
 	}
 	var b []byte

@@ -19,8 +19,6 @@ type known struct {
 	expired map[uint64]bool
 }
 
-func (k *known) gone(n uint64) bool { return k.expired[n] }
-
 // Open opens the store in dir, which is created if it does not exist, and
 // recovers it: see [Outbox.Report] for what was found. It returns [ErrLocked]
 // when another process has it, and fails when the folder cannot be written.
@@ -41,7 +39,7 @@ func Open(dir string, options Options) (*Outbox, error) {
 		return nil, err
 	}
 	o := &Outbox{
-		library: library{dir: dir, index: index{aside: map[Key]string{}, damaged: map[Key]string{}}},
+		library: library{dir: dir, index: index{aside: map[Key]string{}, damaged: map[Key]string{}, lost: map[uint64]*marks{}}},
 		options: options, lock: lock, changed: make(chan struct{}),
 		known:  known{expired: map[uint64]bool{}},
 		commit: func(tx committer) error { return tx.Commit() },
@@ -84,7 +82,7 @@ func (o *Outbox) recover() error {
 	if err != nil {
 		return err
 	}
-	o.report.Foreign = found.foreign
+	o.report.Foreign, o.report.Aside = found.foreign, found.aside
 	o.report.Clean = found.clean
 	if err := o.removeClean(); err != nil {
 		return err
@@ -97,10 +95,11 @@ func (o *Outbox) recover() error {
 	if err := o.putAside(found); err != nil {
 		return err
 	}
-	o.segments = found.segments
+	o.segments, o.ledger = found.segments, found.ledger
 	if err := o.recoverState(found); err != nil {
 		return err
 	}
+	o.openTip()
 	if err := o.checkSegments(found.clean); err != nil {
 		return err
 	}
@@ -110,7 +109,10 @@ func (o *Outbox) recover() error {
 	if o.report.Rebuilt {
 		o.ack = o.lastAck()
 	}
-	o.report.Missing = o.missing(o.known.gone)
+	o.report.Missing = o.missing(o.ledger)
+	if err := o.keepLedger(); err != nil { // as on a full disk: the one before tells as much
+		o.options.Log.Warn("outbox ledger not written", "error", err)
+	}
 	return nil
 }
 
@@ -201,7 +203,8 @@ func (o *Outbox) checkSegments(clean bool) error {
 			s.checked = true
 			continue
 		}
-		o.remove(s)
+		o.markLost(s)
+		err = fmt.Errorf("segment %s: %w: %w", segmentName(s.number), ErrDamaged, err)
 		if err := o.putAside(&scanned{bad: []badFile{{name, err}}}); err != nil {
 			return err
 		}
@@ -212,26 +215,12 @@ func (o *Outbox) checkSegments(clean bool) error {
 // openHead finds out where the chain goes on, and opens the newest segment or
 // begins one.
 func (o *Outbox) openHead(found *scanned) error {
-	o.known.segment, o.known.epoch = found.mark.segment, found.mark.epoch
-	for _, n := range found.numbers {
-		o.known.segment = max(o.known.segment, n)
-	}
-	for _, s := range o.segments {
-		o.known.epoch = max(o.known.epoch, s.epoch)
-	}
-	if found.state != nil {
-		for n := range found.state.settled {
-			o.known.segment = max(o.known.segment, n)
-		}
-		for n := range found.state.expired {
-			o.known.segment = max(o.known.segment, n)
-		}
-	}
+	o.known.segment, o.known.epoch = found.furthest()
 	if o.known.segment == 0 && !o.report.Rebuilt {
 		o.report.Fresh = true
 		return o.roll(Head{Epoch: o.options.Epoch, Next: 1}, "")
 	}
-	reason := o.headLost(found)
+	reason := found.headLost(o.segments)
 	if reason == "" {
 		if err := o.openNewest(); err != nil {
 			return err
@@ -241,7 +230,7 @@ func (o *Outbox) openHead(found *scanned) error {
 		}
 		return nil
 	}
-	if found.mark == (mark{}) {
+	if found.mark == (mark{}) && found.tip == (mark{}) && found.unledgered {
 		// Each segment that is lost without a witness may have begun an epoch.
 		for _, n := range found.numbers {
 			if len(o.segments) == 0 || n > o.segments[len(o.segments)-1].number {
@@ -250,32 +239,6 @@ func (o *Outbox) openHead(found *scanned) error {
 		}
 	}
 	return o.roll(Head{Epoch: max(o.known.epoch+1, o.options.Epoch), Next: 1}, reason)
-}
-
-// headLost says why the last record that is there may not be the last one there
-// was; "" when it is.
-func (o *Outbox) headLost(found *scanned) string {
-	if len(o.segments) == 0 {
-		return "no segment is left"
-	}
-	s := o.segments[len(o.segments)-1]
-	last := s.number
-	switch {
-	case o.known.segment > last:
-		return fmt.Sprintf("segment %s is the newest that is left, there was %s", segmentName(last), segmentName(o.known.segment))
-	case s.headless != nil:
-		return fmt.Sprintf("segment %s: %v", segmentName(last), s.headless)
-	case s.torn:
-		return fmt.Sprintf("segment %s has lost a meta page, perhaps with the last record", segmentName(last))
-	case found.mark.epoch > s.epoch || found.mark.epoch == s.epoch && found.mark.next > s.next:
-		return fmt.Sprintf("the next record would be epoch %d number %d, it has been epoch %d number %d", s.epoch, s.next, found.mark.epoch, found.mark.next)
-	}
-	if found.state != nil {
-		if m := found.state.settled[last]; m != nil && m.last >= s.next {
-			return fmt.Sprintf("the next record would be epoch %d number %d, number %d has been settled", s.epoch, s.next, m.last)
-		}
-	}
-	return ""
 }
 
 // openNewest opens the newest segment for writing.
@@ -307,6 +270,9 @@ func (o *Outbox) lastAck() evidence.Hash {
 	}
 	return evidence.Hash{}
 }
+
+// elsewhere implements source: the store reads what it has in use.
+func (o *Outbox) elsewhere(Key) *segment { return nil }
 
 // viewState implements source for the library.
 func (o *Outbox) viewState(fn func(t tree) error) error {
@@ -366,6 +332,9 @@ func (o *Outbox) release() error {
 	}
 	if o.state != nil {
 		errs = append(errs, o.state.db.Close())
+	}
+	if o.tip != nil {
+		errs = append(errs, o.tip.Close())
 	}
 	return errors.Join(errs...)
 }

@@ -263,6 +263,11 @@ func (o *Outbox) roll(head Head, raised string) error {
 	o.handles.Unlock()
 
 	o.mu.Lock()
+	var before *segment
+	if n := len(o.segments); n > 0 {
+		before = o.segments[n-1]
+	}
+	o.ledger.begin(before, account{a.seg.number, head.Epoch, head.Next, head.Next, true})
 	o.segments = append(o.segments, a.seg)
 	o.known.segment, o.known.epoch = a.seg.number, max(o.known.epoch, head.Epoch)
 	if o.raise == raised { // else a receipt has said so since, and the next record obeys
@@ -274,9 +279,9 @@ func (o *Outbox) roll(head Head, raised string) error {
 	}
 	o.mu.Unlock()
 
-	// Two more witnesses, beside the file itself: without them the store is as
-	// good, only the loss of the file would not be seen.
-	if err := o.markNewest(mark{a.seg.number, head.Epoch, head.Next}); err != nil {
+	// More witnesses, beside the file itself: without them the store is as good,
+	// only the loss of the file would not be seen.
+	if err := errors.Join(o.markNewest(mark{a.seg.number, head.Epoch, head.Next}), o.keepLedger()); err != nil {
 		o.options.Log.Warn("outbox mark not written", "error", err)
 	}
 	if raised != "" {
@@ -415,9 +420,9 @@ func (o *Outbox) lose(s *segment, cause error) error {
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.remove(s)
+	o.markLost(s)
 	o.report.Moved = append(o.report.Moved, Trouble{to, cause.Error()})
-	o.report.Missing = o.missing(o.known.gone)
+	o.report.Missing = o.missing(o.ledger)
 	o.options.Log.Error("outbox segment damaged", "moved", to, "error", cause)
 	return cause
 }

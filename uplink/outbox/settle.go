@@ -93,6 +93,7 @@ func (o *Outbox) match(r *evidence.Receipt) (due []place, troubles []error, err 
 			o.known.epoch = max(o.known.epoch, k.Epoch)
 			o.raise = trouble.Error()
 			ahead = mark{o.known.segment, k.Epoch, k.Seq + 1}
+			o.ledger.took(ahead.epoch, ahead.next)
 		}
 	}
 	o.mu.Unlock()
@@ -233,7 +234,7 @@ func (o *Outbox) expire(now time.Time) ([]Range, error) {
 		var old []*segment
 		if !o.closed {
 			for _, s := range o.segments[:len(o.segments)-1] {
-				if s.unsettled() == 0 {
+				if s.unsettled() == 0 && !o.incomplete(s) {
 					old = append(old, s)
 				}
 			}
@@ -257,7 +258,7 @@ func (o *Outbox) expire(now time.Time) ([]Range, error) {
 		}
 		gone, err := o.drop(pick)
 		if gone && pick.records() > 0 {
-			dropped = append(dropped, Range{pick.epoch, pick.firstSeq, pick.next - 1})
+			dropped = append(dropped, Range{Epoch: pick.epoch, From: pick.firstSeq, To: pick.next - 1})
 		}
 		if err != nil {
 			return dropped, err
@@ -325,7 +326,23 @@ func (o *Outbox) drop(s *segment) (gone bool, err error) {
 			lowest = n
 		}
 	}
-	err = o.state.update(func(tx *bolt.Tx) error { return forget(tx, s, lowest) })
+	o.marking.Lock()
+	o.mu.Lock()
+	o.ledger.drop(s.number)
+	o.mu.Unlock()
+	text := o.nextLedger()
+	err = o.state.update(func(tx *bolt.Tx) error {
+		if err := forget(tx, s, lowest); err != nil {
+			return err
+		}
+		return tx.Bucket(bucketState).Put(keyLedger, text)
+	})
+	if err == nil {
+		if err := writeFile(filepath.Join(o.dir, "ledger"), text); err != nil { // state.db has it
+			o.options.Log.Warn("outbox ledger not written", "error", err)
+		}
+	}
+	o.marking.Unlock()
 	if err != nil {
 		return false, err
 	}

@@ -161,7 +161,7 @@ func TestReceiptIsStoredOnceAndGoesWithItsLastRecord(t *testing.T) {
 	}
 	b.now = b.now.AddDate(0, 0, 1)
 	b.beat() // a fourth segment, so that the third can go
-	for i, want := range []string{"[epoch 1: 1 to 2 epoch 1: 3 to 4 epoch 1: 5 to 6]", "[]"} {
+	for i, want := range []string{"[epoch 1 numbers 1 to 2 epoch 1 numbers 3 to 4 epoch 1 numbers 5 to 6]", "[]"} {
 		dropped, err := b.Expire(b.now)
 		if got := fmt.Sprint(dropped); err != nil || got != want {
 			t.Errorf("time %d: dropped %s, error %v", i+1, got, err)
@@ -212,7 +212,7 @@ func TestUnsettledRecordKeepsItsSegment(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.settle(a, c)
-	if got, err := b.Expire(b.now); err != nil || fmt.Sprint(got) != "[epoch 1: 3 to 3]" {
+	if got, err := b.Expire(b.now); err != nil || fmt.Sprint(got) != "[epoch 1 number 3]" {
 		t.Errorf("dropped %v, error %v", got, err)
 	}
 	b.holds(poison)

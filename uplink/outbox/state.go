@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"time"
@@ -89,6 +90,7 @@ func openState(dir string) (*stateFile, error) {
 type savedState struct {
 	ack     evidence.Hash
 	mark    mark              // zero when there is none
+	ledger  ledger            // empty when there is none
 	settled map[uint64]*marks // by number of the segment
 	aside   map[Key]string
 	expired map[uint64]bool
@@ -147,6 +149,14 @@ func (f *pageFile) savedState(device evidence.DeviceID) (*savedState, error) {
 			return nil, err
 		}
 	}
+	if b, err = f.value(keyLedger, bucketState); err != nil {
+		return nil, err
+	}
+	if b != nil {
+		if s.ledger, err = parseLedger(b); err != nil {
+			return nil, err
+		}
+	}
 	err = f.each(func(leaf *page, e element, k []byte) error {
 		if len(k) != 16 {
 			return fmt.Errorf("set aside: key %x", k)
@@ -189,12 +199,17 @@ func (f *pageFile) savedState(device evidence.DeviceID) (*savedState, error) {
 
 // apply brings the saved state into the index.
 func (s *savedState) apply(x *index) {
+	x.lost = map[uint64]*marks{}
+	maps.Copy(x.lost, s.settled)
 	for _, seg := range x.segments {
 		if m := s.settled[seg.number]; m != nil {
 			for _, seq := range m.seqs {
 				if seq >= seg.firstSeq && seq < seg.next {
 					seg.settle(seq)
 				}
+			}
+			if m.last < seg.next {
+				delete(x.lost, seg.number)
 			}
 		}
 	}
