@@ -117,7 +117,7 @@ func New(ctx context.Context, o Options) (p *Portal, err error) {
 		if p.mqtt, err = listen(o.MQTT, o.AllowRemote); err != nil {
 			return p, fmt.Errorf("broker: %w", err)
 		}
-		if p.broker, err = broker.New(broker.Options{Listener: p.mqtt, Shard: o.Shard, Log: o.Log}); err != nil {
+		if p.broker, err = broker.New(broker.Options{Listener: p.mqtt, Shard: o.Shard, Known: p.known, Log: o.Log}); err != nil {
 			return p, err
 		}
 		options.Open = p.broker.Dial
@@ -139,6 +139,16 @@ func New(ctx context.Context, o Options) (p *Portal, err error) {
 		Stats: p.intake.Stats, Session: dials.Began,
 	})
 	return p, err
+}
+
+// known says whether the register has a device; it may have been enrolled a
+// moment ago.
+func (p *Portal) known(device evidence.DeviceID) bool {
+	if p.register.Known(device) {
+		return true
+	}
+	// Whether the register can be read is the intake's to say.
+	return p.register.Refresh() == nil && p.register.Known(device)
 }
 
 // sessions is a dialer that knows when its newest session began.

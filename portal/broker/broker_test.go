@@ -15,6 +15,7 @@ import (
 
 	"github.com/mochi-mqtt/server/v2/packets"
 
+	"ciglio/capture/evidence"
 	"ciglio/portal/broker"
 	"ciglio/portal/portaltest"
 	"ciglio/uplink"
@@ -22,19 +23,25 @@ import (
 	"ciglio/uplink/wire"
 )
 
+// everyone is a register with every device.
+func everyone(evidence.DeviceID) bool { return true }
+
 // run serves a broker until the test ends.
-func run(t *testing.T) *broker.Broker {
+func run(t *testing.T) *broker.Broker { return runWith(t, everyone) }
+
+// runWith serves a broker for the devices of a register.
+func runWith(t *testing.T, known func(evidence.DeviceID) bool) *broker.Broker {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	return runOn(t, l)
+	return runOn(t, l, known)
 }
 
-func runOn(t *testing.T, l net.Listener) *broker.Broker {
+func runOn(t *testing.T, l net.Listener, known func(evidence.DeviceID) bool) *broker.Broker {
 	t.Helper()
-	b, err := broker.New(broker.Options{Listener: l, Shard: portaltest.Shard})
+	b, err := broker.New(broker.Options{Listener: l, Shard: portaltest.Shard, Known: known})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,10 +76,12 @@ func device(t *testing.T, b *broker.Broker, so uplink.SessionOptions) (uplink.Se
 	return dial(t, mqtt.Options{Broker: "tcp://" + b.Addr().String()}, so)
 }
 
+func mqttOptions(b *broker.Broker) mqtt.Options { return mqtt.Options{Open: b.Dial} }
+
 // centre connects as the intake does.
 func centre(t *testing.T, b *broker.Broker, handle func(uplink.Message)) uplink.Session {
 	t.Helper()
-	s, err := dial(t, mqtt.Options{Open: b.Dial}, uplink.SessionOptions{
+	s, err := dial(t, mqttOptions(b), uplink.SessionOptions{
 		ClientID: "centre", Subscribe: []string{wire.Filter(portaltest.Shard, wire.WhatRecord), wire.Filter(portaltest.Shard, wire.WhatState)},
 		Handle: handle,
 	})
@@ -257,7 +266,7 @@ func TestDialAfterTheEnd(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := broker.New(broker.Options{Listener: l, Shard: portaltest.Shard})
+	b, err := broker.New(broker.Options{Listener: l, Shard: portaltest.Shard, Known: everyone})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -300,7 +309,7 @@ func TestDevicesConnectAfterAFailedAccept(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := runOn(t, &faultyListener{Listener: l})
+	b := runOn(t, &faultyListener{Listener: l}, everyone)
 	if _, err := device(t, b, uplink.SessionOptions{ClientID: d.ID.String()}); err == nil {
 		t.Error("connected on a connection that takes no deadline")
 	}
@@ -319,7 +328,7 @@ func raw(t *testing.T, b *broker.Broker, d *portaltest.Device, payload string) {
 	}
 	t.Cleanup(func() { c.Close() })
 	connect := packets.Packet{FixedHeader: packets.FixedHeader{Type: packets.Connect}, ProtocolVersion: 4, Connect: packets.ConnectParams{
-		ProtocolName: []byte("MQTT"), Clean: true, Keepalive: 60, ClientIdentifier: d.ID.String(), WillFlag: true,
+		ProtocolName: []byte("MQTT"), Clean: true, Keepalive: 60, ClientIdentifier: d.ID.String(), WillFlag: true, WillQos: 1,
 		WillTopic: wire.Topic(portaltest.Shard, d.ID, wire.WhatState), WillPayload: []byte("lost " + payload),
 	}}
 	publish := packets.Packet{FixedHeader: packets.FixedHeader{Type: packets.Publish, Qos: 1}, ProtocolVersion: 4, PacketID: 1,
@@ -331,8 +340,9 @@ func raw(t *testing.T, b *broker.Broker, d *portaltest.Device, payload string) {
 	if _, err := c.Write(out.Bytes()); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := io.ReadFull(c, make([]byte, 4)); err != nil { // CONNACK
-		t.Fatal(err)
+	connack := make([]byte, 4)
+	if _, err := io.ReadFull(c, connack); err != nil || connack[3] != 0 {
+		t.Fatalf("CONNACK %x, %v", connack, err)
 	}
 }
 

@@ -4,11 +4,12 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	mqtt "github.com/mochi-mqtt/server/v2"
 	"github.com/mochi-mqtt/server/v2/packets"
 
-	"ciglio/capture/evidence"
+	"ciglio/portal/tally"
 	"ciglio/uplink/wire"
 )
 
@@ -16,21 +17,32 @@ import (
 // behind.
 type hook struct {
 	mqtt.HookBase
-	shard string
-	log   *slog.Logger
+	shard   string
+	log     *slog.Logger
+	tally   *tally.Tally
+	dropped atomic.Uint64
+	ended   chan struct{}
 
 	mu       sync.Mutex
-	moved    sync.Cond
 	centre   *mqtt.Client          // nil while it is not there and subscribed
+	queue    []*turn               // messages that wait for room, in order
 	admitted map[*mqtt.Client]bool // devices with a message on its way to centre
-	closed   bool
-	dropped  uint64
+}
+
+// A turn is a device's message that waits for room. A device has one at a time.
+type turn struct {
+	cl    *mqtt.Client
+	ready chan struct{} // closed when there is room
 }
 
 func newHook(shard string, log *slog.Logger) *hook {
-	h := &hook{shard: shard, log: log, admitted: make(map[*mqtt.Client]bool)}
-	h.moved.L = &h.mu
-	return h
+	return &hook{shard: shard, log: log, tally: tally.New(log), ended: make(chan struct{}), admitted: make(map[*mqtt.Client]bool)}
+}
+
+// refuse counts a connection that is not let in. The device is empty when the
+// register does not have it.
+func (h *hook) refuse(device, reason string) {
+	h.tally.Add(tally.Key{Level: slog.LevelWarn, Message: "client refused", Device: device, Reason: reason})
 }
 
 // ID names the hook.
@@ -40,34 +52,20 @@ func (h *hook) ID() string { return "ciglio" }
 func (h *hook) Provides(b byte) bool {
 	return slices.Contains([]byte{
 		mqtt.OnConnectAuthenticate, mqtt.OnACLCheck, mqtt.OnSessionEstablished, mqtt.OnSubscribed, mqtt.OnDisconnect,
-		mqtt.OnPublish, mqtt.OnPacketProcessed, mqtt.OnQosComplete, mqtt.OnPublishDropped,
+		mqtt.OnPublish, mqtt.OnPacketProcessed, mqtt.OnQosComplete, mqtt.OnPublishDropped, mqtt.OnWill, mqtt.OnWillSent,
 	}, b)
 }
 
 func isCentre(cl *mqtt.Client) bool { return cl.Net.Listener == centreListener }
 
-// OnConnectAuthenticate lets devices in that speak as they should.
-func (h *hook) OnConnectAuthenticate(cl *mqtt.Client, pk packets.Packet) bool {
+// OnConnectAuthenticate bounds how long a client may be silent. Whether it is let
+// in the gate has decided.
+func (h *hook) OnConnectAuthenticate(cl *mqtt.Client, _ packets.Packet) bool {
 	cl.State.Keepalive = min(cl.State.Keepalive, maxKeepAlive)
 	if cl.State.Keepalive == 0 {
 		cl.State.Keepalive = maxKeepAlive
 	}
-	if isCentre(cl) {
-		return true
-	}
-	_, err := evidence.ParseDeviceID(cl.ID)
-	switch {
-	case err != nil:
-		h.log.Warn("client refused", "reason", "its id is no device id")
-	case pk.ProtocolVersion != 4 || !pk.Connect.Clean:
-		h.log.Warn("client refused", "device", cl.ID, "reason", "not MQTT 3.1.1 with a clean session")
-	case pk.Connect.WillFlag && (!h.mayPublish(cl.ID, pk.Connect.WillTopic) ||
-		pk.Connect.WillRetain && !retainable(pk.Connect.WillTopic)):
-		h.log.Warn("client refused", "device", cl.ID, "reason", "its last will is for another topic than its own")
-	default:
-		return true
-	}
-	return false
+	return true
 }
 
 // OnACLCheck is asked for a topic to publish to, a filter to subscribe to and a
@@ -78,7 +76,7 @@ func (h *hook) OnACLCheck(cl *mqtt.Client, topic string, write bool) bool {
 	}
 	ok := write && h.mayPublish(cl.ID, topic) || !write && h.mayReceive(cl.ID, topic)
 	if !ok {
-		h.log.Warn("topic refused", "device", cl.ID, "publish", write)
+		h.tally.Add(tally.Key{Level: slog.LevelWarn, Message: "topic refused", Device: cl.ID, Reason: "not its own"}, "publish", write)
 	}
 	return ok
 }
@@ -104,10 +102,7 @@ func retainable(topic string) bool {
 // there was one, has ended.
 func (h *hook) OnSessionEstablished(cl *mqtt.Client, _ packets.Packet) {
 	if !isCentre(cl) {
-		h.mu.Lock()
-		h.moved.Broadcast()
-		h.mu.Unlock()
-		h.log.Info("device connected", "device", cl.ID, "remote", cl.Net.Remote)
+		h.tally.Add(tally.Key{Level: slog.LevelInfo, Message: "device connected", Device: cl.ID}, "remote", cl.Net.Remote)
 	}
 }
 
@@ -116,7 +111,7 @@ func (h *hook) OnSubscribed(cl *mqtt.Client, _ packets.Packet, _ []byte) {
 	if isCentre(cl) {
 		h.mu.Lock()
 		h.centre = cl
-		h.moved.Broadcast()
+		h.grant()
 		h.mu.Unlock()
 	}
 }
@@ -127,14 +122,13 @@ func (h *hook) OnDisconnect(cl *mqtt.Client, err error, _ bool) {
 	if h.centre == cl {
 		h.centre = nil
 	}
-	h.moved.Broadcast()
 	h.mu.Unlock()
 	if !isCentre(cl) {
 		why := "said goodbye"
 		if err != nil {
 			why = err.Error()
 		}
-		h.log.Info("device disconnected", "device", cl.ID, "why", why)
+		h.tally.Add(tally.Key{Level: slog.LevelInfo, Message: "device disconnected", Device: cl.ID}, "why", why)
 	}
 }
 
@@ -143,23 +137,71 @@ func (h *hook) OnPublish(cl *mqtt.Client, pk packets.Packet) (packets.Packet, er
 	if isCentre(cl) {
 		return pk, nil
 	}
-	if pk.FixedHeader.Retain && !retainable(pk.TopicName) {
+	if pk.FixedHeader.Qos == 0 {
+		// Nobody can hold back who does not wait for acknowledgements.
+		h.tally.Add(tally.Key{Level: slog.LevelWarn, Message: "client ended", Device: cl.ID, Reason: "publishes with QoS 0"})
+		cl.Net.Conn.Close() // and so the next read fails
+		return pk, packets.ErrRejectPacket
+	}
+	if pk.FixedHeader.Retain && (!retainable(pk.TopicName) || len(pk.Payload) > wire.MaxJSON) {
 		pk.FixedHeader.Retain = false
 	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for !h.closed && !cl.Closed() && !h.hasRoom() {
-		h.moved.Wait()
-	}
-	if h.closed || cl.Closed() {
-		h.moved.Signal()                   // which may have been for another
+	if !h.wait(cl, cl.Net.Conn.(*session).gone) {
 		return pk, packets.ErrRejectPacket // neither acknowledged nor delivered
 	}
-	h.admitted[cl] = true
-	if h.hasRoom() {
-		h.moved.Signal() // for the next one too
-	}
 	return pk, nil
+}
+
+// OnWill is called before the last will of a lost connection is published. It
+// waits for room, unless the device is back.
+func (h *hook) OnWill(cl *mqtt.Client, will mqtt.Will) (mqtt.Will, error) {
+	if !isCentre(cl) && !h.wait(cl, cl.Net.Conn.(*session).superseded) {
+		return mqtt.Will{}, nil // a topic that nobody has subscribed to
+	}
+	return will, nil
+}
+
+// OnWillSent is called when it has been published.
+func (h *hook) OnWillSent(cl *mqtt.Client, _ packets.Packet) { h.passed(cl) }
+
+// wait returns true when there is room for one message of a device, and false
+// when the device or the broker has gone before.
+func (h *hook) wait(cl *mqtt.Client, gone <-chan struct{}) bool {
+	t := &turn{cl: cl, ready: make(chan struct{})}
+	h.mu.Lock()
+	h.queue = append(h.queue, t)
+	h.grant()
+	h.mu.Unlock()
+	over := false
+	select {
+	case <-gone:
+		over = true
+	case <-h.ended:
+		over = true
+	case <-t.ready:
+		select {
+		case <-gone:
+			over = true
+		default:
+		}
+	}
+	if over {
+		h.mu.Lock()
+		h.queue = slices.DeleteFunc(h.queue, func(other *turn) bool { return other == t })
+		h.mu.Unlock()
+		h.passed(cl) // which it may have been given
+	}
+	return !over
+}
+
+// grant lets messages on for which there is room. The caller holds mu.
+func (h *hook) grant() {
+	for len(h.queue) > 0 && h.hasRoom() {
+		t := h.queue[0]
+		h.queue = slices.Delete(h.queue, 0, 1)
+		h.admitted[t.cl] = true
+		close(t.ready)
+	}
 }
 
 func (h *hook) hasRoom() bool {
@@ -167,11 +209,14 @@ func (h *hook) hasRoom() bool {
 }
 
 // OnPacketProcessed is called when a packet has been passed on.
-func (h *hook) OnPacketProcessed(cl *mqtt.Client, _ packets.Packet, _ error) {
+func (h *hook) OnPacketProcessed(cl *mqtt.Client, _ packets.Packet, _ error) { h.passed(cl) }
+
+// passed notes that a device's message is in the hands of the centre's client.
+func (h *hook) passed(cl *mqtt.Client) {
 	h.mu.Lock()
 	if h.admitted[cl] {
 		delete(h.admitted, cl)
-		h.moved.Signal()
+		h.grant()
 	}
 	h.mu.Unlock()
 }
@@ -181,7 +226,7 @@ func (h *hook) OnPacketProcessed(cl *mqtt.Client, _ packets.Packet, _ error) {
 func (h *hook) OnQosComplete(cl *mqtt.Client, _ packets.Packet) {
 	if isCentre(cl) {
 		h.mu.Lock()
-		h.moved.Signal()
+		h.grant()
 		h.mu.Unlock()
 	}
 }
@@ -189,18 +234,8 @@ func (h *hook) OnQosComplete(cl *mqtt.Client, _ packets.Packet) {
 // OnPublishDropped is called when a client is so far behind that a message to it
 // is dropped. Devices ask again for what they miss.
 func (h *hook) OnPublishDropped(cl *mqtt.Client, _ packets.Packet) {
-	h.mu.Lock()
-	h.dropped++
-	first := h.dropped == 1
-	h.mu.Unlock()
-	if first || isCentre(cl) {
-		h.log.Error("message dropped for want of room", "client", cl.ID)
-	}
+	h.dropped.Add(1)
+	h.tally.Add(tally.Key{Level: slog.LevelError, Message: "message dropped for want of room", Device: cl.ID})
 }
 
-func (h *hook) close() {
-	h.mu.Lock()
-	h.closed = true
-	h.moved.Broadcast()
-	h.mu.Unlock()
-}
+func (h *hook) close() { close(h.ended) }
