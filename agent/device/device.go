@@ -95,7 +95,10 @@ type Device struct {
 	recorder *recorder
 	progress progress
 	tally    tally
-	telling  sync.Mutex // Observe hears of one passage at a time
+
+	sensorFault, cameraFault failure // that they reported last
+
+	telling sync.Mutex // Observe hears of one passage at a time
 }
 
 // New checks the parts of a device and joins them. It starts nothing.
@@ -132,7 +135,8 @@ func New(o Options) (*Device, error) {
 	}
 	d.ring = capture.NewRing(o.Config.Camera.Slots, int(o.Config.Camera.Slot))
 	d.recorder = d.newRecorder(settings)
-	d.faults = d.newFaults()
+	d.sensorFault.clock, d.cameraFault.clock = o.Clock, o.Clock
+	d.faults = &faults{clock: o.Clock, checks: d.checks()}
 	d.gate = &gatekeeper{
 		clock: o.Clock, calibration: d.calibration, bound: o.Config.Clock.Bound,
 		serial:   func() string { return o.Source.Identity().Serial },
@@ -172,22 +176,6 @@ func (d *Device) newRecorder(settings []byte) *recorder {
 	}
 }
 
-// newFaults returns what finds the faults of the parts.
-func (d *Device) newFaults() *faults {
-	f := &faults{
-		clock: d.o.Clock, store: d.recorder.failed, sensor: d.o.Fault, alone: d.needsSecond, ring: d.ring,
-		radar: func() string { return d.o.Source.Identity().Model }, camera: d.o.Camera.Info().Model,
-	}
-	if f.sensor == nil {
-		f.sensor = func() error { return nil }
-	}
-	f.second = func() error { return nil }
-	if d.o.Second != nil {
-		f.second = d.o.Second.Fault
-	}
-	return f
-}
-
 // CentreKeys returns what a sender asks whether a centre's key is to be trusted.
 func CentreKeys(t *evidence.Trust) func(evidence.Hash, time.Time) (*ecdsa.PublicKey, error) {
 	return func(kid evidence.Hash, at time.Time) (*ecdsa.PublicKey, error) {
@@ -212,7 +200,7 @@ func (d *Device) Run(ctx context.Context) error {
 	// The rest lives until what has passed is judged and sealed.
 	inner, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
-	g.Go(func() error { return d.ring.Run(inner, d.o.Camera, d.faults.cameraReporter(d.cameraFault)) })
+	g.Go(func() error { return d.ring.Run(inner, d.o.Camera, d.cameraFault.reporter(d.tellCamera)) })
 	g.Go(func() error { return d.sender.Run(inner) })
 	if d.o.Second != nil {
 		g.Go(func() error { return d.o.Second.Run(inner) })
@@ -236,7 +224,7 @@ func (d *Device) Run(ctx context.Context) error {
 	return err
 }
 
-func (d *Device) cameraFault(err error) { d.o.Log.Warn("camera fault", "error", err) }
+func (d *Device) tellCamera(err error) { d.o.Log.Warn("camera fault", "error", err) }
 
 // How often the device looks at itself, and how long a sensor or camera may be
 // without a sign of life. One that works gives many in that time.
@@ -303,18 +291,18 @@ func (d *Device) makeRoom() {
 	}
 }
 
-// testSelf finds out whether the device is in order, and records and logs the
-// finding when it has changed.
+// testSelf finds out whether the device is in order, and records and logs every
+// finding when others stand than before.
 func (d *Device) testSelf() {
-	finding, changed := d.faults.test()
+	findings, changed := d.faults.test()
 	if !changed {
 		return
 	}
 	pass, words := uint64(1), "sensor and camera work"
-	if finding != nil {
-		pass, words = 0, evidence.CleanText(finding.Error())
+	if len(findings) > 0 {
+		pass, words = 0, evidence.CleanText(trust.Words(findings))
 	}
-	d.o.Log.Info("self-test", "pass", finding == nil, "finding", words)
+	d.o.Log.Info("self-test", "pass", pass == 1, "finding", words)
 	d.recorder.noteOrLog(evidence.KindSelfTest, evidence.Body{1: pass, 2: words})
 }
 
@@ -322,7 +310,7 @@ func (d *Device) testSelf() {
 // it may.
 func (d *Device) Gate() []trust.Cause {
 	m := d.gate.now()
-	causes, _ := d.gate.check(m, m.mono)
+	causes, _, _ := d.gate.check(m, m.mono)
 	return causes
 }
 

@@ -1,8 +1,9 @@
 package device
 
 import (
+	"cmp"
 	"errors"
-	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -10,105 +11,152 @@ import (
 	"ciglio/sensor"
 )
 
-// faults is what is wrong with the parts of the device. The parts report what
-// fails, and look asks those that tell themselves. It is safe for concurrent use.
+// inOrder is how long a part must have been in order before what was found wrong
+// with it is forgotten: a fault that comes and goes is one fault.
+const inOrder = time.Minute
+
+// The codes of what is wrong with the parts, in the order in which they are told.
+const (
+	findingPending = "pending"       // the first self-test is not done yet
+	findingStore   = "store"         // records cannot be stored
+	findingSensor  = "sensor"        // the sensor is not there, or reports a fault
+	findingAlone   = "sensor_alone"  // the sensor may not measure without a second one
+	findingSecond  = "second_sensor" // the same of the second sensor
+	findingCamera  = "camera"        // the camera gives no pictures
+)
+
+// latecomers are the findings that say that a part is not there. Parts may start
+// later than the device: what stood at the first look is forgotten at once when
+// the part comes, the first time.
+var latecomers = []string{findingSensor, findingAlone, findingSecond, findingCamera}
+
+// pending is the finding before the first test.
+var pending = sensor.Finding{Code: findingPending, Words: "not done yet"}
+
+// A check looks at a part, and returns everything that is wrong with it at the
+// instant now. It is called every second while something stands, by several
+// goroutines, and must not wait.
+type check func(now sensor.Mono) []sensor.Finding
+
+// faults is what stands against the device, since when, and what of it is
+// recorded. A finding stands from the look that finds it until it has not been
+// found for [inOrder]. It is safe for concurrent use.
 type faults struct {
 	clock  sensor.Clock
-	store  func() error // why records cannot be stored; nil when they can
-	sensor func() error // why the sensor does not measure; nil when it does, or does not tell
-	alone  func() error // why the sensor may not measure without another; nil when it may
-	second func() error // why the second sensor does not measure; nil when it does, or there is none
-	ring   *capture.Ring
-	radar  func() string // the sensor's model
-	camera string        // the camera's model
+	checks []check // in the order in which their findings are told
 
 	mu       sync.Mutex
-	tested   bool  // the first self-test is done
-	finding  error // what it found last
-	reported failure
-	picture  failure
+	standing []standing // in the order of the checks
+	tested   bool       // the first test is done
+	recorded []string   // codes of the last one's findings
 }
 
-// A failure is an error that a part has reported, and when.
-type failure struct {
-	err error
-	at  sensor.Mono
+// standing is a finding that stands.
+type standing struct {
+	sensor.Finding
+	since, seen sensor.Mono // instants of the first look that found it, and of the last
+	place       int         // in the order of the checks
+	late        bool        // it says that a part has not come yet
 }
 
-// sensorFailed keeps an error of the sensor; nil when it measures.
-func (f *faults) sensorFailed(err error) { f.keep(&f.reported, err) }
-
-// cameraFailed keeps an error of the camera or one of its pictures.
-func (f *faults) cameraFailed(err error) { f.keep(&f.picture, err) }
-
-func (f *faults) keep(in *failure, err error) {
+// test looks at the parts. It reports whether other findings stand than at the
+// last test: whether they are to be recorded.
+func (f *faults) test() (findings []sensor.Finding, changed bool) {
+	findings = f.look()
+	var codes []string
+	for _, found := range findings {
+		codes = append(codes, found.Code)
+	}
+	slices.Sort(codes)
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	*in = failure{err, f.clock.Now()}
+	changed = !f.tested || !slices.Equal(codes, f.recorded)
+	f.tested, f.recorded = true, codes
+	return findings, changed
 }
 
-// test looks at the parts. It reports whether another finding is to be recorded
-// than the last one.
-func (f *faults) test() (finding error, changed bool) {
-	finding = f.look()
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	changed = !f.tested || (finding == nil) != (f.finding == nil)
-	f.tested, f.finding = true, finding
-	return finding, changed
-}
-
-// now returns what is wrong at this moment, [errSelfTestPending] before the
-// first test.
-func (f *faults) now() error {
+// now returns what stands at this moment, or [pending] before the first test.
+func (f *faults) now() []sensor.Finding {
 	f.mu.Lock()
 	tested := f.tested
 	f.mu.Unlock()
 	if !tested {
-		return errSelfTestPending
+		return []sensor.Finding{pending}
 	}
 	return f.look() // it may have changed since
 }
 
-// look returns what is wrong with the store, the sensors or the camera at this
-// moment.
-func (f *faults) look() error {
+// look asks every check and returns what stands.
+func (f *faults) look() []sensor.Finding {
 	now := f.clock.Now()
-	f.mu.Lock()
-	reported, picture := f.reported, f.picture
-	f.mu.Unlock()
-	if err := f.store(); err != nil {
-		return fmt.Errorf("records cannot be stored: %w", err)
-	}
-	if err := f.sensor(); err != nil {
-		return err
-	}
-	if err := f.alone(); err != nil {
-		return fmt.Errorf("sensor %s: %w", f.radar(), err)
-	}
-	if reported.err != nil && now.Sub(reported.at) <= patience {
-		return fmt.Errorf("sensor %s: %w", f.radar(), reported.err)
-	}
-	if err := f.second(); err != nil {
-		return fmt.Errorf("second sensor: %w", err)
-	}
-	if newest, ok := f.ring.Newest(); !ok || now.Sub(newest) > patience {
-		if picture.err != nil && picture.at >= newest {
-			return picture.err
+	var found []standing
+	for _, c := range f.checks {
+		for _, one := range c(now) {
+			found = append(found, standing{Finding: one, since: now, seen: now, place: len(found)})
 		}
-		return fmt.Errorf("camera %s gives no pictures", f.camera)
 	}
-	return nil
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.merge(now, found)
 }
 
-// cameraReporter returns what hears of the camera's faults: it keeps each, and
-// calls log once for as long as it stays the same, whatever the number of the
-// frame, and again after an hour.
-func (f *faults) cameraReporter(log func(error)) func(error) {
+// merge adds what was found to what stands, and forgets what is over.
+func (f *faults) merge(now sensor.Mono, found []standing) []sensor.Finding {
+	for i, one := range found {
+		at := slices.IndexFunc(f.standing, func(s standing) bool { return s.Code == one.Code })
+		if at < 0 {
+			one.late = !f.tested && slices.Contains(latecomers, one.Code)
+			f.standing = append(f.standing, one)
+			continue
+		}
+		s := &f.standing[at]
+		s.Words, s.seen, s.place = one.Words, max(s.seen, now), i
+	}
+	f.standing = slices.DeleteFunc(f.standing, func(s standing) bool {
+		return s.seen < now && (s.late || now.Sub(s.seen) >= inOrder)
+	})
+	slices.SortStableFunc(f.standing, func(a, b standing) int { return cmp.Compare(a.place, b.place) })
+	var all []sensor.Finding
+	for _, s := range f.standing {
+		told := s.Finding
+		if s.seen < now {
+			told.Words += ", in order for less than " + inOrder.String()
+		}
+		all = append(all, told)
+	}
+	return all
+}
+
+// A failure is an error that a part has reported last, and when. It is safe for
+// concurrent use.
+type failure struct {
+	clock sensor.Clock
+	mu    sync.Mutex
+	err   error
+	at    sensor.Mono
+}
+
+// keep keeps an error; nil when the part works.
+func (f *failure) keep(err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.err, f.at = err, f.clock.Now()
+}
+
+func (f *failure) last() (error, sensor.Mono) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.err, f.at
+}
+
+// reporter returns what hears of the camera's faults: it keeps each, and calls log
+// once for as long as it stays the same, whatever the number of the frame, and
+// again after an hour.
+func (f *failure) reporter(log func(error)) func(error) {
 	var last string
 	var at sensor.Mono
 	return func(err error) {
-		f.cameraFailed(err)
+		f.keep(err)
 		what := err.Error()
 		for _, bad := range []error{capture.ErrDamaged, capture.ErrTooLarge, capture.ErrOrder} {
 			if errors.Is(err, bad) {

@@ -1,7 +1,6 @@
 package device
 
 import (
-	"errors"
 	"log/slog"
 	"strings"
 	"sync"
@@ -19,24 +18,21 @@ import (
 type gatekeeper struct {
 	clock       sensor.Clock
 	calibration *trust.Calibration
-	bound       time.Duration // of the clock
-	serial      func() string // of the sensor
-	selfTest    func() error  // what is wrong now; nil when nothing is
-	room        func() bool   // for a violation
-	changed     func()        // called when other causes are found than before
+	bound       time.Duration           // of the clock
+	serial      func() string           // of the sensor
+	selfTest    func() []sensor.Finding // what stands now
+	room        func() bool             // for a violation
+	changed     func()                  // called when other causes are found than before
 	log         *slog.Logger
 
 	mu     sync.Mutex
 	causes []trust.Cause // that were found last
-	codes  string        // theirs; "" before the first look
+	codes  string        // of all that was found; "" before the first look
 	last   sensor.Mono   // instant at which it was last found closed; 0 when it was not
 }
 
 // gateOpen says that nothing keeps the device from measuring.
 const gateOpen = "gate open: the device measures"
-
-// errSelfTestPending closes the gate until the first self-test has passed.
-var errSelfTestPending = errors.New("not done yet")
 
 // A moment is what the clock said when the gate was asked.
 type moment struct {
@@ -57,23 +53,31 @@ func (g *gatekeeper) now() moment {
 }
 
 // check returns every cause for which the device may not measure now, and for
-// which it may not have measured at an earlier instant.
-func (g *gatekeeper) check(m moment, earlier sensor.Mono) (now, then []trust.Cause) {
+// which it may not have measured at an earlier instant, with the codes of all that
+// was found now.
+func (g *gatekeeper) check(m moment, earlier sensor.Mono) (now, then []trust.Cause, codes string) {
 	facts := trust.Facts{
 		At: m.utc, Calibration: g.calibration, SensorSerial: g.serial(),
 		Clock: m.clock, ClockError: m.err, ClockBound: g.bound,
 		SelfTest: g.selfTest(), Room: m.room,
 	}
 	now = trust.Check(facts)
+	codes = "gate"
+	for _, c := range now {
+		codes += " " + c.Code
+	}
+	for _, f := range facts.SelfTest {
+		codes += " " + f.Code
+	}
 	facts.At = m.utc.Add(earlier.Sub(m.mono))
-	return now, trust.Check(facts)
+	return now, trust.Check(facts), codes
 }
 
 // look asks the gate and tells what it found.
 func (g *gatekeeper) look() []trust.Cause {
 	m := g.now()
-	causes, _ := g.check(m, m.mono)
-	g.tell(m.mono, causes)
+	causes, _, codes := g.check(m, m.mono)
+	g.tell(m.mono, causes, codes)
 	return causes
 }
 
@@ -81,9 +85,9 @@ func (g *gatekeeper) look() []trust.Cause {
 // the moment m: the gate is open, it was open then as far as the calendar tells,
 // and nothing that closed it since is forgotten because it is over.
 func (g *gatekeeper) passes(m moment, first sensor.Mono) bool {
-	now, then := g.check(m, first)
+	now, then, codes := g.check(m, first)
 	if len(now) > 0 {
-		g.tell(m.mono, now)
+		g.tell(m.mono, now, codes)
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -91,12 +95,8 @@ func (g *gatekeeper) passes(m moment, first sensor.Mono) bool {
 }
 
 // tell keeps the causes that were found, and logs them once for as long as they are
-// the same.
-func (g *gatekeeper) tell(at sensor.Mono, causes []trust.Cause) {
-	codes := "gate"
-	for _, c := range causes {
-		codes += " " + c.Code
-	}
+// their codes, and those of the findings, are the same.
+func (g *gatekeeper) tell(at sensor.Mono, causes []trust.Cause, codes string) {
 	g.mu.Lock()
 	changed := codes != g.codes
 	g.causes, g.codes = causes, codes
@@ -128,7 +128,7 @@ func (g *gatekeeper) found() []trust.Cause {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.codes == "" {
-		return []trust.Cause{{Code: "self_test", Words: "self-test: " + errSelfTestPending.Error()}}
+		return []trust.Cause{{Code: "self_test", Words: "self-test: " + pending.Words}}
 	}
 	return g.causes
 }

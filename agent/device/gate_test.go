@@ -15,7 +15,7 @@ import (
 // A keptGate is a gate whose facts a test sets.
 type keptGate struct {
 	*gatekeeper
-	fault   error
+	fault   error // of a camera
 	full    bool
 	changes int
 	log     journal
@@ -30,11 +30,16 @@ func newKeptGate(t *testing.T) *keptGate {
 	k := new(keptGate)
 	k.gatekeeper = &gatekeeper{
 		clock: &fakeClock{start: time.Now()}, calibration: c, bound: 100 * time.Millisecond,
-		serial:   func() string { return "S1" },
-		selfTest: func() error { return k.fault },
-		room:     func() bool { return !k.full },
-		changed:  func() { k.changes++ },
-		log:      slog.New(slog.NewTextHandler(&k.log, nil)),
+		serial: func() string { return "S1" },
+		selfTest: func() []sensor.Finding {
+			if k.fault == nil {
+				return nil
+			}
+			return []sensor.Finding{{Code: findingCamera, Words: k.fault.Error()}}
+		},
+		room:    func() bool { return !k.full },
+		changed: func() { k.changes++ },
+		log:     slog.New(slog.NewTextHandler(&k.log, nil)),
 	}
 	return k
 }
@@ -66,7 +71,7 @@ func TestGateTellsEachChangeOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newKeptGate(t)
 		for _, step := range []struct {
-			fault   error
+			fault   error // of a camera
 			full    bool
 			changes int
 			state   string

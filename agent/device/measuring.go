@@ -131,7 +131,7 @@ func (d *Device) listen(ctx context.Context, passages chan<- sensor.Passage) {
 			d.o.Log.Info("sensor recording ended")
 			return
 		case err != nil:
-			d.faults.sensorFailed(err)
+			d.sensorFault.keep(err)
 			if err.Error() != last {
 				last = err.Error()
 				d.o.Log.Error("sensor fault", "error", err)
@@ -144,7 +144,7 @@ func (d *Device) listen(ctx context.Context, passages chan<- sensor.Passage) {
 			continue
 		}
 		last = ""
-		d.faults.sensorFailed(nil)
+		d.sensorFault.keep(nil)
 		select {
 		case <-ctx.Done():
 			return

@@ -29,7 +29,7 @@ func TestRecorderStoresWhatIsNotRefused(t *testing.T) {
 		if len(all) != 2 || all[1].Record.Prev != all[0].Link || all[1].Record.Seq != all[0].Record.Seq+1 {
 			t.Fatalf("%d records, or no chain", len(all))
 		}
-		if got := all[0].Record; got.Kind != evidence.KindOperator || got.Device != r.id || got.Software != r.o.Software || got.Clock.Source != "simulated" || got.Boot != r.o.Boot {
+		if got := all[0].Record; got.Kind != evidence.KindOperator || got.Device != r.id || got.Software != r.o.Software || !got.Clock.Synchronised || got.Boot != r.o.Boot {
 			t.Errorf("record %+v", got)
 		}
 	})

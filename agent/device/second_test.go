@@ -107,7 +107,7 @@ func TestSecondSpeedConfirmsOrDiscards(t *testing.T) {
 					if m.Speed != 9250 || !reflect.DeepEqual(m.Second, &want) {
 						t.Errorf("measurement %+v, second %+v", m, m.Second)
 					}
-					check(t, o.Record, evidence.Pass)
+					checkStatus(t, o.Record, evidence.Pass)
 				}
 				if got := r.Counts().Discarded; len(c.want) == 1 && got[c.want[0]] != 1 {
 					t.Errorf("discarded %v", got)
@@ -121,7 +121,7 @@ func TestSecondSpeedConfirmsOrDiscards(t *testing.T) {
 }
 
 // check verifies the measurement of a record as anyone would.
-func check(t *testing.T, s *evidence.Sealed, want evidence.Status) {
+func checkStatus(t *testing.T, s *evidence.Sealed, want evidence.Status) {
 	t.Helper()
 	for _, c := range evidence.Verify(&evidence.Bundle{Record: s.Bytes}, nil).Checks {
 		if c.Name == "measurement" {
@@ -343,7 +343,7 @@ positions = "10m 14m"
 					if got.Site.Lane != 2 || !reflect.DeepEqual(*got.Measurement.Second.Contacts, want) {
 						t.Errorf("lane %d, contacts %+v, want lane 2, %+v", got.Site.Lane, got.Measurement.Second.Contacts, want)
 					}
-					check(t, o.Record, evidence.Pass)
+					checkStatus(t, o.Record, evidence.Pass)
 				}
 				if err := r.stop(); err != nil {
 					t.Error(err)

@@ -251,7 +251,10 @@ func TestSerialSensorMayComeLater(t *testing.T) {
 		}
 
 		radar.plugged.Store(true)
-		time.Sleep(10 * time.Second)
+		for range int(inOrder/(5*time.Second)) + 2 {
+			time.Sleep(5 * time.Second)
+			radar.report(sensor.Cycle{}) // its heartbeat
+		}
 		radar.look(t, passing(t, 9250), r.clock)
 		time.Sleep(2 * time.Second)
 		synctest.Wait()

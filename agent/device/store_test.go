@@ -50,7 +50,7 @@ func TestStoreThatFailsClosesTheGate(t *testing.T) {
 			t.Errorf("gate %v, want it closed by the store", causes)
 		}
 		key.failing.Store(false)
-		time.Sleep(2 * time.Second) // not at the next heartbeat, an hour later
+		time.Sleep(inOrder + 2*time.Second) // not at the next heartbeat, an hour later
 		if o := r.pass(speeding()); o.Record == nil {
 			t.Errorf("not recorded when the store works again: %v", o.Reasons)
 		}

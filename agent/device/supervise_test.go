@@ -86,7 +86,7 @@ func TestManagerHearsOfTheDevice(t *testing.T) {
 		r.camera.dead.Store(true)
 		time.Sleep(time.Minute)
 		r.camera.dead.Store(false)
-		time.Sleep(time.Minute)
+		time.Sleep(2 * time.Minute)
 		if err := r.stop(); err != nil {
 			t.Error(err)
 		}
@@ -94,6 +94,7 @@ func TestManagerHearsOfTheDevice(t *testing.T) {
 			"READY=1", "STATUS=starting: self-test not done yet",
 			"STATUS=" + gateOpen,
 			"STATUS=gate closed: self_test (" + m.closed() + ")",
+			"STATUS=gate closed: self_test (" + m.closed() + ", in order for less than 1m0s)",
 			"STATUS=" + gateOpen,
 			"STOPPING=1",
 		}

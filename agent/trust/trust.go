@@ -8,6 +8,7 @@ package trust
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"ciglio/sensor"
@@ -43,12 +44,12 @@ type Facts struct {
 	Calibration  *Calibration // nil when none is installed
 	SensorSerial string
 	Clock        sensor.ClockState
-	ClockError   error         // the time source gave no answer
-	ClockBound   time.Duration // of the site
-	SelfTest     error         // the last one's finding; nil when it passed
-	OpenSeals    []string      // names of the seals that are open
-	Software     error         // nil when the program is the sealed one
-	Room         bool          // the outbox can take a violation
+	ClockError   error            // the time source gave no answer
+	ClockBound   time.Duration    // of the site
+	SelfTest     []sensor.Finding // what it holds against the device; none when it passed
+	OpenSeals    []string         // names of the seals that are open
+	Software     error            // nil when the program is the sealed one
+	Room         bool             // the outbox can take a violation
 }
 
 // A Cause is one reason why the gate is closed. Codes are constant; words name
@@ -100,8 +101,8 @@ func Check(f Facts) []Cause {
 	case bound(f.Clock) > f.ClockBound:
 		closed("clock_bound", "clock: off by up to %v, allowed are %v", bound(f.Clock), f.ClockBound)
 	}
-	if f.SelfTest != nil {
-		closed("self_test", "self-test: %v", f.SelfTest)
+	if len(f.SelfTest) > 0 {
+		closed("self_test", "self-test: %s", Words(f.SelfTest))
 	}
 	for _, seal := range f.OpenSeals {
 		closed("seal_open", "seal %s: open", seal)
@@ -113,6 +114,15 @@ func Check(f Facts) []Cause {
 		closed("store_full", "outbox: no room for evidence")
 	}
 	return causes
+}
+
+// Words names every finding, in their order.
+func Words(findings []sensor.Finding) string {
+	words := make([]string, len(findings))
+	for i, f := range findings {
+		words[i] = f.Words
+	}
+	return strings.Join(words, "; ")
 }
 
 // bound is the offset plus twice the standard uncertainty: what UTC is within

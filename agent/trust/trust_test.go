@@ -53,11 +53,11 @@ func TestGate(t *testing.T) {
 		{"holdover within the bound", func(f *Facts) { f.Clock.Synchronised, f.Clock.LockAge = false, time.Hour }, nil},
 		{"never locked", func(f *Facts) { f.Clock.Synchronised = false }, []string{"clock_unsynchronised"}},
 		{"no time source", func(f *Facts) { f.ClockError = errors.New("gone") }, []string{"clock_unknown"}},
-		{"self-test failed", func(f *Facts) { f.SelfTest = errors.New("no camera") }, []string{"self_test"}},
+		{"self-test failed", func(f *Facts) { f.SelfTest = []sensor.Finding{{Words: "no camera"}} }, []string{"self_test"}},
 		{"two seals open", func(f *Facts) { f.OpenSeals = []string{"door", "lens"} }, []string{"seal_open", "seal_open"}},
 		{"other software", func(f *Facts) { f.Software = errors.New("not the sealed one") }, []string{"software"}},
 		{"outbox full", func(f *Facts) { f.Room = false }, []string{"store_full"}},
-		{"every cause is told", func(f *Facts) { f.Calibration, f.Room, f.SelfTest = nil, false, errors.New("x") },
+		{"every cause is told", func(f *Facts) { f.Calibration, f.Room, f.SelfTest = nil, false, []sensor.Finding{{Words: "x"}} },
 			[]string{"calibration_missing", "self_test", "store_full"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
