@@ -175,7 +175,7 @@ func openISYS(r io.Reader, _ []byte, _ int64) (recorded, error) {
 func agdTargets(head []byte, check agd.Check) int64 {
 	p := agd.NewPlayback(bytes.NewReader(head), check)
 	drain(p)
-	return p.Counters().Targets
+	return p.Tally().Used
 }
 
 func fitsAGD(head []byte) bool { return agdTargets(head, agd.CRC8)+agdTargets(head, agd.XOR) > 0 }
@@ -204,6 +204,6 @@ func openCSR(r io.Reader, _ []byte, _ int64) (recorded, error) {
 func fitsOPS243(head []byte) bool {
 	p := ops243.NewPlayback(bytes.NewReader(head), ops243.PlaybackOptions{})
 	drain(p)
-	c := p.Counters()
-	return c.Reports > c.Broken
+	n := p.Tally()
+	return n.Used > n.Broken
 }

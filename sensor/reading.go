@@ -67,3 +67,36 @@ type Conn interface {
 	io.ReadWriteCloser
 	SetReadDeadline(time.Time) error
 }
+
+// LineErrors counts what went wrong on a serial line since the kernel's driver
+// was loaded. The counters wrap; only what they grew by says something.
+type LineErrors struct {
+	Frame   uint32 // bytes without their stop bit
+	Parity  uint32 // bytes of the wrong parity
+	Overrun uint32 // times that bytes were lost, in the chip or in the kernel
+	Break   uint32 // times that the line was held low
+}
+
+// A Tally says what came from a sensor and what became of it. A frame is what the
+// sensor's protocol makes one: a message, a line, a block of samples, a list.
+type Tally struct {
+	Used     int64 `json:"used"`     // frames that became readings or samples
+	Clipped  int64 `json:"clipped"`  // those among them whose input was overdriven
+	Unused   int64 `json:"unused"`   // good frames that measure nothing: answers, heartbeats, another's
+	Broken   int64 `json:"broken"`   // frames that fail their check, or whose form is not the protocol's
+	Repeated int64 `json:"repeated"` // frames that came before
+	Missing  int64 `json:"missing"`  // frames that a sequence shows to be missing, and halves without the other
+	Bytes    int64 `json:"bytes"`    // bytes that are part of no frame
+}
+
+// Plus returns the sum of two tallies.
+func (t Tally) Plus(u Tally) Tally {
+	return Tally{
+		Used: t.Used + u.Used, Clipped: t.Clipped + u.Clipped, Unused: t.Unused + u.Unused, Broken: t.Broken + u.Broken,
+		Repeated: t.Repeated + u.Repeated, Missing: t.Missing + u.Missing, Bytes: t.Bytes + u.Bytes,
+	}
+}
+
+// Tallied is a [Feed], a stream of samples or a [Source] that says what became of
+// what came, since it was made. Tally is safe for concurrent use.
+type Tallied interface{ Tally() Tally }

@@ -280,8 +280,8 @@ func TestSerialSensorOfAnotherKindMeasuresNothing(t *testing.T) {
 		change func(*emulator.AGD)
 		want   string
 	}{
-		{"another model", func(x *emulator.AGD) { x.Version = "AGD318 V9" }, "the sensor says it is an AGD318, the configuration an AGD350"},
-		{"another one of that model", func(x *emulator.AGD) { x.Serial = "S2" }, "serial number is S2, the configuration's S1"},
+		{"another model", func(x *emulator.AGD) { x.Version = "AGD318 V9" }, `the sensor says it is an "AGD318", the configuration an AGD350`},
+		{"another one of that model", func(x *emulator.AGD) { x.Serial = "S2" }, `serial number is "S2", the configuration's "S1"`},
 		{"a setting that it does not take", func(x *emulator.AGD) { x.Fixed = map[string]string{"ANGLE": "22.0"} }, "22.0"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

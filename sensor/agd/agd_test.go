@@ -172,7 +172,7 @@ func TestPlaybackOfTheRecordedBytes(t *testing.T) {
 			t.Errorf("cycle %d: %+v, want %+v", k, got[k], want[k])
 		}
 	}
-	if c := p.Counters(); c.Targets != 5 || c.Broken != 3 || c.Other != 2 || c.Dropped == 0 {
+	if c := p.Tally(); c.Used != 5 || c.Broken != 3 || c.Unused != 3 || c.Bytes == 0 {
 		t.Errorf("%+v", c)
 	}
 }

@@ -5,11 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"sync/atomic"
 	"time"
 
 	"ciglio/sensor"
 	"ciglio/sensor/framing"
+	"ciglio/sensor/session"
 )
 
 const (
@@ -20,6 +20,7 @@ const (
 
 // cycles gathers the targets of one time.
 type cycles struct {
+	line  *session.Session
 	check Check
 	// recorded says that instants of arrival are not known, and that the cycles
 	// go on when the radar has started anew.
@@ -30,8 +31,6 @@ type cycles struct {
 	came     sensor.Mono // when it came
 	begun    bool
 	lost     bool // something was, since the last target
-
-	targets, broken, other atomic.Int64
 }
 
 // targets are those of one time, with the bytes they came from.
@@ -44,8 +43,8 @@ type targets struct {
 	raw      []byte
 }
 
-func newCycles(check Check) *cycles {
-	c := &cycles{check: check}
+func newCycles(line *session.Session, check Check) *cycles {
+	c := &cycles{line: line, check: check}
 	for _, t := range []*targets{&c.hand, &c.next} {
 		t.readings = make([]sensor.Reading, 0, maxTargets)
 		t.raw = make([]byte, 0, maxTargets*maxMessage)
@@ -76,26 +75,24 @@ func (c *cycles) add(f framing.Frame, at sensor.Mono) (done bool, err error) {
 	c.lost = c.lost || f.Lost
 	if f.Bytes[0] != stx {
 		if len(framing.Trim(f.Bytes)) > 0 {
-			c.other.Add(1)
+			c.line.Count.Unused.Add(1)
 		}
 		return false, nil
 	}
 	m, err := Parse(f.Bytes, c.check)
 	switch {
 	case errors.Is(err, ErrMPH) && c.recorded && c.begun && c.restarted(m.Time, at): // and was not yet set
-		c.broken.Add(1)
+		c.line.Count.Broken.Add(1)
 		c.lost = true
 		return false, nil
 	case errors.Is(err, ErrMPH), errors.Is(err, ErrUnknown):
 		return false, err
 	case err != nil: // a check sum of eight bits lets some garbage through
-		c.broken.Add(1)
+		c.line.Count.Broken.Add(1)
 		c.lost = true
 		return false, nil
-	case m.Kind == Heartbeat:
-		return false, nil
-	case m.Kind == Other:
-		c.other.Add(1)
+	case m.Kind != Target:
+		c.line.Count.Unused.Add(1)
 		return false, nil
 	}
 	anew := c.begun && c.restarted(m.Time, at)
@@ -103,7 +100,7 @@ func (c *cycles) add(f framing.Frame, at sensor.Mono) (done bool, err error) {
 		return false, fmt.Errorf("agd: the sensor's clock went back by %d.%02d s: it was started anew", back/100, back%100)
 	}
 	c.begun, c.time, c.came = true, m.Time, at
-	c.targets.Add(1)
+	c.line.Count.Used.Add(1)
 	to := &c.hand
 	if c.open() && !c.hand.takes(m) {
 		to, done = &c.next, true
@@ -156,16 +153,11 @@ func (t *targets) add(m Message, at sensor.Mono, raw []byte, lost bool) {
 	t.readings = append(t.readings, r)
 }
 
-func (c *cycles) counters(s *framing.Scanner) Counters {
-	n := s.Counters()
-	return Counters{Targets: c.targets.Load(), Broken: c.broken.Load() + n.Broken, Other: c.other.Load(), Dropped: n.Dropped}
-}
-
 // A Playback is what a radar sent, from a recording. It implements
 // [sensor.Feed]. Its clock is that of the radar and starts at 0 with the first
 // target.
 type Playback struct {
-	scanner  *framing.Scanner
+	line     *session.Session
 	cycles   *cycles
 	begun    bool
 	time     int         // of the radar's clock, of the cycle before
@@ -178,27 +170,28 @@ type Playback struct {
 // NewPlayback reads messages with check sums of the given kind from r. It reads
 // nothing yet.
 func NewPlayback(r io.Reader, check Check) *Playback {
-	c := newCycles(check)
+	line := session.Replay(r, check.protocol())
+	c := newCycles(line, check)
 	c.recorded = true
-	return &Playback{scanner: framing.NewScanner(r, func() sensor.Mono { return 0 }, maxLine, check.judge), cycles: c}
+	return &Playback{line: line, cycles: c}
 }
 
 // Identity implements [sensor.Feed].
 func (p *Playback) Identity() sensor.Identity { return sensor.Identity{Model: "AGD", Separates: true} }
 
-// Counters returns what has been seen so far. It is safe for concurrent use.
-func (p *Playback) Counters() Counters { return p.cycles.counters(p.scanner) }
+// Tally implements [sensor.Tallied].
+func (p *Playback) Tally() sensor.Tally { return p.line.Tally() }
 
 // Next implements [sensor.Feed].
 func (p *Playback) Next(ctx context.Context) (sensor.Cycle, error) {
 	for done := p.complete; !done; {
-		if err := ctx.Err(); err != nil {
-			return sensor.Cycle{}, err
-		}
 		if p.ended != nil {
 			return sensor.Cycle{}, p.ended
 		}
-		f, err := p.scanner.Scan()
+		f, err := p.line.Next(ctx, 0)
+		if ctx.Err() != nil {
+			return sensor.Cycle{}, ctx.Err()
+		}
 		if err == nil {
 			done, err = p.cycles.add(f, 0)
 		}

@@ -4,13 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"strconv"
 	"strings"
 	"time"
 
 	"ciglio/sensor"
 	"ciglio/sensor/framing"
+	"ciglio/sensor/session"
 )
 
 const (
@@ -35,25 +34,24 @@ type Options struct {
 	Check  Check  // of the messages
 }
 
-// Counters say what a Radar has seen.
-type Counters struct {
-	Targets int64
-	Broken  int64 // messages whose check sum or form is wrong
-	Other   int64 // messages and lines of no use
-	Dropped int64 // bytes that are part of no message
-}
-
-// A Radar is one sensor in operation. It implements [sensor.Feed]. Counters may
-// be called by any goroutine.
+// A Radar is one sensor in operation. It implements [sensor.Feed]. Tally may be
+// called by any goroutine.
 type Radar struct {
-	conn     sensor.Conn
+	line     *session.Session
 	clock    sensor.Clock
-	scanner  *framing.Scanner
 	cycles   *cycles
 	identity sensor.Identity
-	last     sensor.Mono // of the cycle before
-	heard    sensor.Mono // arrival of the last message
+	last     sensor.Mono  // of the cycle before
+	heard    sensor.Mono  // arrival of the last message,
+	since    sensor.Tally // and what had come by then
 	failed   error
+}
+
+// protocol is what package session needs to know.
+func (c Check) protocol() session.Protocol {
+	return session.Protocol{
+		Name: "agd", Size: maxLine, Judge: c.judge, Answer: answerTime, Tries: tries, Check: fmt.Sprintf("check sum is no %v", c),
+	}
 }
 
 // settings are what the driver sets, in the order of their names in the
@@ -69,68 +67,43 @@ var settings = [...]struct{ key, name, value string }{
 // Open sets the radar up and reads its settings back. When the radar is silent
 // it fails within two seconds. The caller closes c, also when Open fails.
 func Open(ctx context.Context, c sensor.Conn, clock sensor.Clock, o Options) (*Radar, error) {
-	r := &Radar{conn: c, clock: clock, cycles: newCycles(o.Check)}
-	r.scanner = framing.NewScanner(c, clock.Now, maxLine, o.Check.judge)
+	r := &Radar{line: session.Open(c, clock.Now, o.Check.protocol()), clock: clock}
+	r.cycles = newCycles(r.line, o.Check)
 	version, err := r.ask(ctx, "AGD", "#AGD")
 	if err != nil {
 		return nil, err
 	}
 	model := modelOf(version)
-	switch {
-	case !strings.HasPrefix(model, "AGD3"):
-		return nil, fmt.Errorf("agd: the sensor says it is %q, no AGD 3xx", version)
-	case o.Model != "" && o.Model != model:
-		return nil, fmt.Errorf("agd: the sensor says it is an %s, the configuration an %s", model, o.Model)
+	if !strings.HasPrefix(model, "AGD3") {
+		return nil, r.line.Errorf("the sensor says it is %q, no AGD 3xx", version)
+	}
+	if o.Model != "" {
+		if err := r.line.Model(model, o.Model); err != nil {
+			return nil, err
+		}
 	}
 	serial, err := r.serial(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if o.Serial != "" && o.Serial != serial {
-		return nil, fmt.Errorf("agd: the sensor's serial number is %s, the configuration's %s", serial, o.Serial)
+	if err := r.line.Serial(serial, o.Serial); err != nil {
+		return nil, err
 	}
-	text := []byte{}
-	for k, s := range settings {
-		got, err := r.set(ctx, s.name, s.value)
-		if err != nil {
+	read := session.Settings{"check_sum": o.Check.String(), "version": version}
+	for _, s := range settings {
+		if _, err := r.ask(ctx, "*"+s.name+"="+s.value, "#"+s.name+"="); err != nil {
 			return nil, err
 		}
-		text = fmt.Appendf(text, "%s %s\n", s.key, got)
-		if k == 0 { // the one key between that is not set
-			text = fmt.Appendf(text, "check_sum %v\n", o.Check)
+		if read[s.key], err = r.ask(ctx, "*"+s.name+"?", "#"+s.name+"?"); err != nil {
+			return nil, err
+		}
+		if err := r.line.Compare(s.name, read[s.key], s.value); err != nil {
+			return nil, err
 		}
 	}
-	text = fmt.Appendf(text, "version %s\n", version)
 	r.heard = clock.Now()
-	r.identity = sensor.Identity{Model: model, Serial: serial, Settings: text, Separates: true}
+	r.identity = sensor.Identity{Model: model, Serial: serial, Settings: read.Text(), Separates: true}
 	return r, nil
-}
-
-// set sets one value and reads it back.
-func (r *Radar) set(ctx context.Context, name, value string) (string, error) {
-	if _, err := r.ask(ctx, "*"+name+"="+value, "#"+name+"="); err != nil {
-		return "", err
-	}
-	got, err := r.ask(ctx, "*"+name+"?", "#"+name+"?")
-	if err != nil {
-		return "", err
-	}
-	if !same(got, value) {
-		return "", fmt.Errorf("agd: %s: want %s, the sensor has %q", name, value, got)
-	}
-	return got, nil
-}
-
-// same reports whether a value that was read back is the wanted one. Numbers may
-// have decimals and a unit behind them.
-func same(got, want string) bool {
-	w, err := strconv.ParseFloat(want, 64)
-	if err != nil {
-		return got == want
-	}
-	number := strings.TrimRight(got, " abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ/")
-	g, err := strconv.ParseFloat(number, 64)
-	return err == nil && g == w
 }
 
 // serial asks for the serial number.
@@ -141,10 +114,10 @@ func (r *Radar) serial(ctx context.Context) (string, error) {
 	}
 	serial, sum, checked := strings.Cut(answer, "*")
 	if checked && !strings.EqualFold(sum, fmt.Sprintf("%02X", xor([]byte(serial+"*")))) {
-		return "", fmt.Errorf("agd: serial number %q: its check sum is wrong", answer)
+		return "", r.line.Errorf("serial number %q: its check sum is wrong", answer)
 	}
 	if serial == "" {
-		return "", errors.New("agd: the sensor has no serial number")
+		return "", r.line.Errorf("the sensor has no serial number")
 	}
 	return serial, nil
 }
@@ -166,61 +139,30 @@ func modelOf(words string) string {
 
 // ask sends a command and returns what follows the given beginning of its
 // answer.
-func (r *Radar) ask(ctx context.Context, command, want string) (string, error) {
-	before := r.scanner.Counters()
-	for range tries {
-		r.scanner.Clear()
-		if _, err := r.conn.Write([]byte(command + "\r")); err != nil {
-			return "", fmt.Errorf("agd: %s: %w", command, err)
+func (r *Radar) ask(ctx context.Context, command, want string) (answer string, err error) {
+	_, err = r.line.Ask(ctx, session.Question{Name: command, Bytes: []byte(command + "\r"), Sort: func(f framing.Frame) (session.Kind, error) {
+		text := string(framing.Trim(f.Bytes))
+		if rest, ok := strings.CutPrefix(text, "#ERROR"); ok {
+			return session.Answer, fmt.Errorf("the sensor answers error%s", rest)
 		}
-		answer, err := r.answer(ctx, want)
-		if err == nil {
-			return answer, nil
+		rest, ok := strings.CutPrefix(text, want)
+		switch {
+		case text == "":
+			return session.Nothing, nil
+		case !ok:
+			return session.Other, nil
 		}
-		if !errors.Is(err, framing.ErrSilence) {
-			return "", fmt.Errorf("agd: %s: %w", command, err)
-		}
-	}
-	r.scanner.Clear()
-	switch now := r.scanner.Counters(); {
-	case now.Frames > before.Frames:
-		return "", fmt.Errorf("agd: %s: the sensor does not answer", command)
-	case now.Broken > before.Broken:
-		return "", fmt.Errorf("agd: %s: messages whose check sum is no %v, and no answer", command, r.cycles.check)
-	case now.Dropped > before.Dropped:
-		return "", fmt.Errorf("agd: %s: bytes but no answer: wrong speed or parity of the line, or another sensor?", command)
-	}
-	return "", fmt.Errorf("agd: %s: no answer: no power, or a broken line?", command)
-}
-
-// answer waits for a line that begins as wanted.
-func (r *Radar) answer(ctx context.Context, want string) (line string, err error) {
-	err = framing.Within(ctx, r.conn, answerTime, func() error {
-		for {
-			f, err := r.scanner.Scan()
-			if err != nil {
-				return err
-			}
-			text := string(framing.Trim(f.Bytes))
-			if rest, ok := strings.CutPrefix(text, "#ERROR"); ok {
-				return fmt.Errorf("the sensor answers error%s", rest)
-			}
-			if rest, ok := strings.CutPrefix(text, want); ok {
-				line = strings.TrimSpace(rest)
-				return nil
-			}
-		}
-	})
-	return line, err
+		answer = strings.TrimSpace(rest)
+		return session.Answer, nil
+	}})
+	return answer, err
 }
 
 // Identity implements [sensor.Feed].
 func (r *Radar) Identity() sensor.Identity { return r.identity }
 
-// Counters returns what has been seen so far.
-func (r *Radar) Counters() Counters {
-	return r.cycles.counters(r.scanner)
-}
+// Tally implements [sensor.Tallied].
+func (r *Radar) Tally() sensor.Tally { return r.line.Tally() }
 
 // Next implements [sensor.Feed]. A radar that says nothing for 0.3 s sees
 // nothing: a cycle without readings. Next returns an error when nothing has come
@@ -234,29 +176,22 @@ func (r *Radar) Next(ctx context.Context) (sensor.Cycle, error) {
 		if r.cycles.open() {
 			patience = together
 		}
-		var f framing.Frame
-		err := framing.Within(ctx, r.conn, patience, func() (err error) {
-			f, err = r.scanner.Scan()
-			return err
-		})
+		f, err := r.line.Next(ctx, patience)
 		switch silent := errors.Is(err, framing.ErrSilence); {
 		case silent && r.cycles.open():
 			return r.report(r.cycles.take()), nil
 		case silent && r.clock.Now().Sub(r.heard) > silence:
-			r.failed = fmt.Errorf("agd: no message for %v", silence)
+			r.failed = r.line.Silent("message", silence, r.since)
 			continue
 		case silent:
 			return r.report(r.cycles.nothing(r.clock.Now())), nil
 		case ctx.Err() != nil:
 			return sensor.Cycle{}, ctx.Err()
-		case errors.Is(err, io.EOF): // which is for recordings
-			r.failed = errors.New("agd: the connection has ended")
-			continue
 		case err != nil:
 			r.failed = err
 			continue
 		}
-		r.heard = f.Last
+		r.heard, r.since = f.Last, r.line.Tally()
 		done, err := r.cycles.add(f, f.First)
 		if done {
 			return r.report(r.cycles.take()), nil

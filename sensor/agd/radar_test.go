@@ -69,16 +69,16 @@ func TestOpenRefuses(t *testing.T) {
 		o    agd.Options
 		want string
 	}{
-		"another model":            {&emulator.AGD{Version: "AGD342-100 V3.1"}, agd.Options{Model: "AGD350"}, "says it is an AGD342, the configuration an AGD350"},
+		"another model":            {&emulator.AGD{Version: "AGD342-100 V3.1"}, agd.Options{Model: "AGD350"}, `says it is an "AGD342", the configuration an AGD350`},
 		"another family":           {&emulator.AGD{Version: "AGD 645 V1"}, agd.Options{}, "no AGD 3xx"},
 		"another maker":            {&emulator.AGD{Version: "radar V1"}, agd.Options{}, "no AGD 3xx"},
-		"another serial number":    {&emulator.AGD{}, agd.Options{Serial: "35000124"}, "35000123, the configuration's 35000124"},
-		"a correction that stays":  {&emulator.AGD{Fixed: map[string]string{"ANGLE": "22.0"}}, agd.Options{}, `ANGLE: want 0, the sensor has "22.0"`},
+		"another serial number":    {&emulator.AGD{}, agd.Options{Serial: "35000124"}, `"35000123", the configuration's "35000124"`},
+		"a correction that stays":  {&emulator.AGD{Fixed: map[string]string{"ANGLE": "22.0"}}, agd.Options{}, "ANGLE is 22.0, want 0"},
 		"no word of a correction":  {&emulator.AGD{Refused: map[string]bool{"ANGLE": true}}, agd.Options{}, "*ANGLE=0: the sensor answers error"},
-		"miles":                    {&emulator.AGD{Fixed: map[string]string{"SU": "M"}}, agd.Options{}, `SU: want K, the sensor has "M"`},
-		"one direction":            {&emulator.AGD{Fixed: map[string]string{"DIR": "A"}}, agd.Options{}, `DIR: want B`},
+		"miles":                    {&emulator.AGD{Fixed: map[string]string{"SU": "M"}}, agd.Options{}, "SU is M, want K"},
+		"one direction":            {&emulator.AGD{Fixed: map[string]string{"DIR": "A"}}, agd.Options{}, "DIR is A, want B"},
 		"a number with its unit":   {&emulator.AGD{Fixed: map[string]string{"HBP": "5 Seconds", "ANGLE": "0.0 Degrees"}}, agd.Options{}, ""},
-		"a number that is not one": {&emulator.AGD{Fixed: map[string]string{"HBP": "five"}}, agd.Options{}, `HBP: want 5`},
+		"a number that is not one": {&emulator.AGD{Fixed: map[string]string{"HBP": "five"}}, agd.Options{}, "HBP is five, want 5"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -99,13 +99,13 @@ func TestOpenSaysWhatTheLineLooksLike(t *testing.T) {
 		sends []byte
 		want  string
 	}{
-		"nothing":                 {nil, "no power, or a broken line?"},
-		"what another baud gives": {[]byte{0x00, 0xf8, 0x80, 0x1c, 0xe0, 0xfe}, "wrong speed or parity"},
-		"another radar's lines":   {[]byte("{\"speed\":\"12.3\"}\r\n"), "does not answer"},
-		"another radar's bytes":   {[]byte{0xf7, 0x00, 0xf9, 0x32}, "wrong speed or parity"},
-		"the other check sum":     {wrongSum, "no crc8"},
-		"heartbeats, no answers":  {rightSum, "does not answer"},
-		"half a line of answers":  {[]byte("#AGD AGD350"), "bytes but no answer"},
+		"nothing":                 {nil, "no answer, nothing comes: no power"},
+		"what another baud gives": {[]byte{0x00, 0xf8, 0x80, 0x1c, 0xe0, 0xfe}, "bytes that make no sense"},
+		"another radar's lines":   {[]byte("{\"speed\":\"12.3\"}\r\n"), `bytes that make no sense ("{\"speed\"")`},
+		"another radar's bytes":   {[]byte{0xf7, 0x00, 0xf9, 0x32}, "bytes that make no sense"},
+		"the other check sum":     {wrongSum, "messages whose check sum is no crc8"},
+		"heartbeats, no answers":  {rightSum, "no answer, but other messages"},
+		"half a line of answers":  {[]byte("#AGD AGD350"), "half a one comes and no more"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -172,7 +172,7 @@ func TestNext(t *testing.T) {
 				t.Fatalf("%+v", c)
 			}
 		}
-		if n := r.Counters(); n.Targets != 3 || n.Dropped != 3 {
+		if n := r.Tally(); n.Used != 3 || n.Bytes != 3 {
 			t.Errorf("%+v", n)
 		}
 	})

@@ -67,6 +67,7 @@ import (
 
 	"ciglio/sensor"
 	"ciglio/sensor/framing"
+	"ciglio/sensor/session"
 )
 
 const (
@@ -144,6 +145,14 @@ func judgeAnswer(b []byte) (int, framing.Verdict) {
 	return n + 3, framing.Good
 }
 
+// judgeSetUp finds both. A report begins with no byte that begins an answer.
+func judgeSetUp(b []byte) (int, framing.Verdict) {
+	if b[0] == begin {
+		return judgeAnswer(b)
+	}
+	return judgeReport(b)
+}
+
 // Settings are those that the radar reads back.
 type Settings struct {
 	Mode, Trigger, Angle, Sensitivity, Format, Lowest, Jump byte
@@ -159,21 +168,25 @@ func parseSettings(answer []byte) (Settings, error) {
 }
 
 // check says which setting is not as it must be.
-func (s Settings) check() error {
-	switch {
-	case s.Angle != 0:
-		return fmt.Errorf("csr: angle correction: want 0x00, the sensor has 0x%02x", s.Angle)
-	case s.Format != '1' && s.Format != 1:
-		return fmt.Errorf("csr: data format: want 1, the sensor has 0x%02x", s.Format)
+func (s Settings) check(line *session.Session) error {
+	if err := line.Compare("angle correction", hex(s.Angle), hex(0)); err != nil {
+		return err
 	}
-	return nil
+	if s.Format == 1 {
+		return nil
+	}
+	return line.Compare("data format", hex(s.Format), hex('1'))
 }
 
 // text is the canonical text of the settings.
 func (s Settings) text() []byte {
-	return fmt.Appendf(nil, "angle 0x%02x\nformat 0x%02x\njump 0x%02x\nlowest 0x%02x\nmode 0x%02x\nsensitivity 0x%02x\ntrigger 0x%02x\nversion %s\n",
-		s.Angle, s.Format, s.Jump, s.Lowest, s.Mode, s.Sensitivity, s.Trigger, s.Version)
+	return session.Settings{
+		"angle": hex(s.Angle), "format": hex(s.Format), "jump": hex(s.Jump), "lowest": hex(s.Lowest), "mode": hex(s.Mode),
+		"sensitivity": hex(s.Sensitivity), "trigger": hex(s.Trigger), "version": s.Version,
+	}.Text()
 }
+
+func hex(b byte) string { return fmt.Sprintf("0x%02x", b) }
 
 // parseVersion reads the answer to the question for the version.
 func parseVersion(answer []byte) (string, error) {

@@ -83,7 +83,7 @@ func TestPlaybackOfTheRecordedBytes(t *testing.T) {
 	if _, err := p.Next(t.Context()); err != io.EOF {
 		t.Errorf("at the end: %v", err)
 	}
-	if n := p.Counters(); n.Reports != 9 || n.Broken != 2 || n.Dropped != 5 {
+	if n := p.Tally(); n.Used != 9 || n.Broken != 2 || n.Bytes != 5 {
 		t.Errorf("%+v", n)
 	}
 }
@@ -113,7 +113,7 @@ func FuzzParse(f *testing.F) {
 		if len(last.Readings) != 1 || last.Readings[0].Speed != 5000 || last.Readings[0].Direction != sensor.Receding {
 			t.Errorf("% x: ends with %+v", b, last)
 		}
-		if n := p.Counters(); 2*n.Reports+n.Dropped > int64(len(b))+4 {
+		if n := p.Tally(); 2*n.Used+n.Bytes > int64(len(b))+4 {
 			t.Errorf("% x: %+v", b, n)
 		}
 	})
@@ -164,9 +164,9 @@ func TestOpenRefuses(t *testing.T) {
 		want string
 	}{
 		"other software":          {&emulator.CSR{Version: "CSR-II V1"}, `software is "CSR-II V1", the configuration's "CSR-I V"`},
-		"an angle correction":     {&emulator.CSR{Angle: 20}, "angle correction: want 0x00, the sensor has 0x14"},
-		"a zero as a character":   {&emulator.CSR{Angle: '0'}, "angle correction: want 0x00, the sensor has 0x30"},
-		"a format that stays":     {&emulator.CSR{Stubborn: true}, "data format: want 1, the sensor has 0x30"},
+		"an angle correction":     {&emulator.CSR{Angle: 20}, "angle correction is 0x14, want 0x00"},
+		"a zero as a character":   {&emulator.CSR{Angle: '0'}, "angle correction is 0x30, want 0x00"},
+		"a format that stays":     {&emulator.CSR{Stubborn: true}, "data format is 0x30, want 0x31"},
 		"a mode that says little": {&emulator.CSR{Triggers: true}, "set the work mode to continuous"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -186,11 +186,11 @@ func TestOpenSaysWhatTheLineLooksLike(t *testing.T) {
 		sends []byte
 		want  string
 	}{
-		"nothing":                  {nil, "no power, or a broken line?"},
-		"what another baud gives":  {[]byte{0x00, 0x80, 0xe0, 0x1c}, "wrong speed of the line"},
-		"another radar's lines":    {[]byte("{\"speed\":\"12.3\"}\r\n"), "wrong speed of the line"},
-		"reports, no answers":      {[]byte{0xf9, 0x32}, "bytes but no answer"},
-		"half an answer":           {[]byte{0xfa, 0x32, 0x30}, "bytes but no answer"},
+		"nothing":                  {nil, "no answer, nothing comes: no power"},
+		"what another baud gives":  {[]byte{0x00, 0x80, 0xe0, 0x1c}, "bytes that make no sense"},
+		"another radar's lines":    {[]byte("{\"speed\":\"12.3\"}\r\n"), "bytes that make no sense"},
+		"reports, no answers":      {[]byte{0xf9, 0x32}, "no answer, but other messages"},
+		"half an answer":           {[]byte{0xfa, 0x32, 0x30}, "bytes that make no sense (fa 32 30"},
 		"that it was not done":     {[]byte{0xfa, 0x32, 0x31, 0x31, 0xfb}, "begin set-up: the sensor answers fa 32 31 31 fb"},
 		"one answer to everything": {[]byte{0xfa, 0x32, 0x30, 0x31, 0xfb}, "version: the sensor answers fa 32 30 31 fb"},
 	} {

@@ -4,14 +4,13 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"ciglio/sensor"
 	"ciglio/sensor/framing"
+	"ciglio/sensor/session"
 )
 
 const (
@@ -37,44 +36,37 @@ type Options struct {
 	Version       string // what its software version must begin with; "" accepts any
 }
 
-// Counters say what a Radar has seen.
-type Counters struct {
-	Reports int64
-	Broken  int64 // directions without a possible speed
-	Dropped int64 // bytes that are part of no report
-}
-
-// A Radar is one sensor in operation. It implements [sensor.Feed]. Counters may
-// be called by any goroutine.
+// A Radar is one sensor in operation. It implements [sensor.Feed]. Tally may be
+// called by any goroutine.
 type Radar struct {
-	conn     sensor.Conn
+	line     *session.Session
 	clock    sensor.Clock
-	scanner  *framing.Scanner
-	judge    framing.Judge // the one of the state that the radar is in
 	identity sensor.Identity
 	last     sensor.Mono
 	reading  [1]sensor.Reading
-	reports  atomic.Int64
+}
+
+// protocol is what package session needs to know of a radar in set-up.
+func protocol(judge framing.Judge) session.Protocol {
+	return session.Protocol{Name: "csr", Size: maxFrame, Judge: judge, Answer: answerTime, Tries: tries, Quiet: true}
 }
 
 // Open sets the radar up, reads its settings back and waits for its first
-// reports. It takes at most nine seconds,
-// and one when the radar is silent. The caller closes c, also when
-// Open fails.
+// reports. It takes at most nine seconds, and two when the radar is silent. The
+// caller closes c, also when Open fails.
 func Open(ctx context.Context, c sensor.Conn, clock sensor.Clock, o Options) (*Radar, error) {
-	r := &Radar{conn: c, clock: clock, judge: judgeAnswer}
-	r.scanner = framing.NewScanner(c, clock.Now, maxFrame, func(b []byte) (int, framing.Verdict) { return r.judge(b) })
+	r := &Radar{line: session.Open(c, clock.Now, protocol(judgeSetUp)), clock: clock}
 	settings, err := r.setUp(ctx)
 	if err != nil {
 		return nil, err
 	}
 	if !strings.HasPrefix(settings.Version, o.Version) {
-		return nil, fmt.Errorf("csr: the sensor's software is %q, the configuration's %q", settings.Version, o.Version)
+		return nil, r.line.Errorf("the sensor's software is %q, the configuration's %q", settings.Version, o.Version)
 	}
-	if err := settings.check(); err != nil {
+	if err := settings.check(r.line); err != nil {
 		return nil, err
 	}
-	r.judge = judgeReport
+	r.line.Judge(judgeReport)
 	if err := r.listen(ctx, settings); err != nil {
 		return nil, err
 	}
@@ -117,32 +109,23 @@ func (r *Radar) do(ctx context.Context, name string, command ...byte) error {
 		return err
 	}
 	if len(answer) != 5 || answer[2] != '0' {
-		return fmt.Errorf("csr: %s: the sensor answers % x", name, answer)
+		return r.line.Errorf("%s: the sensor answers % x", name, answer)
 	}
 	return nil
 }
 
 // ask sends a command and returns the answer, valid until the next call.
 func (r *Radar) ask(ctx context.Context, name string, command ...byte) ([]byte, error) {
-	before := r.scanner.Counters().Dropped
-	for range tries {
-		r.scanner.Clear()
-		if _, err := r.conn.Write(append(append([]byte{begin}, command...), end)); err != nil {
-			return nil, fmt.Errorf("csr: %s: %w", name, err)
-		}
-		f, err := r.scan(ctx, answerTime)
-		if err == nil {
-			return f.Bytes, nil
-		}
-		if !errors.Is(err, framing.ErrSilence) {
-			return nil, fmt.Errorf("csr: %s: %w", name, err)
-		}
-	}
-	r.scanner.Clear()
-	if r.scanner.Counters().Dropped > before {
-		return nil, fmt.Errorf("csr: %s: bytes but no answer: wrong speed of the line, or another sensor?", name)
-	}
-	return nil, fmt.Errorf("csr: %s: no answer: no power, or a broken line?", name)
+	f, err := r.line.Ask(ctx, session.Question{
+		Name: name, Bytes: append(append([]byte{begin}, command...), end),
+		Sort: func(f framing.Frame) (session.Kind, error) {
+			if f.Bytes[0] != begin {
+				return session.Other, nil
+			}
+			return session.Answer, nil
+		},
+	})
+	return f.Bytes, err
 }
 
 // listen waits for a run of reports.
@@ -150,14 +133,14 @@ func (r *Radar) listen(ctx context.Context, s Settings) error {
 	until := r.clock.Now().Add(listenTime)
 	for n := 0; n < agreed; {
 		if r.clock.Now() > until {
-			return errors.New("csr: reports with garbage between them: wrong speed of the line, or another sensor?")
+			return r.line.Errorf("reports with garbage between them: wrong speed of the line, or another sensor?")
 		}
-		f, err := r.scan(ctx, silence)
+		f, err := r.line.Next(ctx, silence)
 		if errors.Is(err, framing.ErrSilence) {
-			return fmt.Errorf("csr: no reports after set-up: set the work mode to continuous with the maker's program (mode 0x%02x)", s.Mode)
+			return r.line.Errorf("no reports after set-up: set the work mode to continuous with the maker's program (mode 0x%02x)", s.Mode)
 		}
 		if err != nil {
-			return fmt.Errorf("csr: %w", err)
+			return err
 		}
 		if f.Lost {
 			n = 0
@@ -167,44 +150,28 @@ func (r *Radar) listen(ctx context.Context, s Settings) error {
 	return nil
 }
 
-func (r *Radar) scan(ctx context.Context, patience time.Duration) (framing.Frame, error) {
-	var f framing.Frame
-	err := framing.Within(ctx, r.conn, patience, func() (err error) {
-		f, err = r.scanner.Scan()
-		return err
-	})
-	return f, err
-}
-
 // Identity implements [sensor.Feed].
 func (r *Radar) Identity() sensor.Identity { return r.identity }
 
-// Counters returns what has been seen so far.
-func (r *Radar) Counters() Counters {
-	c := r.scanner.Counters()
-	return Counters{Reports: r.reports.Load(), Broken: c.Broken, Dropped: c.Dropped}
-}
+// Tally implements [sensor.Tallied].
+func (r *Radar) Tally() sensor.Tally { return r.line.Tally() }
 
 // Next implements [sensor.Feed]. It returns an error when the radar is silent
 // for a second, or has started anew and so lost its settings.
 func (r *Radar) Next(ctx context.Context) (sensor.Cycle, error) {
-	dropped := r.scanner.Counters().Dropped
-	f, err := r.scan(ctx, silence)
+	before := r.line.Tally()
+	f, err := r.line.Next(ctx, silence)
 	switch {
-	case errors.Is(err, framing.ErrSilence) && r.scanner.Counters().Dropped > dropped:
-		return sensor.Cycle{}, fmt.Errorf("csr: bytes but no report for %v", silence)
 	case errors.Is(err, framing.ErrSilence):
-		return sensor.Cycle{}, fmt.Errorf("csr: no report for %v", silence)
-	case errors.Is(err, io.EOF): // which is for recordings
-		return sensor.Cycle{}, errors.New("csr: the connection has ended")
+		return sensor.Cycle{}, r.line.Silent("report", silence, before)
 	case err != nil:
 		return sensor.Cycle{}, err
 	}
 	report, err := Parse(f.Bytes)
 	if err != nil {
-		return sensor.Cycle{}, errors.New("csr: the sensor has started anew")
+		return sensor.Cycle{}, r.line.Errorf("the sensor has started anew")
 	}
-	r.reports.Add(1)
+	r.line.Count.Used.Add(1)
 	r.last = max(r.last, f.First)
 	return cycle(&r.reading, report, r.last, f), nil
 }
@@ -223,43 +190,37 @@ func cycle(reading *[1]sensor.Reading, report Report, at sensor.Mono, f framing.
 // recording. It implements [sensor.Feed]. The bytes tell no time: reports are
 // taken to be 26 ms apart, from 0 on.
 type Playback struct {
-	scanner *framing.Scanner
+	line    *session.Session
 	at      sensor.Mono
 	anew    bool // the radar has started anew since the last report
 	reading [1]sensor.Reading
-	reports atomic.Int64
 }
 
 // NewPlayback reads reports from r. It reads nothing yet.
 func NewPlayback(r io.Reader) *Playback {
-	return &Playback{scanner: framing.NewScanner(r, func() sensor.Mono { return 0 }, maxFrame, judgeReport)}
+	return &Playback{line: session.Replay(r, protocol(judgeReport))}
 }
 
 // Identity implements [sensor.Feed].
 func (p *Playback) Identity() sensor.Identity { return sensor.Identity{Model: "CSR", Unchecked: true} }
 
-// Counters returns what has been seen so far. It is safe for concurrent use.
-func (p *Playback) Counters() Counters {
-	c := p.scanner.Counters()
-	return Counters{Reports: p.reports.Load(), Broken: c.Broken, Dropped: c.Dropped}
-}
+// Tally implements [sensor.Tallied].
+func (p *Playback) Tally() sensor.Tally { return p.line.Tally() }
 
 // Next implements [sensor.Feed].
 func (p *Playback) Next(ctx context.Context) (sensor.Cycle, error) {
 	for {
-		if err := ctx.Err(); err != nil {
-			return sensor.Cycle{}, err
-		}
-		f, err := p.scanner.Scan()
+		f, err := p.line.Next(ctx, 0)
 		if err != nil {
 			return sensor.Cycle{}, err
 		}
 		report, err := Parse(f.Bytes)
 		if err != nil {
+			p.line.Count.Unused.Add(1)
 			p.anew = true
 			continue
 		}
-		p.reports.Add(1)
+		p.line.Count.Used.Add(1)
 		c := cycle(&p.reading, report, p.at, f)
 		c.Anew, p.anew = p.anew, false
 		p.at = p.at.Add(interval)

@@ -38,6 +38,7 @@ const (
 	Good                  // the first n are a frame
 	Skip                  // the first n belong to no frame
 	Broken                // the first n belong to a frame that fails its check, or is too long
+	Pass                  // the first n are known and of no use: neither a frame nor dropped
 )
 
 // A Judge says what begins at b[0]. It is never shown an empty b, and is shown
@@ -123,7 +124,11 @@ func (s *Scanner) buffered() (Frame, bool) {
 			s.frames.Add(1)
 			return f, true
 		}
-		if v == Broken {
+		switch v {
+		case Pass:
+			s.start += n
+			continue
+		case Broken:
 			s.broken.Add(1)
 		}
 		s.drop(n)
@@ -170,6 +175,10 @@ func (s *Scanner) Resync() bool {
 	s.drop(1)
 	return true
 }
+
+// Pending returns the number of bytes that have been read and not returned: the
+// beginning of a frame, unless Scan has returned one just now.
+func (s *Scanner) Pending() int { return s.end - s.start }
 
 // Clear drops what has been read and not returned.
 func (s *Scanner) Clear() {

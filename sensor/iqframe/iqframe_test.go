@@ -98,7 +98,7 @@ func TestPlaybackOfTheRecordedBytes(t *testing.T) {
 	if _, err := p.Next(t.Context()); err != io.EOF {
 		t.Errorf("at the end: %v", err)
 	}
-	if c := p.Counters(); c.Blocks != 3 || c.Lost != 1 || c.Repeated != 1 || c.Clipped != 1 || c.Broken == 0 || c.Dropped == 0 {
+	if c := p.Tally(); c.Used != 3 || c.Missing != 1 || c.Repeated != 1 || c.Clipped != 1 || c.Broken == 0 || c.Bytes == 0 {
 		t.Errorf("%+v", c)
 	}
 }

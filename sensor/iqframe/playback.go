@@ -3,12 +3,12 @@ package iqframe
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 
 	"ciglio/sensor"
 	"ciglio/sensor/doppler"
 	"ciglio/sensor/framing"
+	"ciglio/sensor/session"
 )
 
 // ErrNoFrames says that bytes hold no frame.
@@ -31,8 +31,8 @@ type Playback struct {
 // [ErrNoFrames] when there is none.
 func NewPlayback(r io.Reader) (*Playback, error) {
 	p := &Playback{held: true}
-	p.stream.scanner = framing.NewScanner(r, func() sensor.Mono { return 0 }, maxFrame, judge)
-	if err := p.read(); err != nil {
+	p.stream.line = session.Replay(r, protocol())
+	if err := p.read(context.Background()); err != nil {
 		if errors.Is(err, io.EOF) {
 			err = ErrNoFrames
 		}
@@ -42,8 +42,8 @@ func NewPlayback(r io.Reader) (*Playback, error) {
 	return p, nil
 }
 
-func (p *Playback) read() error {
-	f, err := p.stream.scanner.Scan()
+func (p *Playback) read(ctx context.Context) error {
+	f, err := p.stream.line.Next(ctx, 0)
 	if err != nil {
 		return err
 	}
@@ -53,25 +53,22 @@ func (p *Playback) read() error {
 // Format implements [doppler.Stream].
 func (p *Playback) Format() doppler.Format { return p.stream.Format() }
 
-// Counters returns what has been seen so far. It is safe for concurrent use.
-func (p *Playback) Counters() Counters { return p.stream.Counters() }
+// Tally implements [sensor.Tallied].
+func (p *Playback) Tally() sensor.Tally { return p.stream.Tally() }
 
 // Next implements [doppler.Stream]. A block of another rate than that of the
 // first is an error, at which the recording ends.
 func (p *Playback) Next(ctx context.Context) (doppler.Block, error) {
 	s := &p.stream
 	for {
-		if err := ctx.Err(); err != nil {
-			return doppler.Block{}, err
-		}
 		if !p.held {
-			if err := p.read(); err != nil {
+			if err := p.read(ctx); err != nil {
 				return doppler.Block{}, err
 			}
 		}
 		p.held = false
 		if s.block.Rate != s.rate {
-			return doppler.Block{}, fmt.Errorf("iqframe: the rate changes from %d to %d pairs a second", s.rate, s.block.Rate)
+			return doppler.Block{}, s.line.Errorf("the rate changes from %d to %d pairs a second", s.rate, s.block.Rate)
 		}
 		begun, due := s.begun, s.next
 		if !s.accept() && !p.restarted() {

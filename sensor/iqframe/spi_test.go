@@ -53,7 +53,7 @@ func TestSPI(t *testing.T) {
 				t.Errorf("block at %d, %v, want %d", b.Index, err, want)
 			}
 		}
-		if c := s.Counters(); c.Blocks != 2 || c.Broken != 0 || c.Lost != 0 {
+		if c := s.Tally(); c.Used != 2 || c.Broken != 0 || c.Missing != 0 {
 			t.Errorf("%+v", c)
 		}
 		if _, err := s.Next(t.Context()); err == nil || !strings.Contains(err.Error(), "SPI") {

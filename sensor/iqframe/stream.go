@@ -3,14 +3,12 @@ package iqframe
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io"
-	"sync/atomic"
 	"time"
 
 	"ciglio/sensor"
 	"ciglio/sensor/doppler"
 	"ciglio/sensor/framing"
+	"ciglio/sensor/session"
 )
 
 // silence is how long a sensor may give no block: many blocks, so that a busy
@@ -19,36 +17,25 @@ const silence = time.Second
 
 // Reader is a byte stream whose reads can be ended from outside, such as a
 // serial port, a pipe or an [SPI] reader.
-type Reader interface {
-	io.Reader
-	SetReadDeadline(time.Time) error
-}
+type Reader = session.Reader
 
-// Counters say what a [Stream] has seen.
-type Counters struct {
-	Blocks   int64 // blocks returned
-	Lost     int64 // blocks that the sequence shows to be missing
-	Repeated int64 // blocks that came before, or too late
-	Clipped  int64 // blocks whose input was overdriven
-	Broken   int64 // frames whose check failed
-	Dropped  int64 // bytes that are part of no frame
-}
-
-// A Stream is the signal of one sensor. It implements [doppler.Stream]. Its
-// Counters may be read by any goroutine, the rest has one user at a time.
+// A Stream is the signal of one sensor. It implements [doppler.Stream]. Its Tally
+// may be read by any goroutine, the rest has one user at a time.
 type Stream struct {
-	r       Reader
-	rate    int
-	scanner *framing.Scanner
-	block   Block
-	i, q    []float32
-	clock   framing.SampleClock
+	rate  int
+	line  *session.Session
+	block Block
+	i, q  []float32
+	clock framing.SampleClock
 
 	begun    bool
 	next     uint64 // index of the pair after the last one returned
 	sequence uint32 // of the block after the last one returned
+}
 
-	blocks, lost, repeated, clippedBlocks atomic.Int64
+// protocol is what package session needs to know. Nothing is asked.
+func protocol() session.Protocol {
+	return session.Protocol{Name: "iqframe", Size: maxFrame, Judge: judge}
 }
 
 // NewStream reads frames from r. The sensor must sample at the given rate of
@@ -57,74 +44,44 @@ func NewStream(r Reader, rate int, clock sensor.Clock) (*Stream, error) {
 	if rate < minRate || rate > maxRate {
 		return nil, rateError(rate)
 	}
-	return &Stream{r: r, rate: rate, scanner: framing.NewScanner(r, clock.Now, maxFrame, judge)}, nil
+	return &Stream{rate: rate, line: session.Open(r, clock.Now, protocol())}, nil
 }
 
 // Format implements [doppler.Stream].
 func (s *Stream) Format() doppler.Format { return doppler.Format{Rate: s.rate, Complex: true} }
 
-// Counters returns what has been seen so far.
-func (s *Stream) Counters() Counters {
-	c := s.scanner.Counters()
-	return Counters{
-		Blocks: s.blocks.Load(), Lost: s.lost.Load(), Repeated: s.repeated.Load(), Clipped: s.clippedBlocks.Load(),
-		Broken: c.Broken, Dropped: c.Dropped,
-	}
-}
+// Tally implements [sensor.Tallied].
+func (s *Stream) Tally() sensor.Tally { return s.line.Tally() }
 
 // Next implements [doppler.Stream]. When no new block has come for a second, or
 // the sensor samples at another rate, it returns an error and may be called
 // again; the next block then begins anew, whatever its index.
-func (s *Stream) Next(ctx context.Context) (doppler.Block, error) {
-	before := s.Counters()
-	var b doppler.Block
-	err := framing.Within(ctx, s.r, silence, func() error {
-		for {
-			f, err := s.scanner.Scan()
-			if err != nil {
-				return err
-			}
-			if err := s.block.Decode(f.Bytes); err != nil {
-				return err
-			}
-			if s.block.Rate != s.rate {
-				return fmt.Errorf("iqframe: the sensor samples %d pairs a second, the configuration says %d", s.block.Rate, s.rate)
-			}
-			if s.accept() {
-				at, err := s.clock.At(s.block.Index, len(s.block.I), f.First)
-				if err != nil {
-					return fmt.Errorf("iqframe: %w", err)
-				}
-				b = s.signal(at)
-				return nil
-			}
+func (s *Stream) Next(ctx context.Context) (b doppler.Block, err error) {
+	before := s.Tally()
+	err = s.line.Await(ctx, silence, func(f framing.Frame) (bool, error) {
+		if err := s.block.Decode(f.Bytes); err != nil {
+			return false, err
 		}
+		if s.block.Rate != s.rate {
+			return false, s.line.Errorf("the sensor samples %d pairs a second, the configuration says %d", s.block.Rate, s.rate)
+		}
+		if !s.accept() {
+			return false, nil
+		}
+		at, err := s.clock.At(s.block.Index, len(s.block.I), f.First)
+		if err != nil {
+			return false, s.line.Errorf("%w", err)
+		}
+		b = s.signal(at)
+		return true, nil
 	})
-	if err == nil {
-		return b, nil
-	}
-	if ctx.Err() == nil {
+	if err != nil && ctx.Err() == nil {
 		s.begun = false
 	}
-	switch {
-	case errors.Is(err, framing.ErrSilence):
-		err = s.silent(before)
-	case errors.Is(err, io.EOF): // which is for recordings
-		err = errors.New("iqframe: the connection has ended")
+	if errors.Is(err, framing.ErrSilence) {
+		err = s.line.Silent("block", silence, before)
 	}
-	return doppler.Block{}, err
-}
-
-// silent says what kind of silence it was.
-func (s *Stream) silent(before Counters) error {
-	now := s.Counters()
-	switch {
-	case now.Repeated > before.Repeated:
-		return fmt.Errorf("iqframe: only blocks that came before for %v", silence)
-	case now.Dropped > before.Dropped:
-		return fmt.Errorf("iqframe: bytes but no block for %v: wrong speed of the line?", silence)
-	}
-	return fmt.Errorf("iqframe: no block for %v", silence)
+	return b, err
 }
 
 // accept reports whether the block is a new one. The first block of a firmware
@@ -133,11 +90,11 @@ func (s *Stream) accept() bool {
 	b := &s.block
 	restarted := b.Sequence == 0 && b.Index == 0
 	if s.begun && b.Index < s.next && !restarted {
-		s.repeated.Add(1)
+		s.line.Count.Repeated.Add(1)
 		return false
 	}
 	if missing := b.Sequence - s.sequence; s.begun && !restarted && missing < 1<<31 {
-		s.lost.Add(int64(missing))
+		s.line.Count.Missing.Add(int64(missing))
 	}
 	if !s.begun || restarted || b.Index-s.next > uint64(s.rate) {
 		s.clock = framing.NewSampleClock(s.rate)
@@ -149,9 +106,9 @@ func (s *Stream) accept() bool {
 // signal turns the block into what package doppler takes.
 func (s *Stream) signal(at sensor.Mono) doppler.Block {
 	b := &s.block
-	s.blocks.Add(1)
+	s.line.Count.Used.Add(1)
 	if b.Clipped {
-		s.clippedBlocks.Add(1)
+		s.line.Count.Clipped.Add(1)
 	}
 	s.i, s.q = scale(s.i[:0], b.I), scale(s.q[:0], b.Q)
 	return doppler.Block{Index: b.Index, At: at, I: s.i, Q: s.q, Clipped: b.Clipped}

@@ -179,7 +179,7 @@ func TestStreamDropsWhatIsNotNew(t *testing.T) {
 		if _, err := s.Next(t.Context()); err == nil {
 			t.Error("a block after the end")
 		}
-		if c := s.Counters(); c.Blocks != 6 || c.Repeated != 3 || c.Lost != 3 || c.Dropped == 0 || c.Broken == 0 {
+		if c := s.Tally(); c.Used != 6 || c.Repeated != 3 || c.Missing != 3 || c.Bytes == 0 || c.Broken == 0 {
 			t.Errorf("%+v", c)
 		}
 	})
@@ -320,7 +320,7 @@ func TestPassages(t *testing.T) {
 				case c.reason != 0 && (valid != 0 || reasons[c.reason] == 0):
 					t.Errorf("%d valid, %v", valid, reasons)
 				}
-				if n := s.Counters(); c.spoil == nil && (n.Lost != 0 || n.Repeated != 0 || n.Dropped != 0 || n.Broken != 0) {
+				if n := s.Tally(); c.spoil == nil && (n.Missing != 0 || n.Repeated != 0 || n.Bytes != 0 || n.Broken != 0) {
 					t.Errorf("%+v", n)
 				}
 			})

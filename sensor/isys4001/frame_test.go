@@ -152,7 +152,7 @@ func TestPlayback(t *testing.T) {
 	if _, err := p.Next(t.Context()); err != io.EOF {
 		t.Errorf("at the end: %v", err)
 	}
-	if c := p.Counters(); c.Lists != 6 || c.Clipped != 1 || c.Repeats != 1 || c.Others != 1 || c.Dropped != 11 {
+	if c := p.Tally(); c.Used != 6 || c.Clipped != 1 || c.Repeated != 1 || c.Unused != 1 || c.Bytes != 11 {
 		t.Errorf("%+v", c)
 	}
 }
@@ -180,7 +180,7 @@ func FuzzPlayback(f *testing.F) {
 			}
 			last = append(last[:0], c.Readings...)
 		}
-		if p.Counters().Repeats == 0 && (len(last) != 1 || last[0].Speed != 10080) {
+		if p.Tally().Repeated == 0 && (len(last) != 1 || last[0].Speed != 10080) {
 			t.Errorf("behind the garbage: %+v", last)
 		}
 	})

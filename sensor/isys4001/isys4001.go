@@ -77,12 +77,11 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
-	"sync/atomic"
 	"time"
 
 	"ciglio/sensor"
 	"ciglio/sensor/framing"
+	"ciglio/sensor/session"
 )
 
 // Options say what is expected of the sensor. The zero value works.
@@ -91,26 +90,6 @@ type Options struct {
 	Serial  string // by the label: the sensor cannot be asked
 	Address byte   // of the sensor; 0 for 0x80
 	Narrow  bool   // lists in 16-bit form, half as long
-}
-
-// Counters say what a [Radar] or a [Playback] has seen.
-type Counters struct {
-	framing.Counters
-	Lists   int64 // that became cycles
-	Clipped int64 // of them, those of an overdriven input
-	Repeats int64 // lists that came twice
-	Refused int64 // good frames that hold no list a sensor can give
-	Others  int64 // good frames that were not waited for
-}
-
-// counted is [Counters] while it counts.
-type counted struct{ lists, clipped, repeats, refused, others atomic.Int64 }
-
-func (c *counted) read(f framing.Counters) Counters {
-	return Counters{
-		Counters: f, Lists: c.lists.Load(), Clipped: c.clipped.Load(),
-		Repeats: c.repeats.Load(), Refused: c.refused.Load(), Others: c.others.Load(),
-	}
 }
 
 const (
@@ -125,15 +104,13 @@ const (
 
 // A Radar is an iSYS-4001 in operation. It implements [sensor.Feed].
 type Radar struct {
-	conn     sensor.Conn
+	line     *session.Session
 	clock    sensor.Clock
-	scanner  *framing.Scanner
 	address  byte
 	form     byte // 0x10 or 0x20
 	identity sensor.Identity
 	settings []setting
 
-	counted  counted
 	lost     bool
 	asked    time.Time // when the last list was asked for
 	changed  sensor.Mono
@@ -154,8 +131,8 @@ func Open(ctx context.Context, c sensor.Conn, clock sensor.Clock, o Options) (*R
 		o.Address = defaultAddress
 	}
 	r := &Radar{
-		conn: c, clock: clock, address: o.Address, form: 0x20,
-		scanner:  framing.NewScanner(c, clock.Now, maxFrame, judge),
+		line:  session.Open(c, clock.Now, protocol(o.Address)),
+		clock: clock, address: o.Address, form: 0x20,
 		previous: make([]byte, 0, maxFrame),
 		targets:  make([]Target, 0, MaxTargets), readings: make([]sensor.Reading, 0, MaxTargets),
 	}
@@ -173,8 +150,8 @@ func Open(ctx context.Context, c sensor.Conn, clock sensor.Clock, o Options) (*R
 // Identity implements [sensor.Feed].
 func (r *Radar) Identity() sensor.Identity { return r.identity }
 
-// Counters returns what was seen so far. It is safe for concurrent use.
-func (r *Radar) Counters() Counters { return r.counted.read(r.scanner.Counters()) }
+// Tally implements [sensor.Tallied].
+func (r *Radar) Tally() sensor.Tally { return r.line.Tally() }
 
 // Next implements [sensor.Feed].
 func (r *Radar) Next(ctx context.Context) (sensor.Cycle, error) {
@@ -184,25 +161,26 @@ func (r *Radar) Next(ctx context.Context) (sensor.Cycle, error) {
 		}
 		r.checked = r.clock.Now()
 	}
+	before := r.line.Tally()
 	for {
 		if err := r.pause(ctx); err != nil {
 			return sensor.Cycle{}, err
 		}
-		f, at, err := r.ask(ctx, 1, fcTargets, 1, r.form)
+		f, err := r.ask(ctx, "", 1, fcTargets, 1, r.form)
 		switch {
 		case errors.Is(err, framing.ErrSilence):
 			r.lost = true
 			if r.clock.Now().Sub(r.last) > patience {
-				return sensor.Cycle{}, fmt.Errorf("isys4001: the sensor has fallen silent, or what comes makes no sense: %w", err)
+				return sensor.Cycle{}, r.line.Silent("list", patience, before)
 			}
 			continue
 		case errors.Is(err, errRefused):
-			return sensor.Cycle{}, errors.New("isys4001: the sensor does not measure: it has started anew, or was stopped by another")
+			return sensor.Cycle{}, r.line.Errorf("the sensor does not measure: it has started anew, or was stopped by another")
 		case err != nil:
 			return sensor.Cycle{}, err
 		}
 		r.lost = r.lost || f.Lost
-		cycle, ok, err := r.use(f.Bytes, at)
+		cycle, ok, err := r.use(f.Bytes, f.First)
 		if err != nil {
 			return sensor.Cycle{}, err
 		}
@@ -221,24 +199,24 @@ func (r *Radar) use(raw []byte, at sensor.Mono) (sensor.Cycle, bool, error) {
 	}
 	l, err := ParseList(f, r.targets[:0])
 	if err != nil || l.Output != 1 || (f.Delimiter == sd3) != (r.form == 0x20) {
-		r.counted.refused.Add(1)
+		r.line.Count.Broken.Add(1)
 		r.lost = true
 		if at.Sub(r.last) > patience {
-			return sensor.Cycle{}, false, fmt.Errorf("isys4001: no list in the form asked for has come for %v", patience)
+			return sensor.Cycle{}, false, r.line.Errorf("no list in the form asked for has come for %v", patience)
 		}
 		return sensor.Cycle{}, false, nil
 	}
 	if len(l.Targets) > 0 && bytes.Equal(raw, r.previous) {
-		r.counted.repeats.Add(1)
+		r.line.Count.Repeated.Add(1)
 		if at.Sub(r.changed) > patience {
-			return sensor.Cycle{}, false, fmt.Errorf("isys4001: the list of targets has not changed for %v", patience)
+			return sensor.Cycle{}, false, r.line.Errorf("the list of targets has not changed for %v", patience)
 		}
 		return sensor.Cycle{}, false, nil
 	}
 	r.previous = append(r.previous[:0], raw...)
 	at = max(at, r.last)
 	r.changed, r.last = at, at
-	r.readings = r.counted.readings(r.readings[:0], l, at, raw)
+	r.readings = readings(&r.line.Count, r.readings[:0], l, at, raw)
 	r.lost = r.lost || l.Clipped
 	return sensor.Cycle{At: at, Readings: r.readings}, true, nil
 }
@@ -246,10 +224,10 @@ func (r *Radar) use(raw []byte, at sensor.Mono) (sensor.Cycle, bool, error) {
 // readings appends the targets of a list as readings. An overdriven input gives
 // one reading that has neither speed nor direction, with the flag; since it hid
 // the targets, such a cycle is also marked as lost.
-func (c *counted) readings(dst []sensor.Reading, l List, at sensor.Mono, raw []byte) []sensor.Reading {
-	c.lists.Add(1)
+func readings(c *session.Count, dst []sensor.Reading, l List, at sensor.Mono, raw []byte) []sensor.Reading {
+	c.Used.Add(1)
 	if l.Clipped {
-		c.clipped.Add(1)
+		c.Clipped.Add(1)
 		return append(dst, sensor.Reading{At: at, Flags: sensor.FlagClipped, Raw: raw})
 	}
 	for _, t := range l.Targets {

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"ciglio/sensor"
-	"ciglio/sensor/framing"
+	"ciglio/sensor/session"
 )
 
 // PlaybackOptions say what a recording does not. The zero value works.
@@ -20,9 +20,8 @@ type PlaybackOptions struct {
 // that is asked for its name, set, started or stopped in between, or that
 // refuses a command, may have started anew.
 type Playback struct {
-	scanner  *framing.Scanner
+	line     *session.Session
 	interval time.Duration
-	counted  counted
 	lost     bool
 	anew     bool // the sensor was set up since the last list
 	steps    int64
@@ -37,8 +36,7 @@ func NewPlayback(r io.Reader, o PlaybackOptions) *Playback {
 	if o.Interval == 0 {
 		o.Interval = period
 	}
-	now := func() sensor.Mono { return 0 }
-	return &Playback{scanner: framing.NewScanner(r, now, maxFrame, judge), interval: o.Interval}
+	return &Playback{line: session.Replay(r, protocol(defaultAddress)), interval: o.Interval}
 }
 
 // Identity implements [sensor.Feed].
@@ -46,29 +44,26 @@ func (p *Playback) Identity() sensor.Identity {
 	return sensor.Identity{Model: "iSYS-4001", Separates: true}
 }
 
-// Counters returns what was seen so far. It is safe for concurrent use.
-func (p *Playback) Counters() Counters { return p.counted.read(p.scanner.Counters()) }
+// Tally implements [sensor.Tallied].
+func (p *Playback) Tally() sensor.Tally { return p.line.Tally() }
 
 // Next implements [sensor.Feed].
 func (p *Playback) Next(ctx context.Context) (sensor.Cycle, error) {
 	for {
-		if err := ctx.Err(); err != nil {
-			return sensor.Cycle{}, err
-		}
-		raw, err := p.scanner.Scan()
+		raw, err := p.line.Next(ctx, 0)
 		if err != nil {
 			return sensor.Cycle{}, err
 		}
 		p.lost = p.lost || raw.Lost
 		f, err := ParseFrame(raw.Bytes)
 		if err != nil || f.Function != fcTargets || f.To != master {
-			p.counted.others.Add(1)
+			p.line.Count.Unused.Add(1)
 			p.anew = p.anew || err == nil && setsUp(f.Function)
 			continue
 		}
 		l, err := ParseList(f, p.targets[:0])
 		if err != nil {
-			p.counted.refused.Add(1)
+			p.line.Count.Broken.Add(1)
 			p.lost = true
 			continue
 		}
@@ -76,11 +71,11 @@ func (p *Playback) Next(ctx context.Context) (sensor.Cycle, error) {
 		at := sensor.Mono(p.steps) * sensor.Mono(p.interval)
 		p.steps++
 		if len(l.Targets) > 0 && bytes.Equal(raw.Bytes, p.previous) {
-			p.counted.repeats.Add(1)
+			p.line.Count.Repeated.Add(1)
 			continue
 		}
 		p.previous = append(p.previous[:0], raw.Bytes...)
-		p.readings = p.counted.readings(p.readings[:0], l, at, raw.Bytes)
+		p.readings = readings(&p.line.Count, p.readings[:0], l, at, raw.Bytes)
 		cycle := sensor.Cycle{At: at, Readings: p.readings, Lost: p.lost || l.Clipped, Anew: p.anew}
 		p.lost, p.anew = false, false
 		return cycle, nil

@@ -82,17 +82,17 @@ func TestOpenSaysWhatIsWrong(t *testing.T) {
 		o    Options
 		want string
 	}{
-		{"no power", &emulator.ISYS4001{Deaf: true}, "", Options{}, "sends nothing"},
-		{"a wrong speed of the line", &emulator.ISYS4001{Deaf: true}, "\xfe\x00\x78\x80\xf8\x68\x68", Options{}, "is this the speed of the line"},
-		{"only a beginning", &emulator.ISYS4001{Deaf: true}, "\x68", Options{}, "is this the speed of the line"},
-		{"another address", &emulator.ISYS4001{Address: 0x81, Echo: true}, "", Options{}, "no answer of address 0x80 in time"},
-		{"too slow", &emulator.ISYS4001{Delay: time.Second}, "", Options{}, "no answer of address 0x80 in time"},
+		{"no power", &emulator.ISYS4001{Deaf: true}, "", Options{}, "no answer of address 0x80, nothing comes"},
+		{"a wrong speed of the line", &emulator.ISYS4001{Deaf: true}, "\xfe\x00\x78\x80\xf8\x68\x68", Options{}, "bytes that make no sense (fe 00 78 80 f8 68 68"},
+		{"only a beginning", &emulator.ISYS4001{Deaf: true}, "\x68", Options{}, "half a one comes and no more"},
+		{"another address", &emulator.ISYS4001{Address: 0x81, Echo: true}, "", Options{}, "no answer of address 0x80, only what is sent comes back"},
+		{"too slow", &emulator.ISYS4001{Delay: time.Second}, "", Options{}, "no answer of address 0x80, but other messages"},
 		{"another model", &emulator.ISYS4001{Name: "iSYS-6003"}, "", Options{}, `the sensor says it is an "iSYS-6003", the configuration an iSYS-4001`},
 		{"the model that folds at 45 km/h", &emulator.ISYS4001{Name: "iSYS-4003"}, "", Options{}, `says it is an "iSYS-4003"`},
 		{"a 4002 where a 4001 is configured", &emulator.ISYS4001{Name: "iSYS-4002"}, "", Options{Model: "iSYS-4001"}, `says it is an "iSYS-4002"`},
 		{"the filter makes one target of all", &emulator.ISYS4001{Ignored: 0x16}, "", Options{}, "filter_signal is 1, want 0"},
 		{"the range stays short", &emulator.ISYS4001{Ignored: 0x09}, "", Options{}, "range_max_dm is 500, want 1500"},
-		{"every answer broken", &emulator.ISYS4001{Spoil: 1}, "", Options{}, "is this the speed of the line"},
+		{"every answer broken", &emulator.ISYS4001{Spoil: 1}, "", Options{}, "messages whose check sum is wrong"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			bench.Run(t, row.x, func(ctx context.Context, c net.Conn) {
@@ -148,7 +148,7 @@ func TestTargets(t *testing.T) {
 					t.Fatalf("empty road: %+v, %v", c, err)
 				}
 			}
-			if c := r.Counters(); c.Lists < 41 || c.Broken != 0 || c.Dropped != 0 {
+			if c := r.Tally(); c.Used < 41 || c.Broken != 0 || c.Bytes != 0 {
 				t.Errorf("%+v", c)
 			}
 		})
@@ -184,7 +184,7 @@ func TestOverdrivenInputSaysSo(t *testing.T) {
 		if !got.Lost || len(got.Readings) != 1 || !got.Readings[0].Has(sensor.FlagClipped) || got.Readings[0].Speed != 0 {
 			t.Errorf("%+v, want a cycle marked as clipped and lost", got)
 		}
-		if c := r.Counters(); c.Clipped != 1 {
+		if c := r.Tally(); c.Clipped != 1 {
 			t.Errorf("%+v", c)
 		}
 	})
@@ -213,7 +213,7 @@ func TestBrokenListsAreLostAndNotRead(t *testing.T) {
 						t.Errorf("%+v", got)
 					}
 				}
-				if c := r.Counters(); lost == 0 || c.Broken+c.Dropped == 0 {
+				if c := r.Tally(); lost == 0 || c.Broken+c.Bytes == 0 {
 					t.Errorf("%d lost, %+v", lost, c)
 				}
 			})
@@ -232,7 +232,7 @@ func TestAListThatComesTwiceIsOneMeasurement(t *testing.T) {
 		if got, err := r.Next(ctx); err == nil || !strings.Contains(err.Error(), "has not changed for 2s") {
 			t.Errorf("Next = %+v, %v", got, err)
 		}
-		if c := r.Counters(); c.Repeats < 20 {
+		if c := r.Tally(); c.Repeated < 20 {
 			t.Errorf("%+v", c)
 		}
 	})

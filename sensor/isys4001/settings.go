@@ -2,16 +2,16 @@ package isys4001
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"slices"
 	"strings"
 	"time"
 
 	"ciglio/sensor"
 	"ciglio/sensor/framing"
+	"ciglio/sensor/session"
 )
 
 const (
@@ -62,40 +62,37 @@ func (r *Radar) prepare(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	if err := checkModel(name, o.Model); err != nil {
-		return err
-	}
-	if _, _, err := r.ask(ctx, tries, fcAcquire, 0, 1); err != nil {
-		return fmt.Errorf("isys4001: stopping the measurement: %w", err)
-	}
-	r.settings = settings()
-	lines := []string{fmt.Sprintf("form_bits %d\n", r.form), fmt.Sprintf("address %d\n", r.address)}
-	for i := range r.settings {
-		s := &r.settings[i]
-		text, err := r.apply(ctx, s)
-		if err != nil {
+	// Others have other scales or, as the iSYS-4003, fold at 45 km/h.
+	want := cmp.Or(o.Model, "iSYS-4001")
+	if o.Model != "" || !strings.EqualFold(name, "iSYS-4002") {
+		if err := r.line.Model(name, want); err != nil {
 			return err
 		}
-		lines = append(lines, fmt.Sprintf("%s %s\n", s.name, text))
 	}
-	slices.Sort(lines)
-	r.identity = sensor.Identity{
-		Model: name, Serial: o.Serial, Settings: []byte(strings.Join(lines, "")), Separates: true,
+	if _, err := r.ask(ctx, "stopping the measurement", tries, fcAcquire, 0, 1); err != nil {
+		return err
 	}
-	if _, _, err := r.ask(ctx, tries, fcAcquire, 0, 0); err != nil {
-		return fmt.Errorf("isys4001: starting the measurement: %w", err)
+	r.settings = settings()
+	read := session.Settings{"form_bits": fmt.Sprint(r.form), "address": fmt.Sprint(r.address)}
+	for i := range r.settings {
+		s := &r.settings[i]
+		if read[s.name], err = r.apply(ctx, s); err != nil {
+			return err
+		}
 	}
-	return nil
+	r.identity = sensor.Identity{Model: name, Serial: o.Serial, Settings: read.Text(), Separates: true}
+	_, err = r.ask(ctx, "starting the measurement", tries, fcAcquire, 0, 0)
+	return err
 }
 
 // apply writes a setting, reads it back and compares, and returns its text.
 func (r *Radar) apply(ctx context.Context, s *setting) (string, error) {
 	if s.set {
-		_, _, err := r.ask(ctx, tries, s.write, s.output, s.address, byte(s.value>>8), byte(s.value))
+		_, err := r.ask(ctx, "setting "+s.name, tries, s.write, s.output, s.address, byte(s.value>>8), byte(s.value))
 		if errors.Is(err, errRefused) && s.optional {
 			s.set = false
 		} else if err != nil {
-			return "", fmt.Errorf("isys4001: setting %s: %w", s.name, err)
+			return "", err
 		}
 	}
 	got, err := r.value(ctx, s)
@@ -106,7 +103,7 @@ func (r *Radar) apply(ctx context.Context, s *setting) (string, error) {
 	case err != nil:
 		return "", err
 	case s.set && got != s.value:
-		return "", fmt.Errorf("isys4001: %s is %d, want %d", s.name, got, s.value)
+		return "", r.line.Compare(s.name, fmt.Sprint(got), fmt.Sprint(s.value))
 	}
 	s.value = got
 	return fmt.Sprint(got), nil
@@ -114,13 +111,13 @@ func (r *Radar) apply(ctx context.Context, s *setting) (string, error) {
 
 // value reads a setting.
 func (r *Radar) value(ctx context.Context, s *setting) (uint16, error) {
-	f, _, err := r.ask(ctx, tries, s.read, s.output, s.address)
+	f, err := r.ask(ctx, "reading "+s.name, tries, s.read, s.output, s.address)
 	if err != nil {
-		return 0, fmt.Errorf("isys4001: reading %s: %w", s.name, err)
+		return 0, err
 	}
 	frame, err := ParseFrame(f.Bytes)
 	if err != nil || len(frame.Data) != 2 {
-		return 0, fmt.Errorf("isys4001: reading %s: an answer of %d bytes, want 2", s.name, len(frame.Data))
+		return 0, r.line.Errorf("reading %s: an answer of %d bytes, want 2", s.name, len(frame.Data))
 	}
 	return uint16(frame.Data[0])<<8 | uint16(frame.Data[1]), nil
 }
@@ -134,7 +131,7 @@ func (r *Radar) checkOne(ctx context.Context) error {
 	}
 	got, err := r.value(ctx, s)
 	if err == nil && got != s.value {
-		err = fmt.Errorf("isys4001: %s is %d and was %d: the sensor has started anew, or was set by another", s.name, got, s.value)
+		err = r.line.Errorf("%s is %d and was %d: the sensor has started anew, or was set by another", s.name, got, s.value)
 	}
 	return err
 }
@@ -142,16 +139,7 @@ func (r *Radar) checkOne(ctx context.Context) error {
 // hello asks the sensor who it is. It is the first thing asked, and so says what
 // is wrong with the line.
 func (r *Radar) hello(ctx context.Context) (string, error) {
-	f, _, err := r.ask(ctx, tries, fcName)
-	if errors.Is(err, framing.ErrSilence) {
-		switch c := r.scanner.Counters(); {
-		case c.Frames == 0 && c.Dropped == 0:
-			return "", errors.New("isys4001: the sensor sends nothing: no power, a wrong port, its wire is open, or the line has another speed")
-		case c.Frames == 0:
-			return "", errors.New("isys4001: bytes come and make no sense: is this the speed of the line, and an iSYS-4001?")
-		}
-		return "", fmt.Errorf("isys4001: frames come, and no answer of address %#02x in time: is it the sensor's?", r.address)
-	}
+	f, err := r.ask(ctx, "name", tries, fcName)
 	if err != nil {
 		return "", err
 	}
@@ -159,96 +147,30 @@ func (r *Radar) hello(ctx context.Context) (string, error) {
 	return string(bytes.Trim(frame.Data, " \x00")), err
 }
 
-// checkModel refuses what is not the model: others have other scales or, as the
-// iSYS-4003, fold at 45 km/h.
-func checkModel(name, want string) error {
-	if want == "" {
-		if strings.EqualFold(name, "iSYS-4001") || strings.EqualFold(name, "iSYS-4002") {
-			return nil
-		}
-		want = "iSYS-4001"
-	}
-	if !strings.EqualFold(name, want) {
-		return fmt.Errorf("isys4001: the sensor says it is an %.40q, the configuration an %s", name, want)
-	}
-	return nil
-}
-
-// ask puts a question until it is answered, and returns the answer with the
-// instant at which it began to come.
-func (r *Radar) ask(ctx context.Context, times int, function byte, data ...byte) (framing.Frame, sensor.Mono, error) {
-	question := AppendFrame(make([]byte, 0, 16), r.address, master, function, data...)
-	var err error
-	for n := range times {
-		if n > 0 {
-			// The late answer to the last question must not be taken for that to
-			// the next.
-			if err := r.quiet(ctx); err != nil {
-				return framing.Frame{}, 0, err
-			}
-		}
-		r.scanner.Clear()
-		if _, err := r.conn.Write(question); err != nil {
-			return framing.Frame{}, 0, fmt.Errorf("isys4001: %w", err)
-		}
-		var f framing.Frame
-		f, err = r.answer(ctx, function)
-		if !errors.Is(err, framing.ErrSilence) {
-			return f, f.First, err
-		}
-	}
-	if times == 1 {
-		if err := r.quiet(ctx); err != nil {
-			return framing.Frame{}, 0, err
-		}
-	}
-	return framing.Frame{}, 0, err
-}
-
-// answer waits for a frame of the sensor to us with the function.
-func (r *Radar) answer(ctx context.Context, function byte) (f framing.Frame, err error) {
-	err = framing.Within(ctx, r.conn, answerTime, func() error {
-		for {
-			if f, err = r.scanner.Scan(); err != nil {
-				// What looked like the beginning of a long frame may have been
-				// garbage, with the answer behind it.
-				if errors.Is(err, os.ErrDeadlineExceeded) && r.scanner.Resync() {
-					continue
-				}
-				return err
-			}
+// ask puts a question until the sensor has answered us with its function, or
+// refused.
+func (r *Radar) ask(ctx context.Context, name string, times int, function byte, data ...byte) (framing.Frame, error) {
+	return r.line.Ask(ctx, session.Question{
+		Name: name, Bytes: AppendFrame(make([]byte, 0, 16), r.address, master, function, data...), Tries: times,
+		Sort: func(f framing.Frame) (session.Kind, error) {
 			frame, err := ParseFrame(f.Bytes)
 			switch {
 			case err != nil || frame.To != master || frame.From != r.address:
-				r.counted.others.Add(1) // our own echo on a two-wire line, or another's
+				return session.Other, nil
 			case frame.Function == function:
-				return nil
+				return session.Answer, nil
 			case frame.Function == fcFailed:
-				return errRefused
-			default:
-				r.counted.others.Add(1)
+				return session.Answer, errRefused
 			}
-		}
+			return session.Other, nil
+		},
 	})
-	return f, err
 }
 
-// quiet reads what still comes until nothing has come for the time of an answer,
-// or for some times as long.
-func (r *Radar) quiet(ctx context.Context) error {
-	for range tries {
-		r.scanner.Clear()
-		err := framing.Within(ctx, r.conn, answerTime, func() error {
-			_, err := r.scanner.Scan()
-			return err
-		})
-		if errors.Is(err, framing.ErrSilence) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		r.counted.others.Add(1)
+// protocol is what package session needs to know of a sensor of the address.
+func protocol(address byte) session.Protocol {
+	return session.Protocol{
+		Name: "isys4001", Size: maxFrame, Judge: judge, Answer: answerTime, Tries: tries, Quiet: true,
+		Check: "check sum is wrong", From: fmt.Sprintf(" of address %#02x", address),
 	}
-	return nil
 }

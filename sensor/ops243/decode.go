@@ -2,31 +2,10 @@ package ops243
 
 import (
 	"math"
-	"sync/atomic"
 
 	"ciglio/sensor"
 	"ciglio/sensor/doppler"
-	"ciglio/sensor/framing"
 )
-
-// Counters say what a [Radar] or a [Playback] has seen since it was opened.
-type Counters struct {
-	framing.Counters
-	Reports int64 // reports of speeds and blocks of samples that became cycles
-	Broken  int64 // lines that are not well formed, alerts with broken JSON among them
-	Unused  int64 // well-formed lines that measure nothing: ranges, objects, replies
-	Orphans int64 // samples I without Q, Q without I, or blocks of another size
-}
-
-// counted is [Counters] while it counts.
-type counted struct{ reports, broken, unused, orphans atomic.Int64 }
-
-func (c *counted) read(f framing.Counters) Counters {
-	return Counters{
-		Counters: f, Reports: c.reports.Load(), Broken: c.broken.Load(),
-		Unused: c.unused.Load(), Orphans: c.orphans.Load(),
-	}
-}
 
 const (
 	// speedOfLight is in m/s.

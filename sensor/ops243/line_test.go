@@ -167,7 +167,7 @@ func TestRecordedLines(t *testing.T) {
 	if cycles := play(t, p); len(cycles) != 0 {
 		t.Errorf("an object report gave %+v", cycles)
 	}
-	if c := p.Counters(); c.Unused != 1 || c.Broken != 0 {
+	if c := p.Tally(); c.Unused != 1 || c.Broken != 0 {
 		t.Errorf("%+v, want one line that is no report", c)
 	}
 }
@@ -204,7 +204,7 @@ func TestPlaybackKeepsToTheFormOfItsFirstReport(t *testing.T) {
 	if len(cycles) != 2 || cycles[0].Lost || !cycles[1].Lost {
 		t.Fatalf("%+v, want two cycles, the second behind a loss", cycles)
 	}
-	if c := p.Counters(); c.Reports != 2 || c.Broken != 3 {
+	if c := p.Tally(); c.Used != 2 || c.Broken != 3 {
 		t.Errorf("%+v", c)
 	}
 }
@@ -232,8 +232,8 @@ func TestPlaybackOfASensorThatStartedAnew(t *testing.T) {
 				t.Errorf("%s: %+v", row.name, c)
 			}
 		}
-		if !slices.Equal(at, row.at) || p.Counters().Broken != row.broken {
-			t.Errorf("%s: at %v, want %v; %+v", row.name, at, row.at, p.Counters())
+		if !slices.Equal(at, row.at) || p.Tally().Broken != row.broken {
+			t.Errorf("%s: at %v, want %v; %+v", row.name, at, row.at, p.Tally())
 		}
 	}
 }
@@ -241,8 +241,8 @@ func TestPlaybackOfASensorThatStartedAnew(t *testing.T) {
 func TestPlaybackTakesTheUnitThatTheSensorTells(t *testing.T) {
 	p := NewPlayback(strings.NewReader(`{"Units":"km-per-hr"}`+"\n50\n"+`{"Units":"m"}`+"\n50\n"+`{"Units":"furlongs"}`+"\n50\n"), PlaybackOptions{})
 	cycles := play(t, p)
-	if len(cycles) != 2 || cycles[0].Readings[0].Speed != 5000 || cycles[1].Readings[0].Speed != 5000 || p.Counters().Broken != 1 {
-		t.Errorf("%+v, %+v; want 50 km/h twice, and none of a unit that is not known", cycles, p.Counters())
+	if len(cycles) != 2 || cycles[0].Readings[0].Speed != 5000 || cycles[1].Readings[0].Speed != 5000 || p.Tally().Broken != 1 {
+		t.Errorf("%+v, %+v; want 50 km/h twice, and none of a unit that is not known", cycles, p.Tally())
 	}
 }
 

@@ -78,6 +78,7 @@ import (
 
 	"ciglio/sensor"
 	"ciglio/sensor/framing"
+	"ciglio/sensor/session"
 )
 
 // A Mode says what the sensor is to send.
@@ -125,18 +126,15 @@ const (
 
 // A Radar is an OPS243 in operation. It implements [sensor.Feed].
 type Radar struct {
-	conn     sensor.Conn
-	scanner  *framing.Scanner
+	line     *session.Session
 	identity sensor.Identity
 	mode     Mode
 	half     time.Duration // half a block
 	size     int
 	blocks   *blocks // with Raw
 
-	counted  counted
 	lost     bool // a line since the last cycle was dropped
 	refused  int  // lines in a row that are not what was set
-	set      bool // Open has ended
 	uptime   time.Duration
 	last     sensor.Mono
 	i        []int // of the block whose Q is awaited
@@ -170,10 +168,9 @@ func Open(ctx context.Context, c sensor.Conn, clock sensor.Clock, o Options) (*R
 		size = 512
 	}
 	r := &Radar{
-		conn: c, mode: o.Mode, size: size,
-		scanner: framing.NewScanner(c, clock.Now, maxLine, framing.Lines(maxLine, false)),
-		half:    time.Duration(size) * time.Second / time.Duration(2*o.Rate),
-		last:    math.MinInt64,
+		line: session.Open(c, clock.Now, protocol()), mode: o.Mode, size: size,
+		half: time.Duration(size) * time.Second / time.Duration(2*o.Rate),
+		last: math.MinInt64,
 	}
 	if _, err := rateCommand(o.Rate); err != nil {
 		return nil, err
@@ -191,15 +188,15 @@ func Open(ctx context.Context, c sensor.Conn, clock sensor.Clock, o Options) (*R
 	if err := r.prepare(ctx, o); err != nil {
 		return nil, err
 	}
-	r.set, r.lost, r.refused, r.i = true, false, 0, nil
+	r.lost, r.refused, r.i = false, 0, nil
 	return r, nil
 }
 
 // Identity implements [sensor.Feed].
 func (r *Radar) Identity() sensor.Identity { return r.identity }
 
-// Counters returns what was seen so far. It is safe for concurrent use.
-func (r *Radar) Counters() Counters { return r.counted.read(r.scanner.Counters()) }
+// Tally implements [sensor.Tallied].
+func (r *Radar) Tally() sensor.Tally { return r.line.Tally() }
 
 // Next implements [sensor.Feed].
 func (r *Radar) Next(ctx context.Context) (sensor.Cycle, error) {
@@ -207,20 +204,18 @@ func (r *Radar) Next(ctx context.Context) (sensor.Cycle, error) {
 	if r.mode == Raw {
 		wait = rawPatience
 	}
-	asked := false
+	asked, before := false, r.line.Tally()
 	for {
-		l, f, err := r.line(ctx, wait)
+		l, f, err := r.next(ctx, wait)
 		switch {
 		case errors.Is(err, framing.ErrSilence) && !asked && r.mode != Raw:
 			asked, wait = true, patience
-			if err := r.send("?P"); err != nil {
+			if err := r.line.Send([]byte("?P\n")); err != nil {
 				return sensor.Cycle{}, err
 			}
 			continue
-		case errors.Is(err, framing.ErrSilence) && r.refused > 0:
-			return sensor.Cycle{}, fmt.Errorf("ops243: what comes makes no sense: %w", err)
 		case errors.Is(err, framing.ErrSilence):
-			return sensor.Cycle{}, fmt.Errorf("ops243: the sensor has fallen silent: %w", err)
+			return sensor.Cycle{}, r.line.Silent("report", wait, before)
 		case err != nil:
 			return sensor.Cycle{}, err
 		}
@@ -250,7 +245,7 @@ func (r *Radar) use(l *Line, at sensor.Mono, raw []byte) (sensor.Cycle, bool, er
 	case l.Kind == I || l.Kind == Q:
 		return r.block(l, at)
 	}
-	r.counted.unused.Add(1)
+	r.line.Count.Unused.Add(1)
 	return sensor.Cycle{}, false, nil
 }
 
@@ -270,15 +265,15 @@ func (r *Radar) report(l *Line, at sensor.Mono, raw []byte) (sensor.Cycle, bool,
 		r.uptime = l.Uptime
 	}
 	r.refused = 0
-	r.counted.reports.Add(1)
+	r.line.Count.Used.Add(1)
 	return sensor.Cycle{At: at, Readings: r.readings}, true, nil
 }
 
 // refuse counts a line that is not what the sensor was set to send.
 func (r *Radar) refuse() error {
-	r.counted.broken.Add(1)
+	r.line.Count.Broken.Add(1)
 	r.lost, r.i = true, nil
-	if r.refused++; r.set && r.refused >= inARow {
+	if r.refused++; r.refused >= inARow {
 		return fmt.Errorf("ops243: %d lines in a row are not what the sensor was set to send: "+
 			"it has started anew with other settings, or the line is disturbed", r.refused)
 	}
@@ -301,40 +296,24 @@ func (r *Radar) block(l *Line, at sensor.Mono) (sensor.Cycle, bool, error) {
 	}
 	r.refused = 0
 	r.readings = r.blocks.readings(r.readings[:0], r.iAt, i, l.Samples)
-	r.counted.reports.Add(1)
+	r.line.Count.Used.Add(1)
 	return sensor.Cycle{At: r.iAt, Readings: r.readings}, true, nil
 }
 
 func (r *Radar) orphan() {
-	r.counted.orphans.Add(1)
+	r.line.Count.Missing.Add(1)
 	r.lost = true
 }
 
-// line returns the next well-formed line.
-func (r *Radar) line(ctx context.Context, wait time.Duration) (l Line, f framing.Frame, err error) {
-	err = framing.Within(ctx, r.conn, wait, func() error {
-		for {
-			if f, err = r.scanner.Scan(); err != nil {
-				return err
-			}
-			var bad error
-			if l, bad = ParseLine(f.Bytes); bad == nil {
-				r.lost = r.lost || f.Lost
-				return nil
-			}
-			if err = r.refuse(); err != nil {
-				return err
-			}
+// next returns the next well-formed line.
+func (r *Radar) next(ctx context.Context, wait time.Duration) (l Line, frame framing.Frame, err error) {
+	err = r.line.Await(ctx, wait, func(f framing.Frame) (bool, error) {
+		var bad error
+		if l, bad = ParseLine(f.Bytes); bad != nil {
+			return false, r.refuse()
 		}
+		frame, r.lost = f, r.lost || f.Lost
+		return true, nil
 	})
-	return l, f, err
-}
-
-// send writes one command. LF ends it, which a command of two letters does not
-// need and does not mind.
-func (r *Radar) send(command string) error {
-	if _, err := r.conn.Write([]byte(command + "\n")); err != nil {
-		return fmt.Errorf("ops243: command %s: %w", command, err)
-	}
-	return nil
+	return l, frame, err
 }

@@ -8,6 +8,7 @@ import (
 
 	"ciglio/sensor"
 	"ciglio/sensor/framing"
+	"ciglio/sensor/session"
 )
 
 // PlaybackOptions say what a recording does not. The zero value works.
@@ -28,9 +29,8 @@ type PlaybackOptions struct {
 // sensor's new time. A part may have another form, which ten lines in a row
 // show, and another unit, which the sensor's reply tells.
 type Playback struct {
-	scanner  *framing.Scanner
+	line     *session.Session
 	o        PlaybackOptions
-	counted  counted
 	begun    bool
 	lost     bool
 	anew     bool // the sensor has, since the last cycle
@@ -60,8 +60,7 @@ func NewPlayback(r io.Reader, o PlaybackOptions) *Playback {
 	if o.Carrier == 0 {
 		o.Carrier = defaultCarrier
 	}
-	now := func() sensor.Mono { return 0 }
-	return &Playback{scanner: framing.NewScanner(r, now, maxLine, framing.Lines(maxLine, false)), o: o}
+	return &Playback{line: session.Replay(r, protocol()), o: o}
 }
 
 // Identity implements [sensor.Feed]. A recording does not say which sensor made it.
@@ -69,22 +68,19 @@ func (p *Playback) Identity() sensor.Identity {
 	return sensor.Identity{Model: "OPS243", Unchecked: true}
 }
 
-// Counters returns what was seen so far. It is safe for concurrent use.
-func (p *Playback) Counters() Counters { return p.counted.read(p.scanner.Counters()) }
+// Tally implements [sensor.Tallied].
+func (p *Playback) Tally() sensor.Tally { return p.line.Tally() }
 
 // Next implements [sensor.Feed].
 func (p *Playback) Next(ctx context.Context) (sensor.Cycle, error) {
 	for {
-		if err := ctx.Err(); err != nil {
-			return sensor.Cycle{}, err
-		}
-		f, err := p.scanner.Scan()
+		f, err := p.line.Next(ctx, 0)
 		if err != nil {
 			return sensor.Cycle{}, err
 		}
 		l, err := ParseLine(f.Bytes)
 		if err != nil {
-			p.counted.broken.Add(1)
+			p.line.Count.Broken.Add(1)
 			p.lost, p.i = true, nil
 			continue
 		}
@@ -94,7 +90,7 @@ func (p *Playback) Next(ctx context.Context) (sensor.Cycle, error) {
 			return sensor.Cycle{}, err
 		}
 		if ok {
-			p.counted.reports.Add(1)
+			p.line.Count.Used.Add(1)
 			cycle.Lost, cycle.Anew = p.lost, p.anew
 			p.lost, p.anew = false, false
 			return cycle, nil
@@ -113,7 +109,7 @@ func (p *Playback) use(l *Line, raw []byte) (sensor.Cycle, bool, error) {
 			at, ok = p.at(l)
 		}
 		if !ok {
-			p.counted.broken.Add(1)
+			p.line.Count.Broken.Add(1)
 			p.lost = true
 			return sensor.Cycle{}, false, nil
 		}
@@ -136,7 +132,7 @@ func (p *Playback) use(l *Line, raw []byte) (sensor.Cycle, bool, error) {
 			p.anew, p.banner, p.i = true, true, nil
 		}
 	}
-	p.counted.unused.Add(1)
+	p.line.Count.Unused.Add(1)
 	return sensor.Cycle{}, false, nil
 }
 
@@ -204,6 +200,6 @@ func (p *Playback) block(l *Line) (sensor.Cycle, bool, error) {
 }
 
 func (p *Playback) orphan() {
-	p.counted.orphans.Add(1)
+	p.line.Count.Missing.Add(1)
 	p.lost = true
 }

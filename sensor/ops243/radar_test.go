@@ -88,19 +88,19 @@ func TestOpenSaysWhatIsWrong(t *testing.T) {
 		options Options
 		want    string
 	}{
-		{"no power", &emulator.OPS243{Deaf: true, Quiet: true}, "", Options{}, "sends nothing"},
-		{"a wrong speed of the line", &emulator.OPS243{Deaf: true, Quiet: true}, "\xfe\x00\x78\x80\xf8\n\xff\x1e\n", Options{}, "is this the speed of the line"},
-		{"and with a digit and empty lines by chance", &emulator.OPS243{Deaf: true, Quiet: true}, "\xfe\x00\n\n7\n\xff\x1e\n\n", Options{}, "is this the speed of the line"},
-		{"and without a line end by chance", &emulator.OPS243{Deaf: true, Quiet: true}, "\xfe\x00\x78\x80\xf8", Options{}, "is this the speed of the line"},
-		{"the wire towards the sensor is open", &emulator.OPS243{Deaf: true}, "3.5\r\n", Options{}, "answers nothing"},
+		{"no power", &emulator.OPS243{Deaf: true, Quiet: true}, "", Options{}, "no answer, nothing comes"},
+		{"a wrong speed of the line", &emulator.OPS243{Deaf: true, Quiet: true}, "\xfe\x00\x78\x80\xf8\n\xff\x1e\n", Options{}, "bytes that make no sense"},
+		{"and with a digit and empty lines by chance", &emulator.OPS243{Deaf: true, Quiet: true}, "\xfe\x00\n\n7\n\xff\x1e\n\n", Options{}, "bytes that make no sense"},
+		{"and without a line end by chance", &emulator.OPS243{Deaf: true, Quiet: true}, "\xfe\x00\x78\x80\xf8", Options{}, "half a one comes and no more"},
+		{"the wire towards the sensor is open", &emulator.OPS243{Deaf: true}, "3.5\r\n", Options{}, "no answer, but other messages: a broken wire"},
 		{"another model", &emulator.OPS243{Product: "OPS241-A"}, "", Options{Model: "OPS243-A"},
-			"ops243: the sensor says it is an OPS241-A, the configuration an OPS243-A"},
-		{"another model where any would do", &emulator.OPS243{Product: "OPS241-B"}, "", Options{}, "says it is an OPS241-B"},
-		{"an A where a C is configured", &emulator.OPS243{}, "", Options{Model: "OPS243-C"}, "says it is an OPS243 Doppler, the configuration an OPS243-C"},
+			`ops243: the sensor says it is an "OPS241-A", the configuration an OPS243-A`},
+		{"another model where any would do", &emulator.OPS243{Product: "OPS241-B"}, "", Options{}, `says it is an "OPS241-B"`},
+		{"an A where a C is configured", &emulator.OPS243{}, "", Options{Model: "OPS243-C"}, `says it is an "OPS243 Doppler", the configuration an OPS243-C`},
 		{"another unit of the same model", &emulator.OPS243{Serial: "A1"}, "", Options{Serial: "A2"}, `serial number is "A1", the configuration's "A2"`},
 		{"the rate stays at its default", &emulator.OPS243{Ignored: "S2"}, "", Options{}, "sampling_rate is 10000, want 20000"},
-		{"the unit stays another", &emulator.OPS243{Ignored: "U?"}, "", Options{}, "units: the sensor does not say it when asked with U?"},
-		{"the angle correction cannot be shown to be off", &emulator.OPS243{Ignored: "^?"}, "", Options{}, "angle_correction_inbound: the sensor does not say"},
+		{"the unit stays another", &emulator.OPS243{Ignored: "U?"}, "", Options{}, "Units (U?): no answer, but other messages: does the sensor know the question?"},
+		{"the angle correction cannot be shown to be off", &emulator.OPS243{Ignored: "^?"}, "", Options{}, "InboundSensorAngleDegrees (^?): no answer"},
 		{"the filter stays another", &emulator.OPS243{Ignored: "R>1"}, "", Options{}, "least_speed is 0.000, want 1"},
 		{"a rate that it does not have", &emulator.OPS243{}, "", Options{Rate: 10_000}, "want 20000, 50000 or 100000"},
 	} {
@@ -185,12 +185,12 @@ func TestRangesAreNeverJoinedToSpeeds(t *testing.T) {
 		bench.Run(t, x, func(ctx context.Context, c net.Conn) {
 			r := mustOpen(t, ctx, c, Options{Mode: mode})
 			x.Report(cycle(at(9000, sensor.Approaching)))
-			before := r.Counters().Unused
+			before := r.Tally().Unused
 			got := bench.Next(t, ctx, r)
 			if got.Readings[0].Flags != 0 || got.Readings[0].Range != 0 || got.Lost {
 				t.Errorf("%v: %+v", mode, got)
 			}
-			if n := r.Counters().Unused - before; n == 0 {
+			if n := r.Tally().Unused - before; n == 0 {
 				t.Error("no range was counted")
 			}
 			if r.Identity().Separates {
@@ -264,7 +264,7 @@ func TestHalfOfABlockIsLost(t *testing.T) {
 		if _, err := r.Next(ctx); err != nil {
 			t.Fatal(err)
 		}
-		before := r.Counters().Orphans
+		before := r.Tally().Missing
 		go x.Send([]byte("{\"Q\":[1,2,3]}\r\n{\"I\":[1,2,3]}\r\n"))
 		lost := false
 		for range 3 {
@@ -274,7 +274,7 @@ func TestHalfOfABlockIsLost(t *testing.T) {
 			}
 			lost = lost || c.Lost
 		}
-		if got := r.Counters().Orphans - before; !lost || got < 2 {
+		if got := r.Tally().Missing - before; !lost || got < 2 {
 			t.Errorf("lost %v, %d orphans, want 2 or more", lost, got)
 		}
 	})

@@ -4,13 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"ciglio/sensor"
 	"ciglio/sensor/framing"
+	"ciglio/sensor/session"
 )
 
 const (
@@ -26,6 +26,14 @@ const (
 	// leaves and rain.
 	slowest = 1
 )
+
+// protocol is what package session needs to know.
+func protocol() session.Protocol {
+	return session.Protocol{
+		Name: "ops243", Size: maxLine, Judge: framing.Lines(maxLine, false),
+		Answer: answerTime, Tries: tries, Streams: true,
+	}
+}
 
 // rateCommand returns the command of a sampling rate.
 func rateCommand(rate int) (string, error) {
@@ -75,7 +83,7 @@ func (r *Radar) prepare(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	model, err := modelOf(product, o.Model)
+	model, err := r.model(product, o.Model)
 	if err != nil {
 		return err
 	}
@@ -96,9 +104,7 @@ func (r *Radar) prepare(ctx context.Context, o Options) error {
 	if o.Mode == Raw {
 		read["carrier_hz"] = strconv.FormatInt(o.Carrier, 10)
 	}
-	r.identity = sensor.Identity{
-		Model: model, Serial: serial, Settings: canonical(read), Unchecked: !o.USB,
-	}
+	r.identity = sensor.Identity{Model: model, Serial: serial, Settings: read.Text(), Unchecked: !o.USB}
 	if o.Mode == Raw {
 		return r.command(ctx, "OR")
 	}
@@ -108,25 +114,16 @@ func (r *Radar) prepare(ctx context.Context, o Options) error {
 // hello asks the sensor who it is. It is the first thing asked, and so says what
 // is wrong with the line.
 func (r *Radar) hello(ctx context.Context) (string, error) {
-	if err := r.send(""); err != nil { // ends a command that was cut off
+	if err := r.line.Send([]byte("\n")); err != nil { // ends a command that was cut off
 		return "", err
 	}
 	answer, err := r.ask(ctx, "?P", "Product")
-	if !errors.Is(err, framing.ErrSilence) {
-		return answer["Product"], err
-	}
-	switch c := r.Counters(); {
-	case c.Frames == 0 && c.Dropped == 0 && !r.scanner.Resync():
-		return "", errors.New("ops243: the sensor sends nothing: no power, a wrong port, or its wire is open")
-	case c.Unused <= c.Broken: // a line of noise may read as a number
-		return "", errors.New("ops243: bytes come and make no sense: is this the speed of the line, and an OPS243?")
-	}
-	return "", errors.New("ops243: the sensor sends reports and answers nothing: the wire towards it is open")
+	return answer["Product"], err
 }
 
-// modelOf returns the model that the product name stands for. A name without a
+// model returns the model that the product name stands for. A name without a
 // letter is that of the series: it fits both models.
-func modelOf(product, want string) (string, error) {
+func (r *Radar) model(product, want string) (string, error) {
 	model := product
 	switch {
 	case strings.HasPrefix(product, "OPS243-"), !strings.HasPrefix(product, "OPS243"):
@@ -144,7 +141,7 @@ func modelOf(product, want string) (string, error) {
 		}
 	}
 	if model != want {
-		return "", fmt.Errorf("ops243: the sensor says it is an %.40s, the configuration an %s", product, want)
+		return "", r.line.Model(product, want)
 	}
 	return model, nil
 }
@@ -162,17 +159,14 @@ func (r *Radar) serial(ctx context.Context, want string) (string, error) {
 			break
 		}
 	}
-	if want != "" && said != want {
-		return "", fmt.Errorf("ops243: the sensor's serial number is %.40q, the configuration's %q", said, want)
-	}
-	return said, nil
+	return said, r.line.Serial(said, want)
 }
 
 // readBack asks for the settings, compares them, and returns those that do not
 // change by themselves.
-func (r *Radar) readBack(ctx context.Context, o Options) (map[string]string, error) {
+func (r *Radar) readBack(ctx context.Context, o Options) (session.Settings, error) {
 	size := strconv.Itoa(r.size)
-	read := make(map[string]string)
+	read := make(session.Settings)
 	for _, q := range [...]struct{ command, key, name, want string }{
 		{"??", "SamplingRate", "sampling_rate", strconv.Itoa(o.Rate)},
 		{"??", "SampleSize", "sample_size", size},
@@ -183,20 +177,19 @@ func (r *Radar) readBack(ctx context.Context, o Options) (map[string]string, err
 		{"?V", "Version", "firmware", ""},
 	} {
 		answer, err := r.ask(ctx, q.command, q.key)
-		if errors.Is(err, framing.ErrSilence) {
-			return nil, fmt.Errorf("ops243: %s: the sensor does not say it when asked with %s", q.name, q.command)
-		}
 		if err != nil {
 			return nil, err
 		}
 		got := answer[q.key]
-		if q.want != "" && !same(got, q.want) {
-			return nil, fmt.Errorf("ops243: %s is %.40s, want %s", q.name, got, q.want)
+		if q.want != "" {
+			if err := r.line.Compare(q.name, got, q.want); err != nil {
+				return nil, err
+			}
 		}
 		read[q.name] = got
 		if top := answer["RequiredMaxSpeed"]; top != "" {
-			if !same(top, "0") && above(o.Rate, top) {
-				return nil, fmt.Errorf("ops243: the sensor drops what is faster than %.40s m/s, want no such filter", top)
+			if r.line.Compare("", top, "0") != nil && above(o.Rate, top) {
+				return nil, r.line.Errorf("the sensor drops what is faster than %.40s m/s, want no such filter", top)
 			}
 			read["highest_speed"] = top
 		}
@@ -210,32 +203,9 @@ func above(rate int, top string) bool {
 	return err != nil || v < float64(rate)*speedOfLight/(4*defaultCarrier)
 }
 
-// same compares two values, as numbers when they are.
-func same(a, b string) bool {
-	x, errX := strconv.ParseFloat(a, 64)
-	y, errY := strconv.ParseFloat(b, 64)
-	if errX == nil && errY == nil {
-		return x == y
-	}
-	return a == b
-}
-
-// canonical returns settings as lines of a name and a value, sorted.
-func canonical(settings map[string]string) []byte {
-	lines := make([]string, 0, len(settings))
-	for name, value := range settings {
-		lines = append(lines, fmt.Sprintf("%s %.40s\n", name, strings.Join(strings.Fields(value), " ")))
-	}
-	slices.Sort(lines)
-	return []byte(strings.Join(lines, ""))
-}
-
 // command sends a command and gives the sensor time for it.
 func (r *Radar) command(ctx context.Context, c string) error {
-	if err := r.send(c); err != nil {
-		return err
-	}
-	_, err := r.reply(ctx, settle)
+	_, err := r.reply(ctx, "", c, 1, settle, func(map[string]string) bool { return true })
 	if errors.Is(err, framing.ErrSilence) {
 		return nil
 	}
@@ -244,40 +214,28 @@ func (r *Radar) command(ctx context.Context, c string) error {
 
 // ask sends a question until a reply has the key.
 func (r *Radar) ask(ctx context.Context, command, key string) (map[string]string, error) {
-	var err error
-	for range tries {
-		if err := r.send(command); err != nil {
-			return nil, err
-		}
-		for end := time.Now().Add(answerTime); ; {
-			var values map[string]string
-			values, err = r.reply(ctx, time.Until(end))
-			if err == nil && values[key] != "" {
-				return values, nil
-			}
-			if errors.Is(err, framing.ErrSilence) {
-				break
-			}
-			if err != nil {
-				return nil, err
-			}
-		}
-	}
-	return nil, err
+	return r.reply(ctx, key+" ("+command+")", command, tries, answerTime, func(values map[string]string) bool { return values[key] != "" })
 }
 
-// reply returns the next line that is a reply; reports in between are dropped.
-func (r *Radar) reply(ctx context.Context, wait time.Duration) (map[string]string, error) {
-	for end := time.Now().Add(wait); ; {
-		l, _, err := r.line(ctx, time.Until(end))
-		if err != nil {
-			return nil, err
-		}
-		if l.Kind != Blank {
-			r.counted.unused.Add(1)
-		}
-		if l.Kind == Reply {
-			return l.Values, nil
-		}
-	}
+// reply sends a command until a reply fits; reports in between are dropped. LF
+// ends it, which a command of two letters does not need and does not mind.
+func (r *Radar) reply(ctx context.Context, name, command string, tries int, wait time.Duration, fits func(map[string]string) bool) (map[string]string, error) {
+	var values map[string]string
+	_, err := r.line.Ask(ctx, session.Question{
+		Name: name, Bytes: []byte(command + "\n"), Tries: tries, Wait: wait,
+		Sort: func(f framing.Frame) (session.Kind, error) {
+			l, err := ParseLine(f.Bytes)
+			switch {
+			case err != nil:
+				return session.Unfit, nil
+			case l.Kind == Blank:
+				return session.Nothing, nil
+			case l.Kind == Reply && fits(l.Values):
+				values = l.Values
+				return session.Answer, nil
+			}
+			return session.Other, nil
+		},
+	})
+	return values, err
 }

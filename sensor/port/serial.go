@@ -279,14 +279,8 @@ func (c *Conn) SetWriteDeadline(t time.Time) error { return c.port.fault(c.port.
 // Close closes the port.
 func (c *Conn) Close() error { return c.port.Close() }
 
-// LineErrors counts what went wrong on the line since the kernel's driver was
-// loaded.
-type LineErrors struct {
-	Frame   uint32 // bytes without their stop bit
-	Parity  uint32 // bytes of the wrong parity
-	Overrun uint32 // times that bytes were lost, in the chip or in the kernel
-	Break   uint32 // times that the line was held low
-}
+// LineErrors is [sensor.LineErrors].
+type LineErrors = sensor.LineErrors
 
 // LineErrors returns the counters, and false when the kernel's driver has none.
 // Counters wrap; only what they grew by says something.
