@@ -13,7 +13,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.7.0
 # the agent take longest, so they begin.
 DEVICE  := $(shell $(GO) list ./agent/... ./uplink/... ./sensor/... ./capture/... | grep -v test)
 
-.PHONY: help demo test check bench build packages packages-test packages-short accuracy board board-soak board-short board-figures deps package-deps board-deps vet race cross reproducible arm clean
+.PHONY: help demo test check bench programs build packages packages-test packages-short accuracy board board-soak board-short board-figures deps package-deps board-deps vet race cross reproducible arm clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -35,6 +35,9 @@ check: deps vet race cross reproducible arm packages-short board-short ## vet, s
 bench: ## speed against the limit measured in the same run
 	$(GO) test -run '^$$' -bench . -benchmem $(BENCHED)
 BENCHED := ./sensor/doppler ./uplink/outbox ./portal/cmd/ciglio-demo
+
+programs: ## the programs for this machine, in bin/: ciglio, ciglio-portal, ciglio-demo
+	$(GO) build -trimpath -o bin/ ./agent/cmd/ciglio ./portal/cmd/ciglio-portal ./portal/cmd/ciglio-demo
 
 build: ## static, reproducible programs for every target, in dist/
 	@for t in $(TARGETS); do $(MAKE) --no-print-directory dist/ciglio-linux-$$t || exit 1; done

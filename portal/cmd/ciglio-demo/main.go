@@ -4,6 +4,9 @@
 //
 // ciglio-demo simulate writes what the sensors beside a simulated road give, and
 // the truth; docs/simulator.md describes its scenarios and files.
+//
+// ciglio-demo roadside is a simulated road for a device of its own, ciglio run:
+// docs/operation.md says how the two meet.
 package main
 
 import (
@@ -38,8 +41,13 @@ func main() {
 const forever = 7 * 24 * time.Hour
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	if len(args) > 0 && args[0] == "simulate" {
-		return simulateCommand(ctx, args[1:], stdout, stderr)
+	if len(args) > 0 {
+		switch args[0] {
+		case "simulate":
+			return simulateCommand(ctx, args[1:], stdout, stderr)
+		case "roadside":
+			return roadsideCommand(ctx, args[1:], stdout, stderr)
+		}
 	}
 	f := flag.NewFlagSet("ciglio-demo", flag.ContinueOnError)
 	f.SetOutput(io.Discard) // what is wrong is printed below, once
@@ -51,7 +59,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	f.StringVar(&o.listen, "listen", "127.0.0.1:8470", "`address` of the pages; another one is taken when it is in use")
 	switch err := f.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
-		fmt.Fprintln(stdout, "usage: ciglio-demo [flags]; the other command: ciglio-demo simulate --help")
+		fmt.Fprintln(stdout, "usage: ciglio-demo [flags]; the other commands: ciglio-demo simulate --help, ciglio-demo roadside --help")
 		f.SetOutput(stdout)
 		f.PrintDefaults()
 		return exitGood
