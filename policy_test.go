@@ -22,7 +22,7 @@ var update = flag.Bool("update", false, "rewrite the golden core_id: a decision,
 // homes names the only folders whose programs may import each third-party
 // module. A folder counts with all below it.
 var homes = map[string][]string{
-	"github.com/BurntSushi/toml":          {"agent/config", "agent/enforce", "agent/calibration", "cross/simulate"},
+	"github.com/BurntSushi/toml":          {"agent/config", "agent/calibration", "cross/simulate"},
 	"github.com/eclipse/paho.mqtt.golang": {"uplink/mqtt"},
 	"github.com/fxamacker/cbor":           {"uplink/wire"},
 
@@ -66,7 +66,7 @@ var may = map[string][]string{
 	"agent/config":                {"sensor", "capture/evidence"},
 	"agent/device":                {"sensor/…", "capture/…", "uplink/…", "agent/calibration", "agent/config", "agent/enforce", "agent/notify", "agent/trust"},
 	"agent/doctor":                {"sensor", "sensor/clock", "sensor/port", "capture/v4l2"},
-	"agent/enforce":               {"sensor"},
+	"agent/enforce":               {"sensor", "capture/evidence"},
 	"agent/trust":                 {"sensor"},
 	"cross":                       {"cross/…"},
 	"portal":                      {"sensor", "capture", "capture/evidence", "capture/still", "uplink", "uplink/wire", "uplink/mqtt", "portal/…"},

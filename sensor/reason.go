@@ -28,6 +28,7 @@ const (
 	ReasonUncertain          Reason = 18 // the uncertainty exceeds what the approval allows
 	ReasonDirectionUndecided Reason = 19 // the sensor cannot tell the direction and the site needs it
 	ReasonStoreFault         Reason = 20 // the outbox could not store the record, or does not know whether it did
+	ReasonContradiction      Reason = 21 // its record would contradict itself, and no verifier would pass it
 )
 
 var reasons = [...]struct{ code, words string }{
@@ -51,6 +52,7 @@ var reasons = [...]struct{ code, words string }{
 	ReasonUncertain:          {"uncertain", "the uncertainty of the speed exceeds the bound"},
 	ReasonDirectionUndecided: {"direction_unknown", "the direction of travel is unknown"},
 	ReasonStoreFault:         {"store_fault", "the outbox could not store the record"},
+	ReasonContradiction:      {"contradiction", "the record would contradict a good measurement"},
 }
 
 // Code returns the reason's name in counters and JSON, such as "two_targets".

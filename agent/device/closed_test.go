@@ -21,6 +21,7 @@ import (
 func (r *rig) send(p sensor.Passage, took, ago time.Duration) Outcome {
 	p.End = r.clock.Now().Add(-ago)
 	p.Start = p.End.Add(-took)
+	p.Trace.First, p.Trace.Last = p.Start, p.End
 	n := len(r.outcomes)
 	r.sensor.passages <- p
 	for range 60 {
@@ -212,6 +213,7 @@ func TestOrderlyEndIsNoHang(t *testing.T) {
 		p := speeding()
 		p.End = r.clock.Now().Add(-300 * time.Millisecond)
 		p.Start = p.End.Add(-3 * time.Second)
+		p.Trace.First, p.Trace.Last = p.Start, p.End
 		turned = p.End.Add(-10 * time.Second)
 		r.sensor.passages <- p
 		time.Sleep(time.Second)

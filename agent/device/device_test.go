@@ -91,6 +91,7 @@ func TestDiscards(t *testing.T) {
 		{"no direction", nil, func(p *sensor.Passage) { p.Direction = sensor.DirectionUnknown }, []sensor.Reason{sensor.ReasonDirectionUndecided}},
 		{"no direction, where both count: nothing says when to look", func(r *rig) { r.config.Site.Direction = sensor.DirectionUnknown },
 			func(p *sensor.Passage) { p.Direction = sensor.DirectionUnknown }, []sensor.Reason{sensor.ReasonDirectionUndecided}},
+		{"what no verifier would pass: raw data without a sample", nil, func(p *sensor.Passage) { p.Trace.Samples = 0 }, []sensor.Reason{sensor.ReasonContradiction}},
 		{"beyond the certified range", nil, func(p *sensor.Passage) { p.Speed = 20001 }, []sensor.Reason{sensor.ReasonOutOfRange}},
 		{"too uncertain", nil, func(p *sensor.Passage) { p.Budget.Noise = 101 }, []sensor.Reason{sensor.ReasonUncertain}},
 		{"invalid track", nil, func(p *sensor.Passage) { p.Reasons = []sensor.Reason{sensor.ReasonClipped} }, []sensor.Reason{sensor.ReasonClipped}},
@@ -168,6 +169,7 @@ func TestClockStepDiscardsThePassageItFallsInto(t *testing.T) {
 		p := speeding()
 		p.End = r.clock.Now()
 		p.Start = p.End.Add(-3 * time.Second)
+		p.Trace.First, p.Trace.Last = p.Start, p.End
 		r.sensor.passages <- p
 		time.Sleep(2 * time.Second)
 		synctest.Wait()

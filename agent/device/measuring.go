@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"io"
 	"math"
 	"strings"
@@ -43,6 +44,7 @@ const (
 var (
 	errClosed  = errors.New("the gate has closed")
 	errStepped = errors.New("UTC has jumped")
+	errDoubt   = errors.New("the record would contradict itself")
 )
 
 // A violation is a passage that exceeds the limit, with its pictures. What it
@@ -202,6 +204,9 @@ func (d *Device) prove(ctx context.Context, v *violation) error {
 		o.Reasons = []sensor.Reason{sensor.ReasonGate}
 	case errors.Is(err, errStepped):
 		o.Reasons = []sensor.Reason{sensor.ReasonClock}
+	case errors.Is(err, errDoubt):
+		d.o.Log.Error("violation not sealed", "error", err)
+		o.Reasons = []sensor.Reason{sensor.ReasonContradiction}
 	case errors.Is(err, outbox.ErrClosed), errors.Is(err, outbox.ErrDamaged): // recovery at the next start
 		return err
 	case errors.Is(err, outbox.ErrFull):
@@ -222,8 +227,9 @@ func (d *Device) objections(p sensor.Passage) []sensor.Reason {
 		}
 	}
 	site := d.o.Config.Site
-	// Where no range tells when it was at the photo position, the direction does.
-	object(sensor.ReasonDirectionUndecided, p.Direction == sensor.DirectionUnknown && (site.Direction != sensor.DirectionUnknown || p.Photo == 0))
+	// The direction tells when it was at the photo position, where no range does, and
+	// which vehicle of the picture it is.
+	object(sensor.ReasonDirectionUndecided, p.Direction == sensor.DirectionUnknown)
 	object(sensor.ReasonWrongDirection, site.Direction != sensor.DirectionUnknown && p.Direction != sensor.DirectionUnknown && p.Direction != site.Direction)
 	object(sensor.ReasonTwoTargets, p.Targets > 0 && !d.o.Source.Identity().Separates)
 	object(sensor.ReasonSecondMissing, d.needsSecond() != nil)
@@ -346,6 +352,13 @@ func (d *Device) record(p sensor.Passage, a enforce.Assessment, photo sensor.Mon
 		site := d.site
 		site.Lane = uint8(min(max(lane, 0), math.MaxUint8))
 		r.Site = &site
+		statement, err := d.o.Config.Statement()
+		if err == nil {
+			err = r.Doubt(statement)
+		}
+		if err != nil {
+			return fmt.Errorf("%w: %w", errDoubt, err)
+		}
 		return nil
 	})
 }

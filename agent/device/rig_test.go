@@ -147,6 +147,7 @@ func (r *rig) pass(p sensor.Passage) Outcome {
 	time.Sleep(10 * time.Second)
 	p.End = r.clock.Now().Add(-300 * time.Millisecond)
 	p.Start = p.End.Add(-3 * time.Second)
+	p.Trace.First, p.Trace.Last = p.Start, p.End
 	told := func() []Outcome {
 		r.mu.Lock()
 		defer r.mu.Unlock()

@@ -70,6 +70,7 @@ func TestDamagedStoreEndsTheDevice(t *testing.T) {
 			p := speeding()
 			p.End = r.clock.Now().Add(-300 * time.Millisecond)
 			p.Start = p.End.Add(-3 * time.Second)
+			p.Trace.First, p.Trace.Last = p.Start, p.End
 			r.sensor.passages <- p
 		}},
 		{"at a heartbeat", func(*rig) { time.Sleep(time.Hour) }},

@@ -252,6 +252,7 @@ func TestWatchdogFindsHungJudgement(t *testing.T) {
 		p := speeding()
 		p.End = r.clock.Now().Add(-300 * time.Millisecond)
 		p.Start = p.End.Add(-3 * time.Second)
+		p.Trace.First, p.Trace.Last = p.Start, p.End
 		r.sensor.passages <- p
 		time.Sleep(sealTurn)
 		if worst := m.waited(); worst > watchdog/2 {

@@ -8,7 +8,6 @@ import (
 	"math"
 	"slices"
 	"time"
-	"unicode"
 	"unicode/utf8"
 )
 
@@ -27,7 +26,7 @@ var (
 	ErrMissingKey   = errors.New("missing key")
 	ErrUnknownKey   = errors.New("unknown key")
 	ErrRange        = errors.New("out of range")
-	ErrText         = errors.New("text is not printable UTF-8")
+	ErrText         = errors.New("text is not printable UTF-8, or holds what is not seen")
 	ErrKind         = errors.New("does not fit the kind of record")
 )
 
@@ -478,8 +477,29 @@ func (f *form) plainFixed(name string, p []byte) {
 	}
 }
 
-// printable reports whether a text is valid UTF-8 without control characters,
-// so that it cannot disturb the screen or page that shows it.
+// printable reports whether a text is valid UTF-8 without control characters and
+// without what is not seen or turns other text around, so that it cannot disturb
+// or deceive on the screen or page that shows it.
 func printable(b []byte) bool {
-	return utf8.Valid(b) && !slices.ContainsFunc([]rune(string(b)), unicode.IsControl)
+	return utf8.Valid(b) && !slices.ContainsFunc([]rune(string(b)), hidden)
+}
+
+// unseen lists the ranges of characters that no text holds, besides the controls
+// U+0000 to U+001F and U+007F to U+009F: what is not seen (soft hyphen, joiners,
+// fillers, variation selectors, tags), what orders text anew (the bidirectional
+// controls), what breaks lines, and what is no character. They are ranges of
+// numbers, and not classes of Unicode, so that no two verifiers differ with the
+// version that they know.
+func unseen() [][2]rune {
+	return [][2]rune{
+		{0x00ad, 0x00ad}, {0x034f, 0x034f}, {0x061c, 0x061c}, {0x115f, 0x1160}, {0x17b4, 0x17b5}, {0x180b, 0x180f},
+		{0x200b, 0x200f}, {0x2028, 0x202e}, {0x2060, 0x206f}, {0x3164, 0x3164}, {0xfdd0, 0xfdef}, {0xfe00, 0xfe0f},
+		{0xfeff, 0xfeff}, {0xffa0, 0xffa0}, {0xfff0, 0xfffb}, {0xfffe, 0xffff}, {0x1bca0, 0x1bca3}, {0x1d173, 0x1d17a},
+		{0xe0000, 0xe0fff},
+	}
+}
+
+func hidden(r rune) bool {
+	return r < 0x20 || r >= 0x7f && r <= 0x9f ||
+		r >= 0xad && slices.ContainsFunc(unseen(), func(in [2]rune) bool { return r >= in[0] && r <= in[1] })
 }

@@ -7,20 +7,21 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"ciglio/sensor"
 )
 
 // checker collects the answers about one bundle.
 type checker struct {
 	b      *Bundle
 	t      *Trust
+	law    Law
 	s      *Sealed
 	r      *Record
 	entry  RegisterEntry    // of the device's key, once it is trusted
 	pub    *ecdsa.PublicKey // the device's key, once it is trusted
 	proven *Receipt         // the receipt, once it is verified
 	checks []Check
+
+	settings settings // of the configuration that the record names; nil when it is not here
 }
 
 func (c *checker) add(name string, mandatory bool, status Status, format string, args ...any) {
@@ -31,13 +32,6 @@ func check(name string, mandatory bool, status Status, format string, args ...an
 	return Check{Name: name, Status: status, Mandatory: mandatory, Words: fmt.Sprintf(format, args...)}
 }
 
-// near is how far frames may lie from the photo position, and the photo
-// position and what crossed the contacts from the track.
-const near = 10 * time.Second
-
-// pairNear is how far the pair of clocks may lie from the measurement.
-const pairNear = time.Minute
-
 // deviceKey asks the register whether the key that sealed the record is the
 // device's, in force at the record's time.
 func (c *checker) deviceKey(receipt Check) {
@@ -47,19 +41,42 @@ func (c *checker) deviceKey(receipt Check) {
 		return
 	}
 	pub, entry, err := c.t.DeviceKey(c.r.Device, c.r.Epoch, c.s.KeyID, c.r.UTC)
+	if err != nil && !c.t.knows(c.r.Device) && errors.Is(err, ErrUnknownSigner) {
+		c.add(name, true, Fail, "The trust file is of another authority, or older than the device: its register of %s knows neither device %v nor its key: %v.",
+			day(c.t.Register().Register.Issued), c.r.Device, ErrUnknownSigner)
+		return
+	}
 	if err != nil {
 		c.add(name, true, Fail, "The register does not vouch for the key: %v.", err)
 		return
 	}
-	if entry.Revoked != nil && (receipt.Status != Pass || !c.proven.UTC.Before(*entry.Revoked)) {
-		c.add(name, true, Fail, "The key is revoked from %s on, and no receipt from before proves that the record is older.",
-			day(*entry.Revoked))
+	if words := c.late(entry, receipt); words != "" {
+		c.add(name, true, Fail, "%s, and no receipt from before proves that the record is older.", words)
 		return
 	}
 	c.pub, c.entry = pub, entry
 	reg := c.t.Register().Register
 	c.add(name, true, Pass, "The key belongs to this device, valid from %s to %s, says register number %d of %s, signed by the root %v.",
 		day(entry.NotBefore), day(entry.NotAfter), reg.Sequence, day(reg.Issued), c.t.Root())
+}
+
+// late says why a record of the key needs a receipt that it does not have. The
+// holder of a key that no longer counts could date a record back, so only a
+// receipt from before proves it. Whether the key's time is over is judged by the
+// receipt and by the register, not by the time of asking.
+func (c *checker) late(e RegisterEntry, receipt Check) string {
+	received := receipt.Status == Pass
+	if e.Revoked != nil && !(received && c.proven.UTC.Before(*e.Revoked)) {
+		return fmt.Sprintf("The key is revoked from %s on", day(*e.Revoked))
+	}
+	end := e.NotAfter.Add(time.Second) // the last second counts
+	switch {
+	case received && !c.proven.UTC.Before(end):
+		return fmt.Sprintf("The key was valid to %s, the centre received the record on %s", day(e.NotAfter), day(c.proven.UTC))
+	case !received && !c.t.Register().Register.Issued.Before(end):
+		return fmt.Sprintf("The key was valid to %s, before the register was issued", day(e.NotAfter))
+	}
+	return ""
 }
 
 func (c *checker) signature() {
@@ -133,115 +150,87 @@ func (c *checker) trace() {
 
 // measurement checks the arithmetic of the measurement.
 func (c *checker) measurement() {
-	const name = "measurement"
 	m := c.r.Measurement
-	if err := m.arithmetic(c.r.Kind == KindViolation); err != nil {
-		c.add(name, true, Fail, "The figures contradict each other: %v.", err)
-		return
-	}
 	than := "more than"
 	if m.Assessed <= m.Limit {
 		than = "not more than"
 	}
-	c.add(name, true, Pass, "Measured %v, indicated %v. Less the reduction of %v this is %v, which is %s the limit of %v.",
+	c.fits("measurement", true, "The figures contradict each other", "Measured %v, indicated %v. Less the reduction of %v this is %v, which is %s the limit of %v.",
 		m.Speed, m.Indicated, m.Reduction, m.Assessed, than, m.Limit)
-}
-
-// arithmetic checks each figure that follows from others.
-func (m *Measurement) arithmetic(violation bool) error {
-	b := m.Budget
-	var squares int64
-	for _, part := range []sensor.Speed{b.Noise, b.Angle, b.Carrier, b.Clock, b.Acceleration} {
-		squares += int64(part) * int64(part)
-	}
-	switch {
-	case m.Indicated != m.Speed.Truncate():
-		return fmt.Errorf("%v truncated to whole km/h is not %v", m.Speed, m.Indicated)
-	case m.Assessed != max(m.Indicated-m.Reduction, 0):
-		return fmt.Errorf("%v less %v is not %v", m.Indicated, m.Reduction, m.Assessed)
-	case violation && m.Assessed <= m.Limit:
-		return fmt.Errorf("%v is not more than the limit of %v, so this is no violation", m.Assessed, m.Limit)
-	case strings.HasPrefix(m.Rule, "it-") && (m.Reduction < 5*sensor.KmH || int64(m.Reduction)*20 < int64(m.Indicated)):
-		return fmt.Errorf("the reduction of %v is less than 5 km/h or 5 %% of %v", m.Reduction, m.Indicated)
-	case int64(m.Uncertainty)*int64(m.Uncertainty) < squares:
-		return fmt.Errorf("the uncertainty of %v is less than its parts give", m.Uncertainty)
-	}
-	return m.second()
-}
-
-// second checks that a second speed, if there is one, confirms the first and
-// follows from what the contacts saw.
-func (m *Measurement) second() error {
-	s := m.Second
-	if s == nil {
-		return nil
-	}
-	if max(s.Speed-m.Speed, m.Speed-s.Speed) > s.Tolerance {
-		return fmt.Errorf("the second speed of %v differs from %v by more than %v", s.Speed, m.Speed, s.Tolerance)
-	}
-	if s.Contacts == nil {
-		return nil
-	}
-	speed, direction, err := s.Contacts.Speed()
-	switch {
-	case err != nil:
-		return err
-	case direction != m.Direction:
-		return fmt.Errorf("what crossed the contacts was %v, the vehicle %v", direction, m.Direction)
-	case speed != s.Speed:
-		return fmt.Errorf("what the contacts saw gives %v, not %v", speed, s.Speed)
-	}
-	return nil
 }
 
 // times checks that what happened at one passage lies together, in order.
 func (c *checker) times() {
-	const name = "times"
-	if err := c.r.order(); err != nil {
-		c.add(name, true, Fail, "The times contradict each other: %v.", err)
+	c.fits("times", true, "The times contradict each other",
+		"It happened on %s. Track, pictures and raw data belong together, and calibration %s was in force until %s.",
+		Moment(c.r.UTC), c.r.Calibration.ID, day(c.r.Calibration.NotAfter))
+}
+
+// conditions checks what must hold for a speed to be that of the vehicle.
+func (c *checker) conditions() {
+	r, m := c.r, c.r.Measurement
+	c.fits("clock", true, "The clock was not good enough", "The clock (%s) was off by no more than %s.", r.Clock.Source, milliseconds(bound(r.Clock)))
+	c.fits("counter", true, "The camera's count of its pictures contradicts their times", "The camera counted its pictures as their times are: from %d to %d.",
+		r.Frames[0].Number, r.Frames[len(r.Frames)-1].Number)
+	c.fits("direction", true, "The direction is no evidence", "The vehicle was %v.", m.Direction)
+	words := "No other vehicle was in the beam."
+	if m.Targets > 0 {
+		words = fmt.Sprintf("%d other vehicles were in the beam. Sensor %s tells vehicles apart.", m.Targets, r.Trace.Model)
+	}
+	c.fits("targets", true, "The speed may be another vehicle's", "%s", words)
+	if rule, known := c.law.rule(m.Rule); known {
+		c.fits("rule", true, "The law was not applied", "Rule %s was in force and takes %v off %v.", m.Rule, rule.Reduction(m.Indicated), m.Indicated)
+	} else {
+		c.add("rule", true, NotChecked, "This program's table knows no rule %s.", m.Rule)
+	}
+	c.fits("uncertainty", true, "The uncertainty is not that of a measurement", "The standard uncertainty (k = 1) is %v, and follows from its parts.", m.Uncertainty)
+	if c.b.Configuration == nil || sumOf(c.b.Configuration) != r.Configuration.SHA256 {
+		c.add("settings", false, NotChecked, "The configuration that the record names is not here.")
+	} else {
+		c.settings = readSettings(c.b.Configuration)
+		c.fits("settings", false, "The record is not as the configuration demands", "What the configuration states, the record fits.")
+	}
+}
+
+// fits asks the rows of a check. what says what a broken one means.
+func (c *checker) fits(name string, mandatory bool, what, format string, args ...any) {
+	if err := doubts(name, claim{c.r, c.law, c.settings}); err != nil {
+		c.add(name, mandatory, Fail, "%s: %v.", what, err)
 		return
 	}
-	c.add(name, true, Pass, "It happened on %s. Track, pictures and raw data belong together, and calibration %s was in force until %s.",
-		c.r.UTC.Format("2006-01-02 at 15:04:05.000000 UTC"), c.r.Calibration.ID, day(c.r.Calibration.NotAfter))
+	c.add(name, mandatory, Pass, format, args...)
 }
 
-func (r *Record) order() error {
-	m, t := r.Measurement, r.Trace
-	switch {
-	case m.Start > m.End:
-		return errors.New("the track ends before it begins")
-	case t.First > t.Last:
-		return errors.New("the raw data ends before it begins")
-	case t.First > m.End || t.Last < m.Start:
-		return errors.New("the raw data is of another time than the track")
-	case before(m.Photo, m.Start, near) || before(m.End, m.Photo, near):
-		return fmt.Errorf("the photo position lies more than %v from the track", near)
-	case before(r.Mono, m.End, pairNear) || before(m.End, r.Mono, pairNear):
-		return fmt.Errorf("the clocks were read more than %v from the track", pairNear)
-	case r.UTC.After(r.Calibration.NotAfter):
-		return fmt.Errorf("calibration %s was in force until %s", r.Calibration.ID, day(r.Calibration.NotAfter))
+// software says which program made the record. That it is the approved one, the
+// approval says.
+func (c *checker) software() {
+	const name = "software"
+	w := c.r.Software
+	if err := doubts(name, claim{c.r, c.law, nil}); err != nil && c.r.Kind.Measured() {
+		c.add(name, false, Fail, "Nobody can say which program measured: %v.", err)
+		return
 	}
-	if m.Second != nil && m.Second.Contacts != nil {
-		for _, mark := range slices.Concat(m.Second.Contacts.Marks...) {
-			if before(mark, m.Start, near) || before(m.End, mark, near) {
-				return fmt.Errorf("what crossed the contacts did so more than %v from the track", near)
+	c.add(name, false, NotChecked, "The record names program %s with measuring core %v. Whether that is the approved one, the approval says.", w.Version, w.Core)
+}
+
+// reuse checks that no two files of a record are the same. Whether one is also
+// another record's, only [Together] sees.
+func (c *checker) reuse() {
+	const name = "reuse"
+	for i, f := range c.r.Frames {
+		for j := range i {
+			if c.r.Frames[j].SHA256 == f.SHA256 {
+				c.add(name, true, Fail, "Picture %d is picture %d once more.", i+1, j+1)
+				return
 			}
 		}
-	}
-	for i, f := range r.Frames {
-		switch {
-		case i > 0 && f.Mono <= r.Frames[i-1].Mono:
-			return fmt.Errorf("picture %d was not taken after picture %d", i+1, i)
-		case before(f.Mono, m.Photo, near) || before(m.Photo, f.Mono, near):
-			return fmt.Errorf("picture %d was taken more than %v from the photo position", i+1, near)
+		if f.SHA256 == c.r.Trace.SHA256 {
+			c.add(name, true, Fail, "Picture %d is the raw data.", i+1)
+			return
 		}
 	}
-	return nil
+	c.add(name, true, Pass, "No picture stands twice in the record. Other records with one of them show when they are checked together.")
 }
-
-// before reports whether a lies more than margin before b. Instants are never
-// negative, so the difference cannot overflow.
-func before(a, b sensor.Mono, margin time.Duration) bool { return b.Sub(a) > margin }
 
 // kind says what the record claims to be.
 func (c *checker) kind() {
@@ -304,6 +293,10 @@ func (c *checker) deviceCertificate() {
 	}
 }
 
+// receiptSlack is how far a receipt may seem older than its record because two
+// clocks differ.
+const receiptSlack = time.Second
+
 // receipt checks the centre's receipt.
 func (c *checker) receipt() Check {
 	const name = "receipt"
@@ -327,6 +320,10 @@ func (c *checker) receipt() Check {
 	}
 	if err := s.Verify(pub); err != nil {
 		return check(name, false, Fail, "The receipt was changed after it was sealed: %v.", err)
+	}
+	if s.Receipt.UTC.Before(c.r.UTC.Add(-receiptSlack)) {
+		return check(name, false, Fail, "The receipt is older than the record: it is of %s, the record of %s. One of the two times is not true.",
+			day(s.Receipt.UTC), day(c.r.UTC))
 	}
 	c.proven = s.Receipt
 	return check(name, false, Pass, "The centre received the record with all its files, and said so on %s.", day(s.Receipt.UTC))
@@ -354,9 +351,9 @@ func (c *checker) log(receipt Check) {
 		return
 	}
 	if err := CheckInclusion(p.Index, p.Size, LeafHash(c.s.ID), p.Hashes, c.proven.LogRoot); err != nil {
-		c.add(name, false, Fail, "The log does not hold this record at place %d: %v.", p.Index, err)
+		c.add(name, false, Fail, "The log does not hold this record at place %d: %v.", p.Index+1, err)
 		return
 	}
 	c.add(name, false, Pass, "The record stands at place %d of the centre's log of %d records.",
-		p.Index, p.Size)
+		p.Index+1, p.Size)
 }

@@ -164,6 +164,11 @@ func OpenRegister(b []byte) (*SealedRegister, error) {
 	if err := decode(m.Payload, r.fields); err != nil {
 		return nil, fmt.Errorf("register: %w", m.locate(err))
 	}
+	for i := range r.Entries {
+		if sumOf(r.Entries[i].Key) == m.KeyID {
+			return nil, fmt.Errorf("register: entry %d: %w: the root's own key, which seals registers and nothing else", i+1, ErrForeignKey)
+		}
+	}
 	return &SealedRegister{Register: r, KeyID: m.KeyID, Bytes: m.Bytes, message: m}, nil
 }
 

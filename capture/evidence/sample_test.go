@@ -161,7 +161,7 @@ func violation(t testing.TB) *Record {
 	const start, photo = 30_000_000_000_000, 30_001_500_000_000
 	r.Measurement = &Measurement{
 		Speed: 6305, Indicated: 6300, Reduction: 500, Assessed: 5800, Limit: 5000,
-		Rule: "it-2017", Direction: sensor.Approaching, Class: 0, Uncertainty: 21,
+		Rule: "it-345-2", Direction: sensor.Approaching, Class: 0, Uncertainty: 21,
 		Budget:  sensor.Budget{Noise: 9, Angle: 15, Carrier: 8, Clock: 1, Acceleration: 6},
 		Targets: 0, Start: start, End: start + 2_100_000_000, Photo: photo,
 	}

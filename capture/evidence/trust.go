@@ -2,10 +2,12 @@ package evidence
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/ecdsa"
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -95,6 +97,14 @@ func ParseTrust(pemBytes []byte) (*Trust, error) {
 		return nil, fmt.Errorf("trust file: %w", err)
 	}
 	return t, nil
+}
+
+// knows reports whether the register has a key of the device.
+func (t *Trust) knows(dev DeviceID) bool {
+	_, found := slices.BinarySearchFunc(t.register.Register.Entries, dev, func(e RegisterEntry, dev DeviceID) int {
+		return cmp.Or(cmp.Compare(e.Role, RoleDevice), bytes.Compare(e.Device[:], dev[:]))
+	})
+	return found
 }
 
 // Root returns the id of the root key, which the authority publishes in print:

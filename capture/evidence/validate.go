@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"unicode"
 )
 
 // String names the kind as it is written in documents and in JSON.
@@ -43,11 +42,11 @@ func (k Kind) String() string {
 }
 
 // CleanText returns s as the format accepts it in a body: valid UTF-8, control
-// characters turned into spaces, cut to [MaxBodyText] bytes. It is meant for
+// characters and what is not seen turned into spaces, cut to [MaxBodyText] bytes. It is meant for
 // words that come from elsewhere, such as the message of an error.
 func CleanText(s string) string {
 	s = strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
+		if hidden(r) {
 			return ' '
 		}
 		return r

@@ -110,6 +110,18 @@ func trustFiles(t testing.TB) map[string][]byte {
 		f.key(4, "entries")
 		list(f, "entries", &unsorted.Entries, 0, 9, func(e *RegisterEntry, f *form) { f.mapping(e.fields) })
 	}))(t)
+	// Registers that the root has signed, and that name a key for what it is not.
+	raw := func(signer string, entries ...RegisterEntry) []byte {
+		r := &Register{Sequence: 13, Issued: testTime, Entries: entries}
+		payload := must(encode(func(f *form) {
+			f.constant(1, "v", 1)
+			integer(f, 2, "sequence", &r.Sequence, 1, 99)
+			f.instant(3, "issued", &r.Issued, 1e9)
+			f.key(4, "entries")
+			list(f, "entries", &r.Entries, 0, 9, func(e *RegisterEntry, f *form) { f.mapping(e.fields) })
+		}))(t)
+		return EncodeTrust(&root.PublicKey, must(SealMessage(ContentTypeRegister, payload, testSigner(t, signer)))(t))
+	}
 	unsortedBytes := must(SealMessage(ContentTypeRegister, payload, testSigner(t, "root")))(t)
 	opened := must(ParseTrust(good))(t)
 	changed := bytes.Clone(opened.Register().Bytes)
@@ -120,9 +132,12 @@ func trustFiles(t testing.TB) map[string][]byte {
 		"trust-older.pem":            trust(older, "root"),
 		"trust-of-another-root.pem":  EncodeTrust(&another.PublicKey, must(SealRegister(foreign, testSigner(t, "another root")))(t).Bytes),
 		"trust-mismatched-root.pem":  trust(testRegister(t), "another root"),
-		"trust-signed-by-device.pem": trust(testRegister(t), "device"),
+		"trust-signed-by-device.pem": raw("device", testRegister(t).Entries...),
 		"trust-changed.pem":          EncodeTrust(&root.PublicKey, changed),
 		"trust-unsorted.pem":         EncodeTrust(&root.PublicKey, unsortedBytes),
+		"trust-root-as-device.pem":   raw("root", entry(t, RoleDevice, testDevice, 1, "root")),
+		"trust-root-as-centre.pem":   raw("root", entry(t, RoleDevice, testDevice, 1, "device"), entry(t, RoleCentre, DeviceID{}, 0, "root")),
+		"trust-centre-as-device.pem": raw("root", entry(t, RoleDevice, testDevice, 1, "centre"), entry(t, RoleCentre, DeviceID{}, 0, "centre")),
 		"trust-text-before.pem":      append([]byte("trust me\n"), good...),
 		"trust-two-roots.pem":        append(bytes.Clone(good[:bytes.Index(good, []byte("-----BEGIN CIGLIO DEVICE"))]), good...),
 		"trust-without-register.pem": good[:bytes.Index(good, []byte("-----BEGIN CIGLIO DEVICE"))],

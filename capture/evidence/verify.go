@@ -66,8 +66,8 @@ func sumOf(b []byte) Hash { return sha256.Sum256(b) }
 // plays no part.
 //
 // Mandatory for every record are format, device key, signature and kind; for a
-// violation and a test also frames, trace, measurement and times. The others
-// fail when what they check is there and wrong, and are not checked when it is
+// violation and a test also frames, trace, reuse, measurement, times, clock,
+// counter, direction, targets, rule and uncertainty. The others fail when what they check is there and wrong, and are not checked when it is
 // absent.
 func Verify(b *Bundle, t *Trust) Verdict {
 	c := &checker{b: b, t: t}
@@ -82,6 +82,10 @@ func Verify(b *Bundle, t *Trust) Verdict {
 	c.s, c.r = s, s.Record
 	c.add("format", true, Pass, "Record %d of device %v is complete and written as profile 1 demands. Its id is %v.",
 		c.r.Seq, c.r.Device, s.ID)
+	if c.law, err = PresentLaw(); err != nil {
+		c.add("rule", true, Fail, "The table of rules cannot be read: %v.", err)
+		return Verdict{Checks: c.checks}
+	}
 	receipt := c.receipt()
 	c.deviceKey(receipt)
 	c.signature()
@@ -92,13 +96,16 @@ func Verify(b *Bundle, t *Trust) Verdict {
 		c.trace()
 	}
 	if c.r.Kind.Measured() {
+		c.reuse()
 		c.measurement()
 		c.times()
+		c.conditions()
 	}
 	c.kind()
 	c.calibration()
 	c.configuration()
 	c.deviceCertificate()
+	c.software()
 	c.checks = append(c.checks, receipt)
 	c.log(receipt)
 	return Verdict{Checks: c.checks, Record: s}

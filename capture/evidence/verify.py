@@ -8,7 +8,7 @@ register that the root has signed; compare the printed root with the one that th
 Exit code: 0 when every bundle is good, 1 when one is not, 2 for wrong use. It is one of three independent
 verifiers; docs/evidence.md says what each check means.
 """
-import argparse, base64, datetime, hashlib, json, re, sys, unicodedata, zlib
+import argparse, base64, datetime, hashlib, json, re, sys, zlib
 
 # ---- P-256 and ES256 -------------------------------------------------------------------------------------
 P = 2**256 - 2**224 + 2**192 + 2**96 - 1
@@ -97,6 +97,10 @@ def within(n, lo, hi):
 
 
 TOP = 2**63 - 1
+# What no text holds: controls, what is not seen or orders text anew, what is no character.
+UNSEEN = [(0, 0x1F), (0x7F, 0x9F), (0xAD, 0xAD), (0x34F, 0x34F), (0x61C, 0x61C), (0x115F, 0x1160), (0x17B4, 0x17B5), (0x180B, 0x180F),
+          (0x200B, 0x200F), (0x2028, 0x202E), (0x2060, 0x206F), (0x3164, 0x3164), (0xFDD0, 0xFDEF), (0xFE00, 0xFE0F), (0xFEFF, 0xFEFF),
+          (0xFFA0, 0xFFA0), (0xFFF0, 0xFFFB), (0xFFFE, 0xFFFF), (0x1BCA0, 0x1BCA3), (0x1D173, 0x1D17A), (0xE0000, 0xE0FFF)]
 
 
 def integer(lo=0, hi=TOP):
@@ -116,8 +120,8 @@ def text(lo, hi):
             s = i.take(within(i.head(3)[1], lo, hi)).decode("utf-8")
         except UnicodeDecodeError:
             raise Bad("text is not UTF-8")
-        if any(unicodedata.category(c) == "Cc" for c in s):
-            raise Bad("text holds a control character")
+        if any(lo <= ord(c) <= hi for c in s for lo, hi in UNSEEN):
+            raise Bad("text holds a control character, or what is not seen")
         return s
     return read
 
@@ -166,6 +170,7 @@ BODIES = {2: [COUNT] * 4, 3: [SAID, integer(0, 1), SAID], 4: [integer(-TOP - 1),
           12: [integer(0, 1), SAID], 99: [SAID]}
 KINDS = ["", "violation", "heartbeat", "boot", "clock step", "calibration", "configuration", "key change", "eviction",
          "tamper", "operator", "shutdown", "self-test"]
+DIRECTIONS = ["unknown", "approaching", "receding"]
 STATEMENT = {1: text(0, 64), 2: COUNT, 3: HASH}
 CONTACTS = table({1: array(integer(-(10**6), 10**6), 2, 3), 2: array(array(COUNT, 2, 16), 2, 3)})
 SECOND = table({1: integer(1, 2), 2: SPEED, 3: SPEED, 4: CONTACTS}, optional=(4,))
@@ -196,7 +201,7 @@ def require(good, words):
         raise Bad(words)
 
 
-NEAR = 10 * 10**9  # ns
+ROLES = ["before", "photo", "after"]
 
 
 def check_record(r):
@@ -212,7 +217,8 @@ def check_record(r):
     require(r[18][1] or not measured, "configuration without id")
     require(17 not in r or r[17][1], "calibration without id")
     roles = [f[1] for f in r.get(15, [])]
-    require(not roles or re.fullmatch("(before )*photo (after )*", "".join(x + " " for x in roles)), "roles of the frames")
+    require(set(roles) <= set(ROLES), "roles of the frames")
+    require(not roles or roles == sorted(roles, key=ROLES.index) and roles.count("photo") == 1, "roles of the frames")
     require(all(re.fullmatch("image/jpeg(;source=(yuyv|uyvy|grey))?", f[2]) for f in r.get(15, [])), "media type of a frame")
     second = r.get(14, {}).get(16)
     require(not second or (second[1] == 1) == (4 in second), "what the contacts saw is missing, or there were none")
@@ -220,18 +226,6 @@ def check_record(r):
         positions, marks = second[4][1], second[4][2]
         require(len(marks) == len(positions) and len({len(at) for at in marks}) == 1, "the contacts have different numbers of marks")
         require(all(a < b for a, b in zip(positions, positions[1:])), "the nearest contact does not come first")
-
-
-def check_contacts(contacts, direction, speed):
-    """Checks that a speed follows from what the contacts saw, and the direction too."""
-    positions, marks = contacts[1], contacts[2]
-    toward = marks[0][0] > marks[-1][0]
-    for leg in zip(*(reversed(marks) if toward else marks)):
-        require(all(a < b for a, b in zip(leg, leg[1:])), "what crossed the contacts did not go one way")
-    times = [abs(last - first) for first, last in zip(marks[0], marks[-1])]
-    require(max(times) <= 6 * NEAR, "what crossed the contacts took more than a minute")
-    require(direction == (1 if toward else 2), "what crossed the contacts went the other way")
-    require((positions[-1] - positions[0]) * len(times) * 360 * 10**6 // sum(times) == speed, "the contacts give another speed")
 
 
 def check_receipt(r):
@@ -300,6 +294,7 @@ class Trust:
         require(message.signed_by(root), "the root has not signed the register")
         self.root, self.register = sha256(root), message.values
         self.keys = {sha256(e[4]): e for e in self.register[4]}
+        require(self.root not in self.keys, "the register names the root's own key, which seals registers and nothing else")
 
     def key(self, kid, role, at_us, device=bytes(16), epoch=0):
         e = self.keys.get(kid)
@@ -351,12 +346,173 @@ def read_zip(data):
     return files
 
 
+# ---- what fits together: the rows of docs/evidence.md, in their order -------------------------------------
+# The law in numbers, as in rules.json: id, first day, last day or None, least reduction, per cent.
+RULES = [("it-345-2", "1993-01-01", None, 500, 5)]
+LEAST, MOST, STEP = 500, 15000, 500  # the speed limits that there are
+SEPARATING = ("AGD3", "iSYS-400", "simulated targets")  # sensors that tell vehicles apart
+S, MS = 10**9, 10**6  # ns
+
+
+def site_time(us):
+    """Local time at the site and its name: central European, by directive 2000/84/EC."""
+    t = datetime.datetime(1970, 1, 1) + datetime.timedelta(microseconds=us)
+
+    def change(month):
+        last = datetime.datetime(t.year, month, 31, 1)
+        return last - datetime.timedelta(days=last.isoweekday() % 7)
+    summer = change(3) <= t < change(10)
+    try:
+        return t + datetime.timedelta(hours=1 + summer), "CEST" if summer else "CET"
+    except OverflowError:  # the last hours of the year 9999
+        return t, "UTC"
+
+
+def read_settings(statement):
+    """The quoted values of a configuration statement, by section and key. The first of two counts."""
+    found, section = {}, ""
+    for line in statement.decode("utf-8", "replace").split("\n"):
+        line = line[:-1] if line.endswith("\r") else line
+        head = re.fullmatch(r"[ \t]*\[([a-z_]+)\][ \t]*(?:#.*)?", line)
+        value = re.fullmatch(r'[ \t]*([a-z_]+)[ \t]*=[ \t]*"([^"\\]*)"[ \t]*(?:#.*)?', line)
+        if head:
+            section = head[1]
+        elif value and value[2]:
+            found.setdefault(section + "." + value[1], value[2])
+    return found
+
+
+def stated_speed(settings, key):
+    m = re.fullmatch(r"([0-9]{1,4})(?:\.([0-9]{1,2}))? ?km/h", settings.get(key, ""))
+    return m and int(m[1] + ((m[2] or "") + "00")[:2])
+
+
+def stated_ns(settings, key):
+    m = re.fullmatch(r"([0-9]{1,6})(us|\u00b5s|ms|s)", settings.get(key, ""))
+    return m and int(m[1]) * {"us": 1000, "\u00b5s": 1000, "ms": MS, "s": S}[m[2]]
+
+
+def fits_measurement(r):
+    m = r[14]
+    speed, indicated, reduction, assessed, limit = (m[k] for k in range(1, 6))
+    require(indicated == speed - speed % 100, "the indicated speed is not the measured one truncated to whole km/h")
+    require(assessed == max(indicated - reduction, 0), "the assessed speed is not the indicated one less the reduction")
+    require(assessed > limit or r[2] != 1, "the assessed speed is not more than the limit, so this is no violation")
+    second = m.get(16)
+    require(not second or second[3] <= max(1000, speed * 20 // 100), "a second speed that may differ by as much as it does here confirms nothing")
+    require(not second or second[2] > 0, "a second sensor is named, and it has no speed")
+    require(not second or abs(second[2] - speed) <= second[3], "the second speed disagrees")
+    if second and 4 in second:
+        positions, marks = second[4][1], second[4][2]
+        toward = marks[0][0] > marks[-1][0]
+        for leg in zip(*(reversed(marks) if toward else marks)):
+            require(all(a < b for a, b in zip(leg, leg[1:])), "what crossed the contacts did not go one way")
+        times = [abs(last - first) for first, last in zip(marks[0], marks[-1])]
+        require(max(times) <= 60 * S, "what crossed the contacts took more than a minute")
+        require(m[7] == (1 if toward else 2), "what crossed the contacts went the other way")
+        require((positions[-1] - positions[0]) * len(times) * 360 * 10**6 // sum(times) == second[2], "the contacts give another speed")
+
+
+def fits_times(r):
+    m, t, frames = r[14], r[16], r[15]
+    start, end, photo, near = m[13], m[14], m[15], 10 * S
+    require(start < end, "the track ends before it begins, or as it begins")
+    require(m[1] == 0 or end - start <= 1000 * 360 * S // m[1], "in the time of the track the vehicle drives more than 1000 m")
+    require(t[8] <= t[9] and t[7], "the raw data ends before it begins, or holds nothing")
+    require(t[8] <= end and t[9] >= start, "the raw data is of another time than the track")
+    require(start - near <= photo <= end + near, "the photo position lies more than 10 s from the track")
+    require(abs(r[9] - end) <= 60 * S, "the clocks were read more than a minute from the track")
+    require(r[10] <= r[17][4] * 10**6, f"the calibration was in force until {date(r[17][4])}")
+    marks = [at for contact in m.get(16, {}).get(4, {2: []})[2] for at in contact]
+    require(all(start - near <= at <= end + near for at in marks), "what crossed the contacts did so more than 10 s from the track")
+    for n, (a, b) in enumerate(zip(frames, frames[1:]), 2):
+        require(a[6] < b[6] and b[6] - a[6] >= a[7] * 1000, f"picture {n} was not taken after picture {n - 1}")
+    for n, f in enumerate(frames, 1):
+        most = S // 4 if f[1] == "photo" else 2 * S
+        require(abs(f[6] - photo) <= most, f"picture {n} was taken far from the photo position")
+    for n, f in enumerate(frames, 1):
+        require(f[7] <= 250000, f"picture {n} was exposed for more than 250 ms")
+
+
+def fits_clock(r):
+    synchronised, offset, u, age = (r[11][k] for k in range(2, 6))
+    require(synchronised or age, "the clock was never synchronised")
+    require(u, "the uncertainty of the clock is 0, which no clock has")
+    require(abs(offset) + 2 * u <= 100 * MS, "the clock may be off by more than 100 ms")
+    require(synchronised or u >= age // 10000, "the clock was last synchronised long before, and its uncertainty is that of one that still is")
+
+
+def fits_counter(r):
+    frames = r[15]
+    time, count = frames[-1][6] - frames[0][6], frames[-1][5] - frames[0][5]
+    for n, (a, b) in enumerate(zip(frames, frames[1:]), 2):
+        counted, apart = b[5] - a[5], b[6] - a[6]
+        require(counted > 0, f"the camera's count does not go up from picture {n - 1} to picture {n}")
+        if apart <= 0 or time <= 0 or time > 3600 * S:
+            continue
+        require(count <= 2**31 - 1 and counted <= 250 * apart // S + 1, f"from picture {n - 1} to picture {n} the camera counted {counted}, faster than a camera is")
+        even = count * apart // time
+        require(even - even // 2 - 2 <= counted <= even + even // 2 + 2, f"from picture {n - 1} to picture {n} the camera counted {counted}, and {even} would be even")
+
+
+def fits_direction(r):
+    require(r[14][7], "which way the vehicle went is unknown")
+
+
+def fits_targets(r):
+    require(not r[14][11] or r[16][4].startswith(SEPARATING), f"{r[14][11]} other vehicles were in the beam, and the sensor does not tell vehicles apart")
+
+
+def fits_rule(r):
+    m = r[14]
+    for name, first, last, flat, percent in RULES:
+        if name == m[6]:
+            today, reduction = site_time(r[10])[0].strftime("%Y-%m-%d"), max(flat, m[1] // 100 * percent)
+            require(first <= today and (last is None or today <= last), f"rule {name} was not in force on {today}")
+            require(m[3] == reduction, f"rule {name} takes {kmh(reduction)}, not {kmh(m[3])}")
+    require(LEAST <= m[5] <= MOST and m[5] % STEP == 0, f"there is no limit of {kmh(m[5])}")
+
+
+def fits_uncertainty(r):
+    m = r[14]
+    require(m[9], "the standard uncertainty is 0, which no measurement has")
+    squares = sum(part**2 for part in m[10])
+    require(m[9] ** 2 >= squares > 0, f"the standard uncertainty of {kmh(m[9])} is less than its parts give, or has none")
+    require(2 * m[9] <= m[3], f"twice the standard uncertainty of {kmh(m[9])} is more than the reduction of {kmh(m[3])}")
+
+
+def fits_settings(r, settings):
+    m, clock = r[14], r[11]
+    limit, most, bound = stated_speed(settings, "site.limit"), stated_speed(settings, "sensor.maximum"), stated_ns(settings, "clock.bound")
+    require(limit is None or limit == m[5], "the configuration has another limit")
+    require(settings.get("site.id", r[13][1]) == r[13][1], "the configuration is of another site")
+    require(settings.get("site.direction", "unknown") in ("unknown", DIRECTIONS[m[7]]), "the configuration has another direction")
+    require(most is None or m[1] <= most, f"{kmh(m[1])} is beyond the sensor's range")
+    method = {"none": 0, "contacts": 1, "frames": 2}.get(settings.get("second.method"))
+    require(method is None or method == m.get(16, {1: 0})[1], "the configuration has another second speed, or one where the record has none")
+    require(bound is None or abs(clock[3]) + 2 * clock[4] <= bound, "the clock may be off by more than the configuration's bound")
+
+
+def fits_software(r):
+    require(any(r[19][2]) and any(r[19][3]), "the record does not say which measuring core made it")
+
+
 # ---- the checks ------------------------------------------------------------------------------------------
 PASS, FAIL, OPEN = "pass", "fail", "not checked"
 
 
 def date(seconds):
     return (datetime.datetime(1970, 1, 1) + datetime.timedelta(seconds=seconds)).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def moment(us):
+    local, zone = site_time(us)
+    utc = datetime.datetime(1970, 1, 1) + datetime.timedelta(microseconds=us)
+    return f"{local:%Y-%m-%d %H:%M:%S.%f} {zone} ({utc:%Y-%m-%d %H:%M:%S.%f} UTC)"
+
+
+def milliseconds(ns):
+    return f"{ns // MS}.{ns // 1000 % 1000:03d} ms"
 
 
 def kmh(speed):
@@ -389,10 +545,11 @@ class Checker:
         questions = [("device key", True, self.device_key), ("signature", True, self.signature)]
         questions += [("frames", True, self.check_frames)] if measured or self.frames else []
         questions += [("trace", True, self.check_trace)] if measured or self.raw is not None else []
-        questions += [("measurement", True, self.measurement), ("times", True, self.times)] if measured else []
+        told = ["reuse", "measurement", "times", "clock", "counter", "direction", "targets", "rule", "uncertainty"]
+        questions += [(name, True, getattr(self, name)) for name in told] + [("settings", False, self.settings)] if measured else []
         questions += [("kind", True, self.kind), ("calibration", False, lambda: self.statement("calibration", 17)),
                       ("configuration", False, lambda: self.statement("configuration", 18)),
-                      ("device certificate", False, self.certificate), ("receipt", False, lambda: receipt), ("log", False, self.log)]
+                      ("device certificate", False, self.certificate), ("software", False, self.software), ("receipt", False, lambda: receipt), ("log", False, self.log)]
         words = f"Record {self.r[5]} of device {self.r[3].hex()} is written as profile 1 demands. Its id is {self.id.hex()}."
         checks = [("format", PASS, True, words)]
         for name, mandatory, question in questions:
@@ -403,9 +560,15 @@ class Checker:
     def device_key(self):
         if not self.trust:
             return OPEN, "Without a trust file nothing says whose key it is."
+        if self.message.kid not in self.trust.keys and not any(e[1] == 1 and e[2] == self.r[3] for e in self.trust.register[4]):
+            raise Bad(f"the trust file is of another authority, or older than the device: its register of {date(self.trust.register[3])} "
+                      f"knows neither device {self.r[3].hex()} nor its key")
         e = self.trust.key(self.message.kid, 1, self.r[10], self.r[3], self.r[4])
-        require(8 not in e or self.receipted and self.receipted[6] // 10**6 < e[8],
-                "the key was revoked, and no receipt from before proves that the record is older")
+        # The holder of a key that no longer counts could date records back: only a receipt from before helps.
+        received = self.receipted and self.receipted[6]
+        require(8 not in e or received and received < e[8] * 10**6, "the key was revoked, and no receipt from before proves that the record is older")
+        require((received if received else self.trust.register[3] * 10**6) < (e[7] + 1) * 10**6,
+                f"the key was valid to {date(e[7])}, and no receipt from before proves that the record is older")
         self.entry = e
         reg = self.trust.register
         return PASS, (f"The key belongs to this device, says register number {reg[2]} of {date(reg[3])}, "
@@ -436,35 +599,65 @@ class Checker:
         require(len(self.raw) == self.r[16][2] and sha256(self.raw) == self.r[16][1], "the raw data is not what was sealed")
         return PASS, "The sensor's raw data is, byte for byte, what was sealed. It holds no certified values."
 
+    def reuse(self):
+        frames = self.r[15]
+        for n, f in enumerate(frames, 1):
+            for other in range(n - 1):
+                require(frames[other][3] != f[3], f"picture {n} is picture {other + 1} once more")
+            require(f[3] != self.r[16][1], f"picture {n} is the raw data")
+        return PASS, "No picture stands twice in the record. Other records with one of them show when they are checked together."
+
     def measurement(self):
-        m = self.r[14]
-        speed, indicated, reduction, assessed, limit = (m[k] for k in range(1, 6))
-        require(indicated == speed - speed % 100, "the indicated speed is not the measured one truncated to whole km/h")
-        require(assessed == max(indicated - reduction, 0), "the assessed speed is not the indicated one less the reduction")
-        require(assessed > limit or self.r[2] != 1, "the assessed speed is not more than the limit")
-        require(not m[6].startswith("it-") or reduction >= 500 and reduction * 20 >= indicated, "less than 5 km/h or 5 % is taken off")
-        require(m[9] ** 2 >= sum(part**2 for part in m[10]), "the uncertainty is less than its parts give")
-        require(16 not in m or abs(m[16][2] - speed) <= m[16][3], "the second speed disagrees")
-        if 4 in m.get(16, {}):
-            check_contacts(m[16][4], m[7], m[16][2])
+        fits_measurement(self.r)
+        speed, indicated, reduction, assessed, limit = (self.r[14][k] for k in range(1, 6))
         than = "more" if assessed > limit else "not more"
         return PASS, (f"Measured {kmh(speed)}, indicated {kmh(indicated)}. Less the reduction of {kmh(reduction)} this is "
                       f"{kmh(assessed)}, which is {than} than the limit of {kmh(limit)}.")
 
     def times(self):
-        m, t, near, frames = self.r[14], self.r[16], NEAR, [f[6] for f in self.r[15]]
-        start, end, photo = m[13], m[14], m[15]
-        require(start <= end, "the track ends before it begins")
-        require(t[8] <= t[9], "the raw data ends before it begins")
-        require(t[8] <= end and t[9] >= start, "the raw data is of another time than the track")
-        require(start - near <= photo <= end + near, "the photo position lies far from the track")
-        require(abs(self.r[9] - end) <= 6 * near, "the clocks were read far from the track")
-        require(self.r[10] <= self.r[17][4] * 10**6, f"the calibration was in force until {date(self.r[17][4])}")
-        marks = [at for contact in m.get(16, {}).get(4, {2: []})[2] for at in contact]
-        require(all(start - near <= at <= end + near for at in marks), "what crossed the contacts did so far from the track")
-        require(all(a < b for a, b in zip(frames, frames[1:])), "the pictures were taken in another order")
-        require(all(abs(f - photo) <= near for f in frames), "a picture was taken far from the photo position")
-        return PASS, f"It happened on {date(self.r[10] // 10**6)}. The calibration was in force until {date(self.r[17][4])}."
+        fits_times(self.r)
+        return PASS, (f"It happened on {moment(self.r[10])}. Track, pictures and raw data belong together, and calibration "
+                      f"{self.r[17][1]} was in force until {date(self.r[17][4])}.")
+
+    def clock(self):
+        fits_clock(self.r)
+        return PASS, f"The clock ({self.r[11][1]}) was off by no more than {milliseconds(abs(self.r[11][3]) + 2 * self.r[11][4])}."
+
+    def counter(self):
+        fits_counter(self.r)
+        return PASS, f"The camera counted its pictures as their times are: from {self.r[15][0][5]} to {self.r[15][-1][5]}."
+
+    def direction(self):
+        fits_direction(self.r)
+        return PASS, f"The vehicle was {DIRECTIONS[self.r[14][7]]}."
+
+    def targets(self):
+        fits_targets(self.r)
+        n = self.r[14][11]
+        return PASS, f"{n} other vehicles were in the beam. Sensor {self.r[16][4]} tells vehicles apart." if n else "No other vehicle was in the beam."
+
+    def rule(self):
+        if self.r[14][6] not in [rule[0] for rule in RULES]:
+            return OPEN, f"This program's table knows no rule {self.r[14][6]}."
+        fits_rule(self.r)
+        return PASS, f"Rule {self.r[14][6]} was in force and takes {kmh(self.r[14][3])} off {kmh(self.r[14][2])}."
+
+    def uncertainty(self):
+        fits_uncertainty(self.r)
+        return PASS, f"The standard uncertainty (k = 1) is {kmh(self.r[14][9])}, and follows from its parts."
+
+    def settings(self):
+        data = self.files.get("configuration.txt")
+        if data is None or sha256(data) != self.r[18][3]:
+            return OPEN, "The configuration that the record names is not here."
+        fits_settings(self.r, read_settings(data))
+        return PASS, "What the configuration states, the record fits."
+
+    def software(self):
+        if self.r[2] in MEASURED:
+            fits_software(self.r)
+        return OPEN, (f"The record names program {self.r[19][1]} with measuring core {self.r[19][2].hex()}. "
+                      "Whether that is the approved one, the approval says.")
 
     def kind(self):
         if self.r[2] == 99:
@@ -500,6 +693,8 @@ class Checker:
         if not self.trust:
             return OPEN, "Without a trust file nothing says whose receipt it is."
         require(message.signed_by(self.trust.key(message.kid, 2, v[6])[4]), "the receipt was changed after it was sealed")
+        require(v[6] >= self.r[10] - 10**6, f"the receipt is older than the record: it is of {date(v[6] // 10**6)}, "
+                f"the record of {date(self.r[10] // 10**6)}. One of the two times is not true")
         self.receipted = v
         return PASS, f"The centre received the record with all its files, and said so on {date(v[6] // 10**6)}."
 
@@ -525,7 +720,7 @@ class Checker:
                 node = sha256(b"\1", node, sibling)
             at, last = at >> 1, last >> 1
         require(last == 0 and node == self.receipted[5], "the log does not hold this record")
-        return PASS, f"The record stands at place {p[2]} of the centre's log of {p[3]} records."
+        return PASS, f"The record stands at place {p[2] + 1} of the centre's log of {p[3]} records."
 
 
 def verify(data, trust):

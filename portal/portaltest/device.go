@@ -80,7 +80,7 @@ func (d *Device) Seal(t testing.TB, edit func(*evidence.Record)) *evidence.Seale
 		Boot: [16]byte{0xb0, 15: 7}, Mono: 30_002_140_000_000, UTC: time.Now().UTC().Truncate(time.Microsecond),
 		Clock:         sensor.ClockState{Source: "chrony", Synchronised: true, Uncertainty: 250 * time.Microsecond, LockAge: 31 * time.Second},
 		Configuration: evidence.Statement{ID: "sp14-km12", Version: 7, SHA256: sha256.Sum256([]byte(Configuration))},
-		Software:      evidence.Software{Version: "0.1.0"},
+		Software:      evidence.Software{Version: "0.1.0", Core: sha256.Sum256([]byte("core")), Binary: sha256.Sum256([]byte("binary"))},
 		Key:           evidence.KeyInfo{Class: "file", Certificate: sha256.Sum256(d.Certificate.Raw)},
 		Body:          evidence.Body{1: uint64(1210), 2: uint64(3), 3: uint64(1), 4: uint64(88)},
 	}
@@ -119,7 +119,7 @@ func (d *Device) Violation(t testing.TB, frames [][]byte, trace []byte, edit fun
 		}
 		const start, photo = 30_000_000_000_000, 30_001_500_000_000
 		r.Measurement = &evidence.Measurement{
-			Speed: 6305, Indicated: 6300, Reduction: 500, Assessed: 5800, Limit: 5000, Rule: "it-2017",
+			Speed: 6305, Indicated: 6300, Reduction: 500, Assessed: 5800, Limit: 5000, Rule: "it-345-2",
 			Direction: sensor.Approaching, Uncertainty: 21,
 			Budget: sensor.Budget{Noise: 9, Angle: 15, Carrier: 8, Clock: 1, Acceleration: 6},
 			Start:  start, End: start + 2_100_000_000, Photo: photo,
