@@ -2,18 +2,23 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/signal"
 	"path/filepath"
 	"runtime"
 	"slices"
 	"syscall"
+	"time"
 
 	"ciglio/agent/config"
 	"ciglio/agent/doctor"
+	"ciglio/capture/evidence"
 	"ciglio/capture/v4l2"
+	"ciglio/uplink/outbox"
 )
 
 // doctorCommand looks at the machine, with or without a configuration.
@@ -39,9 +44,64 @@ func doctorCommand(f flags) action {
 				*path = ""
 			}
 		}
+		stored := make(chan []doctor.Line, 1)
+		go func() { stored <- examineRecords(ctx, outboxDir(c)) }()
 		lines = append(lines, doctor.Examine(ctx, doctor.ThisMachine(runtime.GOARCH), subject(c, *path != "", *user))...)
+		select {
+		case more := <-stored:
+			lines = append(lines, more...)
+		case <-time.After(recordsGrace): // the disk hangs, or they are too many
+			lines = append(lines, doctor.Line{Check: "records", Verdict: doctor.Warn, Thing: outboxDir(c),
+				Fact: "not looked through in time", Hint: "ciglio outbox stats takes the time it needs"})
+		}
 		return report(stdout, lines, *f.json)
 	}
+}
+
+// Records are looked through while the machine is, and a little longer; the
+// doctor ends within 15 seconds.
+const (
+	recordsLimit = 10 * time.Second
+	recordsGrace = time.Second
+)
+
+// examineRecords says what the outbox cannot read, misses or has set aside, in the
+// words of ciglio outbox stats.
+func examineRecords(ctx context.Context, dir string) []doctor.Line {
+	line := doctor.Line{Check: "records", Thing: dir}
+	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+		line.Fact = "none yet"
+		return []doctor.Line{line}
+	}
+	ctx, cancel := context.WithTimeout(ctx, recordsLimit)
+	defer cancel()
+	view, err := outbox.OpenView(dir, evidence.DeviceID{})
+	if err == nil {
+		defer view.Close()
+		err = view.Examine(ctx, false)
+	}
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		line.Verdict, line.Fact, line.Hint = doctor.Warn, "not looked through in time", "ciglio outbox stats takes the time it needs"
+		return []doctor.Line{line}
+	case errors.Is(err, fs.ErrPermission):
+		line.Verdict, line.Fact, line.Hint = doctor.Warn, "not known: "+err.Error(), "run it as root or as the service's user"
+		return []doctor.Line{line}
+	case err != nil:
+		line.Verdict, line.Fact, line.Hint = doctor.Fail, err.Error(), lossHint
+		return []doctor.Line{line}
+	}
+	s, losses := view.Stats(), lossesOf(view.Report())
+	line.Fact = fmt.Sprintf("%d records; %s", s.Records, waitingWords(s, losses))
+	if len(losses.Losses) == 0 {
+		return []doctor.Line{line}
+	}
+	line.Verdict, line.Fact, line.Hint = doctor.Fail, line.Fact+"; "+losses.count(), lossHint
+	lines := []doctor.Line{line}
+	for _, l := range losses.Losses {
+		lines = append(lines, doctor.Line{Check: "records", Verdict: doctor.Fail, Thing: dir, Fact: l.Words, Hint: "ciglio outbox stats reads the waiting records through"})
+	}
+	return lines
 }
 
 // subject says what of the machine a configuration needs. The doctor knows

@@ -51,7 +51,7 @@ func commands() []command {
 		{name: "config check", args: "--config FILE", does: "say whether the configuration is good", define: configCheck},
 		{name: "config print", args: "[--config FILE]", does: "print it with comments and defaults", define: configPrint},
 		{name: "version", does: "what this program is", define: version},
-		{name: "help", args: "[--man]", does: "list the commands; with --man as a manual page", define: help},
+		{name: "help", args: "[COMMAND] [--man]", does: "list the commands, or tell how one is used; with --man as a manual page", define: help},
 		{name: "completion", args: "SHELL", does: "print the completion of command lines for bash, zsh or fish", define: completion},
 	}
 }
@@ -63,17 +63,44 @@ func Main(args []string, stdout, stderr io.Writer) int {
 		usage(stderr)
 		return exitUsage
 	}
-	if slices.Contains([]string{"-h", "-help", "--help"}, args[0]) {
+	switch args[0] {
+	case "-h", "-help", "--help":
 		usage(stdout)
 		return exitGood
+	case "-v", "-version", "--version":
+		args = append([]string{"version"}, args[1:]...)
 	}
+	if c, rest, ok := commandOf(args); ok {
+		return c.run(rest, stdout, stderr)
+	}
+	return noCommand(args, stderr)
+}
+
+// commandOf finds the command that the words begin with, and what follows it.
+func commandOf(args []string) (c command, rest []string, ok bool) {
 	for _, c := range commands() {
 		words := strings.Fields(c.name)
 		if len(args) >= len(words) && slices.Equal(args[:len(words)], words) {
-			return c.run(args[len(words):], stdout, stderr)
+			return c, args[len(words):], true
 		}
 	}
-	fmt.Fprintf(stderr, "ciglio: no command %q\nhint: ciglio help lists them\n", strings.Join(args[:min(2, len(args))], " "))
+	return command{}, nil, false
+}
+
+// noCommand says that there is no such command, and which one is meant where the
+// first word tells, as with "outbox".
+func noCommand(args []string, stderr io.Writer) int {
+	var meant []string
+	for _, c := range commands() {
+		if first, _, two := strings.Cut(c.name, " "); two && first == args[0] {
+			meant = append(meant, "ciglio "+c.name)
+		}
+	}
+	words, hint := args[:1], "ciglio help lists them"
+	if meant != nil {
+		words, hint = args[:min(2, len(args))], "there is "+strings.Join(meant, ", ")
+	}
+	fmt.Fprintf(stderr, "ciglio: no command %q\nhint: %s\n", strings.Join(words, " "), hint)
 	return exitUsage
 }
 
@@ -87,7 +114,7 @@ func usage(w io.Writer) {
 		fmt.Fprintf(t, "  %s\t%s\n", c.line(), c.does)
 	}
 	t.Flush()
-	fmt.Fprintln(w, "\nEvery command has --json and --help. Exit codes: 0 good, 1 failed, 2 wrong use.")
+	fmt.Fprintln(w, "\nEvery command has --json and --help; ciglio help COMMAND tells the same. Exit codes: 0 good, 1 failed, 2 wrong use.")
 }
 
 func (c command) run(args []string, stdout, stderr io.Writer) int {
@@ -104,22 +131,29 @@ func (c command) line() string {
 // the other arguments; after a lone -- there are none.
 type flags struct {
 	*flag.FlagSet
-	command command
-	stdout  io.Writer
-	json    *bool
+	command        command
+	stdout, stderr io.Writer
+	json           *bool
 }
 
 // flags returns the set of the flags that every command has.
 func (c command) flags(stdout, stderr io.Writer) flags {
-	f := flags{FlagSet: flag.NewFlagSet("ciglio "+c.name, flag.ContinueOnError), command: c, stdout: stdout}
-	f.SetOutput(stderr)
+	f := flags{FlagSet: flag.NewFlagSet("ciglio "+c.name, flag.ContinueOnError), command: c, stdout: stdout, stderr: stderr}
+	f.SetOutput(io.Discard)     // wrong says it
 	f.FlagSet.Usage = func() {} // parse knows whether it was asked for
 	f.json = f.Bool("json", false, "print JSON")
 	return f
 }
 
-// Usage says how the command is used, for one who used it wrongly.
-func (f flags) Usage() { f.help(f.Output()) }
+// Usage says how the command is used, for one who gave it nothing to do.
+func (f flags) Usage() { f.wrong("nothing to do; want %s", f.command.line()) }
+
+// wrong says in a line what is wrong with the use of the command, and returns the
+// exit code.
+func (f flags) wrong(format string, args ...any) int {
+	fmt.Fprintf(f.stderr, "%s: %s\nhint: ciglio help %s tells how it is used\n", f.Name(), fmt.Sprintf(format, args...), f.command.name)
+	return exitUsage
+}
 
 func (f flags) help(w io.Writer) {
 	fmt.Fprintf(w, "usage: %s\n", f.command.line())
@@ -151,8 +185,7 @@ func (f flags) parse(args []string) (rest []string, exit int, ok bool) {
 			f.help(f.stdout)
 			return nil, exitGood, false
 		case err != nil:
-			f.Usage()
-			return nil, exitUsage, false
+			return nil, f.wrong("%v", err), false
 		}
 		if used := len(args) - f.NArg(); f.NArg() == 0 || used > 0 && args[used-1] == "--" {
 			return append(rest, f.Args()...), exitGood, true
@@ -167,9 +200,7 @@ func (f flags) parse(args []string) (rest []string, exit int, ok bool) {
 func (f flags) parseAlone(args []string) (exit int, ok bool) {
 	rest, exit, ok := f.parse(args)
 	if ok && len(rest) > 0 {
-		fmt.Fprintf(f.Output(), "%s: unexpected argument %q\n", f.Name(), rest[0])
-		f.Usage()
-		return exitUsage, false
+		return f.wrong("unexpected argument %q", rest[0]), false
 	}
 	return exit, ok
 }

@@ -19,9 +19,21 @@ import (
 func help(f flags) action {
 	man := f.Bool("man", false, "print the manual page, for man -l -")
 	return func(args []string, stdout, stderr io.Writer) int {
-		switch exit, ok := f.parseAlone(args); {
-		case !ok:
+		words, exit, ok := f.parse(args)
+		if !ok {
 			return exit
+		}
+		if len(words) > 0 {
+			c, rest, ok := commandOf(words)
+			if !ok || len(rest) > 0 {
+				return noCommand(words, stderr)
+			}
+			h := c.flags(stdout, stderr)
+			c.define(h)
+			h.help(stdout)
+			return exitGood
+		}
+		switch {
 		case *f.json:
 			printJSON(stdout, describeCommands())
 		case *man:

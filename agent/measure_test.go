@@ -88,7 +88,7 @@ func TestMeasureWrongUse(t *testing.T) {
 		{"--colour", "x.wav"},
 	} {
 		lines, stderr, code := measureLines(t, args...)
-		if code != 2 || len(lines) != 0 || !strings.Contains(stderr, "usage:") {
+		if code != 2 || len(lines) != 0 || !strings.Contains(stderr, "hint:") {
 			t.Errorf("%q: exit %d, %v, %s", args, code, lines, stderr)
 		}
 	}

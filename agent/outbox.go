@@ -1,12 +1,15 @@
 package agent
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strconv"
+	"syscall"
 	"text/tabwriter"
 	"time"
 
@@ -29,69 +32,164 @@ func dirFlag(f flags) *string {
 	return f.String("dir", outboxDir(config.Default()), "outbox `folder`")
 }
 
-// openView opens the store of a command that takes flags only, among them dir.
-func openView(f flags, dir *string, args []string, stderr io.Writer) (view *outbox.View, exit int, ok bool) {
-	if exit, ok := f.parseAlone(args); !ok {
-		return nil, exit, false
-	}
-	view, err := outbox.OpenView(*dir, evidence.DeviceID{})
-	if err != nil {
-		return nil, fail(stderr, err, outboxHint), false
-	}
-	return view, exitGood, true
-}
-
 // outboxDir is where a device keeps its outbox.
 func outboxDir(c *config.Config) string { return filepath.Join(c.Device.Dir, "outbox") }
 
+// examined opens the store of a command, with a verdict on all that is in it.
+// With whole it reads every byte of the records that wait.
+func examined(dir string, whole bool) (*outbox.View, error) {
+	view, err := outbox.OpenView(dir, evidence.DeviceID{})
+	if err != nil {
+		return nil, err
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := view.Examine(ctx, whole); err != nil {
+		return nil, err
+	}
+	return view, nil
+}
+
+// A lossReport is what the outbox commands and the doctor say of what the store
+// cannot read, misses or has set aside.
+type lossReport struct {
+	Unaccounted uint64         `json:"unaccounted"` // numbers neither in the store nor settled
+	AtLeast     bool           `json:"at_least"`    // there may be more of them
+	Missing     []outbox.Range `json:"missing"`
+	Losses      []outbox.Loss  `json:"losses"`
+}
+
+func lossesOf(r outbox.Report) lossReport {
+	l := lossReport{Missing: r.Missing, Losses: r.Losses()}
+	l.Unaccounted, l.AtLeast = r.Unaccounted()
+	if l.Missing == nil {
+		l.Missing = []outbox.Range{}
+	}
+	if l.Losses == nil {
+		l.Losses = []outbox.Loss{}
+	}
+	return l
+}
+
+// count says how many numbers are unaccounted for.
+func (l lossReport) count() string {
+	text := fmt.Sprintf("%d numbers are unaccounted for", l.Unaccounted)
+	if l.Unaccounted == 1 {
+		text = "1 number is unaccounted for"
+	}
+	if l.AtLeast {
+		text = "at least " + text
+	}
+	return text
+}
+
+// exit is the code of a command that has told the losses.
+func (l lossReport) exit() int {
+	if len(l.Losses) > 0 {
+		return exitFailed
+	}
+	return exitGood
+}
+
+const lossHint = "keep the outbox folder as it is, and see docs/operation.md, The outbox"
+
+// waitingWords says how many records wait for a receipt. Of a store that misses
+// numbers it never says that none waits.
+func waitingWords(s outbox.Stats, l lossReport) string {
+	switch {
+	case s.Unsettled == 0 && len(l.Losses) > 0:
+		return "of the records that can be read each has its receipt"
+	case s.Unsettled == 1:
+		return fmt.Sprintf("1 waits for a receipt, %d set aside, %d damaged", s.SetAside, s.Damaged)
+	}
+	return fmt.Sprintf("%d wait for a receipt, %d of them set aside, %d damaged", s.Unsettled, s.SetAside, s.Damaged)
+}
+
 func outboxStats(f flags) action {
 	dir := dirFlag(f)
+	quick := f.Bool("quick", false, "do not read the waiting records through, which takes a minute a few gigabytes")
 	return func(args []string, stdout, stderr io.Writer) int {
-		view, exit, ok := openView(f, dir, args, stderr)
-		if !ok {
+		if exit, ok := f.parseAlone(args); !ok {
 			return exit
 		}
-		defer view.Close()
-		s, report := view.Stats(), view.Report()
-		var missing []string
-		for _, r := range report.Missing {
-			missing = append(missing, r.String())
+		view, err := examined(*dir, !*quick)
+		if err != nil {
+			return fail(stderr, err, outboxHint)
 		}
+		defer view.Close()
+		s, losses := view.Stats(), lossesOf(view.Report())
 		if *f.json {
-			v := map[string]any{
-				"records": s.Records, "unsettled": s.Unsettled, "set_aside": s.SetAside, "damaged": s.Damaged,
-				"segments": s.Segments, "bytes": s.Bytes, "epoch": s.Head.Epoch, "next": s.Head.Next, "missing": missing,
-			}
+			v := struct {
+				Records   uint64     `json:"records"`
+				Unsettled uint64     `json:"unsettled"`
+				SetAside  int        `json:"set_aside"`
+				Damaged   int        `json:"damaged"`
+				Segments  int        `json:"segments"`
+				Bytes     int64      `json:"bytes"`
+				Epoch     uint64     `json:"epoch"`
+				Next      uint64     `json:"next"`
+				Oldest    *time.Time `json:"oldest,omitempty"`
+				Read      bool       `json:"read"` // every waiting record was read through
+				Good      bool       `json:"good"`
+				lossReport
+			}{s.Records, s.Unsettled, s.SetAside, s.Damaged, s.Segments, s.Bytes, s.Head.Epoch, s.Head.Next,
+				nil, !*quick, len(losses.Losses) == 0, losses}
 			if !s.Oldest.IsZero() {
-				v["oldest"] = s.Oldest.UTC()
+				oldest := s.Oldest.UTC()
+				v.Oldest = &oldest
 			}
 			printJSON(stdout, v)
-			return exitGood
+			return losses.exit()
 		}
 		fmt.Fprintf(stdout, "%d records in %d segments, %d bytes\n", s.Records, s.Segments, s.Bytes)
-		fmt.Fprintf(stdout, "%d wait for a receipt, %d of them set aside, %d damaged\n", s.Unsettled, s.SetAside, s.Damaged)
+		fmt.Fprintln(stdout, waitingWords(s, losses))
 		if !s.Oldest.IsZero() {
 			fmt.Fprintf(stdout, "the oldest of them is of %s\n", s.Oldest.UTC().Format(time.RFC3339))
 		}
 		fmt.Fprintf(stdout, "the next record is number %d of epoch %d\n", s.Head.Next, s.Head.Epoch)
-		for _, r := range missing {
-			fmt.Fprintf(stdout, "missing: %s\n", r)
+		if *quick {
+			fmt.Fprintln(stdout, "the waiting records were not read through")
 		}
+		return tell(stdout, stderr, losses)
+	}
+}
+
+// tell prints the losses, if there are any, and returns the exit code.
+func tell(stdout, stderr io.Writer, l lossReport) int {
+	if len(l.Losses) == 0 {
 		return exitGood
 	}
+	fmt.Fprintln(stdout, l.count())
+	for _, loss := range l.Losses {
+		fmt.Fprintf(stdout, "LOSS  %s\n", loss.Words)
+	}
+	fmt.Fprintf(stderr, "hint: %s\n", lossHint)
+	return exitFailed
 }
 
 func outboxList(f flags) action {
 	dir := dirFlag(f)
 	return func(args []string, stdout, stderr io.Writer) int {
-		view, exit, ok := openView(f, dir, args, stderr)
-		if !ok {
+		if exit, ok := f.parseAlone(args); !ok {
 			return exit
+		}
+		view, err := examined(*dir, false)
+		if err != nil {
+			return fail(stderr, err, outboxHint)
 		}
 		defer view.Close()
 		table := tabwriter.NewWriter(stdout, 0, 0, 2, ' ', 0)
 		if !*f.json {
 			fmt.Fprintln(table, "EPOCH\tSEQ\tTIME\tKIND\tSTATE\tBYTES\tID\tNOTE")
+		}
+		losses := lossesOf(view.Report())
+		missing := losses.Missing
+		hole := func(r outbox.Range) {
+			if *f.json {
+				printJSON(stdout, map[string]any{"epoch": r.Epoch, "from": r.From, "to": r.To, "open": r.Open, "settled": r.Settled, "state": "missing"})
+				return
+			}
+			fmt.Fprintf(table, "%d\t%d\t\t\tmissing\t\t\t%v\n", r.Epoch, r.From, r)
 		}
 		for after := (uplink.Key{}); ; {
 			items, err := view.List(after, listAtOnce)
@@ -102,6 +200,10 @@ func outboxList(f flags) action {
 				break
 			}
 			for _, i := range items {
+				for len(missing) > 0 && (uplink.Key{Epoch: missing[0].Epoch, Seq: missing[0].From}).Less(i.Key) {
+					hole(missing[0])
+					missing = missing[1:]
+				}
 				if *f.json {
 					printJSON(stdout, map[string]any{
 						"epoch": i.Epoch, "seq": i.Seq, "time": i.Time.UTC(), "kind": i.Kind.String(),
@@ -109,19 +211,32 @@ func outboxList(f flags) action {
 					})
 					continue
 				}
+				if i.Kind == 0 { // its entry cannot be read
+					fmt.Fprintf(table, "%d\t%d\t\t\t%v\t\t\t%s\n", i.Epoch, i.Seq, i.State, i.Note)
+					continue
+				}
 				fmt.Fprintf(table, "%d\t%d\t%s\t%v\t%v\t%d\t%.12s\t%s\n",
 					i.Epoch, i.Seq, i.Time.UTC().Format(time.RFC3339), i.Kind, i.State, i.Size, i.ID.String(), i.Note)
 			}
 			after = items[len(items)-1].Key
 		}
+		for _, r := range missing {
+			hole(r)
+		}
 		table.Flush()
-		return exitGood
+		if *f.json {
+			for _, l := range losses.Losses {
+				printJSON(stdout, l)
+			}
+			return losses.exit()
+		}
+		return tell(stdout, stderr, losses)
 	}
 }
 
 func outboxExport(f flags) action {
 	out := f.String("out", ".", "`folder` for the bundles")
-	epoch := f.Uint64("epoch", 0, "`number` of the epoch of the records; 0 means the present one")
+	epoch := f.Uint64("epoch", 0, "`number` of the epoch of the records; 0 means the newest that has it")
 	dir := dirFlag(f)
 	return func(args []string, stdout, stderr io.Writer) int {
 		texts, exit, ok := f.parse(args)
@@ -129,8 +244,7 @@ func outboxExport(f flags) action {
 			return exit
 		}
 		if len(texts) == 0 {
-			f.Usage()
-			return exitUsage
+			return f.wrong("no sequence number given")
 		}
 		seqs := make([]uint64, len(texts))
 		for i, text := range texts {
@@ -145,69 +259,94 @@ func outboxExport(f flags) action {
 			return fail(stderr, err, outboxHint)
 		}
 		defer view.Close()
-		if *epoch == 0 {
-			*epoch = view.Stats().Head.Epoch
-		}
-		if err := os.MkdirAll(*out, 0o755); err != nil {
+		if err := os.MkdirAll(*out, 0o700); err != nil {
 			return fail(stderr, err, "--out names the folder for the bundles")
 		}
+		failed := 0
 		for _, seq := range seqs {
-			path := filepath.Join(*out, fmt.Sprintf("%d-%d.zip", *epoch, seq))
-			if err := export(view, uplink.Key{Epoch: *epoch, Seq: seq}, path); err != nil {
-				return fail(stderr, err, "ciglio outbox list shows which records there are")
+			k := uplink.Key{Epoch: *epoch, Seq: seq}
+			if *epoch == 0 {
+				k.Epoch = view.EpochOf(seq)
+			}
+			path := filepath.Join(*out, fmt.Sprintf("%d-%d.zip", k.Epoch, seq))
+			written, err := export(view, k, path)
+			if err != nil {
+				failed++
 			}
 			if *f.json {
-				printJSON(stdout, map[string]any{"epoch": *epoch, "seq": seq, "file": path})
-			} else {
+				v := map[string]any{"epoch": k.Epoch, "seq": seq}
+				if written {
+					v["file"] = path
+				}
+				if err != nil {
+					v["error"] = err.Error()
+				}
+				printJSON(stdout, v)
+			} else if written {
 				fmt.Fprintln(stdout, path)
 			}
+			if err != nil {
+				fmt.Fprintf(stderr, "ciglio: %v\n", err)
+			}
+		}
+		if failed > 0 {
+			fmt.Fprintf(stderr, "ciglio: %d of %d records not exported as they were stored\nhint: ciglio outbox list shows which records there are, of which epoch, and what is missing\n", failed, len(seqs))
+			return exitFailed
 		}
 		return exitGood
 	}
 }
 
-// export writes the bundle of one record. The file appears whole or not at all.
-func export(view *outbox.View, k uplink.Key, path string) error {
+// export writes the bundle of one record. The file appears whole or not at all. A
+// receipt that cannot be read is an error, and the bundle is written without it.
+func export(view *outbox.View, k uplink.Key, path string) (written bool, err error) {
 	record, err := view.Record(k)
 	if err != nil {
-		return err
+		return false, err
 	}
 	sealed, err := evidence.Open(record)
 	if err != nil {
-		return fmt.Errorf("record %d: %w", k.Seq, err)
+		return false, fmt.Errorf("record %d: %w", k.Seq, err)
 	}
 	b := &evidence.Bundle{Record: record}
 	r := sealed.Record
 	for i := range r.Frames {
 		frame, err := view.Blob(k, i)
 		if err != nil {
-			return err
+			return false, err
 		}
 		b.Frames = append(b.Frames, frame)
 	}
 	if r.Trace != nil {
 		if b.Trace, err = view.Blob(k, len(r.Frames)); err != nil {
-			return err
+			return false, err
 		}
 	}
+	var noReceipt error
 	if b.Receipt, err = view.Receipt(k); err != nil && !errors.Is(err, outbox.ErrNotFound) {
-		return err
+		b.Receipt, noReceipt = nil, fmt.Errorf("%s: written without its receipt: %w", path, err)
 	}
 	if err := findStatements(view, k, r, b); err != nil {
-		return err
+		return false, err
 	}
-	return writeWhole(path, func(w io.Writer) error { return evidence.WriteBundle(w, b) })
+	const own = 0o600 // there are pictures in it
+	if err := writeWhole(path, own, func(w io.Writer) error { return evidence.WriteBundle(w, b) }); err != nil {
+		return false, err
+	}
+	return true, noReceipt
 }
 
-// writeWhole writes a file that others may read. It appears whole and on disk,
-// or not at all.
-func writeWhole(path string, write func(io.Writer) error) error {
+// public is the mode of files that others may read.
+const public = 0o644
+
+// writeWhole writes a file. It appears whole and on disk, or not at all.
+func writeWhole(path string, mode os.FileMode, write func(io.Writer) error) error {
 	temporary, err := os.CreateTemp(filepath.Dir(path), ".new-*")
 	if err != nil {
 		return err
 	}
 	defer os.Remove(temporary.Name()) // fails once renamed
-	if err := errors.Join(write(temporary), temporary.Chmod(0o644), temporary.Sync(), temporary.Close()); err != nil {
+	if err := errors.Join(write(temporary), temporary.Chmod(mode), temporary.Sync(), temporary.Close()); err != nil {
 		return err
 	}
 	if err := os.Rename(temporary.Name(), path); err != nil {

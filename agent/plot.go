@@ -130,7 +130,7 @@ func (d *drawing) write() error {
 	if d.failed != nil {
 		return d.failed
 	}
-	if err := writeWhole(d.file, d.picture.WritePNG); err != nil {
+	if err := writeWhole(d.file, public, d.picture.WritePNG); err != nil {
 		return fmt.Errorf("--plot %s: %w", d.file, err)
 	}
 	return nil

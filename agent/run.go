@@ -161,6 +161,9 @@ func serve(ctx context.Context, c *config.Config, log *slog.Logger) (err error) 
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
+	for _, l := range store.Report().Losses() {
+		log.Error("outbox loss", "code", l.Code, "words", l.Words)
+	}
 	if _, _, err := trust.DeviceKey(id, store.Head().Epoch, signer.KeyID(), time.Now()); err != nil {
 		log.Warn("not enrolled as far as the trust file tells: records wait until the centre knows key and epoch",
 			"device", c.Device.ID, "epoch", store.Head().Epoch, "error", err)
@@ -245,7 +248,7 @@ func identity(c *config.Config, id evidence.DeviceID, log *slog.Logger) (*key.Ke
 			return nil, nil, err
 		}
 		text = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
-		if err := writeWhole(c.Device.Certificate, func(w io.Writer) error {
+		if err := writeWhole(c.Device.Certificate, public, func(w io.Writer) error {
 			_, err := w.Write(text)
 			return err
 		}); err != nil {

@@ -41,8 +41,8 @@ func TestVerifyExitCodes(t *testing.T) {
 		{"no such file", with("none.zip"), 1, "no such file", "none.zip"},
 		{"no such trust file", []string{"--trust", "none.pem", vectors + "valid/violation.zip"}, 1, "", "none.pem"},
 		{"a trust file that its root has not signed", []string{"--trust", vectors + "trust-changed.pem", vectors + "valid/violation.zip"}, 1, "", "signature does not match"},
-		{"nothing to check", trust, 2, "", "usage"},
-		{"an unknown flag", []string{"--truth", "x"}, 2, "", "usage"},
+		{"nothing to check", trust, 2, "", "hint: ciglio help verify"},
+		{"an unknown flag", []string{"--truth", "x"}, 2, "", "hint: ciglio help verify"},
 	} {
 		var stdout, stderr bytes.Buffer
 		exit := Main(append([]string{"verify"}, test.args...), &stdout, &stderr)

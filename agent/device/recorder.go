@@ -2,7 +2,6 @@ package device
 
 import (
 	"errors"
-	"fmt"
 	"log/slog"
 	"strings"
 	"sync"
@@ -170,24 +169,11 @@ func beginning(report outbox.Report, calibrated, configured []byte) []note {
 // in its log.
 func recoveryWords(r outbox.Report) string {
 	var words []string
-	add := func(format string, args ...any) { words = append(words, fmt.Sprintf(format, args...)) }
 	if r.Fresh {
-		add("new store")
+		words = append(words, "new store")
 	}
-	if r.Rebuilt {
-		add("receipts lost, every record is sent again")
-	}
-	if r.Raised != "" {
-		add("new epoch: %s", r.Raised)
-	}
-	for _, m := range r.Missing {
-		add("missing %v", m)
-	}
-	for _, t := range r.Moved {
-		add("moved aside %s: %s", t.Name, t.Fact)
-	}
-	for _, t := range r.Records {
-		add("quarantined %s: %s", t.Name, t.Fact)
+	for _, l := range r.Losses() {
+		words = append(words, l.Words)
 	}
 	if len(words) == 0 {
 		return "nothing to recover"

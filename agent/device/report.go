@@ -1,8 +1,10 @@
 package device
 
 import (
+	"fmt"
 	"time"
 
+	"ciglio/uplink/outbox"
 	"ciglio/uplink/wire"
 )
 
@@ -31,9 +33,7 @@ func (d *Device) health() wire.Health {
 		h.Reasons = append(h.Reasons, wire.Reason(cause))
 	}
 	h.Measuring = len(h.Reasons) == 0
-	for _, t := range d.o.Outbox.Report().Moved {
-		h.Alarms = append(h.Alarms, wire.Reason{Code: "store_damaged", Words: t.Name + ": " + t.Fact})
-	}
+	tellLosses(&h, d.o.Outbox.Report())
 	if state, err := d.o.Clock.State(); err == nil {
 		h.Clock = wire.HealthClock{
 			Source: state.Source, Synchronised: state.Synchronised, OffsetUS: state.Offset.Microseconds(),
@@ -41,6 +41,23 @@ func (d *Device) health() wire.Health {
 		}
 	}
 	return h
+}
+
+// maxAlarms is how many losses of the store the health report tells one by one:
+// its message is bounded, and others have something to say as well.
+const maxAlarms = 20
+
+// tellLosses adds what the store cannot read, misses or has set aside.
+func tellLosses(h *wire.Health, r outbox.Report) {
+	h.Outbox.Unaccounted, h.Outbox.AtLeast = r.Unaccounted()
+	h.Outbox.Missing = r.Missing[:min(len(r.Missing), wire.MaxMissing)]
+	losses := r.Losses()
+	for _, l := range losses[:min(len(losses), maxAlarms)] {
+		h.Alarms = append(h.Alarms, wire.Reason{Code: l.Code, Words: fmt.Sprintf("%.300s", l.Words)})
+	}
+	if more := len(losses) - maxAlarms; more > 0 {
+		h.Alarms = append(h.Alarms, wire.Reason{Code: outbox.StoreDamaged, Words: fmt.Sprintf("and %d more: ciglio outbox stats names them", more)})
+	}
 }
 
 // profile is what the public map says of the device.

@@ -579,3 +579,33 @@ func BenchmarkRecordPage(b *testing.B) {
 		}
 	}
 }
+
+// A device that misses numbers is never shown as one in which nothing waits.
+func TestD01_DevicePageTellsLoss(t *testing.T) {
+	d := portaltest.NewDevice(t, "one")
+	c := portaltest.NewCentre(t, d)
+	health, err := wire.Health{
+		Head: wire.Head{Device: wire.Device(d.ID), UTC: time.Now()}, Boot: wire.BootID{1}, Sequence: 1, Measuring: true,
+		Alarms: []wire.Reason{{Code: "records_missing", Words: "epoch 1 numbers 6 to 10 missing"}},
+		Outbox: wire.HealthOutbox{Unaccounted: 5, Missing: []wire.Numbers{{Epoch: 1, From: 6, To: 10}}},
+	}.Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := receive(t, c, d.Message(wire.WhatHealth, health))
+	body := s.get("/devices/" + d.ID.String()).Body.String()
+	for _, want := range []string{"The device reports: epoch 1 numbers 6 to 10 missing.", "no record that can be read", "5 numbers", "<br>epoch 1 numbers 6 to 10"} {
+		if !strings.Contains(body, want) {
+			t.Errorf("no %q in\n%s", want, body)
+		}
+	}
+	if strings.Contains(body, "0 records</dd>") && strings.Contains(body, "<dt>Waiting in the device</dt><dd>0") {
+		t.Error("says that nothing waits")
+	}
+	if body := s.get("/").Body.String(); strings.Contains(body, "0 in the device") || !strings.Contains(body, "5 unaccounted for") {
+		t.Errorf("overview:\n%s", body)
+	}
+	if err := s.store.Close(); err != nil {
+		t.Error(err)
+	}
+}

@@ -11,6 +11,7 @@ import (
 
 	"ciglio/capture/evidence"
 	"ciglio/uplink"
+	"ciglio/uplink/wire"
 )
 
 // Sentinels that callers branch on.
@@ -151,34 +152,7 @@ type Listed struct {
 }
 
 // A Range is a run of record numbers of one epoch.
-type Range struct {
-	Epoch, From uint64
-	To          uint64 // the last that is known of; 0 when From is a guess
-	Open        bool   // more may follow than is known of
-	Settled     uint64 // how many of them have a receipt, where they are missing
-}
-
-// Count returns how many numbers the run has, as far as is known.
-func (r Range) Count() uint64 {
-	if r.To < r.From {
-		return 0
-	}
-	return r.To - r.From + 1
-}
-
-func (r Range) String() string {
-	text := fmt.Sprintf("epoch %d number %d", r.Epoch, r.From)
-	if r.To > r.From {
-		text = fmt.Sprintf("epoch %d numbers %d to %d", r.Epoch, r.From, r.To)
-	}
-	if r.Open {
-		text += " and perhaps more"
-	}
-	if r.Settled > 0 {
-		text += fmt.Sprintf(", %d of them settled", r.Settled)
-	}
-	return text
-}
+type Range = wire.Numbers
 
 // A Trouble is a file or a record that was found damaged.
 type Trouble struct {

@@ -198,6 +198,19 @@ func (v *View) Report() Report {
 	return r
 }
 
+// EpochOf returns the newest epoch that has, or had, a record of this number; the
+// present one when there is none.
+func (v *View) EpochOf(seq uint64) uint64 {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	for _, a := range slices.Backward(v.found.ledger.accounts) {
+		if a.first <= seq && seq < a.next {
+			return a.epoch
+		}
+	}
+	return v.head.Epoch
+}
+
 // Close ends the view. It holds nothing open between calls.
 func (v *View) Close() error { return nil }
 

@@ -129,8 +129,48 @@ type HealthOutbox struct {
 	Bytes       uint64     `json:"bytes"`
 	RoomBytes   uint64     `json:"room_bytes"`
 	Oldest      *time.Time `json:"oldest,omitempty"` // UTC of the oldest unsettled record
-	Quarantined uint64     `json:"quarantined"`      // segments moved aside as damaged
+	Quarantined uint64     `json:"quarantined"`      // records that cannot be read whole
 	SetAside    uint64     `json:"set_aside"`        // records no session survived
+	// Unaccounted is how many numbers were given to records that are neither in
+	// the store nor settled; with AtLeast there may be more. Missing names the
+	// runs they lie in, the first [MaxMissing] of them.
+	Unaccounted uint64    `json:"unaccounted"`
+	AtLeast     bool      `json:"at_least,omitempty"`
+	Missing     []Numbers `json:"missing,omitempty"`
+}
+
+// MaxMissing is how many runs a [HealthOutbox] may list.
+const MaxMissing = 32
+
+// Numbers is a run of record numbers of one epoch.
+type Numbers struct {
+	Epoch   uint64 `json:"epoch"`
+	From    uint64 `json:"from"`
+	To      uint64 `json:"to"`             // the last that is known of; 0 when From is a guess
+	Open    bool   `json:"open,omitempty"` // more may follow than is known of
+	Settled uint64 `json:"settled"`        // how many of them have a receipt, where they are missing
+}
+
+// Count returns how many numbers the run has, as far as is known.
+func (r Numbers) Count() uint64 {
+	if r.To < r.From {
+		return 0
+	}
+	return r.To - r.From + 1
+}
+
+func (r Numbers) String() string {
+	text := fmt.Sprintf("epoch %d number %d", r.Epoch, r.From)
+	if r.To > r.From {
+		text = fmt.Sprintf("epoch %d numbers %d to %d", r.Epoch, r.From, r.To)
+	}
+	if r.Open {
+		text += " and perhaps more"
+	}
+	if r.Settled > 0 {
+		text += fmt.Sprintf(", %d of them settled", r.Settled)
+	}
+	return text
 }
 
 // HealthUplink is what went over the network.
@@ -274,7 +314,7 @@ func (h Health) check() error {
 		return fmt.Errorf("%w: no boot", ErrJSON)
 	case h.Sequence == 0:
 		return fmt.Errorf("%w: no sequence", ErrJSON)
-	case len(h.Reasons) > MaxReasons || len(h.Alarms) > MaxReasons || len(h.Counts.Discarded) > MaxReasons || len(h.Sensors) > MaxReasons:
+	case len(h.Reasons) > MaxReasons || len(h.Alarms) > MaxReasons || len(h.Counts.Discarded) > MaxReasons || len(h.Sensors) > MaxReasons || len(h.Outbox.Missing) > MaxMissing:
 		return fmt.Errorf("%w: a list of more than %d entries", ErrJSON, MaxReasons)
 	}
 	return nil
