@@ -20,7 +20,10 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: ## a whole roadside in one process: prints the address of a page to open
-	$(GO) run ./portal/cmd/ciglio-demo
+	@echo "Compiling. The first time takes some minutes, most of them for the database, modernc.org/sqlite; each package is named as it is compiled."
+	@$(GO) build -v -o bin/ ./portal/cmd/ciglio-demo
+	@echo "Compiled. The landscape is painted, then the road begins."
+	@bin/ciglio-demo
 
 test: deps ## every test; as root or with sudo it installs the Debian packages they need
 	$(GO) test $(TESTED)

@@ -53,7 +53,11 @@ type Options struct {
 	// AllowRemote lets Listen and MQTT be addresses that other machines reach.
 	// Pages and broker ask nobody who they are.
 	AllowRemote bool
-	Log         *slog.Logger // nil: nothing is logged
+	// Readers is the address of the embedded broker for programs of others, which
+	// receive every message and send none; empty for none. They give this name
+	// and password.
+	Readers, ReaderName, ReaderPassword string
+	Log                                 *slog.Logger // nil: nothing is logged
 }
 
 // A Portal is an open centre. [New] opens it; [Portal.Close] releases it.
@@ -66,6 +70,7 @@ type Portal struct {
 	web      *web.Server
 	pages    net.Listener
 	mqtt     net.Listener
+	readers  net.Listener // nil: nobody else reads
 }
 
 // New opens the directory and both addresses. Nothing is served before
@@ -117,7 +122,14 @@ func New(ctx context.Context, o Options) (p *Portal, err error) {
 		if p.mqtt, err = listen(o.MQTT, o.AllowRemote); err != nil {
 			return p, fmt.Errorf("broker: %w", err)
 		}
-		if p.broker, err = broker.New(broker.Options{Listener: p.mqtt, Shard: o.Shard, Known: p.known, Log: o.Log}); err != nil {
+		readers := broker.Readers{Name: o.ReaderName, Password: o.ReaderPassword}
+		if o.Readers != "" {
+			if p.readers, err = listen(o.Readers, o.AllowRemote); err != nil {
+				return p, fmt.Errorf("readers: %w", err)
+			}
+			readers.Listener = p.readers
+		}
+		if p.broker, err = broker.New(broker.Options{Listener: p.mqtt, Shard: o.Shard, Known: p.known, Readers: readers, Log: o.Log}); err != nil {
 			return p, err
 		}
 		options.Open = p.broker.Dial
@@ -193,6 +205,14 @@ func (p *Portal) MQTTAddr() string {
 	return p.mqtt.Addr().String()
 }
 
+// ReadersAddr is where readers connect, as host:port; empty when nobody may.
+func (p *Portal) ReadersAddr() string {
+	if p.readers == nil {
+		return ""
+	}
+	return p.readers.Addr().String()
+}
+
 // Stats counts what came since New.
 func (p *Portal) Stats() intake.Stats { return p.intake.Stats() }
 
@@ -238,7 +258,7 @@ func (p *Portal) Run(ctx context.Context) error {
 // Close releases what New has opened. It is called after Run, or instead of it.
 func (p *Portal) Close() error {
 	var errs []error
-	for _, l := range []net.Listener{p.pages, p.mqtt} {
+	for _, l := range []net.Listener{p.pages, p.mqtt, p.readers} {
 		if l == nil {
 			continue
 		}

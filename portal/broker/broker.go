@@ -60,8 +60,9 @@ type Options struct {
 	Shard    string       // the one shard that devices may use
 	// Known says whether the register has a device. It is called for every
 	// connection, by several goroutines.
-	Known func(evidence.DeviceID) bool
-	Log   *slog.Logger // nil: nothing is logged
+	Known   func(evidence.DeviceID) bool
+	Readers Readers
+	Log     *slog.Logger // nil: nothing is logged
 }
 
 // A Broker works while [Broker.Run] does.
@@ -107,11 +108,16 @@ func New(o Options) (*Broker, error) {
 	}
 	b.gate = newGate(o.Listener, o.Known, b.hook)
 	b.inner = newInner(o.Listener.Addr())
-	return b, errors.Join(
+	err := errors.Join(
 		b.server.AddHook(b.hook, nil),
 		b.server.AddListener(b.gate),
 		b.server.AddListener(listeners.NewNet(centreListener, b.inner)),
 	)
+	if o.Readers.Listener != nil {
+		b.hook.readers = o.Readers
+		err = errors.Join(err, b.server.AddListener(listeners.NewNet(readerListener, knocks{o.Readers.Listener})))
+	}
+	return b, err
 }
 
 // Addr is where devices connect.

@@ -18,6 +18,7 @@ import (
 type hook struct {
 	mqtt.HookBase
 	shard   string
+	readers Readers // none without a listener
 	log     *slog.Logger
 	tally   *tally.Tally
 	dropped atomic.Uint64
@@ -58,14 +59,14 @@ func (h *hook) Provides(b byte) bool {
 
 func isCentre(cl *mqtt.Client) bool { return cl.Net.Listener == centreListener }
 
-// OnConnectAuthenticate bounds how long a client may be silent. Whether it is let
-// in the gate has decided.
-func (h *hook) OnConnectAuthenticate(cl *mqtt.Client, _ packets.Packet) bool {
+// OnConnectAuthenticate bounds how long a client may be silent. Whether a device is
+// let in the gate has decided.
+func (h *hook) OnConnectAuthenticate(cl *mqtt.Client, pk packets.Packet) bool {
 	cl.State.Keepalive = min(cl.State.Keepalive, maxKeepAlive)
 	if cl.State.Keepalive == 0 {
 		cl.State.Keepalive = maxKeepAlive
 	}
-	return true
+	return !isReader(cl) || h.admit(cl, pk)
 }
 
 // OnACLCheck is asked for a topic to publish to, a filter to subscribe to and a
@@ -73,6 +74,13 @@ func (h *hook) OnConnectAuthenticate(cl *mqtt.Client, _ packets.Packet) bool {
 func (h *hook) OnACLCheck(cl *mqtt.Client, topic string, write bool) bool {
 	if isCentre(cl) {
 		return true
+	}
+	if isReader(cl) {
+		if !write && mayRead(topic) {
+			return true
+		}
+		h.tally.Add(tally.Key{Level: slog.LevelWarn, Message: "topic refused", Reason: "of a reader"}, "publish", write)
+		return false
 	}
 	ok := write && h.mayPublish(cl.ID, topic) || !write && h.mayReceive(cl.ID, topic)
 	if !ok {
@@ -101,7 +109,10 @@ func retainable(topic string) bool {
 // OnSessionEstablished notes that a device is there. Its session before, if
 // there was one, has ended.
 func (h *hook) OnSessionEstablished(cl *mqtt.Client, _ packets.Packet) {
-	if !isCentre(cl) {
+	switch {
+	case isReader(cl):
+		h.tally.Add(tally.Key{Level: slog.LevelInfo, Message: "reader connected"}, "remote", cl.Net.Remote)
+	case !isCentre(cl):
 		h.tally.Add(tally.Key{Level: slog.LevelInfo, Message: "device connected", Device: cl.ID}, "remote", cl.Net.Remote)
 	}
 }
@@ -123,7 +134,7 @@ func (h *hook) OnDisconnect(cl *mqtt.Client, err error, _ bool) {
 		h.centre = nil
 	}
 	h.mu.Unlock()
-	if !isCentre(cl) {
+	if !isCentre(cl) && !isReader(cl) {
 		why := "said goodbye"
 		if err != nil {
 			why = err.Error()
@@ -136,6 +147,9 @@ func (h *hook) OnDisconnect(cl *mqtt.Client, err error, _ bool) {
 func (h *hook) OnPublish(cl *mqtt.Client, pk packets.Packet) (packets.Packet, error) {
 	if isCentre(cl) {
 		return pk, nil
+	}
+	if isReader(cl) {
+		return pk, packets.ErrRejectPacket // no topic is its own
 	}
 	if pk.FixedHeader.Qos == 0 {
 		// Nobody can hold back who does not wait for acknowledgements.
@@ -155,6 +169,9 @@ func (h *hook) OnPublish(cl *mqtt.Client, pk packets.Packet) (packets.Packet, er
 // OnWill is called before the last will of a lost connection is published. It
 // waits for room, unless the device is back.
 func (h *hook) OnWill(cl *mqtt.Client, will mqtt.Will) (mqtt.Will, error) {
+	if isReader(cl) {
+		return mqtt.Will{}, nil // it has none
+	}
 	if !isCentre(cl) && !h.wait(cl, cl.Net.Conn.(*session).superseded) {
 		return mqtt.Will{}, nil // a topic that nobody has subscribed to
 	}
@@ -234,6 +251,10 @@ func (h *hook) OnQosComplete(cl *mqtt.Client, _ packets.Packet) {
 // OnPublishDropped is called when a client is so far behind that a message to it
 // is dropped. Devices ask again for what they miss.
 func (h *hook) OnPublishDropped(cl *mqtt.Client, _ packets.Packet) {
+	if isReader(cl) {
+		h.tally.Add(tally.Key{Level: slog.LevelWarn, Message: "message dropped for want of room", Reason: "a reader is slow"})
+		return
+	}
 	h.dropped.Add(1)
 	h.tally.Add(tally.Key{Level: slog.LevelError, Message: "message dropped for want of room", Device: cl.ID})
 }

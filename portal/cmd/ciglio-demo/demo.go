@@ -29,6 +29,7 @@ import (
 	"ciglio/uplink"
 	"ciglio/uplink/mqtt"
 	"ciglio/uplink/outbox"
+	"ciglio/uplink/wire"
 )
 
 const (
@@ -38,8 +39,12 @@ const (
 	patience = 15 * time.Second
 )
 
+// readerName is that of programs that look at what the broker carries.
+const readerName = "reader"
+
 type options struct {
 	duration time.Duration // of the road
+	password string        // of readers; drawn when it is empty
 	seed     uint64
 	listen   string // of the pages
 	keep     string // folder for bundles and trust file; empty for none
@@ -61,6 +66,9 @@ func demonstrate(ctx context.Context, o options) (*report, error) {
 	}
 	defer os.RemoveAll(dir)
 
+	if o.password == "" {
+		o.password = rand.Text()
+	}
 	centre, err := openCentre(ctx, filepath.Join(dir, "portal"), o)
 	if err != nil {
 		return nil, err
@@ -95,6 +103,9 @@ func demonstrate(ctx context.Context, o options) (*report, error) {
 
 	o.say("A simulated road, limit %v. Everything below is a test: no real vehicle, keys of this run.", side.config.Site.Limit)
 	o.say("Open http://%s/ in a browser. Ctrl-C ends it.", centre.Addr())
+	host, port, _ := net.SplitHostPort(centre.ReadersAddr())
+	o.say("For programs of yours: broker tcp://%s, user %s, password %s; reads all, writes nothing; docs/mqtt.md says what.", centre.ReadersAddr(), readerName, o.password)
+	o.say("  mosquitto_sub -h %s -p %s -u %s -P %s -t '%s/+/+/state' -v", host, port, readerName, o.password, wire.Root)
 	o.say("")
 
 	select {
@@ -130,7 +141,8 @@ func openCentre(ctx context.Context, dir string, o options) (*portal.Portal, err
 	if _, err := portal.Init(dir); err != nil {
 		return nil, err
 	}
-	options := portal.Options{Dir: dir, Listen: o.listen, MQTT: "127.0.0.1:0", Log: o.log}
+	options := portal.Options{Dir: dir, Listen: o.listen, MQTT: "127.0.0.1:0", Log: o.log,
+		Readers: "127.0.0.1:0", ReaderName: readerName, ReaderPassword: o.password}
 	centre, err := portal.New(ctx, options)
 	if errors.Is(err, syscall.EADDRINUSE) {
 		host, _, _ := net.SplitHostPort(o.listen)
