@@ -138,14 +138,14 @@ func (b *blocks) Next(ctx context.Context) (sensor.Cycle, error) {
 
 var _ doppler.Stream = (*iqframe.Stream)(nil)
 
-// drive reports a vehicle that approaches at 20 m/s for 3.9 s and passes at 3 m.
-// The radar's clock begins with start.
-func (r *radar) drive(ctx context.Context, x server, start time.Duration) {
+// drive reports a vehicle that approaches at 20 m/s and passes at 3 m, from one
+// place on the road to another. The radar's clock begins with start.
+func (r *radar) drive(ctx context.Context, x server, start time.Duration, from, to float64) {
 	begun := time.Now()
 	for ctx.Err() == nil {
 		passed := time.Since(begun)
-		at := 80 - 20*passed.Seconds()
-		if at < 2 {
+		at := from - 20*passed.Seconds()
+		if at < to {
 			return
 		}
 		length := math.Hypot(at, 3)
@@ -167,7 +167,7 @@ func (r *radar) driving(t *testing.T, x server) {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		r.drive(ctx, x, time.Hour)
+		r.drive(ctx, x, time.Hour, 80, 2)
 	}()
 	t.Cleanup(func() {
 		cancel()
