@@ -15,6 +15,7 @@ import (
 
 	"ciglio/agent/config"
 	"ciglio/capture/evidence"
+	"ciglio/internal/durable"
 	"ciglio/uplink"
 	"ciglio/uplink/outbox"
 )
@@ -330,7 +331,7 @@ func export(view *outbox.View, k uplink.Key, path string) (written bool, err err
 		return false, err
 	}
 	const own = 0o600 // there are pictures in it
-	if err := writeWhole(path, own, func(w io.Writer) error { return evidence.WriteBundle(w, b) }); err != nil {
+	if err := durable.Write(path, own, func(w io.Writer) error { return evidence.WriteBundle(w, b) }); err != nil {
 		return false, err
 	}
 	return true, noReceipt
@@ -338,26 +339,6 @@ func export(view *outbox.View, k uplink.Key, path string) (written bool, err err
 
 // public is the mode of files that others may read.
 const public = 0o644
-
-// writeWhole writes a file. It appears whole and on disk, or not at all.
-func writeWhole(path string, mode os.FileMode, write func(io.Writer) error) error {
-	temporary, err := os.CreateTemp(filepath.Dir(path), ".new-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(temporary.Name()) // fails once renamed
-	if err := errors.Join(write(temporary), temporary.Chmod(mode), temporary.Sync(), temporary.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(temporary.Name(), path); err != nil {
-		return err
-	}
-	dir, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
-}
 
 // findStatements adds the calibration and configuration that the record names,
 // as far as the chain before it still holds them.

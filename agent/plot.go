@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"ciglio/internal/durable"
 	"ciglio/sensor"
 	"ciglio/sensor/doppler"
 	"ciglio/sensor/plot"
@@ -130,7 +131,7 @@ func (d *drawing) write() error {
 	if d.failed != nil {
 		return d.failed
 	}
-	if err := writeWhole(d.file, public, d.picture.WritePNG); err != nil {
+	if err := durable.Write(d.file, public, d.picture.WritePNG); err != nil {
 		return fmt.Errorf("--plot %s: %w", d.file, err)
 	}
 	return nil

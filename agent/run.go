@@ -28,6 +28,7 @@ import (
 	"ciglio/capture/httpcam"
 	"ciglio/capture/key"
 	"ciglio/capture/v4l2"
+	"ciglio/internal/durable"
 	"ciglio/sensor"
 	"ciglio/sensor/clock"
 	"ciglio/uplink/mqtt"
@@ -248,7 +249,7 @@ func identity(c *config.Config, id evidence.DeviceID, log *slog.Logger) (*key.Ke
 			return nil, nil, err
 		}
 		text = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
-		if err := writeWhole(c.Device.Certificate, public, func(w io.Writer) error {
+		if err := durable.Write(c.Device.Certificate, public, func(w io.Writer) error {
 			_, err := w.Write(text)
 			return err
 		}); err != nil {

@@ -33,6 +33,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"ciglio/internal/durable"
 )
 
 // Errors that callers branch on. Each is told with the stick's device.
@@ -272,13 +274,13 @@ func (s *Stick) Copy(ctx context.Context, name, path string, limit int64) error 
 		case info.Size() > limit:
 			return fmt.Errorf("%s: %d bytes: %w", name, info.Size(), ErrLimit)
 		}
-		temp, err = writeTemp(path, func(to io.Writer) error {
+		temp, err = durable.Prepare(path, 0o600, func(to io.Writer) error {
 			return pour(ctx, to, from, limit, alive)
 		})
 		return err
 	})
 	if err == nil {
-		return s.name(giveName(temp, path))
+		return s.name(durable.Place(temp, path))
 	}
 	if left := s.left; left != nil { // it must not give the file its name any more
 		go func() {
@@ -332,7 +334,7 @@ func (s *Stick) Put(ctx context.Context, name string, content []byte) error {
 		err := s.system.mount(s.device, s.dir, s.kind, readWrite)
 		alive()
 		if err == nil {
-			err = writeWhole(filepath.Join(s.dir, name), func(to io.Writer) error {
+			err = durable.Write(filepath.Join(s.dir, name), 0o600, func(to io.Writer) error {
 				return pour(ctx, to, bytes.NewReader(content), int64(len(content)), alive)
 			})
 			alive()
@@ -343,55 +345,6 @@ func (s *Stick) Put(ctx context.Context, name string, content []byte) error {
 		}
 		return errors.Join(err, s.lost)
 	})
-}
-
-// writeWhole writes a file under another name first, flushes it, and gives it
-// its name then.
-func writeWhole(path string, write func(io.Writer) error) error {
-	temp, err := writeTemp(path, write)
-	if err != nil {
-		return err
-	}
-	return giveName(temp, path)
-}
-
-// writeTemp writes a file beside path, and does not flush it yet.
-func writeTemp(path string, write func(io.Writer) error) (temp string, err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), ".new-")
-	if err != nil {
-		return "", err
-	}
-	defer func() {
-		f.Close() // twice, when all is well
-		if err != nil {
-			os.Remove(f.Name())
-		}
-	}()
-	if err := write(f); err != nil {
-		return "", err
-	}
-	return f.Name(), f.Close()
-}
-
-// giveName flushes a file that was written and puts it in its place.
-func giveName(temp, path string) error {
-	f, err := os.Open(temp)
-	if err == nil {
-		err = errors.Join(f.Sync(), f.Close())
-	}
-	if err == nil {
-		err = os.Rename(temp, path)
-	}
-	if err != nil {
-		os.Remove(temp)
-		return err
-	}
-	folder, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	defer folder.Close()
-	return folder.Sync()
 }
 
 // do calls f, which must call alive as it gets on, and returns when f does, when

@@ -21,11 +21,9 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
-
-	"golang.org/x/sys/unix"
 
 	"ciglio/capture/evidence"
+	"ciglio/internal/durable"
 )
 
 // What [Load] refuses.
@@ -59,33 +57,11 @@ func Create(path string) (*Key, error) {
 	if err != nil {
 		return nil, fmt.Errorf("key %s: %w", path, err)
 	}
-	if err := writeNew(path, pem.EncodeToMemory(&pem.Block{Type: pemType, Bytes: der})); err != nil {
+	// A device with half a key would never start again.
+	if err := durable.Create(path, pem.EncodeToMemory(&pem.Block{Type: pemType, Bytes: der})); err != nil {
 		return nil, fmt.Errorf("key %s: %w", path, err)
 	}
 	return wrap(path, private)
-}
-
-// writeNew writes a file that must not exist yet. It appears whole and on disk,
-// or not at all: a device with half a key would never start again.
-func writeNew(path string, data []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".key-*") // of mode 0600
-	if err != nil {
-		return errors.Unwrap(err) // without the path, which is named once
-	}
-	_, err = f.Write(data)
-	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
-		// Nothing is replaced, and a key has one name at any moment: a second one,
-		// left by a power cut, would survive whoever deletes the key.
-		err = unix.Renameat2(unix.AT_FDCWD, f.Name(), unix.AT_FDCWD, path, unix.RENAME_NOREPLACE)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
-	}
-	dir, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
 }
 
 // Load reads the key that [Create] wrote. It refuses, with [ErrExposed], a file

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"ciglio/capture/evidence"
+	"ciglio/internal/durable"
 	"ciglio/portal/intake"
 	"ciglio/portal/keys"
 	"ciglio/portal/portaltest"
@@ -340,7 +341,7 @@ func reissue(t *testing.T, c *portaltest.Centre, r *evidence.Register) {
 	t.Helper()
 	sealed, err := evidence.SealRegister(r, c.Root)
 	if err == nil {
-		err = store.WriteFile(c.Dir+"/trust.pem", evidence.EncodeTrust(c.Root.Public(), sealed.Bytes), 0o644)
+		err = durable.WriteFile(c.Dir+"/trust.pem", evidence.EncodeTrust(c.Root.Public(), sealed.Bytes), 0o644)
 	}
 	if err != nil {
 		t.Fatal(err)

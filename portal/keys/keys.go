@@ -18,9 +18,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 
 	"ciglio/capture/evidence"
+	"ciglio/internal/durable"
 )
 
 // ErrExposed is wrapped by the error of [Load] when others than the owner may
@@ -93,26 +93,17 @@ func Load(path string) (*Key, error) {
 	return fromPrivate(private)
 }
 
-// Create writes the key to a new file at path and syncs it and its directory.
+// Create writes the key to a new file at path, whole and on disk or not at all.
 // It never replaces a file: the error then wraps [os.ErrExist].
 func (k *Key) Create(path string) error {
 	der, err := x509.MarshalPKCS8PrivateKey(k.private)
 	if err != nil {
 		return err
 	}
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return err
+	if err := durable.Create(path, pem.EncodeToMemory(&pem.Block{Type: pemType, Bytes: der})); err != nil {
+		return fmt.Errorf("key %s: %w", path, err)
 	}
-	_, err = f.Write(pem.EncodeToMemory(&pem.Block{Type: pemType, Bytes: der}))
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	dir, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
+	return nil
 }
 
 // Public returns the public key.

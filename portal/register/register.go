@@ -25,7 +25,7 @@ import (
 	"time"
 
 	"ciglio/capture/evidence"
-	"ciglio/portal/store"
+	"ciglio/internal/durable"
 )
 
 const (
@@ -77,7 +77,7 @@ func issue(path string, root Root, r *evidence.Register) error {
 	if _, err := evidence.ParseTrust(text); err != nil {
 		return fmt.Errorf("register as issued: %w", err)
 	}
-	return store.WriteFile(path, text, 0o644)
+	return durable.WriteFile(path, text, 0o644)
 }
 
 // A File is the trust file of a centre, as last read.
@@ -213,14 +213,11 @@ func Add(dir string, root Root, device evidence.DeviceID, epoch uint64, certific
 	if certificate.NotBefore.Before(from) {
 		from = certificate.NotBefore
 	}
-	lock, err := os.OpenFile(filepath.Join(dir, lockName), os.O_RDWR|os.O_CREATE, 0o600)
+	lock, err := durable.Wait(filepath.Join(dir, lockName))
 	if err != nil {
 		return entry, err
 	}
-	defer lock.Close() // frees the lock
-	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
-		return entry, err
-	}
+	defer lock.Close()
 	f, err := Open(dir)
 	if err != nil {
 		return entry, err
@@ -248,7 +245,7 @@ func Add(dir string, root Root, device evidence.DeviceID, epoch uint64, certific
 	}
 	path := filepath.Join(dir, certificateFolder, entry.Certificate.String()+".pem")
 	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate.Raw})
-	if err := store.WriteFile(path, text, 0o644); err != nil {
+	if err := durable.WriteFile(path, text, 0o644); err != nil {
 		return entry, err
 	}
 	next.Sequence++
@@ -282,9 +279,9 @@ func Backup(dir, dest string) error {
 		if err != nil {
 			return err
 		}
-		if err := store.WriteFile(filepath.Join(dest, certificateFolder, e.Name()), certificate, 0o644); err != nil {
+		if err := durable.WriteFile(filepath.Join(dest, certificateFolder, e.Name()), certificate, 0o644); err != nil {
 			return err
 		}
 	}
-	return store.WriteFile(filepath.Join(dest, trustName), text, 0o644)
+	return durable.WriteFile(filepath.Join(dest, trustName), text, 0o644)
 }

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 
 	"ciglio/capture/evidence"
+	"ciglio/internal/durable"
 )
 
 func blobPath(folder string, hash evidence.Hash) string {
@@ -80,5 +81,5 @@ func (s *Store) Orphan(hash evidence.Hash, length uint64) bool {
 	if evidence.Hash(sum.Sum(nil)) != hash {
 		return false
 	}
-	return f.Sync() == nil && syncFolder(filepath.Dir(path)) == nil
+	return f.Sync() == nil && durable.SyncFolder(filepath.Dir(path)) == nil
 }

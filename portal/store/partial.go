@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"ciglio/capture/evidence"
+	"ciglio/internal/durable"
 	"ciglio/uplink/wire"
 )
 
@@ -165,7 +166,7 @@ func (p *Partial) Finish() error {
 	if err := os.Rename(p.path, final); err != nil {
 		return err
 	}
-	return syncFolder(filepath.Dir(final))
+	return durable.SyncFolder(filepath.Dir(final))
 }
 
 // Drop forgets everything received of the blob.

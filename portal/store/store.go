@@ -22,11 +22,11 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"syscall"
 
 	_ "modernc.org/sqlite" // the driver of database/sql that open names
 
 	"ciglio/capture/evidence"
+	"ciglio/internal/durable"
 )
 
 // ErrLocked is returned when another process has the directory open.
@@ -67,11 +67,12 @@ func Open(dir string) (s *Store, err error) {
 	if err := s.makeFolders(); err != nil {
 		return s, err
 	}
-	if s.lock, err = os.OpenFile(filepath.Join(dir, lockName), os.O_RDWR|os.O_CREATE, 0o600); err != nil {
-		return s, err
-	}
-	if err := syscall.Flock(int(s.lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+	s.lock, err = durable.Lock(filepath.Join(dir, lockName))
+	if errors.Is(err, durable.ErrLocked) {
 		return s, fmt.Errorf("store %s: %w", dir, ErrLocked)
+	}
+	if err != nil {
+		return s, err
 	}
 	path := filepath.Join(dir, databaseName)
 	if s.write, err = open(path, url.Values{
@@ -93,7 +94,7 @@ func Open(dir string) (s *Store, err error) {
 		return s, fmt.Errorf("store %s: %w", path, err)
 	}
 	// The database file itself may be new.
-	return s, syncFolder(dir)
+	return s, durable.SyncFolder(dir)
 }
 
 func open(path string, options url.Values) (*sql.DB, error) {
@@ -161,7 +162,7 @@ func (s *Store) makeFolders() error {
 	if !made {
 		return nil
 	}
-	return errors.Join(syncFolder(blobs), syncFolder(s.dir))
+	return errors.Join(durable.SyncFolder(blobs), durable.SyncFolder(s.dir))
 }
 
 // Close ends the store. Nothing is lost without it.
@@ -227,7 +228,7 @@ func Backup(ctx context.Context, dir, dest string) error {
 	if _, err := db.ExecContext(ctx, `VACUUM INTO $1`, copied); err != nil {
 		return err
 	}
-	if err := syncFile(copied); err != nil {
+	if err := durable.SyncFile(copied); err != nil {
 		return err
 	}
 	backup := &Store{dir: dest}
@@ -266,11 +267,11 @@ func copyBlobs(ctx context.Context, db *sql.DB, from, to string) error {
 		return err
 	}
 	for i := range 256 {
-		if err := syncFolder(filepath.Join(to, fmt.Sprintf("%02x", i))); err != nil {
+		if err := durable.SyncFolder(filepath.Join(to, fmt.Sprintf("%02x", i))); err != nil {
 			return err
 		}
 	}
-	if err := syncFolder(to); err != nil || damaged == 0 {
+	if err := durable.SyncFolder(to); err != nil || damaged == 0 {
 		return err
 	}
 	if damaged > named {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"ciglio/capture/evidence"
+	"ciglio/internal/durable"
 	"ciglio/portal/portaltest"
 	"ciglio/portal/store"
 	"ciglio/uplink/wire"
@@ -326,7 +327,7 @@ func TestUnwantedPartialsAreDropped(t *testing.T) {
 func TestWriteFileReplacesWhole(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "f")
 	for _, text := range []string{"first", "second"} {
-		if err := store.WriteFile(path, []byte(text), 0o600); err != nil {
+		if err := durable.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		if got, err := os.ReadFile(path); err != nil || string(got) != text {

@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"ciglio/internal/durable"
 )
 
 // mark is the second witness of how far the store has come: its newest segment,
@@ -49,20 +51,10 @@ func writeMark(dir string, m mark) error {
 // writeFile writes a file that is there whole or not at all.
 func writeFile(path string, b []byte) error {
 	temp := path + ".new"
-	err := os.WriteFile(temp, b, 0o600)
-	if err == nil {
-		var f *os.File
-		if f, err = os.Open(temp); err == nil {
-			err = errors.Join(f.Sync(), f.Close())
-		}
+	if err := os.WriteFile(temp, b, 0o600); err != nil {
+		return errors.Join(err, os.RemoveAll(temp))
 	}
-	if err == nil {
-		err = os.Rename(temp, path)
-	}
-	if err == nil {
-		return syncDir(filepath.Dir(path))
-	}
-	return errors.Join(err, os.RemoveAll(temp))
+	return durable.Place(temp, path)
 }
 
 // moveAside moves a file of the store, named from its folder, to damaged/, with
@@ -84,7 +76,7 @@ func moveAside(dir, name string, cause error) (string, error) {
 	if err := os.Rename(filepath.Join(dir, name), filepath.Join(folder, base)); err != nil {
 		return "", err
 	}
-	if err := errors.Join(syncDir(folder), syncDir(filepath.Dir(filepath.Join(dir, name))), syncDir(dir)); err != nil {
+	if err := errors.Join(durable.SyncFolder(folder), durable.SyncFolder(filepath.Dir(filepath.Join(dir, name))), durable.SyncFolder(dir)); err != nil {
 		return "", err
 	}
 	// The note is for people; the store does not read it.

@@ -7,9 +7,8 @@ import (
 	"path/filepath"
 	"slices"
 
-	"golang.org/x/sys/unix"
-
 	"ciglio/capture/evidence"
+	"ciglio/internal/durable"
 )
 
 // known is what the store has ever come to, from every witness there is.
@@ -29,7 +28,7 @@ func Open(dir string, options Options) (*Outbox, error) {
 	}
 	err = os.MkdirAll(filepath.Join(dir, "segments"), 0o700)
 	if err == nil {
-		err = errors.Join(syncDir(dir), syncDir(filepath.Dir(dir)))
+		err = errors.Join(durable.SyncFolder(dir), durable.SyncFolder(filepath.Dir(dir)))
 	}
 	if err != nil {
 		return nil, diskError("outbox "+dir, err)
@@ -54,16 +53,12 @@ func Open(dir string, options Options) (*Outbox, error) {
 
 // takeLock takes the lock file of a store for this process.
 func takeLock(dir string) (*os.File, error) {
-	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	f, err := durable.Lock(filepath.Join(dir, "lock"))
+	if errors.Is(err, durable.ErrLocked) {
+		return nil, fmt.Errorf("%w: %s", ErrLocked, dir)
+	}
 	if err != nil {
 		return nil, diskError("outbox "+dir, err)
-	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		f.Close()
-		if errors.Is(err, unix.EWOULDBLOCK) {
-			return nil, fmt.Errorf("%w: %s", ErrLocked, dir)
-		}
-		return nil, fmt.Errorf("outbox %s: lock: %w", dir, err)
 	}
 	return f, nil
 }
@@ -123,7 +118,7 @@ func (o *Outbox) removeClean() error {
 		return nil
 	}
 	if err == nil {
-		err = syncDir(o.dir)
+		err = durable.SyncFolder(o.dir)
 	}
 	if err != nil {
 		return diskError("outbox "+o.dir, err)
@@ -179,7 +174,7 @@ func (o *Outbox) recoverState(found *scanned) error {
 	}
 	// Also when none was left: it may have gone without a flush.
 	if len(saved.expired) > 0 {
-		if err := syncDir(dir); err != nil {
+		if err := durable.SyncFolder(dir); err != nil {
 			return diskError("outbox "+o.dir, err)
 		}
 	}

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"ciglio/capture/evidence"
+	"ciglio/internal/durable"
 )
 
 var errSegmentFull = errors.New("segment is full")
@@ -109,15 +110,6 @@ func freeDisk(dir string) int64 {
 	return int64(min(st.Bavail, 1<<40)) * int64(st.Bsize)
 }
 
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
-}
-
 func segmentName(n uint64) string { return fmt.Sprintf("%08d.db", n) }
 
 // active is the newest segment, open for writing.
@@ -205,10 +197,7 @@ func (o *Outbox) create(ab about) (*active, error) {
 		return b.Put(keyAbout, ab.encode())
 	})
 	if err == nil {
-		err = os.Rename(temp, path)
-	}
-	if err == nil {
-		err = syncDir(dir)
+		err = durable.Rename(temp, path)
 	}
 	if err != nil {
 		_ = db.Close()

@@ -11,6 +11,7 @@ import (
 	bolt "go.etcd.io/bbolt"
 
 	"ciglio/capture/evidence"
+	"ciglio/internal/durable"
 )
 
 // An EquivocationError says that a receipt names, under a place in our chain,
@@ -366,7 +367,7 @@ func (o *Outbox) drop(s *segment) (gone bool, err error) {
 	}
 	o.drain.Unlock()
 	if err = os.Remove(filepath.Join(dir, segmentName(s.number))); err == nil {
-		err = syncDir(dir)
+		err = durable.SyncFolder(dir)
 	}
 	if err != nil {
 		return true, diskError("segment "+segmentName(s.number), err)

@@ -13,6 +13,7 @@ import (
 	bolterrors "go.etcd.io/bbolt/errors"
 
 	"ciglio/capture/evidence"
+	"ciglio/internal/durable"
 )
 
 const stateName = "state.db"
@@ -58,10 +59,7 @@ func createState(dir string, device evidence.DeviceID) error {
 	})
 	err = errors.Join(err, db.Close())
 	if err == nil {
-		err = os.Rename(temp, path)
-	}
-	if err == nil {
-		err = syncDir(dir)
+		err = durable.Rename(temp, path)
 	}
 	if err != nil {
 		_ = os.Remove(temp)
