@@ -21,8 +21,12 @@ type Frame struct {
 	At        sensor.Mono   // start of exposure
 	Exposure  time.Duration // 0 when the camera does not tell
 	MediaType string        // "image/jpeg", or "image/jpeg;source=yuyv" and so on of a raw picture
-	Damaged   bool          // the camera or its driver flagged an error
+	Damaged   bool          // the camera or its driver flagged an error; Flaw may say which
+	Flaw      string        // in words; "" when there is nothing to say
 	Data      []byte        // the camera's original bytes, or the JPEG of its raw picture
+	// Cut is how many bytes the camera gave behind the end of the picture, which are
+	// not in Data. They are no part of a JPEG picture, and no fault of the camera.
+	Cut int
 }
 
 // Info says which camera took the frames.

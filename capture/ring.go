@@ -1,6 +1,8 @@
 package capture
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -26,12 +28,17 @@ type RingStats struct {
 	Damaged  uint64 // dropped: flagged by the camera, or not a whole JPEG
 	Order    uint64 // dropped: taken at or before the newest frame
 	Lost     uint64 // numbers missing between frames that arrived
+	Repeated uint64 // stored, but byte for byte the frame before
+	Cut      uint64 // stored without the bytes that the camera gave behind their end
 }
 
 // A Ring holds the newest frames of a camera in slots of fixed size, so that
 // memory stays flat whatever the camera sends. It holds whole frames only: one
 // that is flagged as damaged or fails [CheckJPEG] never enters, and a reader
 // gets copies of its own.
+//
+// A frame that is byte for byte the one before is a picture of that one's instant,
+// given again: a sensor has noise. It is kept and counted, and is never a shot.
 //
 // One goroutine may call Put while any number call the other methods.
 type Ring struct {
@@ -40,15 +47,17 @@ type Ring struct {
 	next    int // slot that the next frame goes to
 	used    int // slots in use
 	stats   RingStats
-	numbers bool   // a frame has arrived, so number is known
-	number  uint64 // of the frame that arrived last
+	numbers bool        // a frame has arrived, so number is known
+	number  uint64      // of the frame that arrived last
+	since   sensor.Mono // instant of the newest frame that is no repeat
 	changed chan struct{}
 }
 
 type slot struct {
-	frame Frame // Data is nil; the bytes are data[:n]
-	data  []byte
-	n     int
+	frame  Frame // Data is nil; the bytes are data[:n]
+	data   []byte
+	n      int
+	repeat bool // the bytes are those of the frame before
 }
 
 // NewRing returns a ring of the given number of slots, each for a frame of up
@@ -90,10 +99,23 @@ func (r *Ring) Put(f Frame) error {
 		r.stats.Order++
 		return fmt.Errorf("frame %d: %w", f.Number, ErrOrder)
 	}
+	repeat := false
+	if r.used > 0 {
+		last := r.slot(r.used - 1)
+		repeat = bytes.Equal(last.data[:last.n], f.Data)
+	}
 	s := &r.slots[r.next]
 	s.n = copy(s.data, f.Data)
-	s.frame = f
+	s.frame, s.repeat = f, repeat
 	s.frame.Data = nil
+	if repeat {
+		r.stats.Repeated++
+	} else {
+		r.since = f.At
+	}
+	if f.Cut > 0 {
+		r.stats.Cut++
+	}
 	r.next = (r.next + 1) % len(r.slots)
 	r.used = min(r.used+1, len(r.slots))
 	r.stats.Stored++
@@ -106,7 +128,7 @@ func (r *Ring) Put(f Frame) error {
 
 func checkFrame(f Frame) error {
 	if f.Damaged {
-		return fmt.Errorf("frame %d, flagged by the camera: %w", f.Number, ErrDamaged)
+		return fmt.Errorf("frame %d, %s: %w", f.Number, cmp.Or(f.Flaw, "flagged by the camera"), ErrDamaged)
 	}
 	if media, _, _ := strings.Cut(f.MediaType, ";source="); media != "image/jpeg" {
 		return fmt.Errorf("frame %d of type %q, want image/jpeg: %w", f.Number, f.MediaType, ErrDamaged)
@@ -137,6 +159,53 @@ func (r *Ring) Newest() (sensor.Mono, bool) {
 		return 0, false
 	}
 	return r.slot(r.used - 1).frame.At, true
+}
+
+// Look copies the newest frame into the memory of buffer, which grows as needed, and
+// returns it, with the instant since when every frame was byte for byte the same:
+// that of the frame itself when it is no repeat. It returns false when there is
+// none.
+func (r *Ring) Look(buffer []byte) (newest Frame, since sensor.Mono, ok bool) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	if r.used == 0 {
+		return Frame{}, 0, false
+	}
+	s := r.slot(r.used - 1)
+	newest = s.frame
+	newest.Data = append(buffer[:0], s.data[:s.n]...)
+	return newest, r.since, true
+}
+
+// Still returns the instant since when every frame was byte for byte the same, and
+// that of the newest frame; false when there is none.
+func (r *Ring) Still() (since, newest sensor.Mono, ok bool) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	if r.used == 0 {
+		return 0, 0, false
+	}
+	return r.since, r.slot(r.used - 1).frame.At, true
+}
+
+// Pace returns how many pictures the ring holds that were taken after the instant
+// from, and from the first to the last of them. Repeats are none.
+func (r *Ring) Pace(from sensor.Mono) (pictures int, over time.Duration) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	var first sensor.Mono
+	for i := range r.used {
+		s := r.slot(i)
+		if s.repeat || s.frame.At <= from {
+			continue
+		}
+		if pictures == 0 {
+			first = s.frame.At
+		}
+		pictures++
+		over = s.frame.At.Sub(first)
+	}
+	return pictures, over
 }
 
 // Wait blocks until the ring holds a frame taken at t or later, so that the
@@ -241,11 +310,16 @@ func (r *Ring) Shots(photo sensor.Mono, count int, spacing, within time.Duration
 	return chosen, nil
 }
 
-// nearest returns the index of the frame among [from, to) nearest to t.
+// nearest returns the index of the frame among [from, to) nearest to t, of those
+// that are no repeats.
 func (r *Ring) nearest(role string, t sensor.Mono, within time.Duration, from, to int) (int, error) {
 	best, off := -1, time.Duration(0)
 	for i := from; i < to; i++ {
-		if d := r.slot(i).frame.At.Sub(t); best < 0 || d.Abs() < off.Abs() {
+		s := r.slot(i)
+		if s.repeat {
+			continue
+		}
+		if d := s.frame.At.Sub(t); best < 0 || d.Abs() < off.Abs() {
 			best, off = i, d
 		}
 	}

@@ -397,3 +397,57 @@ func TestFakePicturesDiffer(t *testing.T) {
 		t.Errorf("%d different pictures of 500", len(seen))
 	}
 }
+
+// A frame that is the one before once more was taken when that one was.
+func TestD10_RepeatedFramesAreNoShots(t *testing.T) {
+	r := NewRing(30, 1000)
+	for n := uint64(1); n <= 20; n++ {
+		f := frame(n, sensor.Mono(n)*80*ms, 200)
+		switch {
+		case n >= 8 && n <= 10:
+			f.Data = fakeJPEG(7, 200)
+		case n >= 16:
+			f.Data = fakeJPEG(15, 200)
+		}
+		if err := r.Put(f); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if s := r.Stats(); s.Repeated != 8 || s.Stored != 20 {
+		t.Errorf("stored %d, repeated %d, want 20 and 8", s.Stored, s.Repeated)
+	}
+	shots, err := r.Shots(9*80*ms, 3, 80*time.Millisecond, 250*time.Millisecond)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []uint64{6, 7, 11} {
+		if shots[i].Frame.Number != want {
+			t.Errorf("shot %d is frame %d, want %d", i, shots[i].Frame.Number, want)
+		}
+	}
+	var gap *GapError
+	if _, err := r.Shots(19*80*ms, 2, 80*time.Millisecond, 100*time.Millisecond); !errors.As(err, &gap) {
+		t.Errorf("a picture of a frozen camera: %v", err)
+	}
+	if since, newest, ok := r.Still(); !ok || since != 15*80*ms || newest != 20*80*ms {
+		t.Errorf("still from %d to %d, %t", since, newest, ok)
+	}
+	f, since, ok := r.Look(nil)
+	if !ok || f.Number != 20 || since != 15*80*ms || !bytes.Equal(f.Data, fakeJPEG(15, 200)) {
+		t.Errorf("newest frame %d, the same since %d, %t", f.Number, since, ok)
+	}
+	if n, over := r.Pace(0); n != 12 || over != 14*80*time.Millisecond {
+		t.Errorf("%d pictures over %v", n, over)
+	}
+	if n, over := r.Pace(12 * 80 * ms); n != 3 || over != 2*80*time.Millisecond {
+		t.Errorf("%d pictures over %v after the twelfth", n, over)
+	}
+	empty := NewRing(2, 10)
+	_, _, still := empty.Still()
+	if _, _, ok := empty.Look(nil); ok || still {
+		t.Error("an empty ring has a frame")
+	}
+	if n, _ := empty.Pace(0); n != 0 {
+		t.Error("an empty ring has a pace")
+	}
+}

@@ -1,12 +1,9 @@
 package device
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
-	"image"
-	"image/jpeg"
 	"log/slog"
 	"strings"
 	"sync"
@@ -19,6 +16,7 @@ import (
 	"ciglio/capture"
 	"ciglio/capture/evidence"
 	"ciglio/capture/key"
+	"ciglio/cross/simulate/simcam"
 	"ciglio/sensor"
 	"ciglio/uplink"
 	"ciglio/uplink/outbox"
@@ -90,7 +88,7 @@ func newRig(t *testing.T, change func(*rig)) *rig {
 		config: c,
 		clock:  &fakeClock{start: time.Now()},
 		sensor: &fakeSensor{passages: make(chan sensor.Passage), identity: sensor.Identity{Model: "fake", Serial: "S1", Separates: true}},
-		camera: &fakeCamera{picture: picture(t)},
+		camera: &fakeCamera{pictures: simcam.Noise(17, 32, 24)},
 		log:    slog.New(slog.DiscardHandler),
 	}
 	r.camera.clock = r.clock
@@ -284,7 +282,7 @@ func (s *fakeSensor) Next(ctx context.Context) (sensor.Passage, error) {
 // fakeCamera gives 12.5 pictures a second, until stopAfter when it is not 0.
 type fakeCamera struct {
 	clock     *fakeClock
-	picture   []byte
+	pictures  [][]byte // in turn
 	test      bool
 	stopAfter time.Duration
 	dead      atomic.Bool // gives nothing while it is set
@@ -312,7 +310,8 @@ func (c *fakeCamera) Next(ctx context.Context) (capture.Frame, error) {
 	}
 	c.number++
 	return capture.Frame{
-		Number: c.number, At: c.clock.Now(), Exposure: time.Millisecond, MediaType: cmp.Or(c.media, "image/jpeg"), Data: c.picture,
+		Number: c.number, At: c.clock.Now(), Exposure: time.Millisecond, MediaType: cmp.Or(c.media, "image/jpeg"),
+		Data: c.pictures[c.number%uint64(len(c.pictures))],
 	}, nil
 }
 
@@ -321,13 +320,4 @@ type noNetwork struct{}
 
 func (noNetwork) Dial(context.Context, uplink.SessionOptions) (uplink.Session, error) {
 	return nil, errors.New("no network")
-}
-
-func picture(t *testing.T) []byte {
-	t.Helper()
-	var b bytes.Buffer
-	if err := jpeg.Encode(&b, image.NewGray(image.Rect(0, 0, 32, 24)), nil); err != nil {
-		t.Fatal(err)
-	}
-	return b.Bytes()
 }

@@ -5,8 +5,9 @@
 // between them be set, by Video4Linux2 streaming into buffers of the kernel.
 // Drivers of a board's own camera interface seldom do both.
 //
-// A frame of format [MJPEG] holds the bytes that the camera sent, unchanged. A
-// frame of a raw format is compressed here, once, and its media type says so:
+// A frame of format [MJPEG] holds the bytes that the camera sent, up to the end of
+// the picture; what the kernel gives behind that, as padding of the buffer, is
+// counted in the frame. A frame of a raw format is compressed here, once, and its media type says so:
 // "image/jpeg;source=yuyv". What is set of a camera is read back and compared; a
 // camera that does otherwise gives no frames.
 //
@@ -38,6 +39,7 @@ package v4l2
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -223,6 +225,9 @@ func (c *Camera) frame(ctx context.Context) (capture.Frame, error) {
 		return capture.Frame{}, err
 	}
 	f := capture.Frame{Number: c.number(b.sequence), At: at, MediaType: c.options.Format.mediaType(), Damaged: damaged}
+	if damaged {
+		f.Flaw = "flagged by the camera's driver"
+	}
 	raw := s.memory[b.index]
 	if int64(b.used) > int64(len(raw)) {
 		return capture.Frame{}, fmt.Errorf("%w: %d bytes in a buffer of %d", ErrLost, b.used, len(raw))
@@ -231,7 +236,9 @@ func (c *Camera) frame(ctx context.Context) (capture.Frame, error) {
 	if s.compressor == nil {
 		c.data = append(c.data[:0], raw...)
 		f.Data = c.data
-	} else if f.Damaged = f.Damaged || len(raw) < s.compressor.need(); !f.Damaged {
+	} else if need := s.compressor.need(); len(raw) < need {
+		f.Damaged, f.Flaw = true, cmp.Or(f.Flaw, fmt.Sprintf("%d bytes of a raw picture of %d", len(raw), need))
+	} else if !f.Damaged {
 		s.compressor.take(raw)
 	}
 	// The kernel has its buffer back before the picture is looked at.
@@ -240,8 +247,9 @@ func (c *Camera) frame(ctx context.Context) (capture.Frame, error) {
 	}
 	switch {
 	case s.compressor == nil:
-		if _, _, err := capture.CheckJPEG(f.Data); err != nil {
-			f.Damaged = true
+		// What is no picture is the ring's to refuse, by its own words.
+		if _, _, length, err := capture.InspectJPEG(f.Data); err == nil {
+			f.Data, f.Cut = f.Data[:length], len(f.Data)-length
 		}
 	case !f.Damaged:
 		if f.Data, err = s.compressor.compress(); err != nil {

@@ -129,11 +129,11 @@ func TestJPEGsKeepTheirBytes(t *testing.T) {
 	each(t, func(t *testing.T, l layout) {
 		d := newDevice(t, l)
 		c := newCamera(t, d, plainOptions())
-		padded := append(jpegOf(t, 4), 0, 0, 0)
+		padded := append(jpegOf(t, 4), 0, 0, 0) // the padding is cut and counted
 		for i, data := range [][]byte{jpegOf(t, 0), jpegOf(t, 1), jpegOf(t, 2), jpegOf(t, 3), padded, jpegOf(t, 5), jpegOf(t, 6)} {
 			d.frames <- shot{data: data, stamp: 99*time.Second + time.Duration(i)*1234*time.Microsecond, sequence: uint32(i), flags: monoExposed}
 			f := next(t, c)
-			if !bytes.Equal(f.Data, data) || f.MediaType != "image/jpeg" || f.Damaged || f.Number != uint64(i) ||
+			if !bytes.Equal(append(bytes.Clone(f.Data), make([]byte, f.Cut)...), data) || (f.Cut > 0) != (i == 4) || f.MediaType != "image/jpeg" || f.Damaged || f.Number != uint64(i) ||
 				f.At != sensor.Mono(99*time.Second+time.Duration(i)*1234*time.Microsecond) {
 				t.Errorf("frame %d: number %d at %v, %s, damaged %t", i, f.Number, time.Duration(f.At), f.MediaType, f.Damaged)
 			}
@@ -202,8 +202,8 @@ func TestFlawsShow(t *testing.T) {
 		}{
 			{"flagged by the driver", shot{data: whole, flags: monoExposed | flagError}, true},
 			{"flagged and not stamped", shot{flags: monoExposed | flagError}, true},
-			{"cut", shot{data: whole[:len(whole)-2], flags: monoExposed}, true},
-			{"empty", shot{flags: monoExposed}, true},
+			{"cut, which the ring sees", shot{data: whole[:len(whole)-2], flags: monoExposed}, false},
+			{"empty, likewise", shot{flags: monoExposed}, false},
 			{"whole", shot{data: whole, flags: monoExposed}, false},
 		} {
 			row.s.sequence = uint32(i)
@@ -553,4 +553,46 @@ func BenchmarkCompress(b *testing.B) {
 			}
 		})
 	}
+}
+
+// What the kernel gives behind the picture is no part of it, and no fault.
+func TestD13_BytesBehindThePictureAreCut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDevice(t, layout64)
+		c := newCamera(t, d, plainOptions())
+		for i, behind := range []string{"", "\x00\x00\x00", "junk!", "\xff\xd8\xff\xe0", "\xff\xd9"} {
+			data := jpegOf(t, i)
+			d.frames <- shot{data: append(bytes.Clone(data), behind...), stamp: time.Duration(i+1) * time.Second, sequence: uint32(i), flags: monoExposed}
+			if f := next(t, c); !bytes.Equal(f.Data, data) || f.Cut != len(behind) || f.Damaged {
+				t.Errorf("%q behind: %d bytes of %d, %d cut, damaged %t", behind, len(f.Data), len(data), f.Cut, f.Damaged)
+			}
+		}
+	})
+}
+
+// The ring says what is wrong with a picture; only the driver's flag is the camera's.
+func TestD15_WordsOfABadPicture(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDevice(t, layout64)
+		c := newCamera(t, d, plainOptions())
+		ring := capture.NewRing(2, 1<<16)
+		whole := jpegOf(t, 1)
+		tables := bytes.Index(whole, []byte{0xFF, 0xC4})
+		size := 2 + int(whole[tables+2])<<8 + int(whole[tables+3])
+		for i, row := range []struct {
+			want  string
+			data  []byte
+			flags uint32
+		}{
+			{"without Huffman tables", append(bytes.Clone(whole[:tables]), whole[tables+size:]...), monoExposed},
+			{"ends before the end of the picture", whole[:len(whole)-2], monoExposed},
+			{"no start of image", nil, monoExposed},
+			{"flagged by the camera's driver", whole, monoExposed | flagError},
+		} {
+			d.frames <- shot{data: row.data, stamp: time.Duration(i+1) * time.Second, sequence: uint32(i), flags: row.flags}
+			if err := ring.Put(next(t, c)); err == nil || !strings.Contains(err.Error(), row.want) {
+				t.Errorf("the ring says %v, want %q", err, row.want)
+			}
+		}
+	})
 }

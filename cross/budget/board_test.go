@@ -23,8 +23,8 @@ import (
 	"ciglio/cross/board"
 	"ciglio/cross/board/boardtest"
 	"ciglio/cross/board/guest"
-	"ciglio/cross/budget/busy"
 	"ciglio/cross/simulate/emulator"
+	"ciglio/cross/simulate/simcam"
 	"ciglio/portal"
 )
 
@@ -134,7 +134,7 @@ func startCamera(t *testing.T) (address string, full <-chan struct{}) {
 	t.Helper()
 	const ring = 96 // pictures
 	given := make(chan struct{})
-	picture := busy.Picture()
+	pictures := simcam.Noise(17, 480, 360)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -147,6 +147,7 @@ func startCamera(t *testing.T) (address string, full <-chan struct{}) {
 			if n++; n == 2*ring {
 				close(given)
 			}
+			picture := pictures[n%len(pictures)]
 			part, err := parts.CreatePart(textproto.MIMEHeader{
 				"Content-Type": {"image/jpeg"}, "Content-Length": {strconv.Itoa(len(picture))},
 			})

@@ -22,7 +22,7 @@ import (
 	"ciglio/capture/evidence"
 	"ciglio/capture/key"
 	"ciglio/cross/board/guest"
-	"ciglio/cross/budget/busy"
+	"ciglio/cross/simulate/simcam"
 	"ciglio/sensor"
 	"ciglio/sensor/clock"
 	"ciglio/uplink/mqtt"
@@ -89,7 +89,7 @@ func TestDevice(t *testing.T) {
 	var began time.Time
 	d, err := device.New(device.Options{
 		Config: c, Calibration: read("calibration.toml"), Certificate: sha256.Sum256(certificate.Bytes), Signer: signer, Software: software, Clock: system,
-		Source: &rush{clock: system, next: time.Now()}, Camera: &camera{clock: system, picture: busy.Picture()},
+		Source: &rush{clock: system, next: time.Now()}, Camera: &camera{clock: system, pictures: simcam.Noise(17, 480, 360)},
 		Outbox: store, Dialer: dialer, Trust: trust, Boot: [16]byte{1}, Log: log,
 		Observe: func(o device.Outcome) {
 			if o.Record == nil {
@@ -146,9 +146,9 @@ func (r *rush) Next(ctx context.Context) (sensor.Passage, error) {
 
 // camera gives ten pictures a second, each in memory of its own as from a network.
 type camera struct {
-	clock   sensor.Clock
-	picture []byte
-	number  uint64
+	clock    sensor.Clock
+	pictures [][]byte // of the size that those of a road have
+	number   uint64
 }
 
 func (*camera) Info() capture.Info { return capture.Info{Model: "noise", Test: true} }
@@ -160,5 +160,5 @@ func (c *camera) Next(ctx context.Context) (capture.Frame, error) {
 	case <-time.After(100 * time.Millisecond):
 	}
 	c.number++
-	return capture.Frame{Number: c.number, At: c.clock.Now(), MediaType: "image/jpeg", Data: bytes.Clone(c.picture)}, nil
+	return capture.Frame{Number: c.number, At: c.clock.Now(), MediaType: "image/jpeg", Data: bytes.Clone(c.pictures[c.number%uint64(len(c.pictures))])}, nil
 }

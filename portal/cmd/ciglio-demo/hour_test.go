@@ -16,6 +16,7 @@ import (
 	"ciglio/cross/board/boardtest"
 	"ciglio/cross/budget"
 	"ciglio/cross/simulate"
+	"ciglio/cross/simulate/simcam"
 	"ciglio/sensor"
 	"ciglio/uplink/mqtt"
 )
@@ -40,7 +41,7 @@ func TestHourOfTrafficLeavesNothingOpen(t *testing.T) {
 			t.Fatal(err)
 		}
 		side, err := newRoadside(filepath.Join(dir, "portal"), c, parts{
-			clock: clock, source: &tenSeconds{clock}, camera: &steadyCamera{clock: clock, picture: smallPicture(t)},
+			clock: clock, source: &tenSeconds{clock}, camera: &steadyCamera{clock: clock, pictures: simcam.Noise(17, 64, 48)},
 			dialer: dialer, log: slog.New(slog.DiscardHandler), say: func(string, ...any) {},
 		})
 		if err != nil {

@@ -7,8 +7,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"image"
-	"image/jpeg"
 	"log/slog"
 	"math/rand/v2"
 	"os"
@@ -23,6 +21,7 @@ import (
 	"ciglio/capture"
 	"ciglio/capture/evidence"
 	"ciglio/cross/simulate"
+	"ciglio/cross/simulate/simcam"
 	"ciglio/portal"
 	"ciglio/portal/store"
 	"ciglio/sensor"
@@ -92,7 +91,7 @@ func newRushed(dir string, none bool, p parts) (*roadside, error) {
 	c := settings(killedDevice, filepath.Join(dir, "device"))
 	c.Sensor.Maximum, c.Sensor.Rate = 300*sensor.KmH, 40e3
 	c.Outbox.Reserve = 4 << 20 // a board's disk is small
-	p.clock, p.source, p.camera = clock, &rush{clock: clock, none: none}, &steadyCamera{clock: clock, picture: noise()}
+	p.clock, p.source, p.camera = clock, &rush{clock: clock, none: none}, &steadyCamera{clock: clock, pictures: simcam.Noise(17, 480, 360)}
 	p.log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError}))
 	p.say = func(string, ...any) {}
 	return newRoadside(filepath.Join(dir, "portal"), c, p)
@@ -316,9 +315,9 @@ func (r *rush) Next(ctx context.Context) (sensor.Passage, error) {
 
 // steadyCamera gives 12.5 pictures a second.
 type steadyCamera struct {
-	clock   sensor.Clock
-	picture []byte
-	number  uint64
+	clock    sensor.Clock
+	pictures [][]byte // in turn; of several chunks, or small
+	number   uint64
 }
 
 func (*steadyCamera) Info() capture.Info { return capture.Info{Model: "steady", Test: true} }
@@ -330,19 +329,5 @@ func (c *steadyCamera) Next(ctx context.Context) (capture.Frame, error) {
 	case <-time.After(80 * time.Millisecond):
 	}
 	c.number++
-	return capture.Frame{Number: c.number, At: c.clock.Now(), MediaType: "image/jpeg", Data: c.picture}, nil
-}
-
-// noise returns a picture of several chunks.
-func noise() []byte {
-	random := rand.New(rand.NewPCG(1, 2))
-	m := image.NewGray(image.Rect(0, 0, 480, 360))
-	for i := range m.Pix {
-		m.Pix[i] = byte(random.Uint32())
-	}
-	var b bytes.Buffer
-	if err := jpeg.Encode(&b, m, &jpeg.Options{Quality: 80}); err != nil {
-		panic(err)
-	}
-	return b.Bytes()
+	return capture.Frame{Number: c.number, At: c.clock.Now(), MediaType: "image/jpeg", Data: c.pictures[c.number%uint64(len(c.pictures))]}, nil
 }

@@ -23,6 +23,7 @@ import (
 	"ciglio/cross/board/guest"
 	"ciglio/cross/simulate"
 	"ciglio/cross/simulate/emulator"
+	"ciglio/cross/simulate/simcam"
 	"ciglio/portal"
 	"ciglio/sensor"
 	"ciglio/uplink"
@@ -95,12 +96,13 @@ func serveCamera(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	picture := noise()
+	pictures := simcam.Noise(17, 480, 360)
 	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "multipart/x-mixed-replace; boundary=frame")
 		every := time.NewTicker(80 * time.Millisecond)
 		defer every.Stop()
-		for {
+		for n := 0; ; n++ {
+			picture := pictures[n%len(pictures)]
 			_, err := fmt.Fprintf(w, "--frame\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n%s\r\n", len(picture), picture)
 			if err == nil {
 				err = http.NewResponseController(w).Flush()

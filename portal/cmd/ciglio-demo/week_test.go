@@ -1,11 +1,8 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"image"
-	"image/jpeg"
 	"io"
 	"log/slog"
 	"net"
@@ -19,6 +16,7 @@ import (
 	"ciglio/capture"
 	"ciglio/capture/evidence"
 	"ciglio/cross/simulate"
+	"ciglio/cross/simulate/simcam"
 	"ciglio/portal"
 	"ciglio/portal/broker"
 	"ciglio/portal/intake"
@@ -56,7 +54,7 @@ func TestOutageOfAWeek(t *testing.T) {
 			t.Fatal(err)
 		}
 		side, err := newRoadside(filepath.Join(dir, "portal"), c, parts{
-			clock: clock, source: endless{radar}, camera: &burstCamera{bursts: bursts, clock: clock, picture: smallPicture(t)},
+			clock: clock, source: endless{radar}, camera: &burstCamera{bursts: bursts, clock: clock, pictures: simcam.Noise(17, 64, 48)},
 			dialer: dialer, log: slog.New(slog.DiscardHandler), say: t.Logf,
 		})
 		if err != nil {
@@ -284,10 +282,10 @@ func (b *bursts) Next(ctx context.Context) (doppler.Block, error) {
 // A burstCamera gives 12.5 small pictures a second while vehicles pass and one a
 // second otherwise.
 type burstCamera struct {
-	bursts  *bursts
-	clock   sensor.Clock
-	picture []byte
-	number  uint64
+	bursts   *bursts
+	clock    sensor.Clock
+	pictures [][]byte // in turn
+	number   uint64
 }
 
 func (c *burstCamera) Info() capture.Info { return capture.Info{Model: "small pictures", Test: true} }
@@ -306,15 +304,7 @@ func (c *burstCamera) Next(ctx context.Context) (capture.Frame, error) {
 	}
 	c.number++
 	return capture.Frame{
-		Number: c.number, At: c.clock.Now(), Exposure: time.Millisecond, MediaType: "image/jpeg", Data: c.picture,
+		Number: c.number, At: c.clock.Now(), Exposure: time.Millisecond, MediaType: "image/jpeg",
+		Data: c.pictures[c.number%uint64(len(c.pictures))],
 	}, nil
-}
-
-func smallPicture(t *testing.T) []byte {
-	t.Helper()
-	var b bytes.Buffer
-	if err := jpeg.Encode(&b, image.NewGray(image.Rect(0, 0, 64, 48)), nil); err != nil {
-		t.Fatal(err)
-	}
-	return b.Bytes()
 }
