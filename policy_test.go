@@ -25,6 +25,7 @@ var homes = map[string][]string{
 	"github.com/BurntSushi/toml":          {"agent/config", "agent/calibration", "cross/simulate"},
 	"github.com/eclipse/paho.mqtt.golang": {"uplink/mqtt"},
 	"github.com/fxamacker/cbor":           {"uplink/wire"},
+	"github.com/icholy/digest":            {"capture/httpcam"},
 
 	"github.com/mochi-mqtt/server": {"portal/broker"},
 	"go.etcd.io/bbolt":             {"uplink/outbox"},

@@ -1,9 +1,20 @@
 // Package httpcam drives network cameras that send Motion JPEG over HTTP
 // (multipart/x-mixed-replace), as most do.
 //
-// A frame holds the bytes that the camera sent, unchanged. A part that breaks
-// off is an error and never a frame; a part that is not a whole JPEG is a frame
-// flagged as damaged.
+// A frame holds a picture's bytes as the camera sent them, up to the end marker;
+// what the camera sent behind that in the same part is counted in the frame. What
+// is sent beside pictures is passed over and counted by kind, and ends nothing: see
+// [Counts]. A stream that breaks off in a picture is an error and never a frame.
+// Whether a picture is a good one is for the ring to say.
+//
+// # Login
+//
+// Every connection is asked for without a password first, so that no password is
+// sent to a camera that wants none. A challenge is answered with digest by the
+// strongest of SHA-512-256, SHA-256 and MD5 that the camera offers, once each, so
+// that a nonce never grows old here. The password itself (Basic) is only sent over
+// https, to this machine, or where [Options].Basic allows it. Neither user nor
+// password is in any error.
 //
 // # Time of exposure
 //
@@ -23,14 +34,15 @@
 package httpcam
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"mime"
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -54,17 +66,19 @@ const (
 // The errors of [Camera.Next], wrapped with what happened. Next may be called
 // again and then connects anew.
 var (
-	ErrConnect = errors.New("no picture stream")           // refused, not found, wrong type
-	ErrStream  = errors.New("picture stream broke off")    // in a part or between two
-	ErrFormat  = errors.New("picture stream is malformed") // not what was announced
+	ErrConnect = errors.New("no picture stream")        // refused, not found, wrong type
+	ErrStream  = errors.New("picture stream broke off") // in a part or between two
 	ErrStalled = errors.New("frames were not fetched in time")
 )
 
 // Options says which camera it is. URL is needed; the rest has defaults.
 type Options struct {
-	// URL of the stream, http or https. A user and a password in it are sent as
-	// HTTP Basic authorisation, and never logged or put into an error.
-	URL string
+	// URL of the stream, http or https. It may hold a user and a password, instead
+	// of User and Password.
+	URL            string
+	User, Password string
+	// Basic allows that the password itself is sent over http to another machine.
+	Basic bool
 	// Model and Serial are what the records say. An empty Model is "network
 	// camera".
 	Model, Serial string
@@ -84,6 +98,9 @@ type Camera struct {
 	client  *http.Client
 
 	simulated atomic.Bool // it said so, once
+	address   url.URL     // without user and password
+	login     login
+	counts    Counts
 
 	number  uint64
 	body    io.Closer
@@ -91,6 +108,7 @@ type Camera struct {
 	parts   *partReader
 	watch   *time.Timer // cancels a silent request
 	left    sensor.Mono // when Next last returned a frame
+	broken  error       // why the request was cancelled while the last picture came
 	backOff time.Duration
 	retryAt sensor.Mono
 }
@@ -103,6 +121,11 @@ func New(clock sensor.Clock, o Options) (*Camera, error) {
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 		return nil, errors.New("camera address: want http://host/path or https://host/path")
 	}
+	who, err := newLogin(u, &o)
+	if err != nil {
+		return nil, err
+	}
+	o.URL, o.User, o.Password = "", "", ""
 	if o.Latency < 0 || o.Latency > MaxLatency {
 		return nil, fmt.Errorf("camera latency %v: want 0 to %v", o.Latency, MaxLatency)
 	}
@@ -119,7 +142,7 @@ func New(clock sensor.Clock, o Options) (*Camera, error) {
 	if dial == nil {
 		dial = (&net.Dialer{Timeout: silence}).DialContext
 	}
-	return &Camera{options: o, clock: clock, client: &http.Client{
+	return &Camera{options: o, address: *u, login: who, clock: clock, client: &http.Client{
 		// A camera that sends its visitors elsewhere is not the one configured.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		Transport: &http.Transport{
@@ -138,6 +161,9 @@ func New(clock sensor.Clock, o Options) (*Camera, error) {
 func (c *Camera) Info() capture.Info {
 	return capture.Info{Model: c.options.Model, Serial: c.options.Serial, Test: c.simulated.Load()}
 }
+
+// Counts returns what the camera has sent beside pictures in order.
+func (c *Camera) Counts() *Counts { return &c.counts }
 
 // Next implements [capture.Camera]. It connects when there is no connection,
 // and waits before that when the last attempt failed: 1 s at first, up to 30 s.
@@ -163,31 +189,34 @@ func (c *Camera) Next(ctx context.Context) (capture.Frame, error) {
 	stop := context.AfterFunc(ctx, c.cancel)
 	c.watch.Reset(silence)
 	slow := time.AfterFunc(whole, c.cancel)
-	arrived, data, err := c.parts.next()
+	got, err := c.parts.next()
 	silent, late := !c.watch.Stop(), !slow.Stop()
 	if !stop() && ctx.Err() != nil {
 		c.drop()
 		return capture.Frame{}, ctx.Err()
 	}
+	if silent || late { // an error says only that the request was cancelled
+		c.broken = fmt.Errorf("nothing came for %v: %w", silence, ErrStream)
+		if !silent {
+			c.broken = fmt.Errorf("no whole picture in %v: %w", whole, ErrStream)
+		}
+	}
 	if err != nil {
+		err = cmp.Or(c.broken, err)
 		c.drop()
-		c.postpone()
-		if silent { // err says only that the watch has cancelled the request
-			err = fmt.Errorf("nothing came for %v: %w", silence, ErrStream)
-		} else if late {
-			err = fmt.Errorf("no whole picture in %v: %w", whole, ErrStream)
+		c.postpone(firstBackOff)
+		if odd := c.counts.words(); odd != "" {
+			return capture.Frame{}, fmt.Errorf("camera: %w; so far %s", err, odd)
 		}
 		return capture.Frame{}, fmt.Errorf("camera: %w", err)
 	}
 	c.backOff = 0
 	frame := capture.Frame{
 		Number:    c.number,
-		At:        arrived.Add(-c.options.Latency),
+		At:        got.arrived.Add(-c.options.Latency),
 		MediaType: "image/jpeg",
-		Data:      data,
-	}
-	if _, _, err := capture.CheckJPEG(data); err != nil {
-		frame.Damaged = true
+		Data:      got.data,
+		Cut:       got.behind,
 	}
 	c.number++
 	c.left = c.clock.Now()
@@ -214,7 +243,10 @@ func (c *Camera) connect(ctx context.Context) error {
 	err := c.open(ctx)
 	if err != nil {
 		c.drop()
-		c.postpone()
+		c.postpone(firstBackOff)
+		if errors.Is(err, ErrLogin) {
+			c.postpone(lockout)
+		}
 	}
 	return err
 }
@@ -224,18 +256,9 @@ func (c *Camera) open(ctx context.Context) error {
 	requestCtx, c.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	stop := context.AfterFunc(ctx, c.cancel)
 	defer stop()
-	request, err := http.NewRequestWithContext(requestCtx, http.MethodGet, c.options.URL, nil)
+	response, err := c.enter(requestCtx)
 	if err != nil {
-		return fmt.Errorf("camera: %w", ErrConnect)
-	}
-	response, err := c.client.Do(request)
-	if err != nil {
-		// The url.Error would print the address, which may hold a password.
-		var wrapped *url.Error
-		if errors.As(err, &wrapped) {
-			err = wrapped.Err
-		}
-		return fmt.Errorf("camera: %w: %w", ErrConnect, err)
+		return fmt.Errorf("camera: %w", err)
 	}
 	c.body = response.Body
 	if response.StatusCode != http.StatusOK {
@@ -246,25 +269,67 @@ func (c *Camera) open(ctx context.Context) error {
 	}
 	boundary, err := boundaryOf(response.Header.Get("Content-Type"))
 	if err != nil {
-		return err
+		return fmt.Errorf("camera: %w: %w", err, ErrConnect)
 	}
-	c.watch = time.AfterFunc(silence, c.cancel)
-	c.watch.Stop()
+	watch := time.AfterFunc(silence, c.cancel)
+	watch.Stop()
+	c.watch = watch
 	alive := readerFunc(func(p []byte) (int, error) {
 		n, err := response.Body.Read(p)
 		if n > 0 {
-			c.watch.Reset(silence)
+			watch.Reset(silence)
 		}
 		return n, err
 	})
-	c.parts = newPartReader(alive, boundary, c.options.MaxFrame, c.clock.Now)
+	c.parts = newPartReader(alive, boundary, c.options.MaxFrame, c.clock.Now, &c.counts)
 	return nil
 }
 
-// postpone sets when the next attempt may begin.
-func (c *Camera) postpone() {
+// enter asks for the stream, and once more when the camera wants a login, or twice
+// when it then says that its question has grown old.
+func (c *Camera) enter(ctx context.Context) (*http.Response, error) {
+	authorization := ""
+	for try := 0; ; try++ {
+		response, err := c.ask(ctx, authorization)
+		if err != nil || response.StatusCode != http.StatusUnauthorized {
+			return response, err
+		}
+		_ = response.Body.Close() // the connection with it
+		wants := response.Header.Values("WWW-Authenticate")
+		if authorization != "" && (try > 1 || !slices.ContainsFunc(challenges(wants), challenge.stale)) {
+			return nil, fmt.Errorf("it refuses user or password: %w; the next try is in %v, since many cameras lock out who tries often", ErrLogin, lockout)
+		}
+		if authorization, err = c.login.answer(wants, &c.address); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// ask sends one request.
+func (c *Camera) ask(ctx context.Context, authorization string) (*http.Response, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, c.address.String(), nil)
+	if err != nil {
+		return nil, ErrConnect
+	}
+	if authorization != "" {
+		request.Header.Set("Authorization", authorization)
+	}
+	response, err := c.client.Do(request)
+	if err != nil {
+		// The address may hold more that is nobody's business than a password.
+		var wrapped *url.Error
+		if errors.As(err, &wrapped) {
+			err = wrapped.Err
+		}
+		return nil, fmt.Errorf("%w: %w", ErrConnect, err)
+	}
+	return response, nil
+}
+
+// postpone sets when the next attempt may begin, at least so far away.
+func (c *Camera) postpone(least time.Duration) {
 	c.backOff = min(max(2*c.backOff, firstBackOff), lastBackOff)
-	c.retryAt = c.clock.Now().Add(c.backOff)
+	c.retryAt = c.clock.Now().Add(max(c.backOff, least))
 }
 
 func (c *Camera) drop() {
@@ -278,23 +343,39 @@ func (c *Camera) drop() {
 		// Its error would say that the request was cancelled.
 		_ = c.body.Close()
 	}
-	c.parts, c.body, c.cancel, c.watch = nil, nil, nil, nil
+	c.parts, c.body, c.cancel, c.watch, c.broken = nil, nil, nil, nil, nil
 }
 
 type readerFunc func([]byte) (int, error)
 
 func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
-// boundaryOf reads the boundary from a Content-Type. Many cameras announce it
-// with the two dashes that only the stream should have; both are understood.
+// boundaryOf returns the boundary that a Content-Type announces, "" for none: the
+// stream itself says it then. Cameras write it with quotes or without, with the
+// dashes that only the stream should have, and with characters that need quotes.
 func boundaryOf(contentType string) (string, error) {
-	media, parameters, err := mime.ParseMediaType(contentType)
-	if err != nil || media != "multipart/x-mixed-replace" {
-		return "", fmt.Errorf("camera: answer of type %.60q, want multipart/x-mixed-replace: %w", contentType, ErrConnect)
+	media, parameters, _ := strings.Cut(contentType, ";")
+	switch media = strings.ToLower(strings.TrimSpace(media)); {
+	case strings.HasPrefix(media, "multipart/"), media == "", strings.HasPrefix(media, "video/") && strings.Contains(media, "jpeg"):
+	case strings.HasPrefix(media, "image/"):
+		return "", fmt.Errorf("answer of type %.60q: this is the address of one picture, want that of the MJPEG stream", contentType)
+	default:
+		return "", fmt.Errorf("answer of type %.60q, want multipart/x-mixed-replace", contentType)
 	}
-	boundary := strings.TrimPrefix(parameters["boundary"], "--")
-	if len(boundary) < 1 || len(boundary) > 70 {
-		return "", fmt.Errorf("camera: boundary of %d characters, want 1 to 70: %w", len(boundary), ErrConnect)
+	for parameters != "" {
+		name, value, ok := strings.Cut(strings.TrimLeft(parameters, "; \t"), "=")
+		if !ok {
+			break
+		}
+		value = strings.TrimLeft(value, " \t")
+		if strings.HasPrefix(value, `"`) {
+			value, parameters = quoted(value)
+		} else {
+			value, parameters, _ = strings.Cut(value, ";")
+		}
+		if strings.EqualFold(strings.TrimSpace(name), "boundary") {
+			return strings.TrimSpace(value), nil
+		}
 	}
-	return boundary, nil
+	return "", nil
 }

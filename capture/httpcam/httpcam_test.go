@@ -13,7 +13,6 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
-	"testing/iotest"
 	"testing/synctest"
 	"time"
 
@@ -22,8 +21,8 @@ import (
 	"ciglio/sensor"
 )
 
-// picture returns a small JPEG with its number in it, so that each differs.
-func picture(t testing.TB, number int) []byte {
+// sample returns a small JPEG with its number in it, so that each differs.
+func sample(t testing.TB, number int) []byte {
 	t.Helper()
 	m := image.NewGray(image.Rect(0, 0, 32, 24))
 	for i := range m.Pix {
@@ -44,130 +43,24 @@ func part(data []byte, length bool) string {
 	return header + "\r\n" + string(data) + "\r\n"
 }
 
-func readAll(stream io.Reader, maxPart int) (parts [][]byte, err error) {
-	p := newPartReader(stream, "frame", maxPart, func() sensor.Mono { return 0 })
+// readAll returns the pictures of a stream, how many bytes stood behind each, and
+// the error that ended it.
+func readAll(stream io.Reader, boundary string, maxPart int, counts *Counts) (pictures [][]byte, behind []int, err error) {
+	p := newPartReader(stream, boundary, maxPart, func() sensor.Mono { return 0 }, counts)
 	for {
-		_, data, err := p.next()
+		got, err := p.next()
 		if err != nil {
-			return parts, err
+			return pictures, behind, err
 		}
-		parts = append(parts, bytes.Clone(data))
-	}
-}
-
-func TestPartsKeepTheirBytes(t *testing.T) {
-	a, b, c := picture(t, 1), picture(t, 2), picture(t, 3)
-	lf := strings.ReplaceAll(part(nil, false), "\r\n", "\n")
-	tests := []struct {
-		name   string
-		stream string
-		want   [][]byte
-	}{
-		{"with lengths", part(a, true) + part(b, true) + part(c, true), [][]byte{a, b, c}},
-		{"without lengths the last needs its boundary", part(a, false) + part(b, false) + part(c, false) + "--frame", [][]byte{a, b, c}},
-		{"mixed", part(a, false) + part(b, true) + part(c, false) + "--frame\r\n", [][]byte{a, b, c}},
-		{"lines that end with LF", strings.TrimSuffix(lf, "\n") + string(a) + "\n" + "--frame\n", [][]byte{a}},
-		{"empty line before the first boundary", "\r\n" + part(a, true), [][]byte{a}},
-		{"image/jpg, as some say", strings.Replace(part(a, true), "image/jpeg", "image/jpg", 1), [][]byte{a}},
-		{"other headers are passed over", strings.Replace(part(a, true), "\r\n", "\r\nX-Timestamp: 12.5\r\n", 1), [][]byte{a}},
-		{"a boundary within a part of known length is a picture's bytes",
-			part([]byte("\xff\xd8\r\n--frame\r\n\xff\xd9"), true), [][]byte{[]byte("\xff\xd8\r\n--frame\r\n\xff\xd9")}},
-	}
-	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			for _, slow := range []bool{false, true} {
-				var r io.Reader = strings.NewReader(test.stream)
-				if slow {
-					r = iotest.OneByteReader(r)
-				}
-				got, err := readAll(r, 1<<20)
-				if !errors.Is(err, ErrStream) {
-					t.Errorf("ended with %v, want %v", err, ErrStream)
-				}
-				if len(got) != len(test.want) {
-					t.Fatalf("byte by byte %t: %d parts, want %d", slow, len(got), len(test.want))
-				}
-				for i := range got {
-					if !bytes.Equal(got[i], test.want[i]) {
-						t.Errorf("byte by byte %t: part %d differs", slow, i)
-					}
-				}
-			}
-		})
-	}
-}
-
-func TestHostileStreamsAreRefused(t *testing.T) {
-	a := picture(t, 1)
-	many := strings.Repeat("X-A: b\r\n", maxHeaders+1)
-	tests := []struct {
-		name   string
-		stream string
-		want   error
-	}{
-		{"cut within a part of known length", part(a, true)[:200], ErrStream},
-		{"cut within a part of unknown length", part(a, false)[:200], ErrStream},
-		{"cut in the header", "--frame\r\nContent-Ty", ErrStream},
-		{"nothing at all", "", ErrStream},
-		{"closed by the camera", "--frame--\r\n", ErrStream},
-		{"another boundary", strings.Replace(part(a, true), "--frame", "--other", 1), ErrFormat},
-		{"a boundary with something behind it", strings.Replace(part(a, true), "--frame", "--frames", 1), ErrFormat},
-		{"part longer than announced", part(a, true)[:len(part(a, true))-2] + "junk\r\n" + part(a, true), ErrFormat},
-		{"length over the limit", "--frame\r\nContent-Type: image/jpeg\r\nContent-Length: 2000000\r\n\r\n", ErrFormat},
-		{"length that overflows", "--frame\r\nContent-Type: image/jpeg\r\nContent-Length: 99999999999999999999\r\n\r\n", ErrFormat},
-		{"negative length", "--frame\r\nContent-Type: image/jpeg\r\nContent-Length: -1\r\n\r\n", ErrFormat},
-		{"length of zero", "--frame\r\nContent-Type: image/jpeg\r\nContent-Length: 0\r\n\r\n", ErrFormat},
-		{"two lengths", "--frame\r\nContent-Type: image/jpeg\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n", ErrFormat},
-		{"part without a type", "--frame\r\nContent-Length: 5\r\n\r\nabcde", ErrFormat},
-		{"text instead of a picture", "--frame\r\nContent-Type: text/html\r\n\r\n", ErrFormat},
-		{"header without a colon", "--frame\r\nContent-Type\r\n\r\n", ErrFormat},
-		{"too many headers", "--frame\r\n" + many + "\r\n", ErrFormat},
-		{"endless line", strings.Repeat("a", maxLine+1), ErrFormat},
-		{"endless part", "--frame\r\nContent-Type: image/jpeg\r\n\r\n" + strings.Repeat("a", 1<<20+100), ErrFormat},
-		{"nothing but empty lines", strings.Repeat("\r\n", 100), ErrFormat},
-	}
-	for _, test := range tests {
-		got, err := readAll(strings.NewReader(test.stream), 1<<20)
-		if !errors.Is(err, test.want) {
-			t.Errorf("%s: error %v, want %v", test.name, err, test.want)
-		}
-		if n := len(got); n > 1 || n == 1 && !bytes.Equal(got[0], a) {
-			t.Errorf("%s: gave %d parts", test.name, n)
-		}
+		pictures, behind = append(pictures, bytes.Clone(got.data)), append(behind, got.behind)
 	}
 }
 
 func TestReaderWithoutProgressEnds(t *testing.T) {
 	idle := readerFunc(func([]byte) (int, error) { return 0, nil })
-	if _, err := readAll(idle, 1<<20); !errors.Is(err, io.ErrNoProgress) {
+	if _, _, err := readAll(idle, "frame", 1<<20, new(Counts)); !errors.Is(err, io.ErrNoProgress) {
 		t.Errorf("error %v, want %v", err, io.ErrNoProgress)
 	}
-}
-
-func FuzzPartReader(f *testing.F) {
-	a := picture(f, 1)
-	f.Add([]byte(part(a, true) + part(a, false) + "--frame--"))
-	f.Add([]byte("\r\n--frame\nContent-type:image/jpg\n\nabc\n--frame"))
-	f.Add([]byte(part(a, false)[:100]))
-	f.Fuzz(func(t *testing.T, stream []byte) {
-		const most = 4096
-		whole, err := readAll(bytes.NewReader(stream), most)
-		if err == nil {
-			t.Fatal("a stream that ends gave no error")
-		}
-		bits, _ := readAll(iotest.HalfReader(bytes.NewReader(stream)), most)
-		if len(bits) != len(whole) {
-			t.Fatalf("%d parts when read in bits, %d when read whole", len(bits), len(whole))
-		}
-		for i := range whole {
-			if len(whole[i]) > most {
-				t.Fatalf("part of %d bytes", len(whole[i]))
-			}
-			if !bytes.Equal(bits[i], whole[i]) {
-				t.Fatalf("part %d depends on how the stream is read", i)
-			}
-		}
-	})
 }
 
 // A pipeCamera is a camera on an in-memory connection; its behaviour is script,
@@ -213,7 +106,7 @@ func newPipe(t *testing.T, o Options, script func(int, io.Writer)) (*Camera, *pi
 
 func TestFrameIsStampedWithItsArrival(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a, b := picture(t, 1), picture(t, 2)
+		a, b := sample(t, 1), sample(t, 2)
 		c, _, _ := newPipe(t, Options{Latency: 30 * time.Millisecond, Model: "X-1", Serial: "7"}, func(_ int, w io.Writer) {
 			_, _ = io.WriteString(w, okHeader)
 			for _, f := range [][]byte{a, b} {
@@ -246,7 +139,7 @@ func TestFrameIsStampedWithItsArrival(t *testing.T) {
 
 func TestUnpluggedInMidFrameIsNoFrame(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a, b := picture(t, 1), picture(t, 2)
+		a, b := sample(t, 1), sample(t, 2)
 		c, p, clock := newPipe(t, Options{}, func(n int, w io.Writer) {
 			_, _ = io.WriteString(w, okHeader)
 			if n == 0 {
@@ -331,7 +224,7 @@ func TestBackOffGrows(t *testing.T) {
 
 func TestCancelledInMidFrame(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a := picture(t, 1)
+		a := sample(t, 1)
 		c, p, _ := newPipe(t, Options{}, func(n int, w io.Writer) {
 			_, _ = io.WriteString(w, okHeader+part(a, true)[:100])
 			if n > 0 {
@@ -353,7 +246,7 @@ func TestCancelledInMidFrame(t *testing.T) {
 
 func TestFramesThatWaitedAreGivenUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a := picture(t, 1)
+		a := sample(t, 1)
 		c, _, _ := newPipe(t, Options{}, func(_ int, w io.Writer) {
 			_, _ = io.WriteString(w, okHeader)
 			for {
@@ -375,17 +268,27 @@ func TestFramesThatWaitedAreGivenUp(t *testing.T) {
 	})
 }
 
-func TestDamagedPictureIsFlagged(t *testing.T) {
+// A picture that is none is no frame that the camera flagged: the ring says what is
+// wrong with it.
+func TestDamagedPictureIsTheRingsToRefuse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a := picture(t, 1)
-		c, _, _ := newPipe(t, Options{}, func(_ int, w io.Writer) {
+		a := sample(t, 1)
+		c, _, clock := newPipe(t, Options{}, func(_ int, w io.Writer) {
 			_, _ = io.WriteString(w, okHeader+part(a[:len(a)-2], true)+part(a, true))
 			stay(w)
 		})
-		for _, damaged := range []bool{true, false} {
+		ring := capture.NewRing(2, 1<<16)
+		for _, want := range []string{"ends before the end of the picture", ""} {
 			f, err := c.Next(t.Context())
-			if err != nil || f.Damaged != damaged {
-				t.Errorf("damaged %t, %v; want %t", f.Damaged, err, damaged)
+			if err != nil || f.Damaged {
+				t.Fatalf("damaged %t, %v", f.Damaged, err)
+			}
+			time.Sleep(time.Millisecond)
+			if f.At = clock.Now(); f.At == 0 {
+				t.Fatal("the clock stands")
+			}
+			if err := ring.Put(f); (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+				t.Errorf("the ring says %v, want %q", err, want)
 			}
 		}
 	})
@@ -401,7 +304,7 @@ func TestSimulatedCameraIsBelieved(t *testing.T) {
 			w.Header().Set("Ciglio-Simulated", say)
 		}
 		say = ""
-		_, _ = io.WriteString(w, part(picture(t, 1), true))
+		_, _ = io.WriteString(w, part(sample(t, 1), true))
 	}))
 	defer server.Close()
 	c, err := New(simulate.NewClock(0), Options{URL: server.URL})
@@ -417,7 +320,7 @@ func TestSimulatedCameraIsBelieved(t *testing.T) {
 }
 
 func TestOverARealSocket(t *testing.T) {
-	pictures := [][]byte{picture(t, 1), picture(t, 2), picture(t, 3)}
+	pictures := [][]byte{sample(t, 1), sample(t, 2), sample(t, 3)}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		user, password, _ := r.BasicAuth()
 		if user != "op" || password != "secret" {
@@ -465,8 +368,7 @@ func TestAnswersThatAreNoStream(t *testing.T) {
 		{"elsewhere", "HTTP/1.1 302 Found\r\nLocation: http://other/\r\nContent-Length: 0\r\n\r\n"},
 		{"not found", "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"},
 		{"one picture", "HTTP/1.1 200 OK\r\nContent-Type: image/jpeg\r\nContent-Length: 0\r\n\r\n"},
-		{"no type", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"},
-		{"no boundary", "HTTP/1.1 200 OK\r\nContent-Type: multipart/x-mixed-replace\r\n\r\n"},
+		{"a page", "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 0\r\n\r\n"},
 		{"endless header", "HTTP/1.1 200 OK\r\nX: " + strings.Repeat("a", 1<<16) + "\r\n\r\n"},
 		{"no HTTP at all", "SSH-2.0-OpenSSH_9.2\r\n"},
 	}
