@@ -276,6 +276,7 @@ func configPrint(f flags) action {
 				return fail(stderr, err, "ciglio config print shows every key with its default")
 			}
 		}
+		c.Camera.URL = redacted(c.Camera.URL) // what is printed is sent around
 		if *f.json {
 			printJSON(stdout, c)
 			return exitGood

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/url"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -113,9 +114,53 @@ func newCamera(c *config.Config, clock sensor.Clock, log *slog.Logger) (liveCame
 			Format: v4l2.Format(o.Format), Width: o.Size.Width, Height: o.Size.Height, Interval: o.Interval,
 		})
 	}
+	password, err := readPassword(o.Password)
+	if err != nil {
+		return nil, err
+	}
 	return httpcam.New(clock, httpcam.Options{
-		URL: o.URL, Latency: o.Latency, Model: o.Model, Serial: o.Serial, MaxFrame: int(o.Slot),
+		URL: o.URL, User: o.User, Password: password, Basic: o.Login == "basic", Latency: o.Latency, Model: o.Model, Serial: o.Serial, MaxFrame: int(o.Slot),
 	})
+}
+
+// redacted returns an address without the password that it may hold.
+func redacted(address string) string {
+	if u, err := url.Parse(address); err == nil {
+		return u.Redacted()
+	}
+	if scheme, rest, ok := strings.Cut(address, "://"); ok {
+		return scheme + "://xxxxx@" + rest[strings.LastIndex(rest, "@")+1:]
+	}
+	return address
+}
+
+// readPassword returns the first line of a file that only its owner and group may
+// read; "" for no file. No error holds what is in it.
+func readPassword(path string) (string, error) {
+	if path == "" {
+		return "", nil
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return "", fmt.Errorf("password_file: %w", err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return "", fmt.Errorf("password_file: %w", err)
+	}
+	if info.Mode().Perm()&0o007 != 0 {
+		return "", fmt.Errorf("password_file: %s is open to everyone on this machine (%v): chmod o= %s", path, info.Mode().Perm(), path)
+	}
+	b, err := io.ReadAll(io.LimitReader(f, 1025))
+	if err != nil {
+		return "", fmt.Errorf("password_file: %w", err)
+	}
+	password, rest, _ := strings.Cut(strings.ReplaceAll(string(b), "\r\n", "\n"), "\n")
+	if password == "" || rest != "" || len(b) > 1024 {
+		return "", fmt.Errorf("password_file: %s: want one line with the password", path)
+	}
+	return password, nil
 }
 
 // cameraKey is the key that says where the camera is.

@@ -85,6 +85,9 @@ type Sensor struct {
 type Camera struct {
 	Driver   string        `toml:"driver" doc:"how pictures come: http, MJPEG over HTTP, or v4l2, a camera with a driver in the kernel"`
 	URL      string        `toml:"url" doc:"http: MJPEG stream"`
+	User     string        `toml:"user" doc:"http: who asks, where the camera wants a login"`
+	Password string        `toml:"password_file" doc:"http: file with that user's password on one line, not readable by others"`
+	Login    string        `toml:"login" doc:"http: digest; or basic, which also allows that the password itself is sent over http, where everyone on the network can read it, to a camera that knows nothing better"`
 	Path     string        `toml:"path" doc:"v4l2: device, best by its link in /dev/v4l/by-id"`
 	Format   string        `toml:"format" doc:"v4l2: mjpeg, kept as it comes; or yuyv, uyvy or grey, raw and compressed here, which the record says"`
 	Size     Picture       `toml:"size" doc:"v4l2: width and height of the picture"`
@@ -135,7 +138,7 @@ func Default() *Config {
 			Driver: "rawiq", Rate: 20e3, Carrier: 24.125e9, Maximum: 200 * sensor.KmH,
 		},
 		Second: defaultSecond(),
-		Camera: Camera{Driver: "http", Format: "mjpeg", Size: Picture{1280, 720}, Interval: 40 * time.Millisecond, Slots: 96, Slot: 256 << 10},
+		Camera: Camera{Driver: "http", Login: "digest", Format: "mjpeg", Size: Picture{1280, 720}, Interval: 40 * time.Millisecond, Slots: 96, Slot: 256 << 10},
 		Clock:  Clock{Source: "system", Bound: 100 * time.Millisecond},
 		Outbox: Outbox{Quota: 20 << 30, Reserve: 64 << 20, Retention: 30 * 24 * time.Hour},
 		Uplink: Uplink{Broker: "tcp://127.0.0.1:1883", Shard: "0", Trust: "/var/lib/ciglio/trust.pem"},
@@ -425,6 +428,9 @@ func (c *Config) Validate() error {
 		{"sensor.maximum", !c.Sensor.Samples() && !c.Sensor.ops243() || c.Sensor.shows(c.Sensor.Maximum), "its Doppler frequency is more than 0.45 of sensor.rate: want a lower maximum or a higher rate"},
 		{"camera.driver", slices.Contains([]string{"http", "v4l2"}, c.Camera.Driver), "want http or v4l2"},
 		{"camera.url", c.Camera.URL == "" || c.Camera.Driver == "http", "v4l2 has none: want camera.path"},
+		{"camera.user", c.Camera.User == "" || c.Camera.Driver == "http", "v4l2 has none"},
+		{"camera.login", slices.Contains([]string{"digest", "basic"}, c.Camera.Login), "want digest or basic"},
+		{"camera.password_file", (c.Camera.Password == "") == (c.Camera.User == ""), "want it with camera.user, or neither"},
 		{"camera.path", c.Camera.Path == "" || c.Camera.Driver == "v4l2", "http has none: want camera.url"},
 		{"camera.format", slices.Contains(PictureFormats(), c.Camera.Format), "want one of " + strings.Join(PictureFormats(), ", ")},
 		{"camera.size", min(c.Camera.Size.Width, c.Camera.Size.Height) >= 16 && c.Camera.Size.Width%2 == 0, "want at least 16 pixels each way, and an even width"},
