@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -17,6 +18,7 @@ import (
 	"ciglio/sensor/iqframe"
 	"ciglio/sensor/isys4001"
 	"ciglio/sensor/ops243"
+	"ciglio/sensor/track"
 	"ciglio/sensor/wav"
 )
 
@@ -31,6 +33,8 @@ type recorded struct {
 	feed     sensor.Feed
 	passages []sensor.Passage
 	step     sensor.Speed // of the sensor's speeds; 0 for what package track assumes
+	hangs    bool         // the speeds follow from the carrier
+	trace    bool         // it is the trace of one passage
 }
 
 // A recordingFormat is one form of recordings.
@@ -46,14 +50,15 @@ type recordingFormat struct {
 // rate is that of samples that come without one.
 func recordingFormats(rate int) []recordingFormat {
 	return []recordingFormat{
-		{"wav", func(head []byte) bool { return bytes.HasPrefix(head, []byte("RIFF")) }, openWAV},
+		{"wav", fitsWAV, openWAV},
+		{"trace", func(head []byte) bool { return bytes.HasPrefix(head, []byte(track.TraceHeader)) }, openTrace},
 		{"iqframe", fitsIQFrame, openIQFrame},
 		{"isys4001", fitsISYS, openISYS},
 		{"edges", fitsEdges, openEdges},
 		{"agd", fitsAGD, openAGD},
 		{"csr", fitsCSR, openCSR},
 		{"ops243", fitsOPS243, func(r io.Reader, _ []byte, carrier int64) (recorded, error) {
-			return recorded{feed: ops243.NewPlayback(r, ops243.PlaybackOptions{Carrier: carrier, Rate: rate})}, nil
+			return recorded{feed: ops243.NewPlayback(r, ops243.PlaybackOptions{Carrier: carrier, Rate: rate}), hangs: rate > 0}, nil
 		}},
 	}
 }
@@ -129,12 +134,16 @@ func drain(f sensor.Feed) (cycles int) {
 	}
 }
 
+func fitsWAV(head []byte) bool {
+	return len(head) >= 4 && slices.Contains([]string{"RIFF", "RF64", "BW64"}, string(head[:4]))
+}
+
 func openWAV(r io.Reader, _ []byte, _ int64) (recorded, error) {
 	w, err := wav.NewReader(r)
 	if err != nil {
 		return recorded{}, err
 	}
-	return recorded{signal: newSamples(w.Read, doppler.Format{Rate: w.Format().Rate, Complex: w.Format().Channels == 2})}, nil
+	return recorded{signal: newSamples(w, doppler.Format{Rate: w.Format().Rate, Complex: w.Format().Channels == 2}), hangs: true}, nil
 }
 
 // openRaw reads 16-bit little-endian samples without a header.
@@ -147,7 +156,7 @@ func openRaw(r io.Reader, f doppler.Format) (recorded, error) {
 	if err != nil {
 		return recorded{}, err
 	}
-	return recorded{signal: newSamples(w.Read, f)}, nil
+	return recorded{signal: newSamples(w, f), hangs: true}, nil
 }
 
 func fitsIQFrame(head []byte) bool {
@@ -160,7 +169,7 @@ func openIQFrame(r io.Reader, _ []byte, _ int64) (recorded, error) {
 	if err != nil {
 		return recorded{}, err
 	}
-	return recorded{signal: p}, nil
+	return recorded{signal: p, hangs: true}, nil
 }
 
 func fitsISYS(head []byte) bool {

@@ -15,12 +15,15 @@ import (
 	"ciglio/sensor"
 	"ciglio/sensor/doppler"
 	"ciglio/sensor/track"
+	"ciglio/sensor/wav"
 )
 
 const measureMore = `Prints one JSON line for each vehicle in recordings: the signal of a Doppler
-radar, the bytes that a sensor sent over its serial line, or the edges of
-contacts in the lane. A format is auto, which looks at the first bytes; wav;
-serial bytes of a sensor: iqframe, isys4001, agd, csr or ops243, ops243@RATE
+radar, the bytes that a sensor sent over its serial line, the edges of contacts
+in the lane, or the trace of a record. A bundle, and the folder of one, say how
+their sensor was set; of a signal by itself the carrier must be given, or each
+line says which one was assumed. A format is auto, which looks at the first
+bytes; wav; trace, the CSV file of a record; serial bytes of a sensor: iqframe, isys4001, agd, csr or ops243, ops243@RATE
 where these are samples; edges, the events of contacts; or a signal without
 header: iq16le@RATE or real16le@RATE with RATE in samples a second.`
 
@@ -35,11 +38,16 @@ type measured struct {
 	Targets   int              `json:"targets"`
 	Valid     bool             `json:"valid"`
 	Reason    string           `json:"reason"`
+	// Carrier is what the speed was computed with, for signals, and CarrierFrom
+	// where that is known from: given, by the option; bundle; or assumed.
+	Carrier     json.Number `json:"carrier_ghz,omitempty"`
+	CarrierFrom string      `json:"carrier_from,omitempty"`
+	Remarks     []string    `json:"remarks,omitempty"` // what the speed hangs on beside
 }
 
 // measure is the command `ciglio measure`: the sensor chain on recordings.
 func measure(f flags) action {
-	carrier := f.String("carrier", "24.125GHz", "transmit `frequency` of the sensor, in Hz, kHz, MHz or GHz; for signals, since reports hold speeds")
+	carrier := f.String("carrier", "", "transmit `frequency` of the sensor, such as 24.125GHz, in Hz, kHz, MHz or GHz; for signals, since reports hold speeds")
 	angle := f.String("angle", "0deg", "`angle` between the beam and the direction of travel, 0deg to 60deg: corrects reports; a signal tells the angle itself")
 	format := f.String("format", "auto", "`format` of the recordings")
 	picture := f.String("plot", "", "PNG `file` that shows the recording and what was found in it: a spectrogram, or the readings of a sensor that reports speeds; one FILE only")
@@ -50,16 +58,17 @@ func measure(f flags) action {
 			return exit
 		}
 		wrong := func(err error) int {
-			fmt.Fprintf(stderr, "ciglio measure: %v\n", err)
-			f.Usage()
-			return exitUsage
+			return f.wrong("%v", err)
 		}
 		if len(files) == 0 {
 			return wrong(errors.New("no file given"))
 		}
-		hz, err := parseFrequency(*carrier)
-		if err != nil {
-			return wrong(fmt.Errorf("--carrier: %w", err))
+		var hz int64
+		if *carrier != "" {
+			var err error
+			if hz, err = parseFrequency(*carrier); err != nil {
+				return wrong(fmt.Errorf("--carrier: %w", err))
+			}
 		}
 		mdeg, err := parseAngle(*angle)
 		if err != nil {
@@ -73,12 +82,16 @@ func measure(f flags) action {
 		if err != nil {
 			return wrong(err)
 		}
-		options := doppler.Options{Carrier: hz, Angle: mdeg}
+		options := doppler.Options{Carrier: hz, Angle: mdeg} // carrier 0: not given
 		code := exitGood
 		out := json.NewEncoder(stdout)
 		out.SetEscapeHTML(false)
 		for _, name := range files {
-			if err := measureFile(name, open, options, drawing, out); err != nil {
+			remarks, err := measureFile(name, open, options, drawing, out)
+			for _, r := range remarks {
+				fmt.Fprintf(stderr, "ciglio measure: %s: note: %s\n", name, r)
+			}
+			if err != nil {
 				var path *os.PathError
 				if errors.As(err, &path) && path.Path == name {
 					err = path.Err // the name is told already
@@ -95,33 +108,75 @@ func measure(f flags) action {
 	}
 }
 
-func measureFile(name string, open func(*bufio.Reader, int64) (recorded, error), o doppler.Options, d *drawing, out *json.Encoder) error {
-	f, err := os.Open(name)
+// measureFile measures one recording. It returns what is to be said of it that no
+// passage has said.
+func measureFile(name string, open func(*bufio.Reader, int64) (recorded, error), o doppler.Options, d *drawing, out *json.Encoder) ([]string, error) {
+	in, err := newInput(name)
 	if err != nil {
-		return err
+		return nil, err
+	}
+	p := &printer{out: out, name: name, from: "given"}
+	if o.Carrier == 0 && in.sealed != nil {
+		o.Carrier, p.from = int64(in.sealed.Sensor.Carrier), "bundle"
+	} else if o.Carrier == 0 {
+		o.Carrier, p.from = assumedCarrier, "assumed"
+	}
+	stated, err := in.stated(open, o.Carrier)
+	if err != nil {
+		return nil, err
+	}
+	r, f, err := in.openRecorded(open, o.Carrier)
+	if err != nil {
+		return nil, err
 	}
 	defer f.Close()
-	r, err := open(bufio.NewReaderSize(f, headSize), o.Carrier)
-	if err != nil {
-		return err
+	p.remarks = append(in.remarks, stated...)
+	if r.hangs {
+		p.carrier = o.Carrier
+		if p.from == "assumed" {
+			p.remark("carrier %s assumed, as none was given: every speed hangs on it; say --carrier", gigahertz(o.Carrier))
+		}
 	}
-	print := func(p sensor.Passage) error { return print(out, name, p) }
-	if r.feed != nil {
-		return measureFeed(d.feed(name, r.feed), track.Options{Angle: o.Angle / 10, Step: r.step}, func(p sensor.Passage) error {
-			d.passage(p)
-			return print(p)
+	if r.trace {
+		p.remark("a trace has the readings of one vehicle: whether others were in the beam is not told")
+		if in.sealed == nil {
+			p.remark("angle %sdeg taken, as no record says it: every speed hangs on it", json.Number(fmt.Sprint(float64(o.Angle)/1000)))
+		}
+	}
+	switch {
+	case r.feed != nil:
+		err := measureFeed(d.feed(name, r.feed), in.tracking(r, o.Angle), func(passage sensor.Passage) error {
+			d.passage(passage)
+			return p.print(passage)
 		})
-	}
-	if r.signal == nil {
-		for _, p := range r.passages {
-			if err := print(p); err != nil {
-				return err
+		return p.unsaid(), err
+	case r.signal != nil:
+		if in.sealed != nil {
+			o.Angle, o.PhotoRange = int(in.sealed.Sensor.Angle), int32(in.sealed.Site.PhotoRange)
+		}
+		signal := &ending{Stream: r.signal}
+		err := measureSignal(signal, d.signal(name, signal, &o), o, p.print)
+		if s, ok := r.signal.(*samples); ok && err == nil {
+			if s.index == 0 {
+				err = errors.New("holds no samples: an empty recording, not an empty road")
+			}
+			if !in.twice { // it could not be looked at before
+				return append(p.unsaid(), s.file.Remarks()...), err
 			}
 		}
-		return nil
+		return p.unsaid(), err
 	}
-	signal := &ending{Stream: r.signal}
-	return measureSignal(signal, d.signal(name, signal, &o), o, print)
+	for _, passage := range r.passages {
+		if err := p.print(passage); err != nil {
+			return p.unsaid(), err
+		}
+	}
+	return p.unsaid(), nil
+}
+
+// gigahertz prints a frequency exact to the hertz.
+func gigahertz(hz int64) string {
+	return strings.TrimRight(strings.TrimRight(fmt.Sprintf("%d.%09d", hz/1e9, hz%1e9), "0"), ".") + "GHz"
 }
 
 // measureSignal reads a signal to its end. Seen is the same signal.
@@ -203,39 +258,67 @@ func measureFeed(feed sensor.Feed, o track.Options, print func(sensor.Passage) e
 	}
 }
 
-func print(out *json.Encoder, name string, p sensor.Passage) error {
-	codes := make([]string, len(p.Reasons))
-	for i, r := range p.Reasons {
+// A printer prints the passages of one recording.
+type printer struct {
+	out     *json.Encoder
+	name    string
+	carrier int64  // 0 where no speed hangs on it
+	from    string // where it is known from
+	remarks []string
+	said    bool // with a passage
+}
+
+// unsaid returns the remarks when no passage has said them.
+func (p *printer) unsaid() []string {
+	if p.said {
+		return nil
+	}
+	return p.remarks
+}
+
+func (p *printer) remark(format string, args ...any) {
+	p.remarks = append(p.remarks, fmt.Sprintf(format, args...))
+}
+
+func (p *printer) print(passage sensor.Passage) error {
+	codes := make([]string, len(passage.Reasons))
+	for i, r := range passage.Reasons {
 		codes[i] = r.Code()
 	}
 	hundredths := func(s sensor.Speed) json.Number {
 		return json.Number(fmt.Sprintf("%d.%02d", s/sensor.KmH, s%sensor.KmH))
 	}
 	seconds := func(m sensor.Mono) json.Number { return json.Number(fmt.Sprintf("%.3f", m.Seconds())) }
-	return out.Encode(measured{
-		File:      name,
-		Start:     seconds(p.Start),
-		End:       seconds(p.End),
-		Speed:     hundredths(p.Speed),
-		U:         hundredths(p.Budget.Total()),
-		Direction: p.Direction,
-		Targets:   p.Targets,
-		Valid:     p.Valid(),
+	m := measured{
+		File:      p.name,
+		Start:     seconds(passage.Start),
+		End:       seconds(passage.End),
+		Speed:     hundredths(passage.Speed),
+		U:         hundredths(passage.Budget.Total()),
+		Direction: passage.Direction,
+		Targets:   passage.Targets,
+		Valid:     passage.Valid(),
 		Reason:    strings.Join(codes, ","),
-	})
+		Remarks:   p.remarks,
+	}
+	if p.carrier != 0 {
+		m.Carrier, m.CarrierFrom = json.Number(strings.TrimSuffix(gigahertz(p.carrier), "GHz")), p.from
+	}
+	p.said = true
+	return p.out.Encode(m)
 }
 
 // samples is the signal of a recording without instants. Its clock starts at 0
 // with the first sample.
 type samples struct {
-	read   func(i, q []float32) (int, error)
+	file   *wav.Reader
 	format doppler.Format
 	index  uint64
 	i, q   []float32
 }
 
-func newSamples(read func(i, q []float32) (int, error), f doppler.Format) *samples {
-	s := &samples{read: read, format: f, i: make([]float32, 4096)}
+func newSamples(file *wav.Reader, f doppler.Format) *samples {
+	s := &samples{file: file, format: f, i: make([]float32, 4096)}
 	if f.Complex {
 		s.q = make([]float32, 4096)
 	}
@@ -250,7 +333,7 @@ func (s *samples) Next(ctx context.Context) (doppler.Block, error) {
 	if err := ctx.Err(); err != nil {
 		return doppler.Block{}, err
 	}
-	n, err := s.read(s.i, s.q)
+	n, err := s.file.Read(s.i, s.q)
 	if err != nil {
 		return doppler.Block{}, err
 	}

@@ -179,6 +179,16 @@ func Parse(text []byte, environ []string) (*Config, error) {
 	return c, c.Validate()
 }
 
+// ParseStatement reads what [Config.Statement] wrote. What it does not hold is as
+// in [Default].
+func ParseStatement(text []byte) (*Config, error) {
+	c := Default()
+	if _, err := toml.Decode(string(text), c); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
 // zoneEverywhere reports whether a name of a time zone means the same on every
 // machine: not "Local", and none of the folders that only some of them have.
 func zoneEverywhere(name string) bool {

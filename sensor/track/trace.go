@@ -15,7 +15,8 @@ import (
 // TraceFormat is the media type of a trace.
 const TraceFormat = "text/csv"
 
-const traceHeader = "at_ns,speed_kmh,direction,range_m,angle_deg,level_db,target,flags"
+// TraceHeader is the first line of a trace.
+const TraceHeader = "at_ns,speed_kmh,direction,range_m,angle_deg,level_db,target,flags"
 
 const traceColumns = 8
 
@@ -38,7 +39,7 @@ func trace(points []point) sensor.Trace {
 	if len(points) == 0 {
 		return sensor.Trace{}
 	}
-	b := append(make([]byte, 0, 96+80*len(points)), traceHeader+"\n"...)
+	b := append(make([]byte, 0, 96+80*len(points)), TraceHeader+"\n"...)
 	for i := range points {
 		b = points[i].append(b)
 	}
@@ -112,8 +113,8 @@ func ReadTrace(r io.Reader) ([]sensor.Cycle, error) {
 	if err != nil {
 		return nil, fmt.Errorf("trace: %w", err)
 	}
-	if strings.Join(head, ",") != traceHeader {
-		return nil, fmt.Errorf("trace: first line %q, want %q", strings.Join(head, ","), traceHeader)
+	if strings.Join(head, ",") != TraceHeader {
+		return nil, fmt.Errorf("trace: first line %q, want %q", strings.Join(head, ","), TraceHeader)
 	}
 	var all []sensor.Cycle
 	for {

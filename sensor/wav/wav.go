@@ -16,11 +16,15 @@
 //	64 61 74 61  04 00 00 00                           "data" 4
 //	00 40 00 c0                                        one frame: +0.5, -0.5
 //
+// The forms RF64 and BW64 are read as well: they begin with these letters, and a
+// chunk "ds64" holds, after eight bytes, the size of the data in 64 bits.
+//
 // The reader streams, allocates nothing by a size that it read, and refuses
-// what it does not know. Many recorders leave a data chunk that is longer than
-// the file when they lose power: [Reader.Read] then returns every whole frame
-// that is there, and after them [ErrTruncated] in place of [io.EOF]. The caller
-// decides whether such a recording may be used.
+// what it does not know. It reads every whole frame that is there: a program that
+// writes into a pipe, or a recorder that lost power, leaves a size of the data
+// that is 0, a largest number, or more than the file has. Then the data reach to
+// the end of the file. [Reader.Remarks] says where the file is not what its sizes
+// say, and the caller decides whether such a recording may be used.
 //
 // Readers and Writers are not safe for concurrent use.
 package wav
@@ -32,11 +36,8 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 )
-
-// ErrTruncated says that a file ends before the samples that its data chunk
-// announces.
-var ErrTruncated = errors.New("data chunk is cut short")
 
 // Format describes the samples of a file.
 type Format struct {
@@ -65,9 +66,16 @@ const (
 
 	// maxChunks bounds the work that a file of empty chunks can cause.
 	maxChunks = 1000
-	// openEnd is the size that recorders write when they do not know it yet.
+	// unknownSize is the least that recorders write for a size that they do not
+	// know yet: they take the largest number of 31 or of 32 bits, or one of whole
+	// blocks below it.
+	unknownSize = 0x7fff0000
+	// openEnd is the largest of them, of files that may be longer.
 	openEnd = math.MaxUint32
 )
+
+// behind are the chunks that are known to follow the data, or an empty data chunk.
+var behind = []string{"LIST", "id3 ", "ID3 ", "bext", "iXML", "fact", "cue ", "PEAK", "JUNK", "junk", "DISP", "PAD ", "afsp", "_PMX", "smpl", "inst", "chna", "axml"}
 
 // guidPCM follows the sub-format of WAVE_FORMAT_EXTENSIBLE when it is PCM.
 const guidPCM = "\x01\x00\x00\x00\x00\x00\x10\x00\x80\x00\x00\xaa\x00\x38\x9b\x71"
@@ -76,8 +84,13 @@ const guidPCM = "\x01\x00\x00\x00\x00\x00\x10\x00\x80\x00\x00\xaa\x00\x38\x9b\x7
 type Reader struct {
 	r       *bufio.Reader
 	format  Format
-	left    uint64 // bytes of the data chunk not yet read
+	size    uint64 // bytes of the data chunk
+	left    uint64 // of them, not yet read
+	wide    uint64 // size of the data as a chunk ds64 has it
 	open    bool   // the data chunk reaches to the end of the file
+	frames  uint64 // read so far
+	remarks []string
+	ended   bool
 	clipped uint64
 	raw     []byte
 }
@@ -96,7 +109,8 @@ func (w *Reader) header() error {
 	if _, err := io.ReadFull(w.r, head[:]); err != nil {
 		return fmt.Errorf("header: %w", unexpected(err))
 	}
-	if string(head[:4]) != "RIFF" || string(head[8:]) != "WAVE" {
+	form := string(head[:4])
+	if form != "RIFF" && form != "RF64" && form != "BW64" || string(head[8:]) != "WAVE" {
 		return errors.New("no RIFF WAVE file")
 	}
 	for range maxChunks {
@@ -109,8 +123,12 @@ func (w *Reader) header() error {
 		case name == "data" && w.format.Channels == 0:
 			return errors.New("data chunk before the fmt chunk")
 		case name == "data":
-			w.left, w.open = uint64(size), size == openEnd
+			w.begin(size)
 			return nil
+		case name == "ds64" && form != "RIFF":
+			if err := w.readWide(size); err != nil {
+				return fmt.Errorf("ds64 chunk: %w", err)
+			}
 		case name == "fmt " && w.format.Channels != 0:
 			return errors.New("two fmt chunks")
 		case name == "fmt ":
@@ -118,13 +136,81 @@ func (w *Reader) header() error {
 				return fmt.Errorf("fmt chunk: %w", err)
 			}
 		default:
-			n := int64(size) + int64(size&1)
-			if _, err := io.CopyN(io.Discard, w.r, n); err != nil {
+			if _, err := io.CopyN(io.Discard, w.r, int64(size)); err != nil {
 				return fmt.Errorf("chunk %q: %w", name, unexpected(err))
 			}
+			w.pad(size)
 		}
 	}
 	return fmt.Errorf("more than %d chunks before the data chunk", maxChunks)
+}
+
+// begin notes how far the data go, as their chunk says.
+func (w *Reader) begin(size uint32) {
+	switch {
+	case size == openEnd && w.wide > 0:
+		w.size = w.wide
+	case size == openEnd:
+		w.open = true
+		w.remark(unknown, size)
+	case size > 0:
+		w.size = uint64(size)
+	default:
+		next, _ := w.r.Peek(8)
+		if len(next) == 0 || len(next) == 8 && slices.Contains(behind, string(next[:4])) {
+			return // nothing was recorded
+		}
+		w.open = true
+		w.remark(unknown, size)
+	}
+	w.left = w.size
+}
+
+const unknown = "its data size is %#x, as of a recorder that does not know it: read to the end of the file"
+
+func (w *Reader) remark(format string, args ...any) {
+	w.remarks = append(w.remarks, fmt.Sprintf(format, args...))
+}
+
+// pad passes over the byte behind a chunk of odd size. Some programs leave it out:
+// then the next chunk's name begins in its place.
+func (w *Reader) pad(size uint32) {
+	if size%2 == 0 {
+		return
+	}
+	next, _ := w.r.Peek(5)
+	if len(next) == 5 && isName(next[:4]) && (!isName(next[1:]) || string(next[:4]) == "fmt " || string(next[:4]) == "data") {
+		w.remark("a chunk of odd size has no byte of padding")
+		return
+	}
+	_, _ = w.r.Discard(min(1, len(next))) // at the end the next read says so
+}
+
+// isName reports whether b may be the name of a chunk.
+func isName(b []byte) bool {
+	for _, c := range b {
+		if c < ' ' || c > '~' {
+			return false
+		}
+	}
+	return b[0] != ' '
+}
+
+// readWide reads the chunk of 64-bit sizes.
+func (w *Reader) readWide(size uint32) error {
+	var b [24]byte
+	if size < uint32(len(b)) {
+		return fmt.Errorf("%d bytes, want at least %d", size, len(b))
+	}
+	if _, err := io.ReadFull(w.r, b[:]); err != nil {
+		return unexpected(err)
+	}
+	w.wide = binary.LittleEndian.Uint64(b[8:])
+	if _, err := io.CopyN(io.Discard, w.r, int64(size)-int64(len(b))); err != nil {
+		return unexpected(err)
+	}
+	w.pad(size)
+	return nil
 }
 
 func (w *Reader) readFormat(size uint32) error {
@@ -132,11 +218,11 @@ func (w *Reader) readFormat(size uint32) error {
 		return fmt.Errorf("%d bytes, want 16 to 1024", size)
 	}
 	var buf [1024]byte
-	b := buf[:size+size&1]
+	b := buf[:size]
 	if _, err := io.ReadFull(w.r, b); err != nil {
 		return unexpected(err)
 	}
-	b = b[:size]
+	w.pad(size)
 	tag := binary.LittleEndian.Uint16(b)
 	rate := binary.LittleEndian.Uint32(b[4:])
 	f := Format{
@@ -170,6 +256,13 @@ func (w *Reader) readFormat(size uint32) error {
 // Format returns the form of the samples.
 func (w *Reader) Format() Format { return w.format }
 
+// Frames returns how many frames have been read so far.
+func (w *Reader) Frames() uint64 { return w.frames }
+
+// Remarks says where the file is not what its sizes say. It is complete once Read
+// has returned an error.
+func (w *Reader) Remarks() []string { return w.remarks }
+
 // Clipped returns how many of the samples read so far, of either channel, hold
 // the largest or the smallest value there is.
 func (w *Reader) Clipped() uint64 { return w.clipped }
@@ -178,25 +271,20 @@ func (w *Reader) Clipped() uint64 { return w.clipped }
 // samples, full scale ±1, and returns how many frames it read. A sample of 24
 // bits fits a float32 exactly. right is not touched when there is one channel,
 // and otherwise must be as long as left. It returns [io.EOF] after the last
-// frame, or [ErrTruncated] when the file should have gone on.
+// frame.
 func (w *Reader) Read(left, right []float32) (int, error) {
 	if w.format.Channels == 2 && len(right) != len(left) {
 		return 0, fmt.Errorf("wav: room for %d and %d samples of two channels", len(left), len(right))
 	}
 	size, n := w.format.frameSize(), 0
-	for n < len(left) {
+	for n < len(left) && !w.ended {
 		frames := min(len(left)-n, len(w.raw)/size)
 		if !w.open {
 			frames = int(min(uint64(frames), w.left/uint64(size)))
 		}
 		if frames == 0 { // less than a frame is left of the chunk
-			if n > 0 {
-				return n, nil
-			}
-			if w.left > 0 {
-				return 0, fmt.Errorf("wav: %w within a frame", ErrTruncated)
-			}
-			return 0, io.EOF
+			w.end()
+			break
 		}
 		got, err := io.ReadFull(w.r, w.raw[:frames*size])
 		whole := got / size
@@ -208,22 +296,45 @@ func (w *Reader) Read(left, right []float32) (int, error) {
 			}
 		}
 		n += whole
+		w.frames += uint64(whole)
 		if !w.open {
 			w.left -= uint64(got)
 		}
 		switch {
 		case err == nil:
-		case n > 0 && (errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)):
-			return n, nil // the next call says why there are no more
-		case w.open && errors.Is(err, io.EOF):
-			return 0, io.EOF
 		case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
-			return 0, fmt.Errorf("wav: %w", ErrTruncated)
+			if rest := got % size; rest > 0 {
+				w.remark("%d bytes behind the last whole frame are left out", rest)
+			}
+			switch {
+			case w.open:
+			case w.size >= unknownSize:
+				w.remark(unknown, w.size)
+			default:
+				w.remark("its data chunk should hold %d bytes more than the file: read to the end of the file", w.left)
+			}
+			w.ended = true
 		default:
 			return n, fmt.Errorf("wav: %w", err)
 		}
 	}
+	if n == 0 && len(left) > 0 {
+		return 0, io.EOF
+	}
 	return n, nil
+}
+
+// end notes what lies behind the last whole frame of the data chunk.
+func (w *Reader) end() {
+	w.ended = true
+	if w.left > 0 {
+		w.remark("%d bytes behind the last whole frame are left out", w.left)
+		_, _ = w.r.Discard(int(w.left)) // less than a frame
+	}
+	w.pad(uint32(w.size & 1))
+	if next, _ := w.r.Peek(4); len(next) > 0 && !isName(next) {
+		w.remark("what lies behind its data chunk is no chunk and was not read: is its data size right?")
+	}
 }
 
 func (w *Reader) sample(b []byte) float32 {

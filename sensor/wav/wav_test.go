@@ -7,6 +7,7 @@ import (
 	"io"
 	"math"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -77,9 +78,9 @@ func TestSamples(t *testing.T) {
 		{"unknown chunks of odd length are skipped", file([2]string{"LIST", "odd"}, format(1, mono16, ""), [2]string{"bext", "x"}, [2]string{"data", "\x00\x40"}, [2]string{"id3 ", "later"}), mono16,
 			[]float32{0.5}, nil, 0, io.EOF},
 		{"no samples", file(format(1, mono16, ""), [2]string{"data", ""}), mono16, nil, nil, 0, io.EOF},
-		{"cut short: whole frames first, then the fact", file(format(1, mono16, ""), [2]string{"data", "\x00\x40\x00\x20\x00\x10"})[:12+24+8+5], mono16,
-			[]float32{0.5, 0.25}, nil, 0, ErrTruncated},
-		{"chunk ends within a frame", file(format(1, mono16, ""), [2]string{"data", "\x00\x40\x00"}), mono16, []float32{0.5}, nil, 0, ErrTruncated},
+		{"cut short: whole frames", file(format(1, mono16, ""), [2]string{"data", "\x00\x40\x00\x20\x00\x10"})[:12+24+8+5], mono16,
+			[]float32{0.5, 0.25}, nil, 0, io.EOF},
+		{"chunk ends within a frame", file(format(1, mono16, ""), [2]string{"data", "\x00\x40\x00"}), mono16, []float32{0.5}, nil, 0, io.EOF},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r, err := NewReader(bytes.NewReader(c.data))
@@ -113,7 +114,8 @@ func TestRefused(t *testing.T) {
 	}{
 		{"empty", nil},
 		{"not RIFF", []byte("OggS00000000000000000000")},
-		{"RF64", append([]byte("RF64"), file(format(1, mono16, ""), data)[4:]...)},
+		{"RIFX", append([]byte("RIFX"), file(format(1, mono16, ""), data)[4:]...)},
+		{"RF64 whose ds64 is too short", append([]byte("RF64"), file([2]string{"ds64", "8 bytes."}, format(1, mono16, ""), data)[4:]...)},
 		{"header cut short", file(format(1, mono16, ""), data)[:20]},
 		{"no data chunk", file(format(1, mono16, ""))},
 		{"data before fmt", file(data, format(1, mono16, ""))},
@@ -229,4 +231,71 @@ func FuzzReader(f *testing.F) {
 			t.Error("not the same")
 		}
 	})
+}
+
+// sized is a file of two frames of mono16 whose data chunk says another size, with
+// what follows it.
+func sized(form string, size uint32, before [][2]string, data, after string) []byte {
+	b := file(append(before, format(1, mono16, ""))...)
+	copy(b, form)
+	b = binary.LittleEndian.AppendUint32(append(b, "data"...), size)
+	return append(append(b, data...), after...)
+}
+
+func ds64(size uint64) [][2]string {
+	b := binary.LittleEndian.AppendUint64(make([]byte, 8), size)
+	return [][2]string{{"ds64", string(binary.LittleEndian.AppendUint32(binary.LittleEndian.AppendUint64(b, size/2), 0))}}
+}
+
+func TestD17_SizesThatAreNotTheFiles(t *testing.T) {
+	const two = "\x00\x40\x00\x20"
+	list := string(file([2]string{"LIST", "INFO"})[12:])
+	noPad := file([2]string{"odd ", "abc"}, format(1, mono16, ""), [2]string{"data", two})
+	noPad = append(noPad[:12+8+3:12+8+3], noPad[12+8+4:]...)
+	for _, c := range []struct {
+		name   string
+		data   []byte
+		frames int
+		says   string // "" for nothing to say
+	}{
+		{"right", sized("RIFF", 4, nil, two, ""), 2, ""},
+		{"right, a chunk behind", sized("RIFF", 4, nil, two, list), 2, ""},
+		{"0", sized("RIFF", 0, nil, two, ""), 2, "data size is 0x0"},
+		{"0, and nothing there", sized("RIFF", 0, nil, "", ""), 0, ""},
+		{"0, and a chunk behind: nothing there", sized("RIFF", 0, nil, "", list), 0, ""},
+		{"the largest", sized("RIFF", 0xffffffff, nil, two, ""), 2, "data size is 0xffffffff"},
+		{"the largest less a header", sized("RIFF", 0xffffffff-44, nil, two, ""), 2, "data size is 0xffffffd3"},
+		{"the largest of 31 bits", sized("RIFF", 0x7fffffff, nil, two, ""), 2, "data size is 0x7fffffff"},
+		{"the smallest of 32 bits", sized("RIFF", 0x80000000, nil, two, ""), 2, "data size is 0x80000000"},
+		{"larger than the file", sized("RIFF", 1000, nil, two, ""), 2, "996 bytes more than the file"},
+		{"larger, and half a frame", sized("RIFF", 1000, nil, two+"x", ""), 2, "1 bytes behind the last whole frame"},
+		{"odd", sized("RIFF", 5, nil, two+"x", "\x00"+list), 2, "1 bytes behind the last whole frame"},
+		{"odd without padding", sized("RIFF", 5, nil, two+"x", list), 2, "1 bytes behind the last whole frame"},
+		{"too small", sized("RIFF", 2, nil, two, ""), 1, "is its data size right?"},
+		{"an odd chunk without padding before", noPad, 2, "no byte of padding"},
+		{"an odd chunk with padding before", file([2]string{"odd ", "abc"}, format(1, mono16, ""), [2]string{"data", two}), 2, ""},
+		{"RF64", sized("RF64", 0xffffffff, ds64(4), two, list), 2, ""},
+		{"BW64", sized("BW64", 0xffffffff, ds64(4), two, ""), 2, ""},
+		{"RF64, larger than the file", sized("RF64", 0xffffffff, ds64(8), two, ""), 2, "4 bytes more than the file"},
+		{"RF64 that does not know", sized("RF64", 0xffffffff, ds64(0), two, ""), 2, "data size is 0xffffffff"},
+		{"RF64 of a size in 32 bits", sized("RF64", 4, ds64(0), two, list), 2, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r, err := NewReader(bytes.NewReader(c.data))
+			if err != nil {
+				t.Fatal(err)
+			}
+			left, _, err := readAll(r)
+			if len(left) != c.frames || r.Frames() != uint64(c.frames) || err != io.EOF {
+				t.Errorf("%d frames, %d counted, want %d; error %v", len(left), r.Frames(), c.frames, err)
+			}
+			says := strings.Join(r.Remarks(), "; ")
+			if (says == "") != (c.says == "") || !strings.Contains(says, c.says) {
+				t.Errorf("says %q, want %q", says, c.says)
+			}
+			if _, err := r.Read(make([]float32, 3), nil); err != io.EOF || strings.Join(r.Remarks(), "; ") != says {
+				t.Errorf("read again: %v, %q", err, r.Remarks())
+			}
+		})
+	}
 }
