@@ -28,8 +28,8 @@ demo: ## a whole roadside in one process: prints the address of a page to open
 test: deps ## every test; as root or with sudo it installs the Debian packages they need
 	$(GO) test $(TESTED)
 	$(GO) test -count=1 $(BUILT)
-# Those of cross, but for the simulator, compile the program anew, of which Go's
-# store of results knows nothing.
+# Those of cross, but for the simulated world, compile the program anew, of which
+# Go's store of results knows nothing.
 BUILT = $(shell $(GO) list ./cross/... | grep -v /cross/simulate)
 TESTED = $(filter-out $(BUILT),$(shell $(GO) list ./...))
 
@@ -37,7 +37,7 @@ check: deps vet race cross reproducible arm packages-short board-short ## vet, s
 
 bench: ## speed against the limit measured in the same run
 	$(GO) test -run '^$$' -bench . -benchmem $(BENCHED)
-BENCHED := ./sensor/doppler ./uplink/outbox ./portal/cmd/ciglio-demo
+BENCHED := ./sensor/doppler ./uplink/outbox ./cross/simulate/roadside
 
 programs: ## the programs for this machine, in bin/: ciglio, ciglio-portal, ciglio-demo
 	$(GO) build -trimpath -o bin/ ./agent/cmd/ciglio ./portal/cmd/ciglio-portal ./portal/cmd/ciglio-demo
@@ -72,7 +72,7 @@ board-soak: board-deps ## the same for hours
 
 board-figures: board-deps ## make board, with the figures of docs/board.md written anew
 	CIGLIO_BOARD=all $(GO) test -count=1 -p 1 -timeout 2h $(FIGURED) -update
-	$(GO) test -count=1 ./portal/cmd/ciglio-demo -run HourOfTraffic -update
+	$(GO) test -count=1 ./cross/simulate/roadside -run HourOfTraffic -update
 	CIGLIO_BOARD=all $(GO) test -count=1 -timeout 2h $(POWERCUTS) -update
 FIGURED := ./cross/board ./cross/budget ./cross/budget/large
 
@@ -80,7 +80,7 @@ board-short: board-deps
 	CIGLIO_BOARD=short $(GO) test -count=1 -p 1 $(BUILT)
 	CIGLIO_BOARD=short $(GO) test -count=1 $(POWERCUTS)
 # The device with its centre, whose plug is pulled: docs/power-cuts.md.
-POWERCUTS := -v -run PowerCuts ./portal/cmd/ciglio-demo
+POWERCUTS := -v -run PowerCuts ./cross/simulate/roadside
 
 dist/ciglio-linux-%: FORCE
 	@mkdir -p dist

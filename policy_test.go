@@ -42,7 +42,7 @@ var homes = map[string][]string{
 // testHomes names what only tests may import, and where.
 var testHomes = map[string][]string{
 	"github.com/mjibson/go-dsp":             {"sensor/doppler"},
-	"github.com/mochi-mqtt/server":          {"uplink", "agent", "portal"},
+	"github.com/mochi-mqtt/server":          {"uplink", "agent", "portal", "cross/simulate/roadside"},
 	"github.com/rogpeppe/go-internal":       {"agent", "portal"},
 	"github.com/santhosh-tekuri/jsonschema": {"docs", "cross/deb"},
 	"github.com/veraison/go-cose":           {"capture/evidence"},
@@ -75,6 +75,7 @@ var may = map[string][]string{
 	"portal/cmd/ciglio-demo":      {"sensor/…", "capture/…", "uplink/…", "agent/…", "portal/…", "cross/simulate/…"},
 	"docs":                        {},
 	"internal":                    {},
+	"cross/simulate/roadside":     {"sensor/…", "capture/…", "uplink/…", "agent/…", "portal", "cross/simulate/…"},
 	"cross/simulate":              {"sensor/…", "capture", "cross/simulate/…"},
 	"sensor/sensortest":           {"sensor"},
 	"sensor/sensortest/recording": {},

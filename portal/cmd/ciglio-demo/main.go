@@ -21,6 +21,8 @@ import (
 	"os/signal"
 	"syscall"
 	"time"
+
+	"ciglio/cross/simulate/roadside"
 )
 
 // The exit codes.
@@ -51,12 +53,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 	f := flag.NewFlagSet("ciglio-demo", flag.ContinueOnError)
 	f.SetOutput(io.Discard) // what is wrong is printed below, once
-	var o options
+	var o roadside.Options
 	duration := f.Duration("for", 0, "end by itself after this long, at least 15s; 0 means not")
 	asJSON := f.Bool("json", false, "print one JSON object at the end and nothing else")
-	f.StringVar(&o.keep, "keep", "", "leave bundles and the trust file in this `folder`")
-	f.Uint64Var(&o.seed, "seed", 1, "which road: the same seed gives the same traffic")
-	f.StringVar(&o.listen, "listen", "127.0.0.1:8470", "`address` of the pages; another one is taken when it is in use")
+	f.StringVar(&o.Keep, "keep", "", "leave bundles and the trust file in this `folder`")
+	f.Uint64Var(&o.Seed, "seed", 1, "which road: the same seed gives the same traffic")
+	f.StringVar(&o.Listen, "listen", "127.0.0.1:8470", "`address` of the pages; another one is taken when it is in use")
 	switch err := f.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
 		fmt.Fprintln(stdout, "usage: ciglio-demo [flags]; the other commands: ciglio-demo simulate --help, ciglio-demo roadside --help")
@@ -79,16 +81,16 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "ciglio-demo: --json without --for: want a duration\nhint: the JSON object is printed at the end\n")
 		return exitUsage
 	}
-	o.duration = *duration
-	if o.duration == 0 {
-		o.duration = forever
+	o.Duration = *duration
+	if o.Duration == 0 {
+		o.Duration = forever
 	}
-	o.log = slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	o.say = func(format string, args ...any) { fmt.Fprintf(stdout, format+"\n", args...) }
+	o.Log = slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	o.Say = func(format string, args ...any) { fmt.Fprintf(stdout, format+"\n", args...) }
 	if *asJSON {
-		o.say = func(string, ...any) {}
+		o.Say = func(string, ...any) {}
 	}
-	r, err := demonstrate(ctx, o)
+	r, err := roadside.Demonstrate(ctx, o)
 	if ctx.Err() != nil {
 		if *duration == 0 {
 			return exitGood // that is how it ends
@@ -104,7 +106,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		e.SetIndent("", "  ")
 		e.Encode(r)
 	} else {
-		r.print(o.say)
+		r.Print(o.Say)
 	}
 	if !r.OK {
 		return exitFailed

@@ -3,8 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"log/slog"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -49,23 +47,5 @@ func TestRunRefusesAndStops(t *testing.T) {
 		if left, err := os.ReadDir(temporary); err != nil || len(left) > 0 {
 			t.Errorf("%s: leaves %v, %v", c.name, left, err)
 		}
-	}
-}
-
-func TestPagesTakeAnotherPort(t *testing.T) {
-	taken, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer taken.Close()
-	centre, err := openCentre(t.Context(), t.TempDir(), options{listen: taken.Addr().String(), log: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if centre.Addr() == taken.Addr().String() {
-		t.Errorf("pages at %s, which is in use", centre.Addr())
-	}
-	if err := centre.Close(); err != nil {
-		t.Error(err)
 	}
 }

@@ -25,7 +25,7 @@ import (
 	"ciglio/sensor/wav"
 )
 
-var updateGolden = flag.Bool("update", false, "rewrite testdata/simulate.golden; on a board, the number of power cuts in docs/board.md")
+var updateGolden = flag.Bool("update", false, "rewrite testdata/simulate.golden")
 
 // short is a scenario of 2.5 s with an edge of every kind.
 const short = `

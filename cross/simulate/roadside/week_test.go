@@ -1,4 +1,4 @@
-package main
+package roadside
 
 import (
 	"context"
@@ -133,7 +133,7 @@ func startCentre(t *testing.T, dir string, network *pipeNetwork) *testCentre {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := broker.New(broker.Options{Listener: network, Shard: "0"})
+	b, err := broker.New(broker.Options{Listener: network, Shard: "0", Known: func(evidence.DeviceID) bool { return true }})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,8 +1,9 @@
-package main
+package roadside
 
 import (
 	"bytes"
 	"context"
+	"flag"
 	"fmt"
 	"log/slog"
 	"os"
@@ -20,6 +21,8 @@ import (
 	"ciglio/sensor"
 	"ciglio/uplink/mqtt"
 )
+
+var update = flag.Bool("update", false, "write the figures of docs/board.md anew")
 
 // TestHourOfTrafficLeavesNothingOpen runs device and centre for an hour of fake
 // time, with a violation every ten seconds and a network that breaks off every
@@ -75,7 +78,7 @@ func TestHourOfTrafficLeavesNothingOpen(t *testing.T) {
 		if counts.Violations < 300 || side.outbox.Stats().Unsettled > 2 {
 			t.Errorf("%+v, %d unsettled", counts, side.outbox.Stats().Unsettled)
 		}
-		boardtest.Figure(t, *updateGolden, "open after an hour of traffic, device and centre in one process",
+		boardtest.Figure(t, *update, "open after an hour of traffic, device and centre in one process",
 			fmt.Sprintf("%d descriptors (%+d), %d goroutines (%+d); %d violations, network broken off 11 times",
 				descriptors+moreDescriptors, moreDescriptors, goroutines+moreGoroutines, moreGoroutines, counts.Violations))
 		cancel()

@@ -1,4 +1,4 @@
-package main
+package roadside
 
 import (
 	"bytes"
@@ -164,7 +164,7 @@ func cutPower(t *testing.T, arch string, runs, cuts int) {
 		t.Errorf("%d cuts and %d records, want %d and %d", p.audits, told, runs*cuts, 10*runs)
 	}
 	if !t.Failed() {
-		boardtest.Figure(t, *updateGolden, "power cuts survived, "+arch, fmt.Sprintf("%d of %d, %d of them real", p.audits, p.audits, runs))
+		boardtest.Figure(t, *update, "power cuts survived, "+arch, fmt.Sprintf("%d of %d, %d of them real", p.audits, p.audits, runs))
 	}
 }
 
@@ -203,7 +203,7 @@ func newDisk(t *testing.T, arch, dir, root string) *plug {
 	p.tool("mkfs.ext4", "-q", "-F", "-b", "4096", "-E", "lazy_itable_init=0,lazy_journal_init=0,nodiscard", "-d", root,
 		p.file("disk"), fmt.Sprint(fileSystem/4096))
 	var err error
-	if p.program, err = board.BuildTest(t.Context(), arch, "ciglio/portal/cmd/ciglio-demo"); err != nil {
+	if p.program, err = board.BuildTest(t.Context(), arch, "ciglio/cross/simulate/roadside"); err != nil {
 		t.Fatal(err)
 	}
 	return p

@@ -1,4 +1,4 @@
-package main
+package roadside
 
 import (
 	"fmt"
@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// A report is what one run of the demo came to.
-type report struct {
+// A Report is what one run of the demo came to.
+type Report struct {
 	OK         bool              `json:"ok"`
 	Passages   uint64            `json:"passages"`   // vehicles with a speed that stands
 	Expected   int               `json:"expected"`   // violations of the simulated road
@@ -33,7 +33,7 @@ func newLatency(values []time.Duration) latency {
 	return latency{P50: ms(quantile(values, 0.50)), P99: ms(quantile(values, 0.99))}
 }
 
-func (r *report) print(say func(string, ...any)) {
+func (r *Report) Print(say func(string, ...any)) {
 	say("")
 	say("%d passages; %d violations on the road, %d recorded, %d received, %d verified, %d settled",
 		r.Passages, r.Expected, r.Violations, r.Received, r.Verified, r.Settled)

@@ -1,4 +1,9 @@
-package main
+// Package roadside is a device on a simulated road, with its centre, in one
+// process: the demonstration, and the bench on which the whole is tested for
+// weeks, with kills and with power cuts. All but the road is what is delivered.
+//
+// What it seals are tests, signed by keys made for that run.
+package roadside
 
 import (
 	"context"
@@ -42,21 +47,23 @@ const (
 // readerName is that of programs that look at what the broker carries.
 const readerName = "reader"
 
-type options struct {
-	duration time.Duration // of the road
-	password string        // of readers; drawn when it is empty
-	seed     uint64
-	listen   string // of the pages
-	keep     string // folder for bundles and trust file; empty for none
-	log      *slog.Logger
-	say      func(format string, args ...any)
+// Options of a demonstration. Seed may be 0, Keep empty.
+type Options struct {
+	Duration time.Duration // of the road
+	Seed     uint64        // which road
+	Listen   string        // address of the pages; another port is taken when it is in use
+	Keep     string        // folder for bundles and trust file; empty for none
+	Log      *slog.Logger
+	Say      func(format string, args ...any) // a line for a person
+
+	password string // of readers, drawn
 }
 
-// demonstrate runs the roadside until the road is over and everything is
+// Demonstrate runs the roadside until the road is over and everything is
 // settled, or until ctx ends, which gives an error.
-func demonstrate(ctx context.Context, o options) (*report, error) {
-	if o.keep != "" {
-		if err := checkKeep(o.keep); err != nil {
+func Demonstrate(ctx context.Context, o Options) (*Report, error) {
+	if o.Keep != "" {
+		if err := checkKeep(o.Keep); err != nil {
 			return nil, err
 		}
 	}
@@ -66,9 +73,7 @@ func demonstrate(ctx context.Context, o options) (*report, error) {
 	}
 	defer os.RemoveAll(dir)
 
-	if o.password == "" {
-		o.password = rand.Text()
-	}
+	o.password = rand.Text()
 	centre, err := openCentre(ctx, filepath.Join(dir, "portal"), o)
 	if err != nil {
 		return nil, err
@@ -101,19 +106,19 @@ func demonstrate(ctx context.Context, o options) (*report, error) {
 		running.Wait()
 	}()
 
-	o.say("A simulated road, limit %v. Everything below is a test: no real vehicle, keys of this run.", side.config.Site.Limit)
-	o.say("Open http://%s/ in a browser. Ctrl-C ends it.", centre.Addr())
+	o.Say("A simulated road, limit %v. Everything below is a test: no real vehicle, keys of this run.", side.config.Site.Limit)
+	o.Say("Open http://%s/ in a browser. Ctrl-C ends it.", centre.Addr())
 	host, port, _ := net.SplitHostPort(centre.ReadersAddr())
-	o.say("For programs of yours: broker tcp://%s, user %s, password %s; reads all, writes nothing; docs/mqtt.md says what.", centre.ReadersAddr(), readerName, o.password)
-	o.say("  mosquitto_sub -h %s -p %s -u %s -P %s -t '%s/+/+/state' -v", host, port, readerName, o.password, wire.Root)
-	o.say("")
+	o.Say("For programs of yours: broker tcp://%s, user %s, password %s; reads all, writes nothing; docs/mqtt.md says what.", centre.ReadersAddr(), readerName, o.password)
+	o.Say("  mosquitto_sub -h %s -p %s -u %s -P %s -t '%s/+/+/state' -v", host, port, readerName, o.password, wire.Root)
+	o.Say("")
 
 	select {
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	case err := <-errs:
 		return nil, fmt.Errorf("a part ended early: %w", err)
-	case <-time.After(lead + o.duration):
+	case <-time.After(lead + o.Duration):
 	}
 	settled, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -127,8 +132,8 @@ func demonstrate(ctx context.Context, o options) (*report, error) {
 	if err != nil {
 		return nil, err
 	}
-	if o.keep != "" {
-		if err := keep(o.keep, bundles, trust); err != nil {
+	if o.Keep != "" {
+		if err := keep(o.Keep, bundles, trust); err != nil {
 			return nil, err
 		}
 	}
@@ -137,15 +142,15 @@ func demonstrate(ctx context.Context, o options) (*report, error) {
 
 // openCentre makes a centre with keys of its own. Its pages take another port
 // when the one asked for is in use.
-func openCentre(ctx context.Context, dir string, o options) (*portal.Portal, error) {
+func openCentre(ctx context.Context, dir string, o Options) (*portal.Portal, error) {
 	if _, err := portal.Init(dir); err != nil {
 		return nil, err
 	}
-	options := portal.Options{Dir: dir, Listen: o.listen, MQTT: "127.0.0.1:0", Log: o.log,
+	options := portal.Options{Dir: dir, Listen: o.Listen, MQTT: "127.0.0.1:0", Log: o.Log,
 		Readers: "127.0.0.1:0", ReaderName: readerName, ReaderPassword: o.password}
 	centre, err := portal.New(ctx, options)
 	if errors.Is(err, syscall.EADDRINUSE) {
-		host, _, _ := net.SplitHostPort(o.listen)
+		host, _, _ := net.SplitHostPort(o.Listen)
 		options.Listen = net.JoinHostPort(host, "0")
 		centre, err = portal.New(ctx, options)
 	}
@@ -153,12 +158,12 @@ func openCentre(ctx context.Context, dir string, o options) (*portal.Portal, err
 }
 
 // simulated builds a road and the device beside it.
-func simulated(dir, broker string, clock sensor.Clock, origin sensor.Mono, o options) (*roadside, *simulate.Road, error) {
+func simulated(dir, broker string, clock sensor.Clock, origin sensor.Mono, o Options) (*roadside, *simulate.Road, error) {
 	var id evidence.DeviceID
 	rand.Read(id[:])
 	c := settings(id, filepath.Join(dir, "device"))
 	c.Uplink.Broker = "tcp://" + broker
-	road, err := simulate.NewRoad(simulate.Traffic(o.seed, c.Site.Limit, o.duration))
+	road, err := simulate.NewRoad(simulate.Traffic(o.Seed, c.Site.Limit, o.Duration))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -172,7 +177,7 @@ func simulated(dir, broker string, clock sensor.Clock, origin sensor.Mono, o opt
 	}
 	side, err := newRoadside(filepath.Join(dir, "portal"), c, parts{
 		clock: clock, source: endless{source}, camera: simcam.New(road, clock, origin),
-		dialer: dialer, log: o.log, say: o.say,
+		dialer: dialer, log: o.Log, say: o.Say,
 	})
 	return side, road, err
 }
@@ -344,7 +349,7 @@ func (e endless) Next(ctx context.Context) (sensor.Passage, error) {
 }
 
 // report compares what came to the centre with what happened on the road.
-func (side *roadside) report(road *simulate.Road, origin sensor.Mono, bundles []bundle, trustText []byte, received uint64) (*report, error) {
+func (side *roadside) report(road *simulate.Road, origin sensor.Mono, bundles []bundle, trustText []byte, received uint64) (*Report, error) {
 	trust, err := evidence.ParseTrust(trustText)
 	if err != nil {
 		return nil, err
@@ -352,7 +357,7 @@ func (side *roadside) report(road *simulate.Road, origin sensor.Mono, bundles []
 	counts := side.device.Counts()
 	recorded, latencies := side.tracker.result(origin)
 	a := compare(road.Truth(), side.config.Site.Limit, recorded)
-	r := &report{
+	r := &Report{
 		Passages: counts.Passages, Expected: a.Expected, Violations: counts.Violations, Received: received,
 		Settled: len(latencies), Discarded: map[string]uint64{}, Latency: newLatency(latencies),
 		MaxError: float64(a.MaxError) / float64(sensor.KmH), Faults: a.Faults,
