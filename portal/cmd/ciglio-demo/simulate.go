@@ -1,14 +1,11 @@
 package main
 
 import (
-	"bufio"
 	"context"
-	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
-	"hash"
 	"io"
 	"io/fs"
 	"os"
@@ -18,6 +15,7 @@ import (
 	"strings"
 
 	"ciglio/cross/simulate"
+	"ciglio/cross/simulate/files"
 )
 
 const simulateUsage = `usage: ciglio-demo simulate [--out DIR] [--seed N] [--json] SCENARIO
@@ -33,23 +31,13 @@ SCENARIO is a name of the list or a file; docs/simulator.md describes both.
   --json      print one JSON object
 `
 
-// A simulated file is one line of the result.
-type simulatedFile struct {
-	Name   string `json:"name"`
-	Bytes  int64  `json:"bytes"`
-	SHA256 string `json:"sha256"`
-}
-
 // A simulation is the result of the command.
 type simulation struct {
-	Scenario string          `json:"scenario"`
-	Title    string          `json:"title"`
-	Seed     uint64          `json:"seed"`
-	Folder   string          `json:"folder"`
-	Seconds  float64         `json:"seconds"`
-	Vehicles int             `json:"vehicles"`
-	Frames   int             `json:"frames"`
-	Files    []simulatedFile `json:"files"` // without the pictures
+	Scenario string `json:"scenario"`
+	Title    string `json:"title"`
+	Seed     uint64 `json:"seed"`
+	Folder   string `json:"folder"`
+	files.Written
 }
 
 // simulateCommand is the command `ciglio-demo simulate`.
@@ -92,7 +80,7 @@ func simulateCommand(ctx context.Context, args []string, stdout, stderr io.Write
 	if result.Folder == "" {
 		result.Folder = strings.TrimSuffix(filepath.Base(names[0]), ".toml")
 	}
-	if err := writeSimulation(ctx, &result, s, text); err != nil {
+	if result.Written, err = files.Write(ctx, result.Folder, s, text); err != nil {
 		fmt.Fprintf(stderr, "ciglio-demo simulate: %v\n", err)
 		return exitFailed
 	}
@@ -195,96 +183,4 @@ func radarOf(s simulate.Scenario) simulate.Radar {
 		return s.Radar
 	}
 	return road.Radar()
-}
-
-// writeSimulation makes the folder. It appears when it is complete, or not at
-// all.
-func writeSimulation(ctx context.Context, result *simulation, s simulate.Scenario, text []byte) (err error) {
-	folder := filepath.Clean(result.Folder)
-	if _, err := os.Lstat(folder); err == nil {
-		return fmt.Errorf("%s: exists already\nhint: remove it, or name another folder with --out", folder)
-	} else if !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	road, err := simulate.NewRoad(s)
-	if err != nil {
-		return err
-	}
-	partial, err := os.MkdirTemp(filepath.Dir(folder), "."+filepath.Base(folder)+"-*")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil && ctx.Err() != nil {
-			err = errors.New("stopped, nothing is written")
-		}
-		if err != nil {
-			err = errors.Join(err, os.RemoveAll(partial))
-		}
-	}()
-	result.Seconds, result.Vehicles = road.Duration().Seconds(), len(road.Truth())
-	w := &folderWriter{dir: partial, result: result}
-	w.file("scenario.toml", func(out io.Writer) error { _, err := out.Write(text); return err })
-	w.file("truth.csv", func(out io.Writer) error { return writeTruth(out, road) })
-	w.file("edges.csv", func(out io.Writer) error { return writeEdges(out, road, s.Contacts) })
-	w.file("radar.wav", func(out io.Writer) error { return writeSignal(ctx, out, road) })
-	for _, radar := range radars(road, s) {
-		w.file(radar.file, func(out io.Writer) error { return radar.write(ctx, out) })
-	}
-	if w.err == nil {
-		w.err = writeFrames(ctx, w, road)
-	}
-	if w.err != nil {
-		return w.err
-	}
-	if err := os.Chmod(partial, 0o755); err != nil {
-		return err
-	}
-	return os.Rename(partial, folder)
-}
-
-// folderWriter writes the files of a folder until one fails.
-type folderWriter struct {
-	dir    string
-	result *simulation
-	err    error
-}
-
-// counter counts and hashes what is written.
-type counter struct {
-	n int64
-	h hash.Hash
-}
-
-func (c *counter) Write(p []byte) (int, error) {
-	c.n += int64(len(p))
-	return c.h.Write(p)
-}
-
-func (w *folderWriter) file(name string, write func(io.Writer) error) {
-	if w.err != nil {
-		return
-	}
-	f, err := os.OpenFile(filepath.Join(w.dir, name), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
-	if err != nil {
-		w.err = err
-		return
-	}
-	c := counter{h: sha256.New()}
-	out := bufio.NewWriterSize(io.MultiWriter(f, &c), 1<<16)
-	err = write(out)
-	if err := errors.Join(err, out.Flush(), f.Sync(), f.Close()); err != nil {
-		w.err = fmt.Errorf("%s: %w", name, err)
-		return
-	}
-	w.result.Files = append(w.result.Files, simulatedFile{name, c.n, fmt.Sprintf("%x", c.h.Sum(nil))})
-}
-
-// seconds prints nanoseconds as seconds with every digit.
-func seconds(ns int64) string {
-	sign := ""
-	if ns < 0 {
-		sign, ns = "-", -ns
-	}
-	return sign + strconv.FormatInt(ns/1e9, 10) + fmt.Sprintf(".%09d", ns%1e9)
 }
