@@ -54,7 +54,7 @@ const (
 	// the device waits 6 s for a second speed.
 	judged = 10 * time.Second
 	// patience for whatever must come: the board may share its processors.
-	patience = 2 * time.Minute
+	patience = 4 * time.Minute
 )
 
 // configuration of the device. The certificate goes to the folder that is shared

@@ -1,0 +1,382 @@
+// Package life says whether the raw signal of a radar is alive: whether its two
+// channels show what a radar in order shows on any road, by day and by night, and
+// whether its samples come at the pace they say.
+//
+// # Signal
+//
+// A [Monitor] reads every sample of I and Q. What a quiet road leaves, and no
+// vehicle hides, is noise: of a known size, in both channels, of neither alike.
+// Each second gives a [Reading] of both channels:
+//
+//	level    the mean, as a share of full scale
+//	spread   the standard deviation, likewise: noise and vehicles
+//	noise    the median power at 24 frequencies in 8 stretches of 1,024 samples,
+//	         as the white noise that would show it, in dB of full scale
+//	rail     the share of samples at full scale
+//
+// A vehicle is a few lines, and broad only for the moment beside the radar: it
+// lies in few of the 24 × 8 values and the median does not see it. So neither a
+// quiet road nor a strong vehicle is a fault. The phase between I and Q at each
+// frequency, gathered over the last 8 seconds, says whether they are independent:
+// where it stays the same at most frequencies, one signal is in both channels,
+// also when it is turned, weaker, delayed or filtered in one of them.
+//
+// A finding needs the median of the last seconds, 2 at least and 8 at most; what
+// does not change for a whole second is found at once. The physical limits below
+// hold at any site. Within them the site has a normal of its own, see [Normal].
+//
+// # Pace
+//
+// A [Pace] compares the samples with the clock of this machine, see there.
+//
+// Both are safe for concurrent use.
+package life
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"sync"
+
+	"ciglio/sensor"
+)
+
+// The codes of what is found.
+const (
+	CodeDead       = "signal_dead"       // a channel does not change
+	CodeRepeats    = "signal_repeats"    // the same samples come again and again
+	CodeOverdriven = "signal_overdriven" // most samples are at full scale
+	CodeLevel      = "signal_level"      // the mean is far from the middle, or from the site's own
+	CodeNoise      = "signal_noise"      // too little or too much, or far from the site's own
+	CodeBalance    = "signal_balance"    // one channel is far weaker
+	CodeCopy       = "signal_copy"       // both channels show one signal
+)
+
+// Physical limits, which hold at every site.
+const (
+	step = 1.0 / 32768 // of a 16-bit converter
+
+	// Less noise than a step does not carry weak vehicles through the
+	// converter. More than 0.15 of full scale leaves less than 17 dB for vehicles.
+	leastNoise = 1 * step
+	mostNoise  = 0.15
+
+	mostLevel   = 0.5 // of full scale: half of the range is lost on one side
+	mostRail    = 0.5 // of the samples: a strong vehicle clips for a moment, not for seconds
+	mostBalance = 6.0 // dB: beyond it the image of a vehicle is not 10 dB weaker than itself
+
+	sameBins  = 0.5 // share of frequencies whose phase must stay the same for one signal in both channels
+	samePhase = 0.8 // length of the mean of the phases' unit vectors; of independent noise 0.1 to 0.25
+)
+
+const (
+	segments  = 8    // a second
+	segment   = 1024 // samples
+	bins      = 24
+	firstBin  = 12 // of segment: above drifts and mains
+	betweenBs = 20
+
+	least, most = 2, 8 // seconds that a finding rests on
+
+	motif = 48 // pairs whose coming again is no chance
+)
+
+// A Reading is what one second shows, or the median of many.
+type Reading struct {
+	LevelI, LevelQ float64 // mean, as a share of full scale
+	NoiseI, NoiseQ float64 // dB of full scale
+}
+
+// unit is what one second shows.
+type unit struct {
+	Reading
+	rail float64 // share of samples at full scale, of the worse channel
+}
+
+// A Monitor watches one signal.
+type Monitor struct {
+	rate int
+
+	mu     sync.Mutex
+	count  int // samples of the second in hand
+	i, q   channel
+	window []float64
+	inI    []float64 // samples of the segment in hand
+	inQ    []float64
+	phases []phases // of the last seconds
+	now    phases
+	units  []unit // of the last seconds
+	dead   string // words; "" when both channels changed in the last second
+	again  bool   // the motif came again in the last second
+	seen   repeats
+	normal Normal
+	period period
+}
+
+// channel gathers a second of one channel.
+type channel struct {
+	sum       float64
+	low, high float32
+	rail      int
+	powers    []float64 // of the noise
+}
+
+// phases is the sum of the unit vectors between I and Q at each frequency.
+type phases struct {
+	n      int
+	re, im [bins]float64
+}
+
+// NewMonitor returns a Monitor of a signal of rate pairs a second, which knows the
+// site's normal as far as it is in n.
+func NewMonitor(rate int, n Normal) *Monitor {
+	m := &Monitor{rate: rate, normal: n, window: make([]float64, segment)}
+	for k := range m.window { // Hann, of unit power
+		m.window[k] = math.Sqrt(8.0/3/segment) * 0.5 * (1 - math.Cos(2*math.Pi*(float64(k)+0.5)/segment))
+	}
+	m.begin()
+	return m
+}
+
+// begin starts a second.
+func (m *Monitor) begin() {
+	m.count, m.now = 0, phases{}
+	m.inI, m.inQ = m.inI[:0], m.inQ[:0]
+	for _, c := range []*channel{&m.i, &m.q} {
+		*c = channel{low: math.MaxFloat32, high: -math.MaxFloat32, powers: c.powers[:0]}
+	}
+	m.seen = repeats{}
+}
+
+// Break says that samples are missing, or that what follows has nothing to do with
+// what came.
+func (m *Monitor) Break() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.begin()
+}
+
+// Push adds consecutive samples, full scale ±1, as many of Q as of I.
+func (m *Monitor) Push(i, q []float32) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for k, x := range i {
+		y := q[k]
+		m.i.add(x)
+		m.q.add(y)
+		m.seen.add(x, y)
+		// The segments lie evenly in the second.
+		if begins := m.count * segments / m.rate * m.rate / segments; m.count-begins < segment || len(m.inI) > 0 {
+			m.inI, m.inQ = append(m.inI, float64(x)), append(m.inQ, float64(y))
+			if len(m.inI) == segment {
+				m.transform()
+			}
+		}
+		if m.count++; m.count == m.rate {
+			m.end()
+		}
+	}
+}
+
+func (c *channel) add(x float32) {
+	c.sum += float64(x)
+	c.low, c.high = min(c.low, x), max(c.high, x)
+	if x >= 1-1.5*step || x <= -1+0.5*step {
+		c.rail++
+	}
+}
+
+// transform takes the segment in hand.
+func (m *Monitor) transform() {
+	for b := range bins {
+		k := firstBin + b*betweenBs
+		ri, ii := m.goertzel(m.inI, k)
+		rq, iq := m.goertzel(m.inQ, k)
+		powerI, powerQ := ri*ri+ii*ii, rq*rq+iq*iq
+		m.i.powers, m.q.powers = append(m.i.powers, powerI), append(m.q.powers, powerQ)
+		if size := math.Sqrt(powerI * powerQ); size > 0 {
+			m.now.re[b] += (ri*rq + ii*iq) / size
+			m.now.im[b] += (ii*rq - ri*iq) / size
+		}
+	}
+	m.now.n++
+	m.inI, m.inQ = m.inI[:0], m.inQ[:0]
+}
+
+// goertzel returns the value of the spectrum at bin k. White noise has there the
+// power of one of its samples.
+func (m *Monitor) goertzel(x []float64, k int) (re, im float64) {
+	sin, cos := math.Sincos(2 * math.Pi * float64(k) / segment)
+	var s, before float64
+	for n, v := range x {
+		s, before = v*m.window[n]+2*cos*s-before, s
+	}
+	return s*cos - before, s * sin
+}
+
+// end ends a second.
+func (m *Monitor) end() {
+	n := float64(m.count)
+	m.again, m.dead = m.seen.again, stillWords(m.i, m.q)
+	if m.dead != "" || m.again { // what came before says nothing of what comes behind it
+		m.units, m.phases = m.units[:0], m.phases[:0]
+	} else {
+		m.units = last(append(m.units, unit{
+			Reading: Reading{LevelI: m.i.sum / n, LevelQ: m.q.sum / n, NoiseI: noise(m.i.powers), NoiseQ: noise(m.q.powers)},
+			rail:    float64(max(m.i.rail, m.q.rail)) / n,
+		}))
+		m.phases = last(append(m.phases, m.now))
+	}
+	m.begin()
+	var now Reading
+	if len(m.units) > 0 {
+		now = m.units[len(m.units)-1].Reading
+	}
+	m.period.add(now, len(m.findings()) == 0 && len(m.units) >= least, &m.normal)
+}
+
+func last[T any](s []T) []T { return s[max(0, len(s)-most):] }
+
+// noise returns the level in dB of full scale of the white noise that shows these
+// powers. Their median lies at ln 2 of their mean.
+func noise(powers []float64) float64 {
+	const floor = 1e-20
+	return 10 * math.Log10(max(median(powers)/math.Ln2, floor))
+}
+
+// stillWords says which channels did not change; "" when both did.
+func stillWords(i, q channel) string {
+	at := func(c channel) string {
+		switch {
+		case c.low == 0:
+			return "zero"
+		case c.rail > 0:
+			return "the rail"
+		}
+		return fmt.Sprintf("%.3f of full scale", c.low)
+	}
+	stillI, stillQ := i.low == i.high, q.low == q.high
+	switch {
+	case stillI && stillQ && at(i) == at(q):
+		return fmt.Sprintf("I and Q do not change, they stay at %s", at(i))
+	case stillI && stillQ:
+		return fmt.Sprintf("I and Q do not change, they stay at %s and %s", at(i), at(q))
+	case stillI:
+		return fmt.Sprintf("I does not change, it stays at %s", at(i))
+	case stillQ:
+		return fmt.Sprintf("Q does not change, it stays at %s", at(q))
+	}
+	return ""
+}
+
+// Findings returns everything that is wrong with the signal, as the last seconds
+// show it.
+func (m *Monitor) Findings() []sensor.Finding {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.findings()
+}
+
+func (m *Monitor) findings() []sensor.Finding {
+	switch {
+	case m.dead != "":
+		return []sensor.Finding{{Code: CodeDead, Words: "radar signal: " + m.dead}}
+	case m.again:
+		return []sensor.Finding{{Code: CodeRepeats, Words: "radar signal: the same samples come again and again"}}
+	case len(m.units) < least:
+		return nil
+	}
+	var all []sensor.Finding
+	add := func(code, format string, args ...any) {
+		all = append(all, sensor.Finding{Code: code, Words: "radar signal: " + fmt.Sprintf(format, args...)})
+	}
+	of := func(value func(unit) float64) float64 {
+		values := make([]float64, len(m.units))
+		for i, u := range m.units {
+			values[i] = value(u)
+		}
+		return median(values)
+	}
+	if rail := of(func(u unit) float64 { return u.rail }); rail > mostRail {
+		add(CodeOverdriven, "%.0f %% of the samples are at full scale", 100*rail)
+		return all // which hides the rest
+	}
+	now := Reading{
+		LevelI: of(func(u unit) float64 { return u.LevelI }), LevelQ: of(func(u unit) float64 { return u.LevelQ }),
+		NoiseI: of(func(u unit) float64 { return u.NoiseI }), NoiseQ: of(func(u unit) float64 { return u.NoiseQ }),
+	}
+	usual, known := m.normal.Reading()
+	if words := levelWords(now, usual, known); words != "" {
+		add(CodeLevel, "%s", words)
+	}
+	words := noiseWords(now, usual, known)
+	if words != "" {
+		add(CodeNoise, "%s", words)
+	} else if words = balanceWords(now, usual, known); words != "" {
+		add(CodeBalance, "%s", words)
+	}
+	if same := m.same(); float64(same) >= sameBins*bins {
+		add(CodeCopy, "I and Q show one signal, at %d of %d frequencies with the same phase", same, bins)
+	}
+	return all
+}
+
+// same returns at how many frequencies the phase between I and Q stays the same.
+func (m *Monitor) same() (n int) {
+	var all phases
+	for _, p := range m.phases {
+		all.n += p.n
+		for b := range bins {
+			all.re[b] += p.re[b]
+			all.im[b] += p.im[b]
+		}
+	}
+	for b := range bins {
+		if math.Hypot(all.re[b], all.im[b]) > samePhase*float64(all.n) {
+			n++
+		}
+	}
+	return n
+}
+
+func median(values []float64) float64 {
+	sorted := slices.Sorted(slices.Values(values))
+	if n := len(sorted); n%2 == 1 {
+		return sorted[n/2]
+	} else if n > 0 {
+		return (sorted[n/2-1] + sorted[n/2]) / 2
+	}
+	return 0
+}
+
+// repeats looks for the first pairs of a second to come again in it.
+type repeats struct {
+	motif   [motif][2]float32
+	n       int  // pairs of the motif that are known
+	changes int  // of them that differ from the one before
+	at      int  // pairs that have come again in a row
+	again   bool // all of them have
+}
+
+func (r *repeats) add(x, y float32) {
+	pair := [2]float32{x, y}
+	if r.n < motif {
+		if r.n > 0 && r.motif[r.n-1] != pair {
+			r.changes++
+		}
+		r.motif[r.n] = pair
+		r.n++
+		return
+	}
+	switch {
+	case pair == r.motif[r.at]:
+		r.at++
+	case pair == r.motif[0]:
+		r.at = 1
+	default:
+		r.at = 0
+	}
+	if r.at == motif {
+		r.at, r.again = 0, r.again || r.changes >= motif/4
+	}
+}
