@@ -242,7 +242,7 @@ func serve(ctx context.Context, c *config.Config, log *slog.Logger) (err error) 
 	}
 	d, err := device.New(device.Options{
 		Config: c, Calibration: statement, Certificate: sha256.Sum256(certificate), Signer: signer, Software: software, Clock: system,
-		Source: source, Fault: source.Fault, Turned: source.Turned, Second: second, Camera: camera, Outbox: store, Dialer: dialer, Trust: trust, Boot: bootID(), Log: log, Supervisor: manager,
+		Source: source, Live: source, Second: second, Camera: camera, Outbox: store, Dialer: dialer, Trust: trust, Boot: bootID(), Log: log, Supervisor: manager,
 	})
 	if err != nil {
 		return err

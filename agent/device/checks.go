@@ -23,10 +23,11 @@ func (d *Device) checkStore(sensor.Mono) []sensor.Finding {
 
 func (d *Device) checkSensor(now sensor.Mono) (all []sensor.Finding) {
 	model := d.o.Source.Identity().Model
-	if d.o.Fault != nil {
-		if err := d.o.Fault(); err != nil {
+	if d.o.Live != nil {
+		if err := d.o.Live.Fault(); err != nil {
 			all = append(all, sensor.Finding{Code: findingSensor, Words: err.Error()})
 		}
+		all = append(all, d.o.Live.Findings(now)...)
 	} else if err, at := d.sensorFault.last(); err != nil && now.Sub(at) <= patience {
 		all = append(all, sensor.Finding{Code: findingSensor, Words: fmt.Sprintf("sensor %s: %v", model, err)})
 	}

@@ -208,7 +208,7 @@ func TestOrderlyEndIsNoHang(t *testing.T) {
 			r.manager, r.log = new(fakeManager), slog.New(slog.NewTextHandler(&log, nil))
 		}))
 		turned := r.clock.Now()
-		r.o.Turned = func() sensor.Mono { return turned }
+		r.o.Live = &fakeLive{clock: r.clock, turned: func() sensor.Mono { return turned }}
 		r.start(t)
 		p := speeding()
 		p.End = r.clock.Now().Add(-300 * time.Millisecond)

@@ -39,8 +39,8 @@ type Signer interface {
 	Class() string // "file", "tpm2" or "se"
 }
 
-// Options is what a device is made of. Every field but Fault, Turned, Second,
-// Supervisor and Observe is needed.
+// Options is what a device is made of. Every field but Live, Second, Supervisor and
+// Observe is needed.
 type Options struct {
 	Config      *config.Config
 	Calibration []byte        // the calibration statement
@@ -49,25 +49,41 @@ type Options struct {
 	Software    evidence.Software // the running program
 	Clock       sensor.Clock
 	Source      sensor.Source
-	// Fault says in what state the sensor does not measure, nil when it does, and
-	// may be called at any time. Without it the errors of Source.Next tell for
-	// some seconds each.
-	Fault func() error
-	// Turned is when the sensor's driver last came back with something, or with an
-	// error. Without it nobody notices that it hangs.
-	Turned func() sensor.Mono
-	Second Second // nil where the configuration wants none
-	Camera capture.Camera
-	Outbox *outbox.Outbox
-	Dialer uplink.Dialer
-	Trust  *evidence.Trust // whose receipts count
-	Boot   [16]byte        // names the run of the kernel that Clock counts from
-	Log    *slog.Logger
+	Live        Live   // what the source tells of itself; nil for nothing
+	Second      Second // nil where the configuration wants none
+	Camera      capture.Camera
+	Outbox      *outbox.Outbox
+	Dialer      uplink.Dialer
+	Trust       *evidence.Trust // whose receipts count
+	Boot        [16]byte        // names the run of the kernel that Clock counts from
+	Log         *slog.Logger
 	// Supervisor is told how the device does; nil for nobody.
 	Supervisor Supervisor
 	// Observe is called for each passage once its fate is known, on the
 	// measuring goroutine; nil for nobody.
 	Observe func(Outcome)
+}
+
+// Live is what a sensor in operation tells of itself. [LiveSource] is one. Its
+// methods may be called at any time and do not wait.
+type Live interface {
+	// Fault says why the sensor does not measure now; nil when it does. Without it
+	// the errors of Source.Next tell for some seconds each.
+	Fault() error
+	// Findings says what else is wrong with it.
+	Findings(now sensor.Mono) []sensor.Finding
+	// Ready reports whether enough is known of it for a first self-test.
+	Ready() bool
+	// Covered is the instant up to which its time base is known to be right. A
+	// violation waits until that is behind it.
+	Covered() sensor.Mono
+	// Turned is when its driver last came back with something, or with an error.
+	// Without it nobody notices that it hangs.
+	Turned() sensor.Mono
+	// Tally says what became of what came from it.
+	Tally() sensor.Tally
+	// Keep writes down what was learnt of the site. It may wait for flash.
+	Keep() error
 }
 
 // An Outcome is what became of one passage.
@@ -216,6 +232,7 @@ func (d *Device) Run(ctx context.Context) error {
 	if errors.Is(err, context.Canceled) {
 		err = nil
 	}
+	d.keep()
 	if failed := d.end(err); errors.Is(failed, outbox.ErrFull) {
 		d.o.Log.Error("shutdown not recorded", "error", failed)
 	} else {
@@ -239,9 +256,7 @@ const (
 // settled.
 func (d *Device) housekeeping(ctx context.Context) error {
 	const period = time.Hour
-	first, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	_ = d.ring.Wait(first, 0) // none within that time is what the self-test finds
+	d.await(ctx)
 	for next := time.Now(); ctx.Err() == nil; {
 		d.progress.looking.Store(int64(d.o.Clock.Now()))
 		if err := d.recorder.begin(); err != nil {
@@ -258,6 +273,7 @@ func (d *Device) housekeeping(ctx context.Context) error {
 			beat := d.heart()
 			d.recorder.noteOrLog(beat.kind, beat.body)
 			d.expire()
+			d.keep()
 		}
 		pause := lookEvery
 		if len(causes) > 0 {
@@ -269,6 +285,30 @@ func (d *Device) housekeeping(ctx context.Context) error {
 		}
 	}
 	return ctx.Err()
+}
+
+// await waits until sensor and camera have shown what they do, for some seconds. What
+// has not come within them is what the self-test finds.
+func (d *Device) await(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	_ = d.ring.Wait(ctx, 0)
+	for d.o.Live != nil && !d.o.Live.Ready() && ctx.Err() == nil {
+		select {
+		case <-ctx.Done():
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+// keep writes down what was learnt of the site.
+func (d *Device) keep() {
+	if d.o.Live == nil {
+		return
+	}
+	if err := d.o.Live.Keep(); err != nil {
+		d.o.Log.Warn("what was learnt of the site is not kept", "error", err)
+	}
 }
 
 // expire lets retention drop what is settled, and records what it dropped.

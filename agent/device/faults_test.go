@@ -126,10 +126,10 @@ func TestD16_EveryFindingIsTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := new(fakeManager)
 		r := newRig(t, func(r *rig) { r.manager = m })
-		var broken error
-		r.o.Fault = func() error { return broken }
+		radar := &fakeLive{clock: r.clock}
+		r.o.Live = radar
 		r.start(t)
-		broken = errors.New("sensor fake: unplugged")
+		radar.fail(errors.New("sensor fake: unplugged"))
 		time.Sleep(30 * time.Second)
 		r.camera.dead.Store(true)
 		time.Sleep(30 * time.Second)
@@ -147,7 +147,7 @@ func TestD16_EveryFindingIsTold(t *testing.T) {
 		both("gate", causes[0].Words)
 		both("status", m.status())
 		both("health", fmt.Sprint(r.health().Reasons))
-		broken = nil
+		radar.fail(nil)
 		time.Sleep(2 * inOrder)
 		if words := r.Gate()[0].Words; strings.Contains(words, sensorWords) || !strings.Contains(words, cameraWords) {
 			t.Errorf("the sensor is back: %q", words)

@@ -35,6 +35,9 @@ const (
 	// violations for their second speed: more than vehicles can pass in a second.
 	// Beyond that the sensor has to wait.
 	waiting = 32
+	// coverPatience is how long a violation waits until the pace of the samples that it
+	// was measured from is known: half as long again as that takes.
+	coverPatience = 15 * time.Second
 	// finishing is how long what has passed may still be judged and sealed when the
 	// device is to end.
 	finishing = 30 * time.Second
@@ -196,6 +199,11 @@ func (d *Device) prove(ctx context.Context, v *violation) error {
 		o.Reasons = []sensor.Reason{reason}
 		return nil
 	}
+	if !d.covered(ctx, o.Passage.End) {
+		d.o.Log.Warn("violation whose time base is not known")
+		o.Reasons = []sensor.Reason{sensor.ReasonGate}
+		return nil
+	}
 	var err error
 	d.makeRoom()
 	o.Record, err = d.record(o.Passage, o.Assessment, v.photo, v.shots, second)
@@ -216,6 +224,24 @@ func (d *Device) prove(ctx context.Context, v *violation) error {
 		o.Reasons = []sensor.Reason{sensor.ReasonStoreFault}
 	}
 	return nil
+}
+
+// covered waits until the sensor's time base is known to have been right up to an
+// instant, and reports whether it was.
+func (d *Device) covered(ctx context.Context, at sensor.Mono) bool {
+	if d.o.Live == nil {
+		return true
+	}
+	ctx, cancel := context.WithTimeout(ctx, coverPatience)
+	defer cancel()
+	for d.o.Live.Covered() < at {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+	return true
 }
 
 // objections returns why a passage that exceeds the limit is no evidence.

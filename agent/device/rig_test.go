@@ -107,15 +107,14 @@ func newRig(t *testing.T, change func(*rig)) *rig {
 	}
 	t.Cleanup(func() { r.outbox.Close() })
 	var source sensor.Source = r.sensor
-	var fault func() error
-	var turned func() sensor.Mono
+	var live Live
 	if r.live != nil {
-		source, fault, turned = r.live, r.live.Fault, r.live.Turned
+		source, live = r.live, r.live
 		t.Cleanup(r.live.Close)
 	}
 	r.Device, err = New(Options{
-		Config: c, Calibration: []byte(calibrationText), Certificate: evidence.Hash{1}, Software: evidence.Software{Version: "1.2.3", Core: evidence.Hash{2}, Binary: evidence.Hash{3}}, Fault: fault, Turned: turned,
-		Signer: signer, Clock: r.clock, Source: source, Second: r.second, Camera: r.camera,
+		Config: c, Calibration: []byte(calibrationText), Certificate: evidence.Hash{1}, Software: evidence.Software{Version: "1.2.3", Core: evidence.Hash{2}, Binary: evidence.Hash{3}},
+		Signer: signer, Clock: r.clock, Source: source, Live: live, Second: r.second, Camera: r.camera,
 		Outbox: r.outbox, Dialer: noNetwork{}, Boot: [16]byte{7}, Log: r.log, Supervisor: r.manager,
 		Observe: func(o Outcome) {
 			r.mu.Lock()
@@ -127,6 +126,42 @@ func newRig(t *testing.T, change func(*rig)) *rig {
 		t.Fatal(err)
 	}
 	return r
+}
+
+// fakeLive is a sensor in order that tells of itself what a test says.
+type fakeLive struct {
+	clock   sensor.Clock
+	turned  func() sensor.Mono // nil for all the time
+	covered func() sensor.Mono // the same
+
+	mu    sync.Mutex
+	fault error
+}
+
+func (l *fakeLive) fail(err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.fault = err
+}
+
+func (l *fakeLive) Fault() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.fault
+}
+
+func (l *fakeLive) Findings(sensor.Mono) []sensor.Finding { return nil }
+func (l *fakeLive) Ready() bool                           { return true }
+func (l *fakeLive) Tally() sensor.Tally                   { return sensor.Tally{} }
+func (l *fakeLive) Keep() error                           { return nil }
+func (l *fakeLive) Turned() sensor.Mono                   { return l.or(l.turned) }
+func (l *fakeLive) Covered() sensor.Mono                  { return l.or(l.covered) }
+
+func (l *fakeLive) or(told func() sensor.Mono) sensor.Mono {
+	if told == nil {
+		return l.clock.Now()
+	}
+	return told()
 }
 
 // start runs the device until its self-test is over.

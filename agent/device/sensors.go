@@ -20,11 +20,13 @@ import (
 	"ciglio/sensor/agd"
 	"ciglio/sensor/csr"
 	"ciglio/sensor/doppler"
+	"ciglio/sensor/framing"
 	"ciglio/sensor/iqframe"
 	"ciglio/sensor/isys4001"
 	"ciglio/sensor/ops243"
 	"ciglio/sensor/port"
 	"ciglio/sensor/rawiq"
+	"ciglio/sensor/session"
 	"ciglio/sensor/track"
 )
 
@@ -116,9 +118,10 @@ func NewSource(c *config.Config, clock sensor.Clock, log *slog.Logger) (*LiveSou
 		return nil, fmt.Errorf("sensor.driver: no %q", c.Sensor.Driver)
 	}
 	l := &link{config: c.Sensor, driver: d, clock: clock, log: log, fault: fmt.Errorf("sensor %s: not reached yet", c.Sensor.Model)}
-	l.open = l.serial
+	l.open, l.listen = l.serial, l.stream
 	l.turn()
 	if d.samples != nil {
+		l.vitals = newVitals(c, clock, log)
 		source, err := doppler.NewSource(&liveStream{link: l}, doppler.Options{
 			Carrier: int64(c.Sensor.Carrier), Angle: int(c.Sensor.Angle), PhotoRange: int32(c.Site.PhotoRange), KeepTrace: true,
 			Model: c.Sensor.Model, Serial: c.Sensor.Serial,
@@ -150,6 +153,10 @@ func (s *LiveSource) Identity() sensor.Identity {
 func (s *LiveSource) Next(ctx context.Context) (sensor.Passage, error) {
 	p, err := s.Source.Next(ctx)
 	s.link.turn()
+	for off := new(framing.PaceError); errors.As(err, &off) && ctx.Err() == nil; { // which Findings tells
+		p, err = s.Source.Next(ctx)
+		s.link.turn()
+	}
 	if err != nil && ctx.Err() == nil {
 		if s.link.driver.samples != nil { // package track names the sensor itself
 			err = fmt.Errorf("sensor %s: %w", s.link.config.Model, err)
@@ -167,6 +174,43 @@ func (s *LiveSource) Fault() error {
 	return s.link.fault
 }
 
+// Findings says what is wrong with the raw signal of a sensor that delivers one. It
+// is safe for concurrent use.
+func (s *LiveSource) Findings(now sensor.Mono) []sensor.Finding {
+	if s.link.vitals == nil {
+		return nil
+	}
+	return s.link.vitals.findings(now)
+}
+
+// Ready reports whether the sensor was reached, and its signal heard for long enough
+// to be judged. It is safe for concurrent use.
+func (s *LiveSource) Ready() bool {
+	return s.Fault() == nil && (s.link.vitals == nil || s.link.vitals.judged())
+}
+
+// Covered is the instant up to which the samples are known to have come at their
+// pace, see [life.Pace.Covered]; the present for a sensor that measures itself. It is safe
+// for concurrent use.
+func (s *LiveSource) Covered() sensor.Mono {
+	if s.link.vitals == nil {
+		return s.link.clock.Now()
+	}
+	return s.link.vitals.pace.Covered()
+}
+
+// Keep writes down what was learnt of the site's signal. It is safe for concurrent
+// use.
+func (s *LiveSource) Keep() error {
+	if s.link.vitals == nil {
+		return nil
+	}
+	return s.link.vitals.keep()
+}
+
+// Tally says what became of what came from the sensor. It is safe for concurrent use.
+func (s *LiveSource) Tally() sensor.Tally { return s.link.tally.Tally() }
+
 // Turned is when the driver last came back with something, or with an error. It
 // is safe for concurrent use.
 func (s *LiveSource) Turned() sensor.Mono { return sensor.Mono(s.link.turned.Load()) }
@@ -181,10 +225,13 @@ type link struct {
 	clock  sensor.Clock
 	log    *slog.Logger
 	open   func() (sensor.Conn, error) // the serial port
+	listen func() (stream, error)      // what samples come from
 	conn   io.Closer                   // nil while it is closed
 	before port.LineErrors             // when it was opened
 	turned atomic.Int64                // instant at which the driver last came back
-	pseudo atomic.Bool                 // the port was a pseudo-terminal, once
+	tally  session.Totals
+	vitals *vitals     // of a raw signal; nil for a sensor that gives readings
+	pseudo atomic.Bool // the port was a pseudo-terminal, once
 
 	mu    sync.Mutex
 	fault error // nil while the sensor reports
@@ -261,6 +308,7 @@ func (l *link) dial(ctx context.Context) (sensor.Feed, error) {
 		l.close()
 		return nil, notEnded(err)
 	}
+	l.tally.Follow(f)
 	return &liveFeed{f, l}, nil
 }
 
@@ -305,7 +353,7 @@ func (s *liveStream) Format() doppler.Format {
 // Next implements [doppler.Stream].
 func (s *liveStream) Next(ctx context.Context) (doppler.Block, error) {
 	if s.inner == nil {
-		c, err := s.link.stream()
+		c, err := s.link.listen()
 		if err == nil {
 			s.inner, err = s.link.driver.samples(c, s.link.config, s.link.clock)
 		}
@@ -313,13 +361,17 @@ func (s *liveStream) Next(ctx context.Context) (doppler.Block, error) {
 			s.link.close()
 			return doppler.Block{}, err
 		}
+		s.link.tally.Follow(s.inner)
 	}
 	b, err := s.inner.Next(ctx)
 	s.link.turn()
 	switch {
 	case err == nil:
 		s.link.tell(nil)
-	case ctx.Err() == nil && !s.link.samePipe():
+		s.link.vitals.push(b)
+	case ctx.Err() != nil:
+	case s.link.vitals.broke(err): // the stream goes on
+	case !s.link.samePipe():
 		s.link.close()
 		s.inner = nil
 	}

@@ -25,12 +25,13 @@ type Supervisor interface {
 // seconds; one that is being set up answers all questions in less than 30. A
 // judgement waits for the last picture, up to 25 seconds where a slow vehicle is
 // photographed far away. Before a violation is sealed it waits secondPatience and
-// alonePatience for the second sensor, and for flash. A look at the device waits for
+// alonePatience for the second sensor, coverPatience for the sensor's time base, and
+// for flash. A look at the device waits for
 // flash, too.
 const (
 	sensorTurn = 30 * time.Second
 	judgeTurn  = time.Minute
-	sealTurn   = secondPatience + alonePatience + 30*time.Second
+	sealTurn   = secondPatience + alonePatience + coverPatience + 30*time.Second
 	lookTurn   = 2 * time.Minute
 )
 
@@ -63,7 +64,7 @@ func (d *Device) supervise(ctx context.Context) error {
 	defer send(notify.Stopping)
 	lines := []string{notify.Ready}
 	for told, hung := "", false; ; lines = nil {
-		words, stuck := d.gate.state(), d.progress.stuck(d.o.Clock.Now(), d.o.Turned)
+		words, stuck := d.gate.state(), d.progress.stuck(d.o.Clock.Now(), d.o.Live)
 		switch {
 		case stuck != "":
 			words = stuck
@@ -97,11 +98,11 @@ type progress struct {
 	deaf    atomic.Bool  // the sensor is not listened to any more
 }
 
-// stuck says where one of them has come to a stand; "" when none has. turned is
-// when the sensor's driver last came back, nil when nobody can tell.
-func (p *progress) stuck(now sensor.Mono, turned func() sensor.Mono) string {
-	if turned != nil && !p.deaf.Load() {
-		if since := now.Sub(turned()); since > sensorTurn {
+// stuck says where one of them, or the sensor's driver, has come to a stand; ""
+// when none has.
+func (p *progress) stuck(now sensor.Mono, live Live) string {
+	if live != nil && !p.deaf.Load() {
+		if since := now.Sub(live.Turned()); since > sensorTurn {
 			return fmt.Sprintf("the sensor's driver has not come back for %v", since.Truncate(time.Second))
 		}
 	}

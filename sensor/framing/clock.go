@@ -18,6 +18,14 @@ const (
 	maxAhead = 10 * time.Millisecond
 )
 
+// A PaceError says that samples do not come at the rate that they say, or that some
+// are lost without being counted.
+type PaceError struct{ words string }
+
+func (e *PaceError) Error() string { return e.words }
+
+func paceErrorf(format string, args ...any) error { return &PaceError{fmt.Sprintf(format, args...)} }
+
 // A SampleClock tells the instants of samples that come in blocks, however
 // unevenly these arrive: an anchor plus the samples since over the rate. A block
 // can come late, never early. One that comes before the anchor says so proves
@@ -48,7 +56,7 @@ func NewSampleClock(rate int) SampleClock { return SampleClock{rate: rate} }
 // were here in full at the instant came. Indexes do not fall, nor rise by more
 // than a second from one call to the next; neither do the instants fall. When
 // blocks stay 50 ms late, or come 10 ms earlier within 2 s, samples were lost
-// without being counted, or the sensor samples at another rate: an error, after
+// without being counted, or the sensor samples at another rate: a [*PaceError], after
 // which the clock is of no more use.
 func (c *SampleClock) At(index uint64, n int, came sensor.Mono) (sensor.Mono, error) {
 	seen := came.Add(-Span(uint64(n), c.rate))
@@ -85,9 +93,9 @@ func (c *SampleClock) open(at sensor.Mono) { c.end, c.least = at.Add(window), wi
 func (c *SampleClock) close() {
 	switch {
 	case c.least > maxDelay:
-		c.wrong = fmt.Errorf("samples come %v late: the sensor samples more slowly than %d a second, or some are lost", c.least, c.rate)
+		c.wrong = paceErrorf("samples come %v late: the sensor samples more slowly than %d a second, or some are lost", c.least, c.rate)
 	case c.ahead > maxAhead:
-		c.wrong = fmt.Errorf("samples come %v early within %v: the sensor samples faster than %d a second", c.ahead, window, c.rate)
+		c.wrong = paceErrorf("samples come %v early within %v: the sensor samples faster than %d a second", c.ahead, window, c.rate)
 	}
 	c.anchor = c.anchor.Add(min(c.least, maxStep))
 	c.ahead = 0

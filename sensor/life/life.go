@@ -10,12 +10,12 @@
 //
 //	level    the mean, as a share of full scale
 //	spread   the standard deviation, likewise: noise and vehicles
-//	noise    the median power at 24 frequencies in 8 stretches of 1,024 samples,
+//	noise    the median power at 24 frequencies in 4 stretches of 1,024 samples,
 //	         as the white noise that would show it, in dB of full scale
 //	rail     the share of samples at full scale
 //
 // A vehicle is a few lines, and broad only for the moment beside the radar: it
-// lies in few of the 24 × 8 values and the median does not see it. So neither a
+// lies in few of the 24 × 4 values and the median does not see it. So neither a
 // quiet road nor a strong vehicle is a fault. The phase between I and Q at each
 // frequency, gathered over the last 8 seconds, says whether they are independent:
 // where it stays the same at most frequencies, one signal is in both channels,
@@ -66,11 +66,11 @@ const (
 	mostBalance = 6.0 // dB: beyond it the image of a vehicle is not 10 dB weaker than itself
 
 	sameBins  = 0.5 // share of frequencies whose phase must stay the same for one signal in both channels
-	samePhase = 0.8 // length of the mean of the phases' unit vectors; of independent noise 0.1 to 0.25
+	samePhase = 0.8 // length of the mean of the phases' unit vectors; of independent noise 0.15 to 0.3
 )
 
 const (
-	segments  = 8    // a second
+	segments  = 4    // a second
 	segment   = 1024 // samples
 	bins      = 24
 	firstBin  = 12 // of segment: above drifts and mains

@@ -26,9 +26,9 @@ const FastPace = 0.003
 const (
 	paceBin   = 500 * time.Millisecond
 	paceEnd   = 4                                           // bins whose least delay counts
-	paceSpan  = 20 * time.Second                            // over which the rate is compared
-	paceBins  = int(paceSpan/paceBin) + paceEnd             // that are kept
-	paceDrift = time.Duration(MostPace * float64(paceSpan)) // 20 ms
+	PaceSpan  = 20 * time.Second                            // over which the rate is compared
+	paceBins  = int(PaceSpan/paceBin) + paceEnd             // that are kept
+	paceDrift = time.Duration(MostPace * float64(PaceSpan)) // 20 ms
 
 	// An error of FastPace makes paceDrift in 6.7 s, which the least delay of the
 	// 2 s behind them shows, once the bin after them begins.
