@@ -35,12 +35,10 @@ func doctorCommand(f flags) action {
 		c := config.Default()
 		if *path != "" {
 			loaded, err := loadConfig(*path)
+			lines = append(lines, examineConfig(*path, loaded, err)...)
 			if err == nil {
 				c = loaded
-				lines = append(lines, doctor.Line{Check: "config", Thing: *path, Fact: "good"})
 			} else {
-				lines = append(lines, doctor.Line{Check: "config", Verdict: doctor.Fail, Thing: *path, Fact: err.Error(),
-					Hint: "ciglio config print shows every key with its default; the rest is looked at without it"})
 				*path = ""
 			}
 		}
@@ -56,6 +54,37 @@ func doctorCommand(f flags) action {
 		}
 		return report(stdout, lines, *f.json)
 	}
+}
+
+// examineConfig says what config check says, a line each.
+func examineConfig(path string, c *config.Config, err error) []doctor.Line {
+	line := func(v doctor.Verdict, fact, hint string) doctor.Line {
+		return doctor.Line{Check: "config", Verdict: v, Thing: path, Fact: fact, Hint: hint}
+	}
+	if err != nil {
+		const hint = printHint + "; the rest is looked at without it"
+		var faults *config.Faults
+		if !errors.As(err, &faults) {
+			return []doctor.Line{line(doctor.Fail, err.Error(), hint)}
+		}
+		var lines []doctor.Line
+		for _, f := range faults.All {
+			lines = append(lines, line(doctor.Fail, f.String(), hint))
+		}
+		return lines
+	}
+	r := ready(c, time.Now())
+	var lines []doctor.Line
+	for _, f := range r.Never {
+		lines = append(lines, line(doctor.Fail, "the service starts, and never measures: "+f.String(), "ciglio config check says the same"))
+	}
+	if lines == nil {
+		lines = append(lines, line(doctor.Pass, "good", ""))
+	}
+	for _, n := range r.Notes {
+		lines = append(lines, line(doctor.Warn, n, "to be known, or to be done before the device measures"))
+	}
+	return lines
 }
 
 // Records are looked through while the machine is, and a little longer; the

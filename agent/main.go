@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"ciglio/agent/config"
 )
@@ -207,7 +208,9 @@ func (f flags) parseAlone(args []string) (exit int, ok bool) {
 
 // fail prints what went wrong and a hint, and returns the exit code.
 func fail(stderr io.Writer, err error, hint string) int {
-	fmt.Fprintf(stderr, "ciglio: %v\n", err)
+	for line := range strings.SplitSeq(err.Error(), "\n") {
+		fmt.Fprintf(stderr, "ciglio: %s\n", line)
+	}
 	if hint != "" {
 		fmt.Fprintf(stderr, "hint: %s\n", hint)
 	}
@@ -247,21 +250,55 @@ func version(f flags) action {
 
 func configCheck(f flags) action {
 	path := f.String("config", config.DefaultPath, "configuration `file`")
+	starts := f.Bool("starts", false, "ask only whether the service can start with it, not whether it would ever measure")
 	return func(args []string, stdout, stderr io.Writer) int {
 		if exit, ok := f.parseAlone(args); !ok {
 			return exit
 		}
-		if _, err := loadConfig(*path); err != nil {
-			return fail(stderr, err, "ciglio config print shows every key with its default")
+		c, err := loadConfig(*path)
+		var faults *config.Faults
+		switch {
+		case errors.As(err, &faults):
+		case err != nil:
+			return fail(stderr, err, printHint)
+		default:
+			faults = &config.Faults{All: []config.Fault{}}
 		}
+		var r readiness
+		if len(faults.All) == 0 && !*starts {
+			r = ready(c, time.Now())
+		}
+		good := len(faults.All)+len(r.Never) == 0
 		if *f.json {
-			printJSON(stdout, map[string]any{"file": *path, "good": true})
-		} else {
+			printJSON(stdout, struct {
+				File   string         `json:"file"`
+				Good   bool           `json:"good"`
+				Faults []config.Fault `json:"faults"`
+				readiness
+			}{*path, good, faults.All, r})
+		} else if good {
 			fmt.Fprintf(stdout, "%s: good\n", *path)
+			for _, n := range r.Notes {
+				fmt.Fprintf(stdout, "note: %s\n", n)
+			}
 		}
-		return exitGood
+		switch {
+		case good:
+			return exitGood
+		case len(faults.All) > 0:
+			return fail(stderr, err, printHint)
+		}
+		for _, n := range r.Never {
+			fmt.Fprintf(stderr, "ciglio: %s: the service starts, and never measures: %v\n", *path, n)
+		}
+		for _, n := range r.Notes {
+			fmt.Fprintf(stderr, "note: %s\n", n)
+		}
+		return exitFailed
 	}
 }
+
+const printHint = "ciglio config print shows every key with its default"
 
 func configPrint(f flags) action {
 	path := f.String("config", "", "configuration `file`; without it the defaults are printed")

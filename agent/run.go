@@ -1,7 +1,6 @@
 package agent
 
 import (
-	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -16,6 +15,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -66,29 +66,46 @@ func run(f flags) action {
 }
 
 // loadConfig reads a configuration with which the service can start, as far as
-// that shows without opening anything.
+// that shows without opening anything. The error names every fault of the file; what
+// could be read is returned with it.
 func loadConfig(path string) (*config.Config, error) {
 	c, err := config.Load(path, os.Environ())
-	if err != nil {
+	faults := &config.Faults{File: path}
+	if err != nil && (!errors.As(err, &faults) || len(faults.All) == 1 && faults.All[0].Key == "") {
 		return nil, err
 	}
-	blame := func(key string, err error) error {
-		if err != nil {
-			err = fmt.Errorf("%s: %s: %w", path, key, err)
+	missing := func(key string, needed bool, value, want string) {
+		if needed && value == "" {
+			faults.Add(key, "missing: want "+want)
 		}
-		return err
 	}
-	switch {
-	case c.Sensor.Driver == "rawiq" && c.Sensor.Path == "":
-		return nil, blame("sensor.path", errors.New("missing"))
-	case c.Sensor.Driver != "rawiq" && c.Sensor.Port == "":
-		return nil, blame("sensor.port", errors.New("missing"))
+	http := c.Camera.Driver == "http"
+	missing("sensor.path", c.Sensor.Driver == "rawiq", c.Sensor.Path, "the device file or named pipe of the samples")
+	missing("sensor.port", c.Sensor.Driver != "rawiq", c.Sensor.Port, "the serial port, such as /dev/serial/by-id/…")
+	missing("camera.url", http, c.Camera.URL, "the address of the camera's stream, such as http://192.168.1.20/video.mjpeg")
+	missing("camera.path", c.Camera.Driver == "v4l2", c.Camera.Path, "the camera's device, such as /dev/v4l/by-id/…")
+	// What only the part itself can say is asked where nothing is wrong with its section.
+	ask := func(key string, make func() error) {
+		section, _, _ := strings.Cut(key, ".")
+		if slices.ContainsFunc(faults.All, func(f config.Fault) bool { return strings.HasPrefix(f.Key, section+".") }) {
+			return
+		}
+		if err := make(); err != nil {
+			faults.Add(key, err.Error())
+		}
 	}
-	_, source := device.NewSource(c, new(clock.System), slog.New(slog.DiscardHandler))
-	_, camera := newCamera(c, new(clock.System), slog.New(slog.DiscardHandler))
-	_, second := device.NewSecond(c, new(clock.System), slog.New(slog.DiscardHandler))
-	_, broker := newDialer(c)
-	return c, cmp.Or(blame("sensor", source), blame("second", second), blame(cameraKey(c), camera), blame("uplink.broker", broker), blame("uplink.shard", wire.CheckShard(c.Uplink.Shard)))
+	system, silent := new(clock.System), slog.New(slog.DiscardHandler)
+	ask("sensor", func() error { _, err := device.NewSource(c, system, silent); return err })
+	ask("second", func() error { _, err := device.NewSecond(c, system, silent); return err })
+	ask(cameraKey(c), func() error { _, err := newCamera(c, system, silent); return err })
+	ask("uplink.broker", func() error { _, err := newDialer(c); return err })
+	if err := wire.CheckShard(c.Uplink.Shard); err != nil {
+		faults.Add("uplink.shard", err.Error())
+	}
+	if len(faults.All) > 0 {
+		return c, faults
+	}
+	return c, nil
 }
 
 // newClock returns the clock that c names.

@@ -10,6 +10,7 @@ package config
 import (
 	"encoding"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"reflect"
@@ -146,37 +147,32 @@ func Default() *Config {
 }
 
 // Load reads the file at path over the defaults, then the environment (as
-// os.Environ gives it) over both, and validates the whole.
+// os.Environ gives it) over both, and validates the whole. What is wrong with it is
+// a [*Faults], which names everything.
 func Load(path string, environ []string) (*Config, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return nil, err
 	}
 	c, err := Parse(text, environ)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+	var faults *Faults
+	if errors.As(err, &faults) {
+		faults.File = path
 	}
-	return c, nil
+	return c, err
 }
 
-// Parse is [Load] of a text.
+// Parse is [Load] of a text. It returns what could be read also with an error.
 func Parse(text []byte, environ []string) (*Config, error) {
-	c := Default()
-	meta, err := toml.Decode(string(text), c)
-	if err != nil {
-		return nil, err
+	c, faults := Default(), new(Faults)
+	c.decode(text, faults)
+	if len(faults.All) == 1 && faults.All[0].Key == "" { // no TOML: nothing is set
+		return c, faults
 	}
-	if unknown := meta.Undecoded(); len(unknown) > 0 {
-		return nil, fmt.Errorf("unknown key %s", unknown[0])
-	}
-	if err := c.asWritten(text); err != nil {
-		return nil, err
-	}
-	if err := c.environment(environ); err != nil {
-		return nil, err
-	}
+	c.environment(environ, faults)
 	c.Second.tolerance()
-	return c, c.Validate()
+	c.validate(faults)
+	return c, faults.err()
 }
 
 // ParseStatement reads what [Config.Statement] wrote. What it does not hold is as
@@ -209,40 +205,6 @@ func (c *Config) needed() time.Duration {
 	return time.Duration(way/(c.Site.Limit+tolerance).MPS()*1e9) + told + time.Duration(c.Site.Frames/2)*spacing
 }
 
-// asWritten refuses what the decoder takes and this file does not know: keys in
-// another spelling, of which it would take either, durations without unit, and
-// numbers that this machine cuts off.
-func (c *Config) asWritten(text []byte) error {
-	var file map[string]map[string]any
-	if _, err := toml.Decode(string(text), &file); err != nil {
-		return err
-	}
-	err := c.each(func(section, key, _ string, v reflect.Value) error {
-		written, ok := file[section][key]
-		delete(file[section], key)
-		switch n, number := written.(int64); v.Interface().(type) {
-		case time.Duration:
-			if ok && number {
-				return fmt.Errorf("%s.%s: %d: want a duration with its unit, such as 500us", section, key, n)
-			}
-		case int:
-			if ok && n != v.Int() {
-				return fmt.Errorf("%s.%s: %d: not a number in range", section, key, n)
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	for section, keys := range file {
-		for key := range keys {
-			return fmt.Errorf("unknown key %s.%s", section, key)
-		}
-	}
-	return nil
-}
-
 // Variable returns the environment variable of a key.
 func Variable(section, key string) string {
 	return "CIGLIO_" + strings.ToUpper(section+"_"+key)
@@ -250,20 +212,18 @@ func Variable(section, key string) string {
 
 // CIGLIO_DATA and the like, which belong to other programs of the project, are
 // not keys; only names with a section of this file are looked at.
-func (c *Config) environment(environ []string) error {
+func (c *Config) environment(environ []string, faults *Faults) {
 	values := map[string]string{}
 	for _, e := range environ {
 		name, value, _ := strings.Cut(e, "=")
 		values[name] = value
 	}
-	return c.each(func(section, key, _ string, v reflect.Value) error {
+	_ = c.each(func(section, key, _ string, v reflect.Value) error {
 		name := Variable(section, key)
-		value, ok := values[name]
-		if !ok {
-			return nil
-		}
-		if err := set(v, value); err != nil {
-			return fmt.Errorf("%s: %w", name, err)
+		if value, ok := values[name]; ok {
+			if err := set(v, value); err != nil {
+				faults.Add(section+"."+key, name+": "+err.Error())
+			}
 		}
 		return nil
 	})
@@ -396,13 +356,24 @@ func quote(s string) string {
 	return string(append(b, '"'))
 }
 
-// Validate reports the first value with which the device cannot work.
+// Validate reports every value with which the device cannot work.
 func (c *Config) Validate() error {
-	if _, err := evidence.ParseDeviceID(c.Device.ID); err != nil {
-		return fmt.Errorf("device.id: %w", err)
+	faults := new(Faults)
+	c.validate(faults)
+	return faults.err()
+}
+
+// makeID is how a device gets its name.
+const makeID = "want 32 hexadecimal digits, its own for life: make them with  od -An -N16 -tx1 /dev/urandom | tr -d ' \\n'"
+
+func (c *Config) validate(faults *Faults) {
+	if _, err := evidence.ParseDeviceID(c.Device.ID); c.Device.ID == "" {
+		faults.Add("device.id", "missing: "+makeID)
+	} else if err != nil {
+		faults.Add("device.id", err.Error()+": "+makeID)
 	}
 	if _, err := time.LoadLocation(c.Site.TimeZone); err != nil {
-		return fmt.Errorf("site.time_zone: %w", err)
+		faults.Add("site.time_zone", err.Error())
 	}
 	const wantText = "want a text of 1 to 256 bytes"
 	for _, need := range []struct {
@@ -419,7 +390,7 @@ func (c *Config) Validate() error {
 		{"site.limit", c.Site.Limit >= 5*sensor.KmH && c.Site.Limit <= 150*sensor.KmH && c.Site.Limit%(5*sensor.KmH) == 0, "want 5km/h to 150km/h in steps of 5km/h: there is no other"},
 		{"site.latitude", c.Site.Latitude != 0 || c.Site.Longitude != 0, "missing, with site.longitude"},
 		{"site.photo_range", c.Site.PhotoRange > 0 && c.Site.PhotoRange <= 200e3, "want more than 0m and at most 200m"},
-		{"site.photo_range", c.Site.PhotoRange.Metres() <= 10*c.Site.Limit.MPS(), "farther than a vehicle at the limit drives in 10s"},
+		{"site.photo_range", c.Site.Limit == 0 || c.Site.PhotoRange.Metres() <= 10*c.Site.Limit.MPS(), "farther than a vehicle at the limit drives in 10s"},
 		{"site.time_zone", zoneEverywhere(c.Site.TimeZone), "want a zone that is the same on every machine, such as Europe/Rome"},
 		{"site.frames", c.Site.Frames >= 2 && c.Site.Frames <= 5, "want 2 to 5"},
 		{"sensor.driver", slices.Contains(Drivers(), c.Sensor.Driver), "want one of " + strings.Join(Drivers(), ", ")},
@@ -434,7 +405,7 @@ func (c *Config) Validate() error {
 		{"sensor.rate", !c.Sensor.ops243() || slices.Contains([]Frequency{20e3, 50e3, 100e3}, c.Sensor.Rate), "this driver sets 20kHz, 50kHz or 100kHz"},
 		{"sensor.model", evidence.Printable(c.Sensor.Model, evidence.MaxText), wantText},
 		{"sensor.serial", evidence.Printable(c.Sensor.Serial, evidence.MaxText), wantText},
-		{"sensor.maximum", c.Sensor.Maximum > c.Site.Limit, "want more than the limit"},
+		{"sensor.maximum", c.Sensor.Maximum > c.Site.Limit || c.Site.Limit > 150*sensor.KmH, "want more than the limit"},
 		{"sensor.maximum", !c.Sensor.Samples() && !c.Sensor.ops243() || c.Sensor.shows(c.Sensor.Maximum), "its Doppler frequency is more than 0.45 of sensor.rate: want a lower maximum or a higher rate"},
 		{"camera.driver", slices.Contains([]string{"http", "v4l2"}, c.Camera.Driver), "want http or v4l2"},
 		{"camera.url", c.Camera.URL == "" || c.Camera.Driver == "http", "v4l2 has none: want camera.path"},
@@ -459,10 +430,10 @@ func (c *Config) Validate() error {
 		{"uplink.shard", c.Uplink.Shard != "", "missing"},
 	} {
 		if !need.ok {
-			return fmt.Errorf("%s: %s", need.key, need.say)
+			faults.Add(need.key, need.say)
 		}
 	}
-	return c.Second.validate(c.Site.Frames, len(c.Sensor.Lanes))
+	c.Second.validate(faults, c.Site.Frames, len(c.Sensor.Lanes))
 }
 
 // Drivers returns the names that sensor.driver may have.

@@ -59,15 +59,13 @@ func (s *Second) LanePins() [][]string {
 	return lanes
 }
 
-// validate reports the first value with which the method cannot work, at a site
-// with so many frames of a violation, and lanes that the sensor tells, 0 for none.
-// What no other package checks is checked here.
-func (s *Second) validate(frames, told int) error {
+// validate reports every value with which the method cannot work, at a site with
+// so many frames of a violation, and lanes that the sensor tells, 0 for none. What
+// no other package checks is checked here.
+func (s *Second) validate(faults *Faults, frames, told int) {
 	contacts, pictures := s.Method == "contacts", s.Method == "frames"
 	if contacts {
-		if err := s.validateContacts(told); err != nil {
-			return err
-		}
+		s.validateContacts(faults, told)
 	}
 	for _, need := range []struct {
 		key string
@@ -88,30 +86,29 @@ func (s *Second) validate(frames, told int) error {
 		{"interval_uncertainty", s.IntervalU > 0 && s.IntervalU <= time.Second, "want more than 0s and at most 1s"},
 	} {
 		if !need.ok {
-			return fmt.Errorf("second.%s: %s", need.key, need.say)
+			faults.Add("second."+need.key, need.say)
 		}
 	}
 	if pictures && frames < 3 {
-		return errors.New("site.frames: want at least 3 with second.method = \"frames\"")
+		faults.Add("site.frames", "want at least 3 with second.method = \"frames\"")
 	}
-	return nil
 }
 
 // validateContacts looks at pins and positions of contacts. Loops lie in one lane
 // each; a cable may lie across all.
-func (s *Second) validateContacts(told int) error {
+func (s *Second) validateContacts(faults *Faults, told int) {
 	lanes := s.LanePins()
 	seen := map[string]bool{}
 	for i, pins := range lanes {
 		if len(pins) != 2 && len(pins) != 3 {
-			return fmt.Errorf("second.pins: %d in lane %d, want two or three", len(pins), i+1)
+			faults.Add("second.pins", fmt.Sprintf("%d in lane %d, want two or three", len(pins), i+1))
 		}
 		if len(pins) != len(s.Positions) {
-			return fmt.Errorf("second.positions: %d, want one for each of the %d pins of lane %d", len(s.Positions), len(pins), i+1)
+			faults.Add("second.positions", fmt.Sprintf("%d, want one for each of the %d pins of lane %d", len(s.Positions), len(pins), i+1))
 		}
 		for _, pin := range pins {
 			if seen[pin] {
-				return fmt.Errorf("second.pins: %s twice", pin)
+				faults.Add("second.pins", fmt.Sprintf("%s twice", pin))
 			}
 			seen[pin] = true
 		}
@@ -119,16 +116,15 @@ func (s *Second) validateContacts(told int) error {
 	across := len(lanes) == 1 && s.Kind == "axles"
 	switch {
 	case len(lanes) > 8:
-		return fmt.Errorf("second.pins: %d lanes, want at most 8", len(lanes))
+		faults.Add("second.pins", fmt.Sprintf("%d lanes, want at most 8", len(lanes)))
 	case told != 0 && told != len(lanes) && !across:
-		return fmt.Errorf("second.pins: %d lanes, want the %d of sensor.lanes", len(lanes), told)
+		faults.Add("second.pins", fmt.Sprintf("%d lanes, want the %d of sensor.lanes", len(lanes), told))
 	}
 	for i, p := range s.Positions {
 		if p > 100e3 || i > 0 && p < s.Positions[i-1]+200 {
-			return errors.New("second.positions: want the nearest first, at least 20cm apart, up to 100m away")
+			faults.Add("second.positions", "want the nearest first, at least 20cm apart, up to 100m away")
 		}
 	}
-	return nil
 }
 
 // Lengths are up to 16 lengths, written "10m 12m".

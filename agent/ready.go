@@ -1,0 +1,104 @@
+package agent
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"ciglio/agent/calibration"
+	"ciglio/agent/config"
+	"ciglio/agent/trust"
+	"ciglio/sensor"
+)
+
+// A readiness says of settings that are good in themselves why a device that runs
+// with them measures nothing, and what is to be known beside.
+type readiness struct {
+	Never []config.Fault `json:"never"` // keeps it from measuring, today and for as long as nothing is changed
+	Notes []string       `json:"notes"`
+}
+
+// ready looks at what the settings name. It opens no device.
+func ready(c *config.Config, now time.Time) readiness {
+	r := readiness{Never: []config.Fault{}, Notes: []string{}}
+	never := func(key, format string, args ...any) {
+		r.Never = append(r.Never, config.Fault{Key: key, Words: fmt.Sprintf(format, args...)})
+	}
+	note := func(format string, args ...any) { r.Notes = append(r.Notes, fmt.Sprintf(format, args...)) }
+	simulated := c.Clock.Source == "simulated"
+	if simulated {
+		note("clock.source is simulated: all that the device records is a test, and no violation")
+	}
+	if pseudo := pseudoTerminal(c.Sensor.Path + c.Sensor.Port); pseudo != "" {
+		simulated = true
+		note("%s is a pseudo-terminal, behind which is a program: all that the device records is a test, and no violation", pseudo)
+	}
+	if why := aloneProvesNothing(c.Sensor, simulated); why != "" && c.Second.Method == "none" {
+		never("second.method", `none, and sensor.driver is %s: %s, and proves nothing alone. Write "contacts" or "frames", or take a sensor that tells range or angle (isys4001, agd, agdxor)`, c.Sensor.Driver, why)
+	}
+	switch text, err := os.ReadFile(c.Device.Calibration); {
+	case errors.Is(err, fs.ErrNotExist):
+		never("device.calibration", "%s: no such file: write the calibration statement of sensor %s there, as docs/operation.md shows it", c.Device.Calibration, c.Sensor.Serial)
+	case errors.Is(err, fs.ErrPermission):
+		note("device.calibration: %v: whether it is in force was not looked at", err)
+	case err != nil:
+		never("device.calibration", "%v", err)
+	default:
+		statement, err := calibration.Parse(text)
+		if err != nil {
+			never("device.calibration", "%s: %v", c.Device.Calibration, err)
+			break
+		}
+		for _, cause := range trust.Check(trust.Facts{
+			At: now, Calibration: statement, SensorSerial: c.Sensor.Serial, Room: true,
+			Clock: sensor.ClockState{Synchronised: true}, ClockBound: c.Clock.Bound, // the doctor looks at the clock
+		}) {
+			never("device.calibration", "%s: %s: install the statement of this sensor that is in force today", c.Device.Calibration, cause.Words)
+		}
+	}
+	switch _, err := loadTrust(c.Uplink.Trust); {
+	case errors.Is(err, fs.ErrNotExist):
+		note("uplink.trust: %s: not there yet: enrol the device at the centre and copy the centre's trust.pem there; without it the service does not start", c.Uplink.Trust)
+	case errors.Is(err, fs.ErrPermission):
+		note("uplink.trust: %v: not looked at", err)
+	case err != nil:
+		never("uplink.trust", "%v: copy the centre's trust.pem there", err)
+	}
+	return r
+}
+
+// pseudoTerminal returns what a port is when it is a pseudo-terminal, else "".
+func pseudoTerminal(port string) string {
+	target, err := filepath.EvalSymlinks(port)
+	if port == "" || err != nil || !strings.HasPrefix(target, "/dev/pts/") {
+		return ""
+	}
+	return target
+}
+
+// aloneProvesNothing says why the speeds of a sensor count only with a second
+// speed; "" when they count alone. What is recorded as a test may be alone.
+func aloneProvesNothing(s config.Sensor, test bool) string {
+	usb := false
+	if target, err := filepath.EvalSymlinks(s.Port); err == nil {
+		usb = strings.HasPrefix(filepath.Base(target), "ttyACM")
+	}
+	switch s.Driver {
+	case "csr":
+		return "its bytes have no check sum"
+	case "ops243", "ops243raw":
+		if !usb {
+			return "its bytes have no check sum"
+		}
+	case "isys4001", "agd", "agdxor":
+		return ""
+	}
+	if test {
+		return ""
+	}
+	return "it cannot tell two vehicles of one speed apart"
+}
