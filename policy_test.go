@@ -56,8 +56,9 @@ var testHomes = map[string][]string{
 // matching folder counts; an entry that ends in /… allows all below it, any
 // other that one package.
 var may = map[string][]string{
-	"sensor":                      {"sensor/…"},
+	"sensor":                      {"sensor/…", "internal/robust"},
 	"capture":                     {"sensor", "capture"},
+	"capture/displacement":        {"sensor", "capture", "internal/robust"},
 	"capture/evidence":            {"sensor"},
 	"capture/key":                 {"capture/evidence", "internal/durable"},
 	"uplink":                      {"sensor", "capture/evidence", "uplink", "uplink/wire"},

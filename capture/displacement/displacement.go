@@ -66,6 +66,7 @@ import (
 	"time"
 
 	"ciglio/capture"
+	"ciglio/internal/robust"
 	"ciglio/sensor"
 )
 
@@ -255,7 +256,7 @@ func (c contour) way(near contour) (way, error) {
 	if len(ways) < run {
 		return way{}, ErrUnclear
 	}
-	m := median(ways)
+	m := robust.Upper(ways)
 	off := make([]float64, len(ways))
 	close := 0
 	for i, w := range ways {
@@ -268,7 +269,7 @@ func (c contour) way(near contour) (way, error) {
 		return way{}, ErrUnclear
 	}
 	// Neighbouring columns are not independent: a quarter of them counts.
-	return way{m, 1.4826 * median(off) / math.Sqrt(max(1, float64(len(ways))/4)), median(columns)}, nil
+	return way{m, 1.4826 * robust.Upper(off) / math.Sqrt(max(1, float64(len(ways))/4)), robust.Upper(columns)}, nil
 }
 
 // lowest returns where a vehicle meets the road: the lowest row at which run
@@ -287,10 +288,6 @@ func (c contour) lowest() float64 {
 		}
 	}
 	return lowest
-}
-
-func median(values []float64) float64 {
-	return slices.Sorted(slices.Values(values))[len(values)/2]
 }
 
 // result makes a speed of a way between two rows.

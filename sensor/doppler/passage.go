@@ -4,6 +4,7 @@ import (
 	"math"
 	"slices"
 
+	"ciglio/internal/robust"
 	"ciglio/sensor"
 )
 
@@ -313,12 +314,7 @@ func (g *gauge) smooth(to, from []float64) []float64 {
 	return to
 }
 
-func (g *gauge) median(values []float64) float64 {
-	g.scratch = append(g.scratch[:0], values...)
-	slices.Sort(g.scratch)
-	n := len(g.scratch)
-	return (g.scratch[(n-1)/2] + g.scratch[n/2]) / 2
-}
+func (g *gauge) median(values []float64) float64 { return robust.Median(values, &g.scratch) }
 
 // A geometry is the way a vehicle passed: after x0 + x seconds from the closest
 // point it is (x0 + x)/tau times as far along the road as its path is aside.

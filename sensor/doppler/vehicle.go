@@ -4,6 +4,7 @@ import (
 	"math"
 	"slices"
 
+	"ciglio/internal/robust"
 	"ciglio/sensor"
 )
 
@@ -183,7 +184,7 @@ func (c *chain) cut(r []reading) verdict {
 	}
 	c.gauge.unfold(r, true)
 	slices.Sort(c.gauge.v)
-	w.speed, w.noise = huber(c.gauge.v)
+	w.speed, w.noise = robust.Mean(c.gauge.v)
 	return w
 }
 

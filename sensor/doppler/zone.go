@@ -4,6 +4,7 @@ import (
 	"math"
 	"slices"
 
+	"ciglio/internal/robust"
 	"ciglio/sensor"
 )
 
@@ -125,13 +126,13 @@ func (g *gauge) mean(readings []reading, from, to int, p geometry, w *verdict) {
 	good = append(g.good[:0], good...)
 	slices.Sort(good)
 	var spread float64
-	w.speed, spread = huber(good)
+	w.speed, spread = robust.Mean(good)
 	scatter := 0.0
 	if rough := g.rough[:0]; n > 0 {
 		for i := from; i < to; i++ {
 			rough = append(rough, math.Abs(g.v[i]-g.m[i]))
 		}
-		scatter = g.median(rough) / 0.6745
+		scatter = g.median(rough) / robust.PerSigma
 	}
 	if len(w.reasons) == 0 && (len(good) < minZoneN || float64(n) < zoneFill*float64(w.to-w.from) || width < min(minZone, 0.7*maxZoneWay/w.speed) || width*w.speed < minZoneWay ||
 		w.deficit > maxDeficit || scatter > maxScatter*w.speed+g.mps) {
@@ -159,24 +160,4 @@ func (g *gauge) mean(readings []reading, from, to int, p geometry, w *verdict) {
 	if len(w.reasons) == 0 && (w.noise > maxNoise*w.speed || w.change > maxChange*w.speed) {
 		w.reasons = append(w.reasons, sensor.ReasonUncertain)
 	}
-}
-
-// huber returns the robust mean of sorted values and their spread: values
-// farther than 1.345 spreads from it count with the limit only.
-func huber(sorted []float64) (mean, spread float64) {
-	n := len(sorted)
-	mean = (sorted[(n-1)/2] + sorted[n/2]) / 2
-	// Half the range between the quarters is 0.6745 standard deviations.
-	spread = (sorted[(n-1)*3/4] - sorted[n/4]) / 2 / 0.6745
-	if n < 4 || spread <= 0 {
-		return mean, max(spread, 0)
-	}
-	for range 10 {
-		var off float64
-		for _, v := range sorted {
-			off += max(-1.345*spread, min(1.345*spread, v-mean))
-		}
-		mean += off / float64(n)
-	}
-	return mean, spread
 }

@@ -2,14 +2,11 @@ package track
 
 import (
 	"math"
-	"slices"
+
+	"ciglio/internal/robust"
 )
 
-const (
-	huberBend = 1.345  // spreads, beyond which a value counts with the limit only
-	perSigma  = 0.6745 // the median of |x| of a normal distribution
-	iterate   = 12
-)
+const iterate = 12
 
 // A series is values over time with their robust mean and slope.
 type series struct {
@@ -57,7 +54,7 @@ func (s *series) fit(least float64) {
 		for i, x := range s.x {
 			s.rest = append(s.rest, math.Abs(s.y[i]-s.mean-s.slope*(x-s.mid)))
 		}
-		s.spread = max(s.median(s.rest)/perSigma, least)
+		s.spread = max(s.median(s.rest)/robust.PerSigma, least)
 		var sum, turn float64
 		for i, x := range s.x {
 			off := s.bent(s.y[i] - s.mean - s.slope*(x-s.mid))
@@ -74,17 +71,9 @@ func (s *series) fit(least float64) {
 	}
 }
 
-func (s *series) bent(off float64) float64 {
-	limit := huberBend * s.spread
-	return max(-limit, min(limit, off))
-}
+func (s *series) bent(off float64) float64 { return robust.Bent(off, s.spread) }
 
-func (s *series) median(values []float64) float64 {
-	s.sorted = append(s.sorted[:0], values...)
-	slices.Sort(s.sorted)
-	n := len(s.sorted)
-	return (s.sorted[(n-1)/2] + s.sorted[n/2]) / 2
-}
+func (s *series) median(values []float64) float64 { return robust.Median(values, &s.sorted) }
 
 // deviation returns the standard uncertainty of the mean, and of the slope.
 //
