@@ -1,17 +1,24 @@
 package evidence
 
 import (
+	"archive/zip"
 	"bytes"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strings"
+	"syscall"
 	"testing"
+	"time"
+
+	"ciglio/sensor"
 )
 
 // The other two verifiers are run as anyone runs them, over the files of
@@ -19,9 +26,11 @@ import (
 
 // verified is what the other verifiers print of one file.
 type verified struct {
-	Path   string
-	OK     bool
-	Checks []struct{ Name, Status, Words string }
+	Path    string
+	OK      bool
+	Verdict string
+	Facts   [][2]string // name and value
+	Checks  []struct{ Name, Status, Words string }
 }
 
 // interpreter returns a program that must be there in CI.
@@ -70,8 +79,8 @@ func agrees(t *testing.T, command func(trust string, files []string) *exec.Cmd) 
 			for _, c := range results[i].Checks {
 				got = append(got, [2]string{c.Name, c.Status})
 			}
-			if !slices.Equal(got, v.Checks) || results[i].OK != v.OK {
-				t.Errorf("%s: %v %v\nwant %v %v\n%+v", v.File, results[i].OK, got, v.OK, v.Checks, results[i].Checks)
+			if !slices.Equal(got, v.Checks) || results[i].OK != v.OK || results[i].Verdict != v.Verdict {
+				t.Errorf("%s: %v %s %v\nwant %v %s %v\n%+v", v.File, results[i].OK, results[i].Verdict, got, v.OK, v.Verdict, v.Checks, results[i].Checks)
 			}
 		}
 	}
@@ -80,7 +89,7 @@ func agrees(t *testing.T, command func(trust string, files []string) *exec.Cmd) 
 func TestPythonAgrees(t *testing.T) {
 	python := interpreter(t, "python3")
 	agrees(t, func(trust string, files []string) *exec.Cmd {
-		args := []string{"verify.py", "--json"}
+		args := []string{"verify.py", "--json", "--each"}
 		if trust != "" {
 			args = append(args, "--trust", trust)
 		}
@@ -96,7 +105,7 @@ const script = fs.readFileSync("verify.html", "utf8").match(/<script>([^]*)<\/sc
 const Ciglio = new Function(script + "; return Ciglio")();
 const read = path => new Uint8Array(fs.readFileSync(path));
 (async () => {
-  const [trustFile, ...files] = process.argv.slice(1), results = [];
+  const [how, trustFile, ...files] = process.argv.slice(1), results = [], all = [];
   let trust = null, refused = null;
   if (trustFile) {
     try { trust = await Ciglio.parseTrust(read(trustFile)); } catch (e) {
@@ -104,9 +113,10 @@ const read = path => new Uint8Array(fs.readFileSync(path));
       refused = [Ciglio.outcome("trust", "fail", "trust.fail", { why: e.message })];
     }
   }
-  for (const path of files) {
-    const checks = refused ?? (await Ciglio.verify(read(path), trust)).checks;
-    results.push({ path, ok: Ciglio.good(checks), checks });
+  for (const path of files) all.push(refused ? { checks: refused } : await Ciglio.verify(read(path), trust));
+  if (how === "together") Ciglio.together(all);
+  for (const [i, c] of all.entries()) {
+    results.push({ path: files[i], ok: Ciglio.good(c.checks), verdict: Ciglio.verdict(c).word, facts: c.r ? Ciglio.facts(c.r) : [], checks: c.checks });
   }
   console.log(JSON.stringify(results));
 })();
@@ -115,7 +125,7 @@ const read = path => new Uint8Array(fs.readFileSync(path));
 func TestPageAgrees(t *testing.T) {
 	node := interpreter(t, "node")
 	agrees(t, func(trust string, files []string) *exec.Cmd {
-		return exec.Command(node, append([]string{"-e", runPage, "--", trust}, files...)...)
+		return exec.Command(node, append([]string{"-e", runPage, "--", "each", trust}, files...)...)
 	})
 }
 
@@ -139,6 +149,185 @@ func TestPageAllowsOnlyItself(t *testing.T) {
 	for _, word := range []string{"http:", "https:", "fetch(", "XMLHttpRequest", "import(", "eval(", "innerHTML", "localStorage", "document.cookie"} {
 		if bytes.Contains(page, []byte(word)) {
 			t.Errorf("the page holds %q", word)
+		}
+	}
+}
+
+// other is one of the two other verifiers.
+type other struct {
+	name string
+	run  func(how, trust string, files ...string) []verified
+}
+
+// others returns the two other verifiers. how is "each" or "together".
+func others(t *testing.T) []other {
+	python, node := interpreter(t, "python3"), interpreter(t, "node")
+	result := func(cmd *exec.Cmd) []verified {
+		t.Helper()
+		var results []verified
+		out, err := cmd.Output() // the exit code is tested elsewhere
+		if json.Unmarshal(out, &results) != nil {
+			t.Fatalf("%v: %v\n%s", cmd.Args[0], err, out)
+		}
+		return results
+	}
+	return []other{
+		{"verify.py", func(how, trust string, files ...string) []verified {
+			args := []string{"verify.py", "--json", "--trust", trust}
+			if how == "each" {
+				args = append(args, "--each")
+			}
+			return result(exec.Command(python, append(args, files...)...))
+		}},
+		{"verify.html", func(how, trust string, files ...string) []verified {
+			return result(exec.Command(node, append([]string{"-e", runPage, "--", how, trust}, files...)...))
+		}},
+	}
+}
+
+// TestD18_OthersJudgeWhatWasPackedAnew gives archives to the other two that no
+// vector can hold, since packing differs with the release of the packer.
+func TestD18_OthersJudgeWhatWasPackedAnew(t *testing.T) {
+	dir := t.TempDir()
+	trust := must(ParseTrust(must(os.ReadFile("testdata/trust.pem"))(t)))(t)
+	var files []string
+	for name, change := range map[string]func([]file) []file{
+		"plain": func(f []file) []file { return f },
+		"left": func(f []file) []file {
+			return append(f, file{"Thumbs.db", []byte("x")}, file{"__MACOSX/._frames", []byte("x")})
+		},
+		"changed": func(f []file) []file { f[1].data = append(bytes.Clone(f[1].data), 0); return f },
+		"folder": func(f []file) []file {
+			for i := range f {
+				f[i].name = "a case/" + f[i].name
+			}
+			return append(f, file{"a case/.DS_Store", []byte("x")})
+		},
+	} {
+		var out bytes.Buffer
+		w := zip.NewWriter(&out)
+		for _, f := range slices.Backward(change(append(filesOf(t, bundleOf(t, violation(t), "device")), file{namePage, page}))) {
+			_, err := must(w.Create(f.name))(t).Write(f.data)
+			must(0, err)(t)
+		}
+		must(0, w.Close())(t)
+		files = append(files, filepath.Join(dir, name+".zip"))
+		must(0, os.WriteFile(files[len(files)-1], out.Bytes(), 0o600))(t)
+	}
+	for _, other := range others(t) {
+		for i, r := range other.run("each", "testdata/trust.pem", files...) {
+			data := must(os.ReadFile(files[i]))(t)
+			v := Verify(must(ReadBundle(bytes.NewReader(data), int64(len(data))))(t), trust)
+			var got [][2]string
+			for _, c := range r.Checks {
+				got = append(got, [2]string{c.Name, c.Status})
+			}
+			if !slices.Equal(got, outcome(v)) || r.Verdict != v.Word() || v.OK() == strings.Contains(files[i], "changed") {
+				t.Errorf("%s: %s: %s %v, ours %s %v", other.name, filepath.Base(files[i]), r.Verdict, r.Checks, v.Word(), outcome(v))
+			}
+			if words := r.Checks[len(r.Checks)-1].Words; !strings.Contains(words, "this page is not part of what was checked") {
+				t.Errorf("H14: %s: %s", other.name, words)
+			}
+			if words := r.Checks[len(r.Checks)-2].Words; !strings.Contains(words, "Not the original archive") || strings.Contains(files[i], "left") != strings.Contains(words, "Thumbs.db") {
+				t.Errorf("%s: %s", other.name, words)
+			}
+		}
+	}
+}
+
+// TestH05_OthersNameReuse gives records with the same pictures to the other two.
+func TestH05_OthersNameReuse(t *testing.T) {
+	files := []string{"testdata/valid/violation.zip", "testdata/valid/violation-second-speed.zip", "testdata/valid/heartbeat.cose", "testdata/invalid/key-unknown.zip"}
+	for _, other := range others(t) {
+		for i, r := range other.run("together", "testdata/trust.pem", files...) {
+			failed := slices.ContainsFunc(r.Checks, func(c struct{ Name, Status, Words string }) bool {
+				return c.Name == "reuse" && c.Status == "fail" && strings.HasPrefix(c.Words, "Picture 1 is also picture 1 of record 42")
+			})
+			if failed != (i < 2) || r.OK != (i == 2) {
+				t.Errorf("%s: %s: %s, reuse named: %v", other.name, files[i], r.Verdict, failed)
+			}
+		}
+		for _, r := range other.run("together", "testdata/trust.pem", files[0], files[0], files[2]) {
+			if !r.OK {
+				t.Errorf("%s: the same record twice: %+v", other.name, r)
+			}
+		}
+	}
+}
+
+// TestH08_PythonGoesOnBesideWhatCannotBeRead gives a batch to verify.py.
+func TestH08_PythonGoesOnBesideWhatCannotBeRead(t *testing.T) {
+	python, dir := interpreter(t, "python3"), t.TempDir()
+	good := must(os.ReadFile("testdata/valid/heartbeat.cose"))(t)
+	for name, data := range map[string][]byte{
+		"broken.cose": good[:99], "unsigned.cose": append(bytes.Clone(good[:len(good)-64]), make([]byte, 64)...), "good.cose": good,
+		"empty.cose": nil, "text.zip": []byte("PK and no more"), "inner/record.cose": good, "notes.txt": []byte("x"), "array.cose": bytes.Repeat([]byte{0x81}, 9999),
+	} {
+		path := filepath.Join(dir, name)
+		must(0, os.MkdirAll(filepath.Dir(path), 0o700))(t)
+		must(0, os.WriteFile(path, data, 0o600))(t)
+	}
+	must(0, errors.Join(syscall.Mkfifo(filepath.Join(dir, "pipe"), 0o600), os.Symlink("good.cose", filepath.Join(dir, "link.cose"))))(t)
+	cmd := exec.Command(python, "verify.py", "--json", "--trust", "testdata/trust.pem", dir, "/dev/zero", filepath.Join(dir, "pipe"), filepath.Join(dir, "none"))
+	out, _ := cmd.Output()
+	var results []verified
+	if err := json.Unmarshal(out, &results); err != nil || cmd.ProcessState.ExitCode() != 1 {
+		t.Fatalf("%v, exit %d\n%s", err, cmd.ProcessState.ExitCode(), out)
+	}
+	var got []string
+	for _, r := range results {
+		got = append(got, strings.TrimPrefix(r.Path, dir+"/")+" "+r.Verdict+" "+r.Checks[0].Name)
+	}
+	want := []string{"array.cose bad format", "broken.cose bad format", "empty.cose bad bundle", "good.cose good format", "inner good format", "link.cose bad bundle",
+		"pipe bad bundle", "text.zip bad bundle", "unsigned.cose bad format", "/dev/zero bad bundle", "pipe bad bundle", "none bad bundle"}
+	if !slices.Equal(got, want) {
+		t.Errorf("%q\nwant %q", got, want)
+	}
+}
+
+// TestD23_OneFactOneWord compares what the three verifiers say of every kind of
+// record, and of every way to say a fact.
+func TestD23_OneFactOneWord(t *testing.T) {
+	dir := t.TempDir()
+	var files []string
+	add := func(r *Record) {
+		files = append(files, filepath.Join(dir, fmt.Sprintf("%d.cose", len(files))))
+		must(0, os.WriteFile(files[len(files)-1], must(Seal(r, testSigner(t, "device")))(t).Bytes, 0o600))(t)
+	}
+	for k := range bodies() {
+		add(ofKind(t, k))
+	}
+	for _, change := range []func(*Record){
+		func(r *Record) { r.Measurement.Direction = sensor.Receding },
+		func(r *Record) { r.Measurement.Direction = sensor.DirectionUnknown },
+		func(r *Record) { r.Measurement.Second = confirmed(r.Measurement) },
+		func(r *Record) {
+			r.Measurement.Second = &Second{Method: MethodDisplacement, Speed: 6000, Tolerance: 630}
+		},
+		func(r *Record) {
+			r.Site.Lane, r.Site.Latitude, r.Site.Longitude, r.Site.Position = 0, -1, -1_799_999_999, 7
+		},
+		func(r *Record) { r.UTC, r.Clock.Synchronised = time.Date(2026, 7, 1, 22, 30, 0, 0, time.UTC), false },
+		func(r *Record) {
+			r.UTC, r.Clock.Uncertainty = time.Date(2026, 10, 25, 0, 59, 59, 999999000, time.UTC), 999_999_999
+		},
+		func(r *Record) { r.UTC = time.Date(2026, 3, 29, 1, 0, 0, 1000, time.UTC) },
+		func(r *Record) { r.Measurement.Targets, r.Measurement.Uncertainty = 3, 1234 },
+		func(r *Record) { r.Calibration.Approval, r.Calibration.Decree = "", " " },
+	} {
+		r := violation(t)
+		change(r)
+		add(r)
+	}
+	for _, other := range others(t) {
+		for i, r := range other.run("each", "testdata/trust.pem", files...) {
+			var want [][2]string
+			for _, f := range Facts(must(Open(must(os.ReadFile(files[i]))(t)))(t).Record) {
+				want = append(want, [2]string{f.Name, f.Value})
+			}
+			if !slices.Equal(r.Facts, want) {
+				t.Errorf("%s says %q\nwant %q", other.name, r.Facts, want)
+			}
 		}
 	}
 }

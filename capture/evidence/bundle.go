@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"path"
+	"slices"
 	"strings"
 )
 
@@ -27,6 +28,17 @@ type Bundle struct {
 	Configuration     []byte // the statement that field 18 names
 	Receipt           []byte // sealed
 	Proof             []byte // of inclusion in the log
+	// Archive is what the files were read from; nil when they were put together.
+	Archive *Archive
+}
+
+// An Archive says what a bundle's files lay in. Nothing about it is evidence.
+type Archive struct {
+	// Changed says in what it is not the archive as it was written: "packed anew",
+	// "a folder". Empty when it is.
+	Changed string
+	Foreign []string // names that lie there and are not part of the evidence
+	Page    []byte   // verify.html, which is not part of what is checked; nil when none lies there
 }
 
 // MaxBundle is the largest bundle, in bytes.
@@ -135,21 +147,35 @@ func WriteBundle(w io.Writer, b *Bundle) error {
 	return nil
 }
 
-// ReadBundle reads a bundle's zip file of the given size. It accepts only what
-// [WriteBundle] writes, with this or another version of the page: known names,
-// each once, in order, stored without compression, and nothing else. It holds
-// the files in memory, at most [MaxBundle] bytes, and checks nothing about them:
-// see [Verify].
+// ReadBundle reads a bundle's zip file of the given size: what [WriteBundle]
+// writes, with this or another version of the page, or what another program has
+// packed of the same files. Which of both it is, and what else lies in it,
+// [Bundle.Archive] says. It holds the files in memory, at most [MaxBundle] bytes,
+// and checks nothing about them: see [Verify].
 func ReadBundle(r io.ReaderAt, size int64) (*Bundle, error) {
 	if size > MaxBundle {
 		return nil, fmt.Errorf("bundle: %w: %d bytes, want at most %d", ErrTooLarge, size, int64(MaxBundle))
 	}
+	archive := &Archive{}
+	files, err := readOriginal(r, size)
+	if err != nil {
+		archive.Changed = "packed anew"
+		if files, archive.Foreign, err = readPacked(r, size); err != nil {
+			return nil, fmt.Errorf("bundle: %w", err)
+		}
+	}
+	return assemble(files, archive)
+}
+
+// readOriginal reads what [WriteBundle] writes: known names, each once, in order,
+// stored without compression, and nothing else.
+func readOriginal(r io.ReaderAt, size int64) ([]file, error) {
 	allowed := map[string]bundleFile{}
 	for _, f := range bundleFiles() {
 		allowed[f.name] = f
 	}
 	last := -1
-	files, err := readZip(io.NewSectionReader(r, 0, size), func(name string) (int, error) {
+	return readZip(io.NewSectionReader(r, 0, size), func(name string) (int, error) {
 		f, known := allowed[name]
 		switch {
 		case !known:
@@ -160,35 +186,34 @@ func ReadBundle(r io.ReaderAt, size int64) (*Bundle, error) {
 		last = f.at
 		return f.max, nil
 	})
-	if err != nil {
-		return nil, fmt.Errorf("bundle: %w", err)
-	}
-	return assemble(files)
 }
 
-// ReadFolder reads a bundle whose files lie in a folder. Hidden files, whose
-// name begins with a dot, are passed over; any other foreign name is refused.
+// ReadFolder reads a bundle whose files lie in a folder. What else lies there is
+// told in [Bundle.Archive] and not opened; what bears a name of the bundle and is
+// no plain file, such as a pipe or a link, is an error and not opened either.
 func ReadFolder(folder fs.FS) (*Bundle, error) {
-	found := map[string]bool{}
+	found := map[string]fs.FileMode{}
 	for _, dir := range []string{".", "frames"} {
-		entries, err := fs.ReadDir(folder, dir)
-		if errors.Is(err, fs.ErrNotExist) && dir != "." {
+		if mode, there := found[dir]; dir != "." && (!there || !mode.IsDir()) {
 			continue
 		}
+		entries, err := fs.ReadDir(folder, dir)
 		if err != nil {
 			return nil, fmt.Errorf("bundle: %w", err)
 		}
 		for _, e := range entries {
-			name := path.Join(dir, e.Name())
-			if !strings.HasPrefix(e.Name(), ".") && name != "frames" {
-				found[name] = true
-			}
+			found[path.Join(dir, e.Name())] = e.Type()
 		}
 	}
+	if found["frames"].IsDir() {
+		delete(found, "frames")
+	}
+	archive := &Archive{Changed: "a folder"}
 	var files []file
 	last := -1
 	for _, f := range bundleFiles() {
-		if !found[f.name] {
+		mode, there := found[f.name]
+		if !there {
 			continue
 		}
 		delete(found, f.name)
@@ -196,16 +221,45 @@ func ReadFolder(folder fs.FS) (*Bundle, error) {
 			return nil, fmt.Errorf("bundle: %s: another file stands in its place", f.name)
 		}
 		last = f.at
+		if !mode.IsRegular() {
+			return nil, fmt.Errorf("bundle: %s: %w: %s", f.name, ErrNotPlain, FileKind(mode))
+		}
 		data, err := readLimited(folder, f.name, f.max)
 		if err != nil {
 			return nil, fmt.Errorf("bundle: %w", err)
 		}
 		files = append(files, file{f.name, data})
 	}
-	for name := range found {
-		return nil, fmt.Errorf("bundle: %q: not a file of a bundle", name)
+	for name, mode := range found {
+		if mode.IsDir() {
+			name += "/"
+		}
+		archive.Foreign = append(archive.Foreign, name)
 	}
-	return assemble(files)
+	slices.Sort(archive.Foreign)
+	return assemble(files, archive)
+}
+
+// ErrNotPlain is the error of what lies in the place of a file and is none.
+var ErrNotPlain = errors.New("not a plain file")
+
+// FileKind names what is no plain file.
+func FileKind(mode fs.FileMode) string {
+	switch {
+	case mode.IsRegular():
+		return "a file"
+	case mode.IsDir():
+		return "a folder"
+	case mode&fs.ModeSymlink != 0:
+		return "a link"
+	case mode&fs.ModeNamedPipe != 0:
+		return "a pipe"
+	case mode&fs.ModeSocket != 0:
+		return "a socket"
+	case mode&fs.ModeDevice != 0:
+		return "a device"
+	}
+	return "of no known kind"
 }
 
 // readLimited reads a regular file of 1 to limit bytes.
@@ -216,7 +270,7 @@ func readLimited(folder fs.FS, name string, limit int) ([]byte, error) {
 	}
 	defer f.Close()
 	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s: not a plain file", name)
+		return nil, fmt.Errorf("%s: %w", name, ErrNotPlain)
 	}
 	data, err := io.ReadAll(io.LimitReader(f, int64(limit)+1))
 	switch {
@@ -230,8 +284,8 @@ func readLimited(folder fs.FS, name string, limit int) ([]byte, error) {
 
 // assemble puts each file in its place. Where the record can be read, frames
 // and trace must have the names that it gives them.
-func assemble(files []file) (*Bundle, error) {
-	b := &Bundle{}
+func assemble(files []file, archive *Archive) (*Bundle, error) {
+	b := &Bundle{Archive: archive}
 	var frames []file
 	trace := ""
 	for _, f := range files {
@@ -249,6 +303,7 @@ func assemble(files []file) (*Bundle, error) {
 		case nameProof:
 			b.Proof = f.data
 		case namePage:
+			archive.Page = f.data
 		default:
 			if strings.HasPrefix(f.name, "trace.") {
 				b.Trace, trace = f.data, f.name

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"time"
 )
 
 // A Fault says how a chain is broken.
@@ -17,6 +18,8 @@ const (
 	FaultLink         Fault = "link"         // a record does not name the one before it
 	FaultCut          Fault = "cut"          // records are missing at the start, or at the end that a receipt names
 	FaultEquivocation Fault = "equivocation" // one place in the chain holds two records
+	FaultClock        Fault = "clock"        // UTC went back, or jumped without a record of it
+	FaultCounter      Fault = "counter"      // the hardware counter did not go up
 )
 
 // A Break is one fault of a device's chain, at the record with the given place.
@@ -61,7 +64,14 @@ func VerifyChain(records []*Sealed, receipts ...*SealedReceipt) []Break {
 		}
 	}
 	var breaks []Break
-	for _, k := range keys {
+	slices.SortStableFunc(keys, func(a, b chain) int {
+		return cmp.Or(bytes.Compare(a.device[:], b.device[:]), cmp.Compare(a.epoch, b.epoch))
+	})
+	for i, k := range keys {
+		if i > 0 && keys[i-1].device == k.device && k.epoch > keys[i-1].epoch+1 {
+			breaks = append(breaks, Break{k.device, k.epoch, 1, FaultGap,
+				fmt.Sprintf("epochs %d to %d are missing", keys[i-1].epoch+1, k.epoch-1)})
+		}
 		report := func(seq uint64, fault Fault, format string, args ...any) {
 			breaks = append(breaks, Break{k.device, k.epoch, seq, fault, fmt.Sprintf(format, args...)})
 		}
@@ -104,6 +114,9 @@ func checkChain(records []*Sealed, receipted []ReceiptEntry, report func(uint64,
 		if !linked(records[:i], s) {
 			report(seq, FaultLink, "record %d names another record before it than number %d", seq, seq-1)
 		}
+		if i > 0 && seq == last+1 {
+			follows(records[i-1].Record, s.Record, report)
+		}
 		ids[seq] = s.ID
 	}
 	for _, e := range receipted {
@@ -115,6 +128,55 @@ func checkChain(records []*Sealed, receipted []ReceiptEntry, report func(uint64,
 			report(e.Seq, FaultCut, "record %d has a receipt and is missing", e.Seq)
 		}
 	}
+}
+
+// Bounds of two records that follow each other.
+const (
+	// stepNear is how far UTC may move against the monotonic clock without a record
+	// of it: devices notice 0.5 s, and a daemon moves it by 1/12 of the time at most
+	// (chrony, maxslewrate 83 333 ppm).
+	stepNear, slew = 500 * time.Millisecond, 12
+	// sealedLate is how long after its instant a violation may be sealed, behind
+	// others.
+	sealedLate = 2 * time.Minute
+)
+
+// follows checks what the clocks and the counter of two records say that stand one
+// behind the other. A year ahead and back again, or a record made elsewhere, shows
+// here though each record alone is good.
+func follows(a, b *Record, report func(uint64, Fault, string, ...any)) {
+	if a.CounterClass != 0 && a.CounterClass == b.CounterClass && b.CounterValue <= a.CounterValue {
+		report(b.Seq, FaultCounter, "the hardware counter of record %d does not go on from record %d", b.Seq, a.Seq)
+	}
+	if a.Boot != b.Boot {
+		if a.Clock.Synchronised && b.Clock.Synchronised && b.UTC.Before(a.UTC.Add(-stepNear)) {
+			report(b.Seq, FaultClock, "record %d is dated %s, before record %d of %s, and both clocks were synchronised",
+				b.Seq, day(b.UTC), a.Seq, day(a.UTC))
+		}
+		return
+	}
+	passed := b.Mono.Sub(a.Mono)
+	if passed < -sealedLate {
+		report(b.Seq, FaultOrder, "record %d was made before record %d, by the clock that never goes back", b.Seq, a.Seq)
+	}
+	moved := b.UTC.Sub(a.UTC) - passed // as far as a Duration holds, which is 292 years
+	if b.Kind == KindClockStep {
+		if step, ok := b.Body[1].(int64); ok {
+			moved -= time.Duration(step)
+		}
+	}
+	if moved.Abs() > stepNear+passed.Abs()/slew {
+		report(b.Seq, FaultClock, "between record %d of %s and record %d of %s UTC jumped by %v, and no record of a step says so",
+			a.Seq, day(a.UTC), b.Seq, day(b.UTC), moved.Round(time.Millisecond))
+	}
+}
+
+// sortChains orders records as their chains do.
+func sortChains(records []*Sealed) {
+	slices.SortStableFunc(records, func(a, b *Sealed) int {
+		return cmp.Or(bytes.Compare(a.Record.Device[:], b.Record.Device[:]), cmp.Compare(a.Record.Epoch, b.Record.Epoch),
+			cmp.Compare(a.Record.Seq, b.Record.Seq))
+	})
 }
 
 // linked reports whether s names one of the records with the number before its

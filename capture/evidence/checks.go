@@ -1,6 +1,7 @@
 package evidence
 
 import (
+	"bytes"
 	"crypto/ecdsa"
 	"errors"
 	"fmt"
@@ -19,6 +20,7 @@ type checker struct {
 	entry  RegisterEntry    // of the device's key, once it is trusted
 	pub    *ecdsa.PublicKey // the device's key, once it is trusted
 	proven *Receipt         // the receipt, once it is verified
+	sealed *SealedReceipt   // the same
 	checks []Check
 
 	settings settings // of the configuration that the record names; nil when it is not here
@@ -325,7 +327,7 @@ func (c *checker) receipt() Check {
 		return check(name, false, Fail, "The receipt is older than the record: it is of %s, the record of %s. One of the two times is not true.",
 			day(s.Receipt.UTC), day(c.r.UTC))
 	}
-	c.proven = s.Receipt
+	c.proven, c.sealed = s.Receipt, s
 	return check(name, false, Pass, "The centre received the record with all its files, and said so on %s.", day(s.Receipt.UTC))
 }
 
@@ -356,4 +358,44 @@ func (c *checker) log(receipt Check) {
 	}
 	c.add(name, false, Pass, "The record stands at place %d of the centre's log of %d records.",
 		p.Index+1, p.Size)
+}
+
+// archive says what the files lay in. Nothing there is evidence, and so nothing
+// there can fail.
+func (c *checker) archive() {
+	a := c.b.Archive
+	if a == nil {
+		return
+	}
+	words := "This is the archive as it was written."
+	status := Pass
+	if a.Changed != "" {
+		status = NotChecked
+		words = "Not the original archive: " + a.Changed + ". That is no sign of forgery. The evidence is judged by the files that the record names."
+	}
+	if len(a.Foreign) > 0 {
+		status = NotChecked
+		words += " Not part of it: " + quoted(a.Foreign) + "."
+	}
+	c.add("archive", false, status, "%s", words)
+	switch {
+	case a.Page == nil:
+	case bytes.Equal(a.Page, page):
+		c.add("page", false, NotChecked, "verify.html: this page is not part of what was checked. It is the one that this program puts into bundles.")
+	default:
+		c.add("page", false, NotChecked, "verify.html: this page is not part of what was checked. It is not the one that this program puts into bundles: take the page from the authority.")
+	}
+}
+
+// quoted lists some names.
+func quoted(names []string) string {
+	const most = 10
+	var all []string
+	for _, n := range names[:min(len(names), most)] {
+		all = append(all, fmt.Sprintf("%.80q", n))
+	}
+	if len(names) > most {
+		all = append(all, fmt.Sprintf("and %d more", len(names)-most))
+	}
+	return strings.Join(all, ", ")
 }

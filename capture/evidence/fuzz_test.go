@@ -117,7 +117,8 @@ func FuzzBundle(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if verdict := Verify(bundle, trust); verdict.OK() && !bytes.Equal(zipOf(t, bundle), b) && !bytes.Contains(b, []byte(namePage)) {
+		verdict := Verify(bundle, trust)
+		if a := bundle.Archive; verdict.OK() && a.Changed == "" && a.Page == nil && !bytes.Equal(zipOf(t, bundle), b) {
 			t.Errorf("a second spelling of one bundle was accepted: %q", b)
 		}
 	})

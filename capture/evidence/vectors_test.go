@@ -21,6 +21,8 @@ type vector struct {
 	File  string `json:"file"`            // a record (.cose) or a bundle (.zip)
 	Trust string `json:"trust,omitempty"` // trust file; without it nothing is trusted
 	OK    bool   `json:"ok"`
+	// Verdict is the verdict in one word: good, test, bad or open.
+	Verdict string `json:"verdict"`
 	// Fails names the check that fails first, or the mandatory one that is not
 	// checked when none fails.
 	Fails string `json:"fails,omitempty"`
@@ -181,7 +183,7 @@ func TestVectors(t *testing.T) {
 	for i := range all {
 		v := &all[i]
 		verdict := judge(v.data, trusts[v.Trust])
-		v.Checks = outcome(verdict)
+		v.Checks, v.Verdict = outcome(verdict), verdict.Word()
 		if verdict.OK() != v.OK {
 			t.Errorf("%s: OK = %v, want %v: %+v", v.Name, verdict.OK(), v.OK, verdict.Checks)
 		}

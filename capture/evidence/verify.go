@@ -1,6 +1,10 @@
 package evidence
 
-import "crypto/sha256"
+import (
+	"crypto/sha256"
+	"fmt"
+	"slices"
+)
 
 // Status is the outcome of one check.
 type Status uint8
@@ -26,6 +30,17 @@ func (s Status) String() string {
 // MarshalText writes the form of [Status.String].
 func (s Status) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
+// UnmarshalText reads the form of [Status.String] and no other.
+func (s *Status) UnmarshalText(text []byte) error {
+	for _, known := range []Status{NotChecked, Pass, Fail} {
+		if string(text) == known.String() {
+			*s = known
+			return nil
+		}
+	}
+	return fmt.Errorf("status %q: want pass, fail or not checked", text)
+}
+
 // A Check is one question put to a bundle, and the answer.
 type Check struct {
 	Name      string `json:"name"`
@@ -38,6 +53,8 @@ type Check struct {
 type Verdict struct {
 	Checks []Check
 	Record *Sealed // nil when it could not be read
+
+	receipt *SealedReceipt // that names the record, verified; nil without one
 }
 
 // OK reports whether the bundle may be relied on: every mandatory check passed
@@ -49,6 +66,40 @@ func (v Verdict) OK() bool {
 		}
 	}
 	return len(v.Checks) > 0
+}
+
+// Word returns the verdict in one word: "good", "test" for a good one of a test,
+// "bad" when a check failed, "open" when a mandatory one was not made.
+func (v Verdict) Word() string {
+	failed := slices.ContainsFunc(v.Checks, func(c Check) bool { return c.Status == Fail })
+	switch {
+	case failed:
+		return "bad"
+	case !v.OK():
+		return "open"
+	case v.Record != nil && v.Record.Record.Kind == KindTest:
+		return "test"
+	}
+	return "good"
+}
+
+// Line returns the verdict in a sentence, with its likely cause: the first check
+// that failed, or that is mandatory and was not made. The others follow from it as
+// often as not.
+func (v Verdict) Line() string {
+	word := v.Word()
+	line := map[string]string{
+		"good": "This evidence is genuine and complete.",
+		"test": "TEST, not evidence of a violation. The record is genuine.",
+		"bad":  "Do not rely on this evidence.",
+		"open": "Not everything could be checked.",
+	}[word]
+	for _, c := range v.Checks {
+		if word == "bad" && c.Status == Fail || word == "open" && c.Mandatory && c.Status == NotChecked {
+			return line + " " + c.Words
+		}
+	}
+	return line
 }
 
 // Unreadable is the verdict on a bundle that [ReadBundle] or [ReadFolder]
@@ -77,6 +128,7 @@ func Verify(b *Bundle, t *Trust) Verdict {
 		for _, name := range []string{"device key", "signature", "kind"} {
 			c.add(name, true, NotChecked, "The record cannot be read.")
 		}
+		c.archive()
 		return Verdict{Checks: c.checks}
 	}
 	c.s, c.r = s, s.Record
@@ -108,5 +160,6 @@ func Verify(b *Bundle, t *Trust) Verdict {
 	c.software()
 	c.checks = append(c.checks, receipt)
 	c.log(receipt)
-	return Verdict{Checks: c.checks, Record: s}
+	c.archive()
+	return Verdict{Checks: c.checks, Record: s, receipt: c.sealed}
 }

@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
 """Verifies Ciglio evidence with nothing but the Python standard library (3.9 or later).
 
-    verify.py --trust FILE [--json] BUNDLE...
+    verify.py --trust FILE [--json] [--each] BUNDLE...
 
-A BUNDLE is a bundle's .zip or a single sealed record. The trust file holds the root's key and the device
+A BUNDLE is a bundle's .zip, a single sealed record, or a folder of a bundle or of several. The trust file holds the root's key and the device
 register that the root has signed; compare the printed root with the one that the authority publishes.
 Exit code: 0 when every bundle is good, 1 when one is not, 2 for wrong use. It is one of three independent
 verifiers; docs/evidence.md says what each check means.
 """
-import argparse, base64, datetime, hashlib, json, re, sys, zlib
+import argparse, base64, datetime, hashlib, json, os, re, stat, sys, zlib
 
 # ---- P-256 and ES256 -------------------------------------------------------------------------------------
 P = 2**256 - 2**224 + 2**192 + 2**96 - 1
@@ -311,10 +311,28 @@ PLACES = {"record.cose": (0, 16 << 10), "device.crt": (7, 16 << 10), "calibratio
           "verify.html": (12, 1 << 20)}
 PLACES.update({f"frames/{n}-{role}.jpg": (n, FRAME_MAX) for n in range(1, 6) for role in ("before", "photo", "after")})
 PLACES.update({f"trace.{end}": (6, TRACE_MAX) for end in ("wav", "csv", "jsonl", "bin")})
+BUNDLE_MAX = 5 * FRAME_MAX + TRACE_MAX + (2 << 20)
 ENDS = {"audio/wav": "wav", "text/csv": "csv", "application/jsonl": "jsonl"}
 
 
-def read_zip(data):
+class Archive:
+    """What a bundle's files lay in: changed says in what it is not the original archive. Nothing of it is evidence."""
+    def __init__(self, changed="", foreign=()):
+        self.changed, self.foreign = changed, sorted(foreign)
+
+
+def read_bundle(data):
+    """Returns the files of a bundle's zip, and what it is: as it was written, or packed anew by another program."""
+    require(len(data) <= BUNDLE_MAX, "too large")
+    try:
+        files, archive = read_original(data), Archive()
+    except Bad:
+        files, foreign = read_packed(data)
+        archive = Archive("packed anew", foreign)
+    return fitting(files), archive
+
+
+def read_original(data):
     """Reads the one spelling of a bundle's zip: known names in order, stored, dated 1980, nothing between."""
     files, directory, pos, last = {}, b"", 0, -1
     while data[pos : pos + 4] == b"PK\x03\x04":
@@ -333,6 +351,107 @@ def read_zip(data):
     count = len(files).to_bytes(2, "little")
     directory += b"PK\x05\x06\0\0\0\0" + count + count + len(directory).to_bytes(4, "little") + pos.to_bytes(4, "little") + b"\0\0"
     require(data[pos:] == directory, "the directory of the zip is not the one of its files")
+    return files
+
+
+def read_packed(data):
+    """Reads an archive that another program packed, by its directory: the files of a bundle, and the names of all others."""
+    def word(at, width):
+        return int.from_bytes(data[at : at + width], "little")
+    ends = (at for at in range(len(data) - 22, max(len(data) - 22 - 0xFFFF, 0) - 1, -1)
+            if data[at : at + 4] == b"PK\5\6" and word(at + 20, 2) == len(data) - at - 22)
+    end = next(ends, None)
+    require(end is not None, "there is no directory at the end of the zip: it was cut off, or something follows it")
+    count, length, start = word(end + 10, 2), word(end + 12, 4), word(end + 16, 4)
+    require(not any(data[end + 4 : end + 8]) and word(end + 8, 2) == count, "a zip in several parts")
+    require(count <= 1000 and length <= 4 << 20, "too many files in the zip")
+    require(start + length == end, "the directory of the zip does not lie where its end says")
+    entries, at = [], start
+    for _ in range(count):
+        name_size, more = word(at + 28, 2), word(at + 30, 2) + word(at + 32, 2)
+        require(data[at : at + 4] == b"PK\1\2" and at + 46 + name_size + more <= end, "the directory of the zip is damaged")
+        name = data[at + 46 : at + 46 + name_size]
+        entry = {"name": name.decode("latin-1"), "flags": word(at + 8, 2), "method": word(at + 10, 2), "crc": word(at + 16, 4),
+                 "size": word(at + 20, 4), "full": word(at + 24, 4), "offset": word(at + 42, 4)}
+        sizes, local = data[at + 16 : at + 28], entry["offset"]
+        require(data[local : local + 4] == b"PK\3\4", f"{entry['name']!r}: the data is not where the directory says")
+        same = word(local + 26, 2) == name_size and data[local + 30 : local + 30 + name_size] == name
+        same = same and word(local + 6, 2) == entry["flags"] and word(local + 8, 2) == entry["method"]
+        behind = entry["flags"] & 8 and not any(data[local + 14 : local + 26])
+        require(same and (behind or data[local + 14 : local + 26] == sizes), f"{entry['name']!r}: the directory and the data say different things of it")
+        entry["data"] = local + 30 + name_size + word(local + 28, 2)
+        require(entry["data"] + entry["size"] <= start, f"{entry['name']!r}: ends too early")
+        entries.append(entry)
+        at += 46 + name_size + more
+    require(at == end, "the directory of the zip is damaged")
+    names = [e["name"] for e in entries]
+    folders = [n[: -len("record.cose")] for n in names if n.endswith("/record.cose") and n.count("/") == 1]
+    require("record.cose" in names or len(folders) <= 1, f"record.cose stands in {len(folders)} folders: unpack the archive, and check the folder")
+    prefix = "" if "record.cose" in names else folders[0] if folders else ""
+    files, foreign, taken = {}, [], set()
+    for e in entries:
+        name = e["name"][len(prefix):] if e["name"].startswith(prefix) else ""
+        if e["name"].endswith("/"):
+            continue
+        if name not in PLACES:
+            foreign.append(e["name"])
+            continue
+        place, limit = PLACES[name]
+        require(place not in taken, f"{name}: stands twice, or another file stands in its place")
+        require(not e["flags"] & ~0x080E and e["method"] in (0, 8), f"{name}: encrypted, or packed in a way that is not known here")
+        require(1 <= e["full"] <= limit and e["size"] <= limit + (64 << 10), f"{name}: {e['full']} bytes")
+        packed = data[e["data"] : e["data"] + e["size"]]
+        if e["method"] == 8:
+            unpack = zlib.decompressobj(-15)
+            try:
+                packed = unpack.decompress(packed, e["full"] + 1)
+            except zlib.error:
+                packed = b""
+            require(unpack.eof and not unpack.unused_data, f"{name}: damaged: it does not unpack")
+        require(len(packed) == e["full"] and zlib.crc32(packed) == e["crc"], f"{name}: damaged")
+        taken.add(place)
+        files[name] = packed
+    entries.sort(key=lambda e: e["offset"])
+    require(all(a["data"] + a["size"] <= b["offset"] for a, b in zip(entries, entries[1:])), "two files of the zip overlap")
+    return files, foreign
+
+
+KINDS_OF_FILE = [(stat.S_ISDIR, "a folder"), (stat.S_ISLNK, "a link"), (stat.S_ISFIFO, "a pipe"), (stat.S_ISSOCK, "a socket"),
+                 (stat.S_ISBLK, "a device"), (stat.S_ISCHR, "a device")]
+
+
+def read_file(path, limit, follow=False):
+    """Reads a plain file of 1 to limit bytes. Nothing else is opened: a pipe would never end."""
+    mode = (os.stat if follow else os.lstat)(path).st_mode
+    kind = next((name for test, name in KINDS_OF_FILE if test(mode)), "of no known kind")
+    require(stat.S_ISREG(mode), f"not a plain file: {kind}")
+    with open(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)), "rb") as f:
+        data = f.read(limit + 1)
+    require(1 <= len(data) <= limit, f"{'more than ' + str(limit) if data else 0} bytes")
+    return data
+
+
+def read_folder(path):
+    """Returns the files of a bundle that lie in a folder. What is not one of its names is told and not opened."""
+    names = sorted(os.listdir(path))
+    if "frames" in names and stat.S_ISDIR(os.lstat(os.path.join(path, "frames")).st_mode):
+        names.remove("frames")
+        names += ["frames/" + name for name in sorted(os.listdir(os.path.join(path, "frames")))]
+    files, taken = {}, set()
+    for name in names:
+        if name in PLACES:
+            place, limit = PLACES[name]
+            require(place not in taken, f"{name}: another file stands in its place")
+            taken.add(place)
+            try:
+                files[name] = read_file(os.path.join(path, *name.split("/")), limit)
+            except Bad as e:
+                raise Bad(f"{name}: {e}")
+    return fitting(files), Archive("a folder", [name for name in names if name not in PLACES])
+
+
+def fitting(files):
+    """Checks that the files have the names that the record gives them."""
     require("record.cose" in files, "record.cose is missing")
     try:
         r = open_record(files["record.cose"]).values
@@ -508,7 +627,8 @@ def date(seconds):
 def moment(us):
     local, zone = site_time(us)
     utc = datetime.datetime(1970, 1, 1) + datetime.timedelta(microseconds=us)
-    return f"{local:%Y-%m-%d %H:%M:%S.%f} {zone} ({utc:%Y-%m-%d %H:%M:%S.%f} UTC)"
+    layout = "%Y-%m-%d %H:%M:%S.%f" if us % 10**6 else "%Y-%m-%d %H:%M:%S"
+    return f"{local.strftime(layout)} {zone} ({utc.strftime(layout)} UTC)"
 
 
 def milliseconds(ns):
@@ -528,8 +648,8 @@ def ask(question):
 
 
 class Checker:
-    def __init__(self, files, trust):
-        self.files, self.trust, self.entry, self.receipted = files, trust, None, None
+    def __init__(self, files, archive, trust):
+        self.files, self.archive, self.trust, self.entry, self.receipted = files, archive, trust, None, None
         self.frames = {int(n[7]): d for n, d in files.items() if n.startswith("frames/")}
         self.raw = next((d for n, d in files.items() if n.startswith("trace.")), None)
 
@@ -538,7 +658,7 @@ class Checker:
             self.message = open_record(self.files["record.cose"])
         except Bad as e:
             rest = [(n, OPEN, True, "The record cannot be read.") for n in ("device key", "signature", "kind")]
-            return [("format", FAIL, True, f"This is not a record of profile 1: {e}.")] + rest
+            return [("format", FAIL, True, f"This is not a record of profile 1: {e}.")] + rest + self.around()
         self.r, self.id = self.message.values, sha256(b"ciglio/rec/v1\0", self.message.tbs)
         measured = self.r[2] in MEASURED
         receipt = ask(self.receipt)
@@ -555,6 +675,23 @@ class Checker:
         for name, mandatory, question in questions:
             status, words = ask(question)
             checks.append((name, status, mandatory, words))
+        return checks + self.around()
+
+    def around(self):
+        """Says what the files lay in. Nothing there is evidence, and so nothing there can fail."""
+        if not self.archive:
+            return []
+        changed, foreign = self.archive.changed, self.archive.foreign
+        words = "This is the archive as it was written."
+        if changed:
+            words = (f"Not the original archive: {changed}. That is no sign of forgery. "
+                     "The evidence is judged by the files that the record names.")
+        if foreign:
+            words += " Not part of it: " + ", ".join(ascii(n[:80]) for n in foreign[:10])
+            words += f", and {len(foreign) - 10} more." if len(foreign) > 10 else "."
+        checks = [("archive", OPEN if changed or foreign else PASS, False, words)]
+        if "verify.html" in self.files:
+            checks.append(("page", OPEN, False, "verify.html: this page is not part of what was checked. Take the page from the authority."))
         return checks
 
     def device_key(self):
@@ -723,45 +860,152 @@ class Checker:
         return PASS, f"The record stands at place {p[2] + 1} of the centre's log of {p[3]} records."
 
 
-def verify(data, trust):
-    """Returns the checks of a bundle or a record: (name, status, mandatory, words) each."""
-    files = {"record.cose": data}
-    if data[:2] == b"PK":
-        try:
-            files = read_zip(data)
-        except Bad as e:
-            return [("bundle", FAIL, True, f"The bundle cannot be read: {e}.")]
-    return Checker(files, trust).run()
+def facts(r):
+    """What a record says, in the words, numbers and roundings in which every verifier says it: (name, value) each."""
+    m, site, cal, clock = r.get(14), r.get(13), r.get(17), r[11]
+
+    def degrees(n, plus, minus):
+        return f"{abs(n) // 10**7}.{abs(n) % 10**7:07d}\u00b0 {minus if n < 0 else plus}"
+    said = [("kind", "test" if r[2] == 99 else KINDS[r[2]]), ("time", moment(r[10]))]
+    if site:
+        lane = f", lane {site[7]}" if site[7] else ""
+        said += [("place", f"{site[2]}, km {site[3] // 1000}.{site[3] % 1000:03d}{lane}"),
+                 ("position", f"{degrees(site[4], 'N', 'S')}, {degrees(site[5], 'E', 'W')}")]
+    if m:
+        said += [("measured", kmh(m[1])), ("uncertainty", f"{kmh(m[9])} (standard uncertainty, k = 1)"), ("indicated", kmh(m[2])),
+                 ("reduction", kmh(m[3])), ("assessed", kmh(m[4])), ("limit", kmh(m[5])), ("rule", m[6]),
+                 ("direction", DIRECTIONS[m[7]]), ("other targets", str(m[11]))]
+        if 16 in m:
+            method = "contacts in the lane" if m[16][1] == 1 else "the way between two pictures"
+            said += [("second speed", f"{kmh(m[16][2])} by {method}")]
+    state = "synchronised" if clock[2] else f"in holdover for {clock[5] // S} s"
+    said += [("clock", f"{state} ({clock[1]}), standard uncertainty (k = 1) {milliseconds(clock[4])}")]
+    if cal:
+        said += [("calibration", f"{cal[1]}, version {cal[2]}, until {moment(cal[4] * 10**6)}"), ("approval", cal[5].strip() and cal[5] or "none"),
+                 ("decree", cal[6].strip() and cal[6] or "none")]
+    return said + [("device", r[3].hex()), ("record", f"number {r[5]} of epoch {r[4]}"), ("software", r[19][1])]
+
+
+class Judged:
+    """The verdict on one bundle or record: checks of (name, status, mandatory, words), and the record where it can be read."""
+    def __init__(self, path, checks, checker=None):
+        self.path, self.checks = path, checks
+        self.r, self.id = getattr(checker, "r", None), getattr(checker, "id", None)
+
+    def word(self):
+        if any(status == FAIL for _, status, _, _ in self.checks):
+            return "bad"
+        if not self.checks or any(mandatory and status == OPEN for _, status, mandatory, _ in self.checks):
+            return "open"
+        return "test" if self.r and self.r[2] == 99 else "good"
+
+    def line(self):
+        """The verdict in a sentence, with its likely cause: the others follow from it as often as not."""
+        word = self.word()
+        causes = [words for _, status, mandatory, words in self.checks if status == FAIL or word == "open" and mandatory and status == OPEN]
+        return " ".join([LINES[word]] + (causes[:1] if word in ("bad", "open") else []))
+
+    def status(self, name):
+        return next((status for n, status, _, _ in self.checks if n == name), None)
+
+
+LINES = {"good": "This evidence is genuine and complete.", "test": "TEST, not evidence of a violation. The record is genuine.",
+         "bad": "Do not rely on this evidence.", "open": "Not everything could be checked."}
+
+
+def verify(data, trust, path=""):
+    """Judges a bundle's zip, a record, or (files, archive) of a folder. It never raises."""
+    try:
+        files, archive = data if isinstance(data, tuple) else read_bundle(data) if data[:2] == b"PK" else ({"record.cose": data}, None)
+    except Bad as e:
+        return Judged(path, [("bundle", FAIL, True, f"The bundle cannot be read: {e}.")])
+    checker = Checker(files, archive, trust)
+    try:
+        return Judged(path, checker.run(), checker)
+    except Exception as e:  # a fault of this program must not take the rest of a batch with it
+        return Judged(path, [("format", FAIL, True, f"This verifier cannot judge it ({type(e).__name__}): ask for another.")])
+
+
+def together(all_judged):
+    """Fails the reuse check of every record that names a file of another one. Where keys are known, only signed records count."""
+    trusted = any(j.status("signature") == PASS for j in all_judged)
+    seen = {}
+    for j in all_judged:
+        if j.r and (j.status("signature") == PASS or not trusted):
+            named = [(f[3], f"picture {n}") for n, f in enumerate(j.r.get(15, []), 1)] + ([(j.r[16][1], "the raw data")] if 16 in j.r else [])
+            for digest, what in named:
+                seen.setdefault(digest, {}).setdefault(j.id, (what, j))
+    for uses in seen.values():
+        for record, (what, j) in uses.items():
+            others = [(w, o) for r, (w, o) in uses.items() if r != record]
+            if others:
+                other, at = others[0]
+                words = (f"{what[0].upper()}{what[1:]} is also {other} of record {at.r[5]}, epoch {at.r[4]}, of device {at.r[3].hex()}"
+                         f" ({ascii(at.path)}).")
+                for judged in all_judged:  # the same record may have been given twice
+                    if judged.id == record and judged.status("reuse") != FAIL:
+                        judged.checks = [(n, FAIL, m, words) if n == "reuse" else (n, s, m, w) for n, s, m, w in judged.checks]
+
+
+def find(path, depth=0):
+    """Yields the bundles and records that a path names: (path, data or None, why it cannot be read)."""
+    try:
+        if not os.path.isdir(path) or depth and os.path.islink(path):
+            yield path, read_file(path, BUNDLE_MAX, follow=not depth), None
+        elif os.path.lexists(os.path.join(path, "record.cose")):
+            yield path, read_folder(path), None
+        elif depth > 8:
+            yield path, None, "folders in folders in folders"
+        else:
+            for name in sorted(os.listdir(path)):
+                inner = os.path.join(path, name)
+                mode = os.lstat(inner).st_mode
+                if not stat.S_ISREG(mode) or name.endswith((".zip", ".cose")):
+                    yield from find(inner, depth + 1)
+                else:
+                    print(f"{ascii(inner)}: not a bundle, not part of what was checked", file=sys.stderr)
+    except (Bad, OSError) as e:
+        yield path, None, str(e) if isinstance(e, Bad) else e.strerror
 
 
 def main():
     options = argparse.ArgumentParser(description="Verifies Ciglio evidence offline.")
     options.add_argument("--trust", metavar="FILE", help="the root key and the device register")
     options.add_argument("--json", action="store_true", help="print JSON")
-    options.add_argument("bundle", nargs="+", help="a bundle (.zip) or a sealed record")
+    options.add_argument("--each", action="store_true", help="judge each alone: do not look for files that two records name")
+    options.add_argument("bundle", nargs="+", help="a bundle (.zip), a sealed record, or a folder of a bundle or of several")
     args = options.parse_args()
-    results, trust, refused = [], None, None
+    trust, refused = None, None
     if args.trust:
         try:
-            with open(args.trust, "rb") as f:
-                trust = Trust(f.read())
+            trust = Trust(read_file(args.trust, 24 << 20, follow=True))
         except (Bad, OSError) as e:
-            refused = [("trust", FAIL, True, f"The trust file cannot be used: {e}.")]
-    for path in args.bundle:
-        try:
-            with open(path, "rb") as f:
-                checks = refused or verify(f.read(160 << 20), trust)
-        except OSError as e:
-            checks = [("bundle", FAIL, True, f"The bundle cannot be read: {e}.")]
-        good = all(status == PASS or status == OPEN and not mandatory for _, status, mandatory, _ in checks)
-        results.append({"path": path, "ok": good, "checks": [dict(zip(("name", "status", "mandatory", "words"), c)) for c in checks]})
-        if not args.json:
-            print(path)
-            for name, status, _, words in checks:
-                print(f"  {status:11}  {name:18}  {words}")
+            refused = f"The trust file cannot be used: {e}."
+    results = []
+    for path, data, fault in (found for path in args.bundle for found in find(path)):
+        if refused:
+            results.append(Judged(path, [("trust", FAIL, True, refused)]))
+        elif data is None:
+            results.append(Judged(path, [("bundle", FAIL, True, f"The bundle cannot be read: {fault}.")]))
+        else:
+            results.append(verify(data, trust, path))
+    if not args.each:
+        together(results)
+    good = sum(j.word() in ("good", "test") for j in results)
     if args.json:
-        print(json.dumps(results, indent=2))
-    return 0 if all(r["ok"] for r in results) else 1
+        print(json.dumps([{"path": j.path, "ok": j.word() in ("good", "test"), "verdict": j.word(), "line": j.line(), "facts": facts(j.r) if j.r else [],
+                           "checks": [dict(zip(("name", "status", "mandatory", "words"), c)) for c in j.checks]} for j in results], indent=2))
+    else:
+        for j in results:
+            print(ascii(j.path)[1:-1])
+            for name, value in facts(j.r) if j.r else []:
+                print(f"  {name:24}  {value}")
+            for name, status, _, words in j.checks:
+                print(f"  {status:11}  {name:18}  {words}")
+            print(f"  verdict: {j.line()}")
+        if len(results) != 1:
+            print(f"verdict: {good} of {len(results)} are good.")
+    return 0 if results and good == len(results) else 1
 
 
 if __name__ == "__main__":

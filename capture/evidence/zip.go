@@ -13,7 +13,7 @@ import (
 // the order of [bundleFiles], dated 1 January 1980, without comments, extra
 // fields or anything between. Any program opens it, and ours, which reads from
 // the front and then compares the directory, cannot be shown other files than
-// they see.
+// they see. What has another spelling was packed anew: see packed.go.
 
 const (
 	localSize   = 30
