@@ -11,7 +11,9 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strings"
 	"syscall"
+	"text/tabwriter"
 
 	"ciglio/capture/evidence"
 	"ciglio/portal/keys"
@@ -19,16 +21,8 @@ import (
 	"ciglio/portal/store"
 )
 
-const usage = `ciglio-portal receives, verifies and shows the evidence of speed cameras.
-
-  ciglio-portal init   --dir DIR                             make a centre: keys, register, store
-  ciglio-portal enrol  --dir DIR --device HEX --cert FILE    add a device's evidence key
-  ciglio-portal serve  --dir DIR                             receive, answer, show
-  ciglio-portal backup --dir DIR --to FOLDER                 copy everything but the private keys
-  ciglio-portal version
-
-Every command takes --json. "ciglio-portal COMMAND --help" tells its options.
-`
+// purpose says in a line what the program is for.
+const purpose = "receives, verifies and shows the evidence of speed cameras"
 
 // errUsage marks wrong use of a command.
 var errUsage = errors.New("wrong use")
@@ -39,60 +33,119 @@ var errCertificate = errors.New("certificate")
 // A command fills its flags, then runs. What it returns is printed: as JSON with
 // --json, otherwise with its String method.
 type command struct {
-	name  string
-	flags func(*flag.FlagSet) func(ctx context.Context, stdout, stderr io.Writer, asJSON bool) (any, error)
+	name, args, does string
+	flags            func(*flag.FlagSet) func(ctx context.Context, stdout, stderr io.Writer, asJSON bool) (any, error)
+}
+
+// commands returns the table of all commands.
+func commands() []command {
+	return []command{
+		{"init", "--dir DIR", "make a centre: keys, register, store", initFlags},
+		{"enrol", "--dir DIR --device HEX --cert FILE", "add a device's evidence key", enrolFlags},
+		{"serve", "--dir DIR", "receive, answer, show", serveFlags},
+		{"backup", "--dir DIR --to FOLDER", "copy everything but the private keys, and name what is missing or damaged", backupFlags},
+		{"version", "", "what this program is", versionFlags},
+	}
 }
 
 // Main is the program ciglio-portal: it runs the command in args and returns the
 // exit code, 0 good, 1 failed, 2 wrong use.
 func Main(args []string, stdout, stderr io.Writer) int {
 	if len(args) == 0 {
-		fmt.Fprint(stderr, usage)
+		usage(stderr)
 		return 2
 	}
 	switch args[0] {
-	case "help", "-h", "--help":
-		fmt.Fprint(stdout, usage)
+	case "help":
+		switch {
+		case len(args) == 1:
+			usage(stdout)
+			return 0
+		case len(args) == 2 && !strings.HasPrefix(args[1], "-"):
+			args = []string{args[1], "--help"}
+		default:
+			usage(stdout)
+			return 0
+		}
+	case "-h", "-help", "--help":
+		usage(stdout)
 		return 0
+	case "-v", "-version", "--version":
+		args = append([]string{"version"}, args[1:]...)
 	}
-	for _, c := range []command{
-		{"init", initFlags}, {"enrol", enrolFlags}, {"serve", serveFlags}, {"backup", backupFlags}, {"version", versionFlags},
-	} {
+	for _, c := range commands() {
 		if c.name == args[0] {
 			return c.run(args[1:], stdout, stderr)
 		}
 	}
-	fmt.Fprintf(stderr, "ciglio-portal: no command %q\n\n%s", args[0], usage)
+	fmt.Fprintf(stderr, "ciglio-portal: no command %q\nhint: ciglio-portal help lists them\n", args[0])
 	return 2
+}
+
+func usage(w io.Writer) {
+	fmt.Fprintf(w, "ciglio-portal %s\n\n", purpose)
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, c := range commands() {
+		fmt.Fprintf(t, "  %s\t%s\n", c.line(), c.does)
+	}
+	t.Flush()
+	fmt.Fprintln(w, "\nEvery command has --json and --help; ciglio-portal help COMMAND tells the same. Exit codes: 0 good, 1 failed, 2 wrong use.")
+}
+
+// line is how the command is typed.
+func (c command) line() string { return strings.TrimSpace("ciglio-portal " + c.name + " " + c.args) }
+
+// help tells what the command does and what its flags are.
+func (c command) help(w io.Writer, flags *flag.FlagSet) {
+	fmt.Fprintf(w, "usage: %s\n\n%s.\n\n", c.line(), strings.ToUpper(c.does[:1])+c.does[1:])
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	flags.VisitAll(func(o *flag.Flag) {
+		value, does := flag.UnquoteUsage(o)
+		if o.DefValue != "" && o.DefValue != "false" {
+			does += " (default " + o.DefValue + ")"
+		}
+		fmt.Fprintf(t, "  %s\t%s\n", strings.TrimSpace("--"+o.Name+" "+value), does)
+	})
+	t.Flush()
 }
 
 func (c command) run(args []string, stdout, stderr io.Writer) int {
 	flags := flag.NewFlagSet("ciglio-portal "+c.name, flag.ContinueOnError)
-	flags.SetOutput(stderr)
+	flags.SetOutput(io.Discard) // what is wrong is said below, in a line
 	asJSON := flags.Bool("json", false, "print JSON")
 	run := c.flags(flags)
+	wrong := func(format string, a ...any) int {
+		what := strings.ReplaceAll(fmt.Sprintf(format, a...), "\n", "; ")
+		fmt.Fprintf(stderr, "ciglio-portal %s: %s\nhint: ciglio-portal help %s tells how it is used\n", c.name, what, c.name)
+		return 2
+	}
 	switch err := flags.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
+		c.help(stdout, flags)
 		return 0
 	case err != nil:
-		return 2
+		return wrong("%v", err)
 	case flags.NArg() > 0:
-		fmt.Fprintf(stderr, "ciglio-portal %s: unexpected argument %q\n", c.name, flags.Arg(0))
-		return 2
+		return wrong("unexpected argument %q", flags.Arg(0))
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	result, err := run(ctx, stdout, stderr, *asJSON)
+	if errors.Is(err, errUsage) {
+		return wrong("%v", err)
+	}
 	if err != nil {
 		if *asJSON {
-			json.NewEncoder(stdout).Encode(map[string]string{"error": err.Error()})
+			v := map[string]any{"error": err.Error()}
+			var damage *store.DamageError
+			if errors.As(err, &damage) {
+				v["damaged"] = damage.Things
+			}
+			json.NewEncoder(stdout).Encode(v)
 		}
 		fmt.Fprintf(stderr, "ciglio-portal %s: %v\n", c.name, err)
 		if hint := hint(err); hint != "" {
 			fmt.Fprintf(stderr, "hint: %s\n", hint)
-		}
-		if errors.Is(err, errUsage) {
-			return 2
 		}
 		return 1
 	}
@@ -127,7 +180,7 @@ func hint(err error) string {
 		return "set the device's clock, remove its certificate file and start it again: it makes a new one"
 	case errors.Is(err, register.ErrOtherDevice):
 		return "--device is the device.id of the very device that made the certificate"
-	case errors.Is(err, store.ErrDamaged):
+	case errors.Is(err, store.ErrDamaged), errors.Is(err, register.ErrLost):
 		return "keep the last copy that was whole, and see to the disk"
 	case errors.Is(err, errCertificate):
 		return "--cert names the certificate that the device makes at its first start"
@@ -140,7 +193,7 @@ func hint(err error) string {
 }
 
 func needDir(flags *flag.FlagSet) *string {
-	return flags.String("dir", "", "directory of the centre (required)")
+	return flags.String("dir", "", "`directory` of the centre (required)")
 }
 
 func required(name, value string) error {
@@ -186,8 +239,8 @@ func (r enrolResult) String() string {
 
 func enrolFlags(flags *flag.FlagSet) func(context.Context, io.Writer, io.Writer, bool) (any, error) {
 	dir := needDir(flags)
-	device := flags.String("device", "", "device id, 32 hexadecimal digits (required)")
-	cert := flags.String("cert", "", "certificate of its evidence key, PEM (required)")
+	device := flags.String("device", "", "device id, 32 `hexadecimal` digits (required)")
+	cert := flags.String("cert", "", "`file` with the certificate of its evidence key, PEM (required)")
 	epoch := flags.Uint64("epoch", 1, "epoch of the device, one more for each new key or store")
 	return func(context.Context, io.Writer, io.Writer, bool) (any, error) {
 		if err := errors.Join(required("dir", *dir), required("device", *device), required("cert", *cert)); err != nil {
@@ -224,7 +277,7 @@ func (r backupResult) String() string {
 
 func backupFlags(flags *flag.FlagSet) func(context.Context, io.Writer, io.Writer, bool) (any, error) {
 	dir := needDir(flags)
-	to := flags.String("to", "", "new or empty folder (required)")
+	to := flags.String("to", "", "new or empty `folder` (required)")
 	return func(ctx context.Context, _, _ io.Writer, _ bool) (any, error) {
 		if err := errors.Join(required("dir", *dir), required("to", *to)); err != nil {
 			return nil, err
@@ -265,10 +318,10 @@ func (r serving) String() string {
 
 func serveFlags(flags *flag.FlagSet) func(context.Context, io.Writer, io.Writer, bool) (any, error) {
 	var o Options
-	flags.StringVar(&o.Dir, "dir", "", "directory of the centre (required)")
-	flags.StringVar(&o.Listen, "listen", DefaultListen, "address of the pages")
-	flags.StringVar(&o.MQTT, "mqtt", DefaultMQTT, "address of the embedded broker")
-	flags.StringVar(&o.Broker, "broker", "", "URL of another broker to use, tcp://host:port")
+	flags.StringVar(&o.Dir, "dir", "", "`directory` of the centre (required)")
+	flags.StringVar(&o.Listen, "listen", DefaultListen, "`address` of the pages")
+	flags.StringVar(&o.MQTT, "mqtt", DefaultMQTT, "`address` of the embedded broker")
+	flags.StringVar(&o.Broker, "broker", "", "`URL` of another broker to use, tcp://host:port")
 	flags.StringVar(&o.Shard, "shard", DefaultShard, "shard of devices to take")
 	flags.BoolVar(&o.AllowRemote, "allow-remote", false, "let other machines reach pages and broker, which ask nobody who they are")
 	return func(ctx context.Context, stdout, stderr io.Writer, asJSON bool) (any, error) {

@@ -3,9 +3,11 @@ package portal_test
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -342,6 +344,30 @@ func TestBackupWithALostBlob(t *testing.T) {
 	}
 }
 
+// A backup that lacks a certificate of the register says so and has all the rest.
+func TestBackupWithoutACertificate(t *testing.T) {
+	dir := newCentre(t)
+	one, other := portaltest.NewDevice(t, "one"), portaltest.NewDevice(t, "other")
+	for _, d := range []*portaltest.Device{one, other} {
+		if _, err := portal.Enrol(dir, d.ID, 1, d.Certificate); err != nil {
+			t.Fatal(err)
+		}
+	}
+	name := func(d *portaltest.Device) string { return fmt.Sprintf("%x.pem", sha256.Sum256(d.Certificate.Raw)) }
+	if err := os.Remove(filepath.Join(dir, "certificates", name(one))); err != nil {
+		t.Fatal(err)
+	}
+	backup := filepath.Join(t.TempDir(), "backup")
+	var stdout, stderr bytes.Buffer
+	if code := portal.Main([]string{"backup", "--dir", dir, "--to", backup}, &stdout, &stderr); code != 1 ||
+		!strings.Contains(stderr.String(), fmt.Sprintf("device %v epoch 1", one.ID)) || strings.Contains(stderr.String(), other.ID.String()) {
+		t.Errorf("exit %d\n%s%s", code, &stdout, &stderr)
+	}
+	if _, err := os.Stat(filepath.Join(backup, "certificates", name(other))); err != nil {
+		t.Error(err)
+	}
+}
+
 // A key that is kept elsewhere is no reason to make a centre anew.
 func TestHintNamesWhatIsMissing(t *testing.T) {
 	d := portaltest.NewDevice(t, "one")
@@ -393,7 +419,7 @@ func TestCommands(t *testing.T) {
 		{"nothing", "", 2, "ciglio-portal init"},
 		{"no such command", "begin", 2, "no command"},
 		{"init without a directory", "init", 2, "--dir is missing"},
-		{"a flag that is none", "init --color", 2, "color"},
+		{"a flag that is none", "init --color", 2, "not defined: -color\nhint: ciglio-portal help init"},
 		{"an argument too many", "init --dir " + dir + " more", 2, "more"},
 		{"serve before init", "serve --dir " + dir, 1, "hint: make a centre"},
 		{"init", "init --json --dir " + dir, 0, ""},
@@ -408,12 +434,21 @@ func TestCommands(t *testing.T) {
 		{"backup", "backup --json --dir " + dir + " --to " + dir + "-copy", 0, ""},
 		{"backup again", "backup --json --dir " + dir + " --to " + dir + "-copy", 1, "not empty"},
 		{"version", "version --json", 0, ""},
+		{"version as a flag", "--version", 0, ""},
+		{"help of a command", "help backup", 0, ""},
+		{"help of none", "help begin", 2, "hint: ciglio-portal help lists them"},
 		{"help", "--help", 0, ""},
 	} {
 		var stdout, stderr bytes.Buffer
 		args := strings.Fields(row.args)
 		if code := portal.Main(args, &stdout, &stderr); code != row.code || !strings.Contains(stderr.String(), row.stderr) {
 			t.Errorf("%s: exit %d, want %d\n%s%s", row.name, code, row.code, &stdout, &stderr)
+		}
+		if row.code == 2 && row.args != "" && strings.Count(stderr.String(), "\n") != 2 {
+			t.Errorf("%s: want a line and a hint:\n%s", row.name, &stderr)
+		}
+		if strings.Contains(row.args, "help") && row.code == 0 && (stderr.Len() > 0 || !strings.Contains(stdout.String(), "--dir")) {
+			t.Errorf("%s: %s%s", row.name, &stdout, &stderr)
 		}
 		if strings.Contains(row.args, "--json") && !json.Valid(stdout.Bytes()) {
 			t.Errorf("%s: not JSON: %s", row.name, &stdout)

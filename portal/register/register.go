@@ -38,6 +38,9 @@ const (
 // register.
 var ErrEnrolled = errors.New("already in the register")
 
+// ErrLost says that a certificate that the register names is missing or damaged.
+var ErrLost = errors.New("certificate of the register")
+
 // ErrNotInForce says that a certificate is not valid at the present time.
 var ErrNotInForce = errors.New("not valid today")
 
@@ -254,14 +257,17 @@ func Add(dir string, root Root, device evidence.DeviceID, epoch uint64, certific
 	return entry, issue(filepath.Join(dir, trustName), root, &next)
 }
 
-// Backup copies the trust file and the certificates from dir to dest.
+// Backup copies the trust file and the certificates from dir to dest. The error
+// wraps [ErrLost], and names each, when certificates that the register names are
+// missing or damaged; all the others are copied.
 func Backup(dir, dest string) error {
 	// The trust file first: every certificate it names is there already.
 	text, err := os.ReadFile(filepath.Join(dir, trustName))
 	if err != nil {
 		return err
 	}
-	if _, err := evidence.ParseTrust(text); err != nil {
+	trust, err := evidence.ParseTrust(text)
+	if err != nil {
 		return err
 	}
 	entries, err := os.ReadDir(filepath.Join(dir, certificateFolder))
@@ -283,5 +289,25 @@ func Backup(dir, dest string) error {
 			return err
 		}
 	}
-	return durable.WriteFile(filepath.Join(dest, trustName), text, 0o644)
+	if err := durable.WriteFile(filepath.Join(dest, trustName), text, 0o644); err != nil {
+		return err
+	}
+	var lost []error
+	for _, e := range trust.Register().Register.Entries {
+		if e.Certificate.IsZero() {
+			continue
+		}
+		name := filepath.Join(certificateFolder, e.Certificate.String()+".pem")
+		text, err := os.ReadFile(filepath.Join(dest, name))
+		if block, _ := pem.Decode(text); err == nil && (block == nil || sha256.Sum256(block.Bytes) != e.Certificate) {
+			err = errors.New("damaged")
+		}
+		if errors.Is(err, os.ErrNotExist) {
+			err = errors.New("missing")
+		}
+		if err != nil {
+			lost = append(lost, fmt.Errorf("%w: device %v epoch %d: %s: %w", ErrLost, e.Device, e.Epoch, name, err))
+		}
+	}
+	return errors.Join(lost...)
 }

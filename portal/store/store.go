@@ -25,7 +25,6 @@ import (
 
 	_ "modernc.org/sqlite" // the driver of database/sql that open names
 
-	"ciglio/capture/evidence"
 	"ciglio/internal/durable"
 )
 
@@ -197,85 +196,4 @@ func (s *Store) Update(ctx context.Context, fn func(*Tx) error) error {
 func (s *Store) Check(ctx context.Context) error {
 	var version int
 	return s.read.QueryRowContext(ctx, `SELECT MAX(version) FROM schema_version`).Scan(&version)
-}
-
-// Backup writes a consistent copy of the store in dir, which may be open in a
-// running process, to the new or empty folder dest. Blobs that have come only in
-// part are left out: their devices send them again. So are those that are lost or
-// damaged: the error then wraps [ErrDamaged] and names the first of them, and all
-// the others are copied.
-func Backup(ctx context.Context, dir, dest string) error {
-	if err := os.MkdirAll(dest, 0o700); err != nil {
-		return err
-	}
-	left, err := os.ReadDir(dest)
-	if err != nil {
-		return err
-	}
-	if len(left) > 0 {
-		return fmt.Errorf("backup folder %s: not empty", dest)
-	}
-	if _, err := os.Stat(filepath.Join(dir, databaseName)); err != nil {
-		return err
-	}
-	db, err := open(filepath.Join(dir, databaseName), url.Values{"_pragma": {"busy_timeout(10000)"}})
-	if err != nil {
-		return err
-	}
-	defer db.Close()
-	// The database first: every blob it names is on disk already and stays.
-	copied := filepath.Join(dest, databaseName)
-	if _, err := db.ExecContext(ctx, `VACUUM INTO $1`, copied); err != nil {
-		return err
-	}
-	if err := durable.SyncFile(copied); err != nil {
-		return err
-	}
-	backup := &Store{dir: dest}
-	if err := backup.makeFolders(); err != nil {
-		return err
-	}
-	return copyBlobs(ctx, db, filepath.Join(dir, blobFolder), filepath.Join(dest, blobFolder))
-}
-
-func copyBlobs(ctx context.Context, db *sql.DB, from, to string) error {
-	rows, err := db.QueryContext(ctx, `SELECT sha256, length FROM blobs`)
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	const named = 5 // of those damaged
-	var damage []error
-	damaged := 0
-	for rows.Next() {
-		var hash []byte
-		var length int64
-		if err := rows.Scan(&hash, &length); err != nil {
-			return err
-		}
-		switch err := copyBlob(from, to, evidence.Hash(hash), uint64(length)); {
-		case err == nil:
-		case !errors.Is(err, ErrDamaged):
-			return err
-		default:
-			if damaged++; damaged <= named {
-				damage = append(damage, err)
-			}
-		}
-	}
-	if err := rows.Err(); err != nil {
-		return err
-	}
-	for i := range 256 {
-		if err := durable.SyncFolder(filepath.Join(to, fmt.Sprintf("%02x", i))); err != nil {
-			return err
-		}
-	}
-	if err := durable.SyncFolder(to); err != nil || damaged == 0 {
-		return err
-	}
-	if damaged > named {
-		damage = append(damage, fmt.Errorf("and %d more", damaged-named))
-	}
-	return fmt.Errorf("blobs that are not in the copy: %d\n%w", damaged, errors.Join(damage...))
 }

@@ -609,3 +609,38 @@ func TestD01_DevicePageTellsLoss(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A copy names the records that it cannot have whole.
+func TestBackupNamesDamagedRecords(t *testing.T) {
+	s, v := violation(t, nil)
+	place := fmt.Sprintf("device %v epoch %d number %d: ", v.Record.Device, v.Record.Epoch, v.Record.Seq)
+	backup := func() string {
+		t.Helper()
+		var damage *store.DamageError
+		if err := store.Backup(t.Context(), s.centre.Dir, filepath.Join(t.TempDir(), "copy")); err != nil && !errors.As(err, &damage) {
+			t.Fatal(err)
+		} else if err == nil {
+			return ""
+		}
+		return strings.Join(damage.Things, "\n")
+	}
+	if got := backup(); got != "" {
+		t.Fatalf("nothing is wrong, and it names\n%s", got)
+	}
+	hash := v.Record.Frames[1].SHA256
+	path := filepath.Join(s.centre.Dir, "blobs", hash.String()[:2], hash.String()[2:])
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if got := backup(); strings.Count(got, "\n") != 0 || !strings.HasPrefix(got, place+"frame 2: blob "+hash.String()) {
+		t.Errorf("a lost picture: %s", got)
+	}
+	s.alter(`DELETE FROM blobs WHERE sha256 = $1`, hash[:])
+	if got := backup(); got != place+"frame 2: blob "+hash.String()+" missing" {
+		t.Errorf("a picture that nothing knows of: %s", got)
+	}
+	s.alter(`UPDATE records SET bytes = $1 WHERE id = $2`, []byte("nothing"), v.ID[:])
+	if got := backup(); !strings.HasPrefix(got, place+"record "+v.ID.String()+" damaged: ") {
+		t.Errorf("other bytes: %s", got)
+	}
+}
