@@ -409,6 +409,16 @@ func TestBinaryExamples(t *testing.T) {
 	if again, err := wire.SealHave(have.Have, signer); err != nil || !bytes.Equal(again, one("have")) {
 		t.Errorf("the example of a have is not what package wire writes: %x, %v", again, err)
 	}
+	refused, err := wire.OpenCommand(one("refused"))
+	if err == nil {
+		err = refused.Verify(&centreKey(t).PublicKey)
+	}
+	if err != nil || refused.Refused == nil {
+		t.Fatalf("the example of a refused: %+v, %v", refused, err)
+	}
+	if again, err := wire.SealRefused(refused.Refused, signer); err != nil || !bytes.Equal(again, one("refused")) {
+		t.Errorf("the example of a refused is not what package wire writes: %x, %v", again, err)
+	}
 	chunk, err := wire.ParseChunk(one("chunk"))
 	if err != nil || string(chunk.Data) != "abc" {
 		t.Errorf("chunk %+v, %v", chunk, err)

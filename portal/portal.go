@@ -163,7 +163,8 @@ func (p *Portal) known(device evidence.DeviceID) bool {
 	return p.register.Refresh() == nil && p.register.Known(device)
 }
 
-// sessions is a dialer that knows when its newest session began.
+// sessions is a dialer that knows when its newest session that hears devices
+// began.
 type sessions struct {
 	uplink.Dialer
 	began atomic.Int64 // microseconds since 1970, as the store counts
@@ -173,13 +174,13 @@ type sessions struct {
 func (s *sessions) Dial(ctx context.Context, o uplink.SessionOptions) (uplink.Session, error) {
 	began := time.Now() // what the broker retains comes before Dial returns
 	session, err := s.Dialer.Dial(ctx, o)
-	if err == nil {
+	if err == nil && len(o.Subscribe) > 0 {
 		s.began.Store(began.UnixMicro())
 	}
 	return session, err
 }
 
-// Began returns when the newest session began, or when the centre was opened.
+// Began returns when the newest of them began, or when the centre was opened.
 func (s *sessions) Began() time.Time { return time.UnixMicro(s.began.Load()) }
 
 // listen opens an address after checking who can reach it.

@@ -200,7 +200,7 @@ func (n *network) Dial(ctx context.Context, o SessionOptions) (Session, error) {
 	if n.down != nil {
 		return nil, n.down
 	}
-	s := &fakeSession{net: n, options: o, done: make(chan struct{}), inbox: make(chan Message, 10000)}
+	s := &fakeSession{net: n, options: o, done: make(chan struct{}), inbox: make(chan Message, 3000)}
 	n.sessions = append(n.sessions, s)
 	s.wg.Go(func() {
 		for {

@@ -1,6 +1,7 @@
 package uplink
 
 import (
+	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -21,6 +22,9 @@ type flight struct {
 	unacked  int           // sent and not acknowledged by the broker
 	awaiting bool          // the record went alone: the centre will say what it lacks
 	sends    int           // how often the record was sent
+	asked    time.Time     // when it was first sent in this session; zero when it was not
+	repeated bool          // it was sent again in this session
+	hold     time.Time     // the centre refused it until then
 	wait     time.Duration // for the receipt; doubles
 	due      time.Time     // when to send it again; zero while something is on its way
 	gone     bool          // settled, evicted or set aside
@@ -39,11 +43,13 @@ type ledger struct {
 	cursor  Key    // the last key taken in this look through the store
 	highest Key    // the highest key ever taken: at or below it, a record was sent before
 	changed <-chan struct{}
-	atEnd   bool      // nothing comes behind cursor until changed is closed
-	full    bool      // a record waits for a place
-	again   time.Time // when to look through the whole store again
-	listAt  time.Time // when to ask the store again that failed to list
-	nextDue time.Time // not after the due of any flight; zero for none
+	atEnd   bool          // nothing comes behind cursor until changed is closed
+	full    bool          // a record waits for a place
+	again   time.Time     // when to look through the whole store again
+	listAt  time.Time     // when to ask the store again that failed to list
+	nextDue time.Time     // not after the due of any flight; zero for none
+	pause   time.Time     // the centre takes nothing before
+	silence time.Duration // of the centre, after which a session is taken to be deaf; zero for the first
 }
 
 func newLedger(store Store) ledger {
@@ -156,6 +162,9 @@ func (l *ledger) drop(f *flight) {
 func (l *ledger) sent(f *flight) {
 	if f.todo[0] == itself {
 		f.sends++
+		if f.repeated = !f.asked.IsZero(); !f.repeated {
+			f.asked = time.Now()
+		}
 	}
 	f.todo = f.todo[1:]
 	f.unacked++
@@ -173,6 +182,14 @@ func (l *ledger) acked(f *flight, now time.Time) {
 		return
 	}
 	f.due = now.Add(jitter(f.wait, 0.2))
+	if f.due.Before(f.hold) {
+		f.due = f.hold
+	}
+	l.dueAt(f)
+}
+
+// dueAt notes when a flight is due.
+func (l *ledger) dueAt(f *flight) {
 	if l.nextDue.IsZero() || f.due.Before(l.nextDue) {
 		l.nextDue = f.due
 	}
@@ -184,6 +201,51 @@ func (l *ledger) probe(f *flight) {
 	f.todo = []piece{itself}
 	f.awaiting = true
 	l.enqueue(f)
+}
+
+// deaf reports whether a record is due that was sent more than once in this
+// session although the centre has answered nothing since the first time: then it
+// is the session that does not carry its answers. The waits grow as if the records
+// had been sent again, which is what a new session does.
+func (l *ledger) deaf(now, answered time.Time) bool {
+	if l.nextDue.IsZero() || now.Before(l.nextDue) {
+		return false
+	}
+	deaf := false
+	for _, f := range l.flights {
+		deaf = deaf || f.isDue(now) && f.repeated && f.asked.After(answered) && now.Sub(f.asked) >= l.silence
+	}
+	if deaf { // perhaps it is the centre that is away
+		l.silence = min(max(2*l.silence, firstSilence), lastWait)
+	}
+	for _, f := range l.flights {
+		if deaf && f.isDue(now) {
+			f.wait = min(2*f.wait, lastWait)
+		}
+	}
+	return deaf
+}
+
+func (f *flight) isDue(now time.Time) bool { return !f.due.IsZero() && !f.due.After(now) }
+
+// refused keeps a record back that the centre does not take, and everything when
+// the centre takes no more at present.
+func (l *ledger) refused(r *wire.Refused, now time.Time) (Key, bool) {
+	f := l.byID[r.ID]
+	if f == nil {
+		return Key{}, false
+	}
+	until := now.Add(r.Wait + time.Duration(0.2*rand.Float64()*float64(r.Wait)))
+	if r.Code == wire.RefusedHeldBack && l.pause.Before(until) {
+		l.pause = until
+	}
+	f.hold, f.awaiting, f.todo = until, false, nil
+	l.dequeue(f)
+	if f.unacked == 0 {
+		f.due = until
+		l.dueAt(f)
+	}
+	return f.item.Key, true
 }
 
 // overdue sends again what has waited long enough for its receipt. One that has
@@ -217,11 +279,17 @@ func (l *ledger) overdue(now time.Time) {
 }
 
 // resume is what a new session does with every flight of an earlier one: the
-// record goes again, alone.
+// record goes again, alone, unless the centre has refused it for now.
 func (l *ledger) resume() {
 	l.queue, l.nextDue = l.queue[:0], time.Time{}
+	now := time.Now()
 	for _, f := range l.flights {
-		f.unacked = 0
+		f.unacked, f.asked, f.repeated = 0, time.Time{}, false
+		if f.hold.After(now) {
+			f.todo, f.awaiting, f.due = nil, false, f.hold
+			l.dueAt(f)
+			continue
+		}
 		l.probe(f)
 	}
 }

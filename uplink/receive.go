@@ -22,7 +22,7 @@ func (r *run) handle(m Message) {
 	case r.topic[wire.WhatReceipt]:
 		e.receipt, e.unsettled, err = r.receipt(m.Payload)
 	case r.topic[wire.WhatCommand]:
-		e.have, err = r.command(m.Payload)
+		e.have, e.refused, err = r.command(m.Payload)
 	default:
 		err = fmt.Errorf("topic %.100q", m.Topic)
 	}
@@ -64,21 +64,21 @@ func (r *run) receipt(b []byte) (receipt *evidence.Receipt, unsettled bool, err 
 	return sealed.Receipt, err != nil, nil
 }
 
-// command verifies a command.
-func (r *run) command(b []byte) (*wire.Have, error) {
-	have, err := wire.OpenHave(b)
+// command verifies a command. Without an error one of the two is not nil.
+func (r *run) command(b []byte) (*wire.Have, *wire.Refused, error) {
+	c, err := wire.OpenCommand(b)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	if have.Device != r.o.Device {
-		return nil, fmt.Errorf("command: %w %v", errForeign, have.Device)
+	if c.Device() != r.o.Device {
+		return nil, nil, fmt.Errorf("command: %w %v", errForeign, c.Device())
 	}
-	key, err := r.o.CentreKey(have.KeyID, time.Now())
+	key, err := r.o.CentreKey(c.KeyID, time.Now())
 	if err != nil {
-		return nil, fmt.Errorf("command: %w", err)
+		return nil, nil, fmt.Errorf("command: %w", err)
 	}
-	if err := have.Verify(key); err != nil {
-		return nil, fmt.Errorf("command: %w", err)
+	if err := c.Verify(key); err != nil {
+		return nil, nil, fmt.Errorf("command: %w", err)
 	}
-	return have.Have, nil
+	return c.Have, c.Refused, nil
 }

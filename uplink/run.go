@@ -14,6 +14,17 @@ import (
 // errSilent ends a session whose broker takes messages and acknowledges none.
 var errSilent = fmt.Errorf("broker acknowledged nothing for %v", ackPatience)
 
+// errUnanswered ends a session over which the centre says nothing: the broker may
+// take the device's messages for those of another session of the same device, and
+// have its answers go there. It is no fault of what was sent.
+var errUnanswered error = unanswered{}
+
+type unanswered struct{}
+
+func (unanswered) Error() string   { return "the centre answers nothing that was sent repeatedly" }
+func (unanswered) Timeout() bool   { return true }
+func (unanswered) Temporary() bool { return true }
+
 // A run is one session. Everything but handle belongs to the goroutine of Run.
 type run struct {
 	*Sender
@@ -21,10 +32,11 @@ type run struct {
 	gone    chan struct{} // closed when serve has ended
 	events  chan event    // from handle
 
-	inflight []sent // in the order of publishing
-	heard    time.Time
-	alone    bool // the one message in flight is isolated
-	progress bool // a message of a record was acknowledged, or there was none to send
+	inflight []sent    // in the order of publishing
+	heard    time.Time // when the broker acknowledged last
+	answered time.Time // when the centre answered last, in this session
+	alone    bool      // the one message in flight is isolated
+	progress bool      // a message of a record was acknowledged, or there was none to send
 
 	online, profile bool      // to be published
 	health          time.Time // when to publish it
@@ -46,6 +58,7 @@ type event struct {
 	receipt   *evidence.Receipt
 	unsettled bool // the store did not settle all of it
 	have      *wire.Have
+	refused   *wire.Refused
 }
 
 // serve works until the session or ctx ends, and returns why.
@@ -61,6 +74,9 @@ func (r *run) serve(ctx context.Context) error {
 		now := time.Now()
 		if r.atEnd && !now.Before(r.again) {
 			r.rewind(now)
+		}
+		if r.deaf(now, r.answered) {
+			return errUnanswered
 		}
 		r.overdue(now)
 		blocked := r.fill(now)
@@ -127,6 +143,9 @@ func (r *run) next(blocked bool) time.Time {
 		}
 	}
 	soonest(r.nextDue)
+	if r.pause.After(time.Now()) {
+		soonest(r.pause)
+	}
 	if r.atEnd {
 		soonest(r.again)
 	}
@@ -234,6 +253,9 @@ func (r *run) publish(id messageID, f *flight, payload []byte, retained bool) {
 // Messages that are to be sent alone come after others have gone through, or
 // when there are no others.
 func (r *run) record(now time.Time) (did, waits bool) {
+	if now.Before(r.pause) {
+		return false, false
+	}
 	var suspected *flight
 	for _, f := range r.queue {
 		if !r.isolated(f.next()) {
@@ -319,11 +341,17 @@ func (r *run) acknowledged(m sent) {
 func (r *run) take(e event) {
 	switch {
 	case e.have != nil:
+		r.hears()
 		r.lacks(e.have)
+		return
+	case e.refused != nil:
+		r.hears()
+		r.notTaken(e.refused)
 		return
 	case e.receipt == nil:
 		return
 	}
+	r.hears()
 	if soon := time.Now().Add(firstWait); e.unsettled && r.again.After(soon) {
 		r.again = soon // find what is still there, and ask for another receipt
 	}
@@ -333,7 +361,31 @@ func (r *run) take(e event) {
 			r.drop(f)
 		}
 		r.forget(key)
+		delete(r.notTakenYet, key)
 	}
+	if len(r.notTakenYet) == 0 {
+		r.changes.set(r.log, eventRefused, nil)
+	}
+}
+
+// hears notes that the centre answers.
+func (r *run) hears() { r.answered, r.silence = time.Now(), 0 }
+
+// maxNotTaken is how many refused records are remembered by name.
+const maxNotTaken = 1000
+
+// eventRefused is the alarm of records that the centre does not take.
+const eventRefused = "the centre does not take a record"
+
+// notTaken keeps a record back that the centre has refused, and raises the alarm
+// until there is a receipt for it.
+func (r *run) notTaken(x *wire.Refused) {
+	key, ours := r.refused(x, time.Now())
+	if !ours || len(r.notTakenYet) >= maxNotTaken {
+		return
+	}
+	r.notTakenYet[key] = true
+	r.changes.set(r.log, eventRefused, fmt.Errorf("%s, epoch %d number %d; it is kept", x.Code, key.Epoch, key.Seq))
 }
 
 // settleAccounts closes the books of a session that has ended with err: what is

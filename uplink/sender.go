@@ -22,6 +22,9 @@ const (
 
 	firstWait = 10 * time.Minute // for a receipt, before a record is sent again
 	lastWait  = 6 * time.Hour    // to which that doubles; also between two looks at the whole store
+	// firstSilence is how long the centre must have answered nothing before a
+	// second session is ended for that; it doubles to lastWait.
+	firstSilence = time.Hour
 	// patience is how often a record is sent before it gives up its place to
 	// one that waits; it comes again at the next look at the whole store.
 	patience = 4
@@ -73,6 +76,11 @@ type SenderOptions struct {
 // chunks, in each new session and after 10 minutes, doubling to 6 hours, ± 20 %;
 // then the centre says what it lacks of the blobs, and only that follows.
 //
+// A record that the centre says it does not take is kept, sent again when the
+// centre says so, and an alarm until then. A session over which the centre
+// answers nothing, though a record was sent more than once, is ended and opened
+// anew: the broker may have taken the answers elsewhere.
+//
 // A message that is unacknowledged when the connection drops, three times
 // running, is sent alone, after others have gone through; when it takes the
 // connection with it three times more, its record is set aside with an alarm,
@@ -90,6 +98,8 @@ type Sender struct {
 	running  atomic.Bool
 	sequence uint64 // of sessions
 	reports  uint64 // of health
+
+	notTakenYet map[Key]bool // records that the centre has refused
 
 	ledger   // what is sent and waits for a receipt
 	suspects // messages that may have ended a session
@@ -114,7 +124,8 @@ func NewSender(o SenderOptions) (*Sender, error) {
 	}
 	s := &Sender{
 		o: o, log: o.Log, topic: map[wire.What]string{}, refresh: make(chan struct{}, 1),
-		ledger: newLedger(o.Store), suspects: newSuspects(), sequence: o.Sequence, reports: o.Sequence,
+		notTakenYet: map[Key]bool{},
+		ledger:      newLedger(o.Store), suspects: newSuspects(), sequence: o.Sequence, reports: o.Sequence,
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)

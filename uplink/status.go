@@ -65,6 +65,7 @@ func (s *Sender) alarms() []wire.Reason {
 		{"outbox cannot be listed", "outbox_unreadable"},
 		{"uplink message refused", "message_refused"},
 		{"receipt not settled", "receipt_not_settled"},
+		{eventRefused, "refused_by_centre"},
 	} {
 		if err := s.changes.get(c.event); err != nil {
 			a = append(a, wire.Reason{Code: c.code, Words: fmt.Sprintf("%s: %.200v", c.event, err)})

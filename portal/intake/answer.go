@@ -1,66 +1,148 @@
 package intake
 
 import (
-	"sync"
+	"context"
+	"sync/atomic"
+	"time"
 
 	"ciglio/uplink"
 )
 
-// answers publishes receipts and commands. It never makes its callers wait: the
-// session that brings messages must not stand still because the broker takes no
-// answers. What is dropped is answered again when the device asks again.
+// answers publishes receipts and commands over a session of its own: what the
+// centre says never waits behind what devices send.
+//
+// No answer is thrown away while the intake runs. When the broker takes none, the
+// writer waits, and with it what comes; when the session is lost, those that were
+// not acknowledged go again over the next.
 type answers struct {
-	stats *counters
-	queue chan uplink.Message
+	queue   chan uplink.Message
+	closed  chan struct{} // with queue
+	waiting atomic.Int64  // answers not acknowledged by the broker
+	open    atomic.Bool   // there is a session
 
-	mu      sync.Mutex
-	session uplink.Session // nil while there is none
+	// Used by the goroutine of run only.
+	again  []uplink.Message // of the session before
+	window []sent           // in order
 }
 
-// unacknowledged is how many answers may be on their way to the broker.
-const unacknowledged = 256
-
-func newAnswers(stats *counters) *answers {
-	return &answers{stats: stats, queue: make(chan uplink.Message, answerDepth)}
+// sent is an answer that is on its way to the broker.
+type sent struct {
+	message uplink.Message
+	ack     <-chan error
 }
 
-func (a *answers) attach(s uplink.Session) {
-	a.mu.Lock()
-	a.session = s
-	a.mu.Unlock()
+const (
+	answerDepth    = 4096 // answers that wait before the writer does
+	unacknowledged = 256  // on their way to the broker
+	answerPatience = 5 * time.Second
+)
+
+func newAnswers() *answers {
+	return &answers{queue: make(chan uplink.Message, answerDepth), closed: make(chan struct{})}
 }
 
+// send takes an answer over.
 func (a *answers) send(m uplink.Message) {
-	select {
-	case a.queue <- m:
-	default:
-		a.stats.unanswered.Add(1)
-	}
+	a.waiting.Add(1)
+	a.queue <- m
 }
 
-func (a *answers) close() { close(a.queue) }
+// close says that nothing more is sent.
+func (a *answers) close() {
+	close(a.closed)
+	close(a.queue)
+}
 
-func (a *answers) run() {
-	type sent struct {
-		ack  <-chan error
-		done <-chan struct{}
-	}
-	window := make([]sent, 0, unacknowledged)
-	for m := range a.queue {
-		if len(window) == cap(window) {
-			select {
-			case <-window[0].ack:
-			case <-window[0].done:
-			}
-			window = append(window[:0], window[1:]...)
+// serve publishes until the session ends, or until everything is acknowledged
+// after close.
+func (a *answers) serve(s uplink.Session) (finished bool) {
+	a.open.Store(true)
+	defer a.open.Store(false)
+	defer func() {
+		var left []uplink.Message
+		for _, w := range a.window {
+			left = append(left, w.message)
 		}
-		a.mu.Lock()
-		session := a.session
-		a.mu.Unlock()
-		if session == nil {
-			a.stats.unanswered.Add(1)
+		a.again, a.window = append(left, a.again...), a.window[:0]
+	}()
+	ended := false
+	for {
+		if len(a.again) > 0 && len(a.window) < unacknowledged {
+			a.publish(s, a.again[0])
+			a.again = a.again[1:]
 			continue
 		}
-		window = append(window, sent{session.Publish(m), session.Done()})
+		if ended && len(a.window) == 0 && len(a.again) == 0 {
+			return true
+		}
+		var next <-chan uplink.Message
+		if len(a.window) < unacknowledged && !ended {
+			next = a.queue
+		}
+		var oldest <-chan error
+		if len(a.window) > 0 {
+			oldest = a.window[0].ack
+		}
+		select {
+		case m, ok := <-next:
+			if ended = !ok; ok {
+				a.publish(s, m)
+			}
+		case err := <-oldest:
+			if err != nil {
+				return false
+			}
+			a.window = append(a.window[:0], a.window[1:]...)
+			a.waiting.Add(-1)
+		case <-s.Done():
+			return false
+		}
 	}
+}
+
+func (a *answers) publish(s uplink.Session, m uplink.Message) {
+	a.window = append(a.window, sent{m, s.Publish(m)})
+}
+
+// run holds a session for answers until everything is said after close. When ctx
+// has ended it waits answerPatience for a broker that is not there, and as long
+// for the last acknowledgements. It returns how many answers are left unsaid.
+func (a *answers) run(ctx context.Context, in *Intake) int64 {
+	patience, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	go func() {
+		select {
+		case <-ctx.Done():
+		case <-patience.Done():
+			return
+		}
+		tick := time.NewTicker(answerPatience)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+				if !a.open.Load() {
+					cancel()
+				}
+			case <-a.closed:
+				time.AfterFunc(answerPatience, cancel)
+				return
+			case <-patience.Done():
+				return
+			}
+		}
+	}()
+	finished := false
+	in.keep(patience, "answers", uplink.SessionOptions{ClientID: in.o.ClientID + "-answers"}, func(s uplink.Session) bool {
+		stop := context.AfterFunc(patience, func() { s.Close() })
+		defer stop()
+		finished = a.serve(s)
+		return finished
+	})
+	if !finished {
+		for range a.queue { // whoever sends must not wait for ever
+		}
+		return a.waiting.Load()
+	}
+	return 0
 }

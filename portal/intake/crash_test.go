@@ -52,9 +52,13 @@ func settledBlobs(t *testing.T, c *portaltest.Centre, d *portaltest.Device, blob
 func TestBlobWithoutItsTransactionIsTakenUp(t *testing.T) {
 	d := portaltest.NewDevice(t, "one")
 	c := portaltest.NewCentre(t, d)
-	settledBlobs(t, c, d, frames[0], frames[1])
-	b := start(t, c)
 	s := d.Violation(t, frames, trace, nil)
+	b := start(t, c)
+	b.Deliver(record(d, s))
+	b.next()
+	b.stop()
+	settledBlobs(t, c, d, frames[0], frames[1])
+	b = start(t, c)
 	b.Deliver(record(d, s))
 	if have := b.next().Have; have == nil || len(have.Blobs) != 2 {
 		t.Fatalf("have = %+v, want the two blobs that are not on disk", have)
@@ -236,15 +240,19 @@ func TestDamagedRowIsReplaced(t *testing.T) {
 func TestPowerCutAfterEveryMessage(t *testing.T) {
 	d := portaltest.NewDevice(t, "one")
 	c := portaltest.NewCentre(t, d)
+	others := [][]byte{portaltest.Bytes(11, 70_000), portaltest.Bytes(12, 9_000), portaltest.Bytes(13, 9_000)}
 	records := []*evidence.Sealed{
 		d.Heartbeat(t), d.Violation(t, frames, trace, nil), d.Statement(t, evidence.KindCalibration, portaltest.Calibration),
-		d.Violation(t, frames[1:], trace, nil), d.Heartbeat(t),
+		d.Violation(t, others[:2], others[2], nil), d.Heartbeat(t),
 	}
 	var all []uplink.Message
 	for i, s := range records {
 		all = append(all, record(d, s))
-		if i == 1 {
+		switch i {
+		case 1:
 			all = append(all, chunks(d)...)
+		case 3:
+			all = append(all, slices.Concat(d.Chunks(others[0]), d.Chunks(others[1]), d.Chunks(others[2]))...)
 		}
 	}
 	b := start(t, c)

@@ -3,6 +3,7 @@ package intake
 import (
 	"maps"
 	"slices"
+	"time"
 
 	"ciglio/capture/evidence"
 	"ciglio/portal/store"
@@ -15,6 +16,9 @@ type device struct {
 	blobs   map[evidence.Hash]*blob
 	records map[evidence.Hash]waiting
 	bytes   uint64 // of the blobs waited for
+
+	budget    budget
+	heldUntil time.Time // until then what it sends may be more than its quota
 }
 
 // A waiting record is one of which at least one blob is missing.
@@ -78,19 +82,20 @@ func (d *device) announce(record evidence.Hash, blobs, missing map[evidence.Hash
 }
 
 // complete notes that a blob is on disk and returns the operation that names it
-// and settles the records that wait for nothing any more. That names all their
-// blobs: the operations of those before may have failed.
+// for the records that waited for it, and settles those that wait for nothing any
+// more. Of those it names all blobs: the operations before may have failed.
 func (d *device) complete(hash evidence.Hash) *settleOp {
 	b := d.blobs[hash]
-	o := &settleOp{blobs: map[evidence.Hash]uint64{hash: b.length}}
+	o := &settleOp{}
 	for _, id := range b.records {
 		w := d.records[id]
 		delete(w.missing, hash)
-		if len(w.missing) == 0 {
+		part := settling{id: id, blobs: map[evidence.Hash]uint64{hash: b.length}}
+		if part.whole = len(w.missing) == 0; part.whole {
 			delete(d.records, id)
-			o.ids = append(o.ids, id)
-			maps.Copy(o.blobs, w.blobs)
+			maps.Copy(part.blobs, w.blobs)
 		}
+		o.records = append(o.records, part)
 	}
 	delete(d.blobs, hash)
 	d.bytes -= b.length

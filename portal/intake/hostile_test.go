@@ -175,23 +175,36 @@ func TestSecondLengthOfABlobIsRefused(t *testing.T) {
 	}
 }
 
-func TestRevokedKeyIsRefusedWhateverTheDate(t *testing.T) {
-	d := portaltest.NewDevice(t, "one")
-	c := portaltest.NewCentre(t, d)
-	old := d.Seal(t, func(r *evidence.Record) { r.UTC = r.UTC.AddDate(-1, 0, 0) })
+// changeEntry issues the register anew with another entry of a device.
+func changeEntry(t *testing.T, c *portaltest.Centre, d *portaltest.Device, change func(*evidence.RegisterEntry)) {
+	t.Helper()
 	f, err := register.Open(c.Dir)
 	if err != nil {
 		t.Fatal(err)
 	}
 	next := *f.Trust().Register().Register
-	now := time.Now().Add(-time.Second).UTC().Truncate(time.Second)
+	next.Entries = slices.Clone(next.Entries)
 	for i := range next.Entries {
 		if next.Entries[i].Device == d.ID {
-			next.Entries[i].Revoked = &now
+			change(&next.Entries[i])
 		}
 	}
 	next.Sequence++
 	reissue(t, c, &next)
+}
+
+// expire has the key of a device expire so long ago.
+func expire(t *testing.T, c *portaltest.Centre, d *portaltest.Device, ago time.Duration) {
+	t.Helper()
+	changeEntry(t, c, d, func(e *evidence.RegisterEntry) { e.NotAfter = time.Now().Add(-ago).UTC().Truncate(time.Second) })
+}
+
+func TestRevokedKeyIsRefusedWhateverTheDate(t *testing.T) {
+	d := portaltest.NewDevice(t, "one")
+	c := portaltest.NewCentre(t, d)
+	old := d.Seal(t, func(r *evidence.Record) { r.UTC = r.UTC.AddDate(-1, 0, 0) })
+	now := time.Now().Add(-time.Second).UTC().Truncate(time.Second)
+	changeEntry(t, c, d, func(e *evidence.RegisterEntry) { e.Revoked = &now })
 	b := start(t, c)
 	b.Deliver(record(d, old))
 	b.stop()
@@ -285,7 +298,7 @@ func TestQuotaOfIncompleteRecords(t *testing.T) {
 	b := start(t, portaltest.NewCentre(t, d))
 	const each = evidence.MaxFrame
 	for n := 0; n*2*each < intake.MaxIncompleteBytes; n++ {
-		s := d.Violation(t, [][]byte{{1}, {2}}, trace, func(r *evidence.Record) {
+		s := d.Violation(t, [][]byte{{1}, {2}}, fmt.Append(nil, "trace", n), func(r *evidence.Record) {
 			for i := range r.Frames {
 				r.Frames[i].SHA256 = sha256.Sum256(fmt.Append(nil, n, i))
 				r.Frames[i].Length = each

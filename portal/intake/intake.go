@@ -46,6 +46,7 @@ type Options struct {
 	Dialer   uplink.Dialer
 	ClientID string // of the session with the broker
 	Shard    string
+	Quota    Quota        // of each device; zero for the default
 	Log      *slog.Logger // nil: nothing is logged
 }
 
@@ -56,12 +57,11 @@ const (
 )
 
 const (
-	lanes       = 32 // goroutines that verify
-	laneDepth   = 16 // messages waiting for each
-	writeDepth  = 1024
-	answerDepth = 4096
-	firstDelay  = time.Second
-	maxDelay    = time.Minute
+	lanes      = 32 // goroutines that verify
+	laneDepth  = 16 // messages waiting for each
+	writeDepth = 1024
+	firstDelay = time.Second
+	maxDelay   = time.Minute
 )
 
 // An Intake is created by [New] and works while [Intake.Run] does.
@@ -92,10 +92,11 @@ func New(ctx context.Context, o Options) (*Intake, error) {
 		return nil, err
 	}
 	in := &Intake{o: o, seed: maphash.MakeSeed()}
-	in.answers = newAnswers(&in.stats)
+	in.o.Quota = o.Quota.orDefault()
+	in.answers = newAnswers()
 	in.writer = &writer{
 		in: in, tree: tree, arrival: counts.Arrivals,
-		ops: make(chan op, writeDepth),
+		ops: make(chan op, writeDepth), held: make(map[evidence.Hash]time.Time),
 	}
 	if in.refused, err = newRefusals(ctx, in); err != nil {
 		return nil, err
@@ -117,14 +118,14 @@ func (in *Intake) resume(ctx context.Context) error {
 	for _, r := range records {
 		l := in.lane(r.Device)
 		d := l.device(r.Device)
-		blobs, err := blobsStored(r)
+		sealed, blobs, err := blobsStored(r)
 		if err != nil {
 			// It was good when it was stored. The device sends it again.
 			in.o.Log.Error("stored record is damaged", "record", r.ID.String(), "device", r.Device.String(), "error", err)
 			continue
 		}
-		missing, found, err := l.missing(ctx, d, blobs)
-		if errors.Is(err, errLength) {
+		missing, found, err := l.missing(ctx, d, sealed, blobs)
+		if errors.Is(err, errLength) || errors.Is(err, errReuse) {
 			in.o.Log.Warn("stored record is never whole", "record", r.ID.String(), "device", r.Device.String(), "error", err)
 			continue
 		}
@@ -132,7 +133,7 @@ func (in *Intake) resume(ctx context.Context) error {
 			return err
 		}
 		if len(missing) == 0 {
-			in.writer.early = append(in.writer.early, &settleOp{ids: []evidence.Hash{r.ID}, blobs: found})
+			in.writer.early = append(in.writer.early, &settleOp{records: []settling{{id: r.ID, blobs: found, whole: true}}})
 			continue
 		}
 		d.announce(r.ID, blobs, missing)
@@ -144,15 +145,16 @@ func (in *Intake) resume(ctx context.Context) error {
 }
 
 // blobsStored returns the blobs of a record as the store has it.
-func blobsStored(r *store.Record) (map[evidence.Hash]uint64, error) {
+func blobsStored(r *store.Record) (*evidence.Sealed, map[evidence.Hash]uint64, error) {
 	sealed, err := evidence.Open(r.Bytes)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if sealed.ID != r.ID {
-		return nil, store.ErrDamaged
+		return nil, nil, store.ErrDamaged
 	}
-	return blobsOf(sealed.Record)
+	blobs, err := blobsOf(sealed.Record)
+	return sealed, blobs, err
 }
 
 func (in *Intake) lane(d evidence.DeviceID) *lane {
@@ -163,19 +165,26 @@ func (in *Intake) lane(d evidence.DeviceID) *lane {
 // returns, every message taken has been dealt with and every goroutine has
 // ended. It returns nil when ctx has ended.
 func (in *Intake) Run(ctx context.Context) error {
-	var verifying, writing, answering sync.WaitGroup
+	var verifying, writing, answering, counting sync.WaitGroup
 	work := context.WithoutCancel(ctx) // what is in hand is finished
-	answering.Go(in.answers.run)
+	counts, stop := context.WithCancel(work)
+	defer stop()
+	answering.Go(func() { in.unsaid(in.answers.run(ctx, in)) })
 	writing.Go(func() { in.writer.run(work) })
+	counting.Go(func() { in.refused.run(counts) })
+	counting.Go(func() { in.refused.tally.Run(counts) })
 	for _, l := range in.lanes {
 		verifying.Go(func() { l.run(work) })
 	}
-	in.connect(ctx)
+	in.receive(ctx)
 	// Each stage ends when the one before it has.
 	for _, l := range in.lanes {
 		close(l.jobs)
 	}
 	verifying.Wait()
+	stop()
+	counting.Wait()
+	in.refused.save()
 	close(in.writer.ops)
 	writing.Wait()
 	in.answers.close()
@@ -183,42 +192,59 @@ func (in *Intake) Run(ctx context.Context) error {
 	return nil
 }
 
-// connect holds a session with the broker until ctx ends.
-func (in *Intake) connect(ctx context.Context) {
+// unsaid notes answers that nobody will give: devices ask again.
+func (in *Intake) unsaid(n int64) {
+	if n > 0 {
+		in.stats.unanswered.Add(uint64(n))
+		in.o.Log.Warn("answers were left unsaid", "answers", n)
+	}
+}
+
+// receive takes messages until ctx ends.
+func (in *Intake) receive(ctx context.Context) {
 	options := uplink.SessionOptions{ClientID: in.o.ClientID, Handle: in.handle}
 	for _, what := range wire.Whats() {
 		if what.FromDevice() {
 			options.Subscribe = append(options.Subscribe, wire.Filter(in.o.Shard, what))
 		}
 	}
+	in.keep(ctx, "messages", options, func(session uplink.Session) bool {
+		in.stats.connected.Store(true)
+		defer in.stats.connected.Store(false)
+		select {
+		case <-session.Done():
+		case <-ctx.Done():
+		}
+		return false
+	})
+}
+
+// keep holds a session with the broker for serve, and opens it anew when it is
+// lost, until ctx ends or serve has finished. Close waits for the message in hand.
+func (in *Intake) keep(ctx context.Context, what string, options uplink.SessionOptions, serve func(uplink.Session) (finished bool)) {
 	delay, lost := firstDelay, false
 	for ctx.Err() == nil {
 		began := time.Now()
 		session, err := in.o.Dialer.Dial(ctx, options)
 		if err == nil {
 			if lost {
-				in.o.Log.Info("broker is back")
+				in.o.Log.Info("broker is back", "for", what)
 			}
 			lost = false
-			in.stats.connected.Store(true)
-			in.answers.attach(session)
-			select {
-			case <-session.Done():
-				err = session.Err()
-			case <-ctx.Done():
-			}
-			in.answers.attach(nil)
-			in.stats.connected.Store(false)
-			// Close waits for the message in hand.
+			finished := serve(session)
+			err = session.Err()
 			if cerr := session.Close(); err == nil {
 				err = cerr
+			}
+			if finished {
+				return
 			}
 		}
 		if ctx.Err() != nil {
 			return
 		}
 		if !lost {
-			in.o.Log.Warn("broker is lost", "error", err)
+			in.o.Log.Warn("broker is lost", "for", what, "error", err)
 			lost = true
 		}
 		if time.Since(began) > maxDelay {

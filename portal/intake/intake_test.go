@@ -35,6 +35,11 @@ type bench struct {
 // called.
 func start(t testing.TB, c *portaltest.Centre) *bench {
 	t.Helper()
+	return startWith(t, c, intake.Quota{})
+}
+
+func startWith(t testing.TB, c *portaltest.Centre, q intake.Quota) *bench {
+	t.Helper()
 	b := &bench{Broker: portaltest.NewBroker(), t: t, centre: c}
 	keys, err := register.Open(c.Dir)
 	if err != nil {
@@ -44,7 +49,7 @@ func start(t testing.TB, c *portaltest.Centre) *bench {
 		t.Fatal(err)
 	}
 	b.intake, err = intake.New(t.Context(), intake.Options{
-		Store: b.store, Register: keys, Signer: c.Signer, Dialer: b.Broker, ClientID: "centre", Shard: portaltest.Shard,
+		Store: b.store, Register: keys, Signer: c.Signer, Dialer: b.Broker, ClientID: "centre", Shard: portaltest.Shard, Quota: q,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -244,34 +249,6 @@ func TestAnswersAgain(t *testing.T) {
 	b.stop()
 	if st := b.intake.Stats(); st.All != (intake.Counts{Received: 4, Verified: 1, Settled: 1}) || st.Again != 3 {
 		t.Errorf("stats = %+v", st)
-	}
-}
-
-func TestOneBlobForSeveralRecords(t *testing.T) {
-	d, e := portaltest.NewDevice(t, "one"), portaltest.NewDevice(t, "two")
-	b := start(t, portaltest.NewCentre(t, d, e))
-	same := [][]byte{frames[2], frames[2]}
-	s1 := d.Violation(t, same, trace, nil)
-	s2 := d.Violation(t, [][]byte{frames[2], frames[0]}, trace, nil)
-	b.Deliver(record(d, s1), record(d, s2))
-	b.next()
-	if have := b.next().Have; len(have.Blobs) != 3 {
-		t.Fatalf("have = %+v, want three blobs", have)
-	}
-	b.Deliver(slices.Concat(d.Chunks(frames[2]), d.Chunks(trace), d.Chunks(frames[0]))...)
-	// One receipt names both when they were settled in one transaction.
-	if r := b.receipt(); !names(r, s1) {
-		t.Fatalf("receipt = %+v, want the first record", r)
-	} else if !names(r, s2) {
-		if r = b.receipt(); !names(r, s2) {
-			t.Fatalf("receipt = %+v, want the second record", r)
-		}
-	}
-	// Another device names what is stored already: nothing has to be sent.
-	s3 := e.Violation(t, same, trace, nil)
-	b.Deliver(record(e, s3))
-	if r := b.next().Receipt; r == nil || !names(r.Receipt, s3) {
-		t.Fatal("the blobs are stored and the record is not receipted at once")
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"ciglio/capture/evidence"
@@ -47,65 +48,112 @@ func (l *lane) run(ctx context.Context) {
 
 func refuse(reason Reason, err error) *refusal { return &refusal{reason: reason, err: err} }
 
+// told are the reasons for which a device is told that its record is not taken.
+func (r Reason) told() bool {
+	switch r {
+	case ReasonReuse, ReasonAhead, ReasonBackdated, ReasonHeldBack, ReasonQuota: // its signature is good
+		return true
+	}
+	return false
+}
+
 // record takes a record and answers it.
 func (l *lane) record(ctx context.Context, j job) *refusal {
+	refused, id := l.take(ctx, j)
+	if refused != nil && refused.reason.told() {
+		refused.record = id
+	}
+	return refused
+}
+
+// take takes a record.
+func (l *lane) take(ctx context.Context, j job) (*refusal, evidence.Hash) {
 	sealed, err := evidence.Open(j.payload)
 	if err != nil {
-		return refuse(ReasonMalformed, err)
+		return refuse(ReasonMalformed, err), evidence.Hash{}
 	}
 	r := sealed.Record
 	if r.Device != j.device {
-		return refuse(ReasonOtherDevice, fmt.Errorf("record %v: of device %v", sealed.ID, r.Device))
+		return refuse(ReasonOtherDevice, fmt.Errorf("record %v: of device %v", sealed.ID, r.Device)), evidence.Hash{}
 	}
 	count(&l.in.stats.received, &l.in.stats.receivedMeas, r.Kind.Measured())
-	if refused := l.verify(sealed); refused != nil {
-		return refused
+	expired, refused := l.verify(sealed)
+	if refused != nil {
+		return refused, sealed.ID
 	}
 	blobs, err := blobsOf(r)
 	if err != nil {
-		return refuse(ReasonMalformed, fmt.Errorf("record %v: %w", sealed.ID, err))
+		return refuse(ReasonMalformed, fmt.Errorf("record %v: %w", sealed.ID, err)), sealed.ID
 	}
 	d := l.device(j.device)
-	missing, found, err := l.missing(ctx, d, blobs)
+	now := time.Now()
+	if ahead := r.UTC.Sub(now); ahead > MaxAhead && dated(r) {
+		return refuse(ReasonAhead, fmt.Errorf("record %v: its instant %s is %v ahead of its arrival", sealed.ID, r.UTC.Format(time.RFC3339), ahead.Round(time.Second))), sealed.ID
+	}
+	missing, found, err := l.missing(ctx, d, sealed, blobs)
 	if errors.Is(err, errLength) {
-		return refuse(ReasonMalformed, fmt.Errorf("record %v: %w", sealed.ID, err))
+		return refuse(ReasonMalformed, fmt.Errorf("record %v: %w", sealed.ID, err)), sealed.ID
+	}
+	if errors.Is(err, errReuse) {
+		return refuse(ReasonReuse, fmt.Errorf("record %v: %w", sealed.ID, err)), sealed.ID
 	}
 	if err != nil {
-		return refuse(ReasonStoreUnable, err)
+		return refuse(ReasonStoreUnable, err), sealed.ID
 	}
 	if err := l.reconcile(d, sealed.ID, missing); err != nil {
-		return refuse(ReasonStoreUnable, err)
+		return refuse(ReasonStoreUnable, err), sealed.ID
 	}
-	put := &putOp{sealed: sealed, blobs: found, whole: len(missing) == 0, topic: j.topic}
-	if put.whole && len(d.records) == 0 {
+	cost := uint64(len(sealed.Bytes))
+	for _, length := range missing {
+		cost += length
+	}
+	if wait := d.budget.take(now, l.in.o.Quota, cost); wait > 0 {
+		if _, err := l.in.o.Store.Record(ctx, sealed.ID); err != nil {
+			d.heldUntil = now.Add(wait)
+			refused := refuse(ReasonHeldBack, fmt.Errorf("record %v: the device stores more than its quota", sealed.ID))
+			refused.wait = wait
+			return refused, sealed.ID
+		}
+		cost = 0 // it is stored already
+	}
+	put := &putOp{sealed: sealed, blobs: found, whole: len(missing) == 0, topic: j.topic, expired: expired, cost: cost, budget: &d.budget}
+	if put.whole && len(d.records) == 0 && !expired {
 		l.in.writer.ops <- put // which answers by itself
-		return nil
+		return nil, sealed.ID
 	}
 	if !put.whole && !d.room(sealed.ID, missing) {
+		put.budget.giveBack(cost)
 		return refuse(ReasonQuota, fmt.Errorf("record %v: the device has %d records of %d bytes that wait for blobs",
-			sealed.ID, len(d.records), d.bytes))
+			sealed.ID, len(d.records), d.bytes)), sealed.ID
 	}
 	put.done = make(chan outcome, 1)
 	l.in.writer.ops <- put
 	switch <-put.done {
 	case outcomeDisputed:
-		return l.forget(d, put.first)
+		return l.forget(d, put.first), sealed.ID
+	case outcomeBackdated:
+		return refuse(ReasonBackdated, fmt.Errorf("record %v: its key has expired, and its instant %s is before that of the record before", sealed.ID, r.UTC.Format(time.RFC3339))), sealed.ID
 	case outcomeIncomplete:
 		d.announce(sealed.ID, blobs, missing)
 	default:
-		return nil
+		return nil, sealed.ID
 	}
 	// A blob whose last chunk came just before the power went is whole already.
 	for hash := range missing {
 		if refused := l.finish(d, hash); refused != nil {
-			return refused
+			return refused, sealed.ID
 		}
 	}
-	return l.answerHave(d, sealed.ID)
+	return l.answerHave(d, sealed.ID), sealed.ID
 }
 
+// dated reports whether a record says when it is: one that accuses somebody, or
+// of a clock that is synchronised. A device that has just started may not know
+// the date yet; what it seals then accuses nobody, and the chain needs it.
+func dated(r *evidence.Record) bool { return r.Kind.Measured() || r.Clock.Synchronised }
+
 // reconcile ends the waiting of a device's record for blobs that are not missing
-// any more, since another device has sent the same.
+// any more, since they lay on disk.
 func (l *lane) reconcile(d *device, id evidence.Hash, missing map[evidence.Hash]uint64) error {
 	for hash := range d.records[id].missing {
 		if _, waits := missing[hash]; waits {
@@ -140,18 +188,25 @@ func (l *lane) drop(d *device, hash evidence.Hash) error {
 }
 
 // verify checks that the register vouches for the record's key and that the key
-// signed the record.
-func (l *lane) verify(sealed *evidence.Sealed) *refusal {
+// signed the record. It reports whether the key has expired since.
+func (l *lane) verify(sealed *evidence.Sealed) (expired bool, refused *refusal) {
 	r := sealed.Record
+	now := time.Now()
 	find := func(at time.Time) error {
 		trust := l.in.o.Register.Trust()
 		pub, entry, err := trust.DeviceKey(r.Device, r.Epoch, sealed.KeyID, at)
 		if err != nil {
 			return err
 		}
-		if entry.Revoked != nil && !time.Now().Before(*entry.Revoked) {
+		if entry.Revoked != nil && !now.Before(*entry.Revoked) {
 			// The holder of a stolen key can date a record back.
 			return fmt.Errorf("record %v: %w and the record came after", sealed.ID, evidence.ErrRevoked)
+		}
+		if late := now.Sub(entry.NotAfter); late > 0 {
+			expired = true
+			if late > MaxLate {
+				return fmt.Errorf("record %v: %w: it expired %d days before the record came", sealed.ID, evidence.ErrNotValid, int(late.Hours()/24))
+			}
 		}
 		return sealed.Verify(pub)
 	}
@@ -160,10 +215,8 @@ func (l *lane) verify(sealed *evidence.Sealed) *refusal {
 		l.in.refresh()
 		err = find(r.UTC)
 	}
-	if errors.Is(err, evidence.ErrNotValid) && !r.Kind.Measured() && !r.Clock.Synchronised {
-		// A device that has just started may not know the date yet. The record
-		// accuses nobody, and the chain needs it.
-		err = find(time.Now())
+	if errors.Is(err, evidence.ErrNotValid) && !dated(r) {
+		err = find(now)
 	}
 	for _, c := range []struct {
 		err    error
@@ -175,22 +228,27 @@ func (l *lane) verify(sealed *evidence.Sealed) *refusal {
 		{evidence.ErrRevoked, ReasonRevoked},
 	} {
 		if errors.Is(err, c.err) {
-			return refuse(c.reason, err)
+			return expired, refuse(c.reason, err)
 		}
 	}
 	if err != nil {
-		return refuse(ReasonSignature, err)
+		return expired, refuse(ReasonSignature, err)
 	}
-	return nil
+	return expired, nil
 }
 
 // errLength says that a record gives a blob another length than it has, or than
 // another record of the device that waits for it.
 var errLength = errors.New("known with another length")
 
-// missing returns which of the blobs of a device's record the store does not
-// have, and which it has on disk without naming them.
-func (l *lane) missing(ctx context.Context, d *device, blobs map[evidence.Hash]uint64) (missing, found map[evidence.Hash]uint64, err error) {
+// errReuse says that a record names what another record was sent with.
+var errReuse = errors.New("was sent for another record")
+
+// missing returns which of the blobs of a device's record have not been sent for
+// it, and which were and lie on disk although no transaction names them: power
+// was cut between the two. The error wraps errReuse when another record has sent
+// one of them.
+func (l *lane) missing(ctx context.Context, d *device, sealed *evidence.Sealed, blobs map[evidence.Hash]uint64) (missing, found map[evidence.Hash]uint64, err error) {
 	missing, found = make(map[evidence.Hash]uint64), make(map[evidence.Hash]uint64)
 	for hash, length := range blobs {
 		if b := d.blobs[hash]; b != nil && b.length != length {
@@ -200,16 +258,68 @@ func (l *lane) missing(ctx context.Context, d *device, blobs map[evidence.Hash]u
 		switch {
 		case err == nil && have != length:
 			return nil, nil, fmt.Errorf("blob %v of %d bytes: %w, %d", hash, length, errLength, have)
-		case err == nil:
-		case !errors.Is(err, store.ErrNotFound):
+		case err != nil && !errors.Is(err, store.ErrNotFound):
 			return nil, nil, err
-		case l.in.o.Store.Orphan(hash, length):
-			found[hash] = length
-		default:
-			missing[hash] = length
+		}
+	}
+	for hash, length := range blobs {
+		senders, err := l.in.o.Store.Senders(ctx, hash)
+		if err != nil {
+			return nil, nil, err
+		}
+		if slices.Contains(senders, sealed.ID) {
+			continue
+		}
+		if b := d.blobs[hash]; b != nil {
+			senders = append(senders, b.records...)
+		}
+		for _, other := range senders {
+			if other == sealed.ID {
+				continue
+			}
+			first, err := l.in.o.Store.Record(ctx, other)
+			if err != nil {
+				return nil, nil, err
+			}
+			if !mayShare(sealed.Record, first, hash) {
+				return nil, nil, fmt.Errorf("blob %v %w: %v of device %v", hash, errReuse, other, first.Device)
+			}
+		}
+		missing[hash] = length
+		if len(senders) == 0 && l.in.o.Store.OnDisk(hash, length) {
+			// Only who has announced the blob before can have sent it.
+			if _, err := l.in.o.Store.Record(ctx, sealed.ID); err == nil && l.in.o.Store.Orphan(hash, length) {
+				delete(missing, hash)
+				found[hash] = length
+			}
 		}
 	}
 	return missing, found, nil
+}
+
+// mayShare reports whether a record may name a blob that another one was sent
+// with: it has to send it as well. Two events of one moment may have an exposure
+// in common, and what is sealed as a test accuses nobody: a camera that plays
+// files repeats itself. Nothing else is in two records.
+func mayShare(r *evidence.Record, other *store.Record, hash evidence.Hash) bool {
+	sealed, err := evidence.Open(other.Bytes)
+	if err != nil || sealed.Record.Device != r.Device {
+		return false
+	}
+	if r.Kind == evidence.KindTest && sealed.Record.Kind == evidence.KindTest {
+		return true
+	}
+	if sealed.Record.Epoch != r.Epoch || sealed.Record.Boot != r.Boot || r.Trace != nil && r.Trace.SHA256 == hash {
+		return false
+	}
+	for _, f := range r.Frames {
+		if f.SHA256 == hash && !slices.ContainsFunc(sealed.Record.Frames, func(g evidence.Frame) bool {
+			return g.SHA256 == hash && g.Number == f.Number && g.Mono == f.Mono
+		}) {
+			return false
+		}
+	}
+	return true
 }
 
 // blobsOf returns the hashes and lengths of what a record names, each once. A
@@ -245,6 +355,10 @@ func (l *lane) chunk(j job) *refusal {
 	if !ok {
 		if l.in.o.Store.OnDisk(c.Blob, c.Total) {
 			return nil // came again after the blob was whole
+		}
+		if time.Now().Before(d.heldUntil) {
+			l.in.refused.count(j.device, ReasonHeldBack) // its record was
+			return nil
 		}
 		return refuse(ReasonUnannounced, fmt.Errorf("blob %v: no verified record of the device waits for it", c.Blob))
 	}

@@ -18,7 +18,10 @@ type Stats struct {
 	Blobs    uint64 // complete
 
 	Equivocations uint64
-	Unanswered    uint64 // answers dropped because the broker took none
+	Unanswered    uint64 // answers that the end of the intake overtook
+	Answering     int64  // answers that wait for the broker
+	Waiting       int64  // messages and changes that wait for the store
+	Held          int64  // records dated ahead, whose receipt waits until then
 	Failed        uint64 // transactions that failed
 	Failing       bool   // the store takes nothing, or nothing is settled
 	Refused       map[Reason]uint64
@@ -36,6 +39,7 @@ type counters struct {
 	messages, again, receipts, haves         atomic.Uint64
 	chunks, blobs, equivocations, unanswered atomic.Uint64
 	failed, registerErrors                   atomic.Uint64
+	held                                     atomic.Int64
 	received, verified, settled              atomic.Uint64
 	receivedMeas, verifiedMeas, settledMeas  atomic.Uint64
 }
@@ -51,8 +55,12 @@ func count(all, measured *atomic.Uint64, is bool) {
 // Stats returns the counts so far.
 func (in *Intake) Stats() Stats {
 	c := &in.stats
+	waiting := len(in.writer.ops)
+	for _, l := range in.lanes {
+		waiting += len(l.jobs)
+	}
 	return Stats{
-		Connected:     c.connected.Load(),
+		Connected:     c.connected.Load() && in.answers.open.Load(),
 		Messages:      c.messages.Load(),
 		All:           Counts{c.received.Load(), c.verified.Load(), c.settled.Load()},
 		Measured:      Counts{c.receivedMeas.Load(), c.verifiedMeas.Load(), c.settledMeas.Load()},
@@ -63,6 +71,9 @@ func (in *Intake) Stats() Stats {
 		Blobs:         c.blobs.Load(),
 		Equivocations: c.equivocations.Load(),
 		Unanswered:    c.unanswered.Load(),
+		Answering:     in.answers.waiting.Load(),
+		Waiting:       int64(waiting),
+		Held:          c.held.Load(),
 		Failed:        c.failed.Load(),
 		Failing:       c.failing.Load(),
 		Refused:       in.refused.counts(),

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -40,6 +41,9 @@ type writer struct {
 	tree    log.Tree
 	arrival uint64
 	failing stake // zero while the store takes what comes
+	// held are records that are whole and dated ahead: their receipt must not be
+	// older than they are.
+	held map[evidence.Hash]time.Time
 }
 
 // A stake is what hangs on a transaction. The store is taken to work again when
@@ -58,7 +62,23 @@ func (w *writer) run(ctx context.Context) {
 	w.commit(ctx, w.early)
 	w.early = nil
 	var batch []op
-	for first := range w.ops {
+	due := time.NewTimer(time.Hour)
+	defer due.Stop()
+	for {
+		due.Reset(w.untilDue())
+		var first op
+		select {
+		case o, ok := <-w.ops:
+			if !ok {
+				return
+			}
+			first = o
+		case <-due.C:
+			if o := w.due(time.Now()); o != nil {
+				w.commit(ctx, []op{o})
+			}
+			continue
+		}
 		batch = append(batch[:0], first)
 		for more := true; more && len(batch) < maxBatch; {
 			select {
@@ -72,6 +92,31 @@ func (w *writer) run(ctx context.Context) {
 		}
 		w.commit(ctx, batch)
 	}
+}
+
+// untilDue is how long no record that is held falls due.
+func (w *writer) untilDue() time.Duration {
+	next := time.Hour
+	for _, at := range w.held {
+		next = min(next, time.Until(at))
+	}
+	return max(next, 0)
+}
+
+// due takes the records that need to be held no longer.
+func (w *writer) due(now time.Time) op {
+	o := &settleOp{}
+	for id, at := range w.held {
+		if !now.Before(at) {
+			o.records = append(o.records, settling{id: id, whole: true})
+			delete(w.held, id)
+		}
+	}
+	w.in.stats.held.Store(int64(len(w.held)))
+	if len(o.records) == 0 {
+		return nil
+	}
+	return o
 }
 
 // commit applies the operations in one transaction. If that fails, each gets
@@ -118,6 +163,7 @@ func (w *writer) try(ctx context.Context, batch []op) (*round, error) {
 		in: w.in, stake: stakeReport, now: time.Now().UTC().Truncate(time.Microsecond), arrival: w.arrival, log: w.tree.Begin(),
 		seen: make(map[evidence.DeviceID]bool), answered: make(map[evidence.Hash]bool),
 		settling: make(map[evidence.DeviceID][]evidence.ReceiptEntry), measured: make(map[evidence.Hash]bool),
+		held: make(map[evidence.Hash]time.Time),
 	}
 	err := w.in.o.Store.Update(ctx, func(tx *store.Tx) error {
 		r.tx = tx
@@ -133,8 +179,9 @@ func (w *writer) try(ctx context.Context, batch []op) (*round, error) {
 		return r, err
 	}
 	w.tree, w.arrival = r.log.Tree(), r.arrival
-	for id, measured := range r.measured {
-		_ = id
+	maps.Copy(w.held, r.held)
+	w.in.stats.held.Store(int64(len(w.held)))
+	for _, measured := range r.measured {
 		count(&w.in.stats.settled, &w.in.stats.settledMeas, measured)
 	}
 	w.in.stats.receipts.Add(r.receipts)
@@ -151,9 +198,10 @@ type round struct {
 	log      *log.Batch
 	seen     map[evidence.DeviceID]bool
 	settling map[evidence.DeviceID][]evidence.ReceiptEntry
-	order    []evidence.DeviceID    // of settling
-	measured map[evidence.Hash]bool // the records settled
-	answered map[evidence.Hash]bool // receipts sent again in this round
+	order    []evidence.DeviceID         // of settling
+	measured map[evidence.Hash]bool      // the records settled
+	held     map[evidence.Hash]time.Time // records that are whole and dated ahead
+	answered map[evidence.Hash]bool      // receipts sent again in this round
 	receipts uint64
 	answers  []uplink.Message
 }
@@ -166,28 +214,36 @@ func (r *round) see(device evidence.DeviceID) error {
 	return r.tx.Seen(device, r.now)
 }
 
-// name names blobs that lie on disk.
-func (r *round) name(blobs map[evidence.Hash]uint64) error {
+// name names blobs that lie on disk and were sent for a stored record.
+func (r *round) name(record evidence.Hash, blobs map[evidence.Hash]uint64) error {
 	for hash, length := range blobs {
 		r.stake = max(r.stake, stakeRecord)
 		if err := r.tx.Blob(hash, length, r.now); err != nil {
+			return err
+		}
+		if err := r.tx.Sent(hash, record); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// complete puts a record into the log and on the next receipt of its device.
-func (r *round) complete(device evidence.DeviceID, epoch, seq uint64, id evidence.Hash, measured bool) {
-	if _, twice := r.measured[id]; twice {
+// complete puts a record into the log and on the next receipt of its device. A
+// record that is dated ahead waits until then.
+func (r *round) complete(rec *store.Record) {
+	if _, twice := r.measured[rec.ID]; twice {
 		return
 	}
-	if len(r.settling[device]) == 0 {
-		r.order = append(r.order, device)
+	if rec.UTC.After(r.now) && rec.UTC.Sub(r.now) <= MaxAhead {
+		r.held[rec.ID] = rec.UTC.Add(time.Millisecond)
+		return
 	}
-	r.measured[id] = measured
-	r.settling[device] = append(r.settling[device], evidence.ReceiptEntry{
-		Epoch: epoch, Seq: seq, ID: id, Index: r.log.Append(id),
+	if len(r.settling[rec.Device]) == 0 {
+		r.order = append(r.order, rec.Device)
+	}
+	r.measured[rec.ID] = rec.Kind.Measured()
+	r.settling[rec.Device] = append(r.settling[rec.Device], evidence.ReceiptEntry{
+		Epoch: rec.Epoch, Seq: rec.Seq, ID: rec.ID, Index: r.log.Append(rec.ID),
 	})
 }
 
@@ -261,6 +317,7 @@ const (
 	outcomeComplete                  // a receipt is the answer
 	outcomeIncomplete                // blobs are missing
 	outcomeDisputed                  // another record has its place: no answer
+	outcomeBackdated                 // its key has expired and it goes back in time: not stored
 )
 
 // putOp stores a verified record.
@@ -270,6 +327,10 @@ type putOp struct {
 	blobs  map[evidence.Hash]uint64 // on disk, to be named
 	whole  bool                     // no blob is missing
 	done   chan outcome             // nil when nobody waits
+
+	expired bool    // its key has, since
+	cost    uint64  // of budget
+	budget  *budget // nil for none
 
 	outcome outcome
 	fresh   bool
@@ -285,6 +346,12 @@ func (o *putOp) apply(r *round) error {
 	slot, err := r.tx.At(rec.Device, rec.Epoch, rec.Seq)
 	switch {
 	case errors.Is(err, store.ErrNotFound):
+		if o.expired {
+			if back, err := r.tx.GoesBack(o.row(r)); err != nil || back {
+				o.outcome = outcomeBackdated
+				return err
+			}
+		}
 		if err := o.insert(r); err != nil {
 			return err
 		}
@@ -305,13 +372,17 @@ func (o *putOp) apply(r *round) error {
 			return err
 		}
 	}
-	if err := r.name(o.blobs); err != nil {
+	if slot.State == store.Quarantined {
+		o.outcome = outcomeDisputed // set aside: no receipt
+		return nil
+	}
+	if err := r.name(o.sealed.ID, o.blobs); err != nil {
 		return err
 	}
 	o.outcome = outcomeIncomplete
 	if o.whole {
 		o.outcome = outcomeComplete
-		r.complete(rec.Device, rec.Epoch, rec.Seq, o.sealed.ID, rec.Kind.Measured())
+		r.complete(o.row(r))
 	}
 	return nil
 }
@@ -362,6 +433,9 @@ func (o *putOp) ended(r *round, err error) {
 	default:
 		stats.again.Add(1)
 	}
+	if o.budget != nil && !o.fresh {
+		o.budget.giveBack(o.cost)
+	}
 	if o.done != nil {
 		o.done <- o.outcome
 	}
@@ -370,28 +444,81 @@ func (o *putOp) ended(r *round, err error) {
 // settleOp names blobs that lie on disk and completes records that waited for
 // nothing else.
 type settleOp struct {
+	records []settling
+	reused  []error // records that another was sent with
+}
+
+// settling is a record and the blobs that were sent for it.
+type settling struct {
+	id    evidence.Hash
 	blobs map[evidence.Hash]uint64
-	ids   []evidence.Hash
+	whole bool // it waits for nothing more
 }
 
 func (o *settleOp) apply(r *round) error {
-	if err := r.name(o.blobs); err != nil {
-		return err
-	}
-	for _, id := range o.ids {
-		rec, err := r.tx.Waiting(id)
+	o.reused = nil
+	for _, s := range o.records {
+		rec, err := r.tx.Waiting(s.id)
 		if errors.Is(err, store.ErrNotFound) {
 			continue // disputed in the meantime
 		}
 		if err != nil {
 			return err
 		}
-		r.complete(rec.Device, rec.Epoch, rec.Seq, id, rec.Kind.Measured())
+		if err := r.name(s.id, s.blobs); err != nil {
+			return err
+		}
+		if !s.whole {
+			continue
+		}
+		reused, err := r.reuses(&rec, s.blobs)
+		if err != nil {
+			return err
+		}
+		if reused != nil {
+			o.reused = append(o.reused, reused)
+			if err := errors.Join(r.tx.SetAside(s.id), r.tx.Refusals(rec.Device, string(ReasonReuse), 1, r.now)); err != nil {
+				return err
+			}
+			continue
+		}
+		r.complete(&rec)
 	}
 	return nil
 }
 
-func (o *settleOp) ended(*round, error) {}
+// reuses says what another record was sent with while this one was coming.
+func (r *round) reuses(rec *store.Record, blobs map[evidence.Hash]uint64) (reused, err error) {
+	for hash := range blobs {
+		others, err := r.tx.SentElsewhere(hash, rec.ID)
+		if err != nil {
+			return nil, err
+		}
+		for _, id := range others {
+			other, err := r.tx.Record(id)
+			if err != nil {
+				return nil, err
+			}
+			sealed, err := evidence.Open(rec.Bytes)
+			if err != nil {
+				return nil, fmt.Errorf("record %v: %w: %w", rec.ID, store.ErrDamaged, err)
+			}
+			if !mayShare(sealed.Record, other, hash) {
+				return fmt.Errorf("record %v: blob %v %w: %v of device %v", rec.ID, hash, errReuse, id, other.Device), nil
+			}
+		}
+	}
+	return nil, nil
+}
+
+func (o *settleOp) ended(r *round, err error) {
+	if err != nil {
+		return
+	}
+	for _, reused := range o.reused {
+		r.in.refused.alarm(refusal{reason: ReasonReuse, err: reused})
+	}
+}
 
 // reportOp keeps the newest state, health or profile of a device.
 type reportOp struct {
@@ -429,6 +556,35 @@ func (o *reportOp) ended(*round, error) {}
 // quarantineOp keeps a refused message.
 type quarantineOp struct{ store.Refused }
 
-func (o *quarantineOp) apply(r *round) error { return r.tx.Quarantine(&o.Refused) }
+func (o *quarantineOp) apply(r *round) error {
+	if o.Device != (evidence.DeviceID{}) {
+		if err := r.see(o.Device); err != nil { // so that it has a page
+			return err
+		}
+	}
+	return r.tx.Quarantine(&o.Refused)
+}
 
 func (o *quarantineOp) ended(*round, error) {}
+
+// countOp adds to how often something of a device was refused.
+type countOp struct {
+	counted map[refusedKey]uint64
+	now     time.Time
+}
+
+func (o *countOp) apply(r *round) error {
+	for key, n := range o.counted {
+		if key.device != (evidence.DeviceID{}) {
+			if err := r.see(key.device); err != nil {
+				return err
+			}
+		}
+		if err := r.tx.Refusals(key.device, string(key.reason), n, o.now); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (o *countOp) ended(*round, error) {}

@@ -63,7 +63,8 @@ func (c *Centre) Enrol(t testing.TB, d *Device) {
 // A Broker is a [uplink.Dialer] whose sessions a test holds in its hand.
 type Broker struct {
 	mu      sync.Mutex
-	session *session
+	session *session // that messages are delivered to
+	answers *session // that only publishes
 	dialled int
 	refuse  error
 	ready   chan struct{} // closed and replaced with each session
@@ -88,6 +89,13 @@ type session struct {
 func (b *Broker) Dial(ctx context.Context, o uplink.SessionOptions) (uplink.Session, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if len(o.Subscribe) == 0 {
+		if b.refuse != nil {
+			return nil, b.refuse
+		}
+		b.answers = &session{broker: b, done: make(chan struct{})}
+		return b.answers, nil
+	}
 	b.dialled++
 	if b.refuse != nil {
 		return nil, b.refuse
@@ -105,7 +113,7 @@ func (b *Broker) Refuse(err error) {
 	b.mu.Unlock()
 }
 
-// Dialled counts the calls of Dial.
+// Dialled counts the calls of Dial for a session that subscribes.
 func (b *Broker) Dialled() int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -130,13 +138,17 @@ func (b *Broker) Deliver(messages ...uplink.Message) {
 	}
 }
 
-// Drop ends the session as a lost connection does.
+// Drop ends the sessions as a lost connection does.
 func (b *Broker) Drop() {
 	b.mu.Lock()
-	s := b.session
-	b.session = nil
+	both := []*session{b.session, b.answers}
+	b.session, b.answers = nil, nil
 	b.mu.Unlock()
-	s.end(errors.New("connection lost"))
+	for _, s := range both {
+		if s != nil {
+			s.end(errors.New("connection lost"))
+		}
+	}
 }
 
 // Published returns what the centre publishes, in order.
@@ -146,6 +158,7 @@ func (b *Broker) Published() <-chan uplink.Message { return b.sent }
 type Answer struct {
 	Receipt *evidence.SealedReceipt
 	Have    *wire.Have
+	Refused *wire.Refused
 }
 
 // Next returns the next answer published, and fails the test when its signature
@@ -172,18 +185,14 @@ func (c *Centre) Read(t testing.TB, m uplink.Message) (evidence.DeviceID, Answer
 		}
 		return device, Answer{Receipt: receipt}
 	}
-	message, err := evidence.OpenMessage(wire.ContentCommand, wire.MaxCommand, m.Payload)
+	command, err := wire.OpenCommand(m.Payload)
 	if err == nil {
-		err = message.Verify(c.Signer.Public())
+		err = command.Verify(c.Signer.Public())
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	have, err := wire.UnmarshalHave(message.Payload)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return device, Answer{Have: have}
+	return device, Answer{Have: command.Have, Refused: command.Refused}
 }
 
 // Publish keeps m for [Broker.Published].

@@ -28,11 +28,26 @@ type Device struct {
 	Gaps          uint64 // places in the chain where they are missing
 	Broken        uint64 // records that name another predecessor than the one received
 	Equivocations uint64 // contradicting records kept
+	SetAside      uint64 // records stored that are never receipted
+	Backdated     uint64 // records that go back in time without a reason
+	Reused        uint64 // messages with a record that names what another record was sent with
+	Misdated      uint64 // messages with a record of a time at which it cannot have been sealed
+	HeldBack      uint64 // messages beyond what a device may have stored at a time
 }
 
-// Alarm reports whether the device's chain needs a person. A gap alone does not:
-// records may arrive in any order.
-func (d *Device) Alarm() bool { return d.Broken > 0 || d.Equivocations > 0 }
+// Alarm reports whether what the device signed needs a person. A gap alone does
+// not: records may arrive in any order.
+func (d *Device) Alarm() bool {
+	return d.Broken > 0 || d.Equivocations > 0 || d.SetAside > 0 || d.Backdated > 0 || d.Reused > 0 || d.Misdated > 0
+}
+
+// The reasons of refusals that the device's row counts.
+const (
+	RefusedReuse    = "reuse"
+	RefusedAhead    = "clock_ahead"
+	RefusedBack     = "backdated"
+	RefusedHeldBack = "held_back"
+)
 
 // A chain's highest number is the device's word: what is missing is capped, or
 // the sum of two epochs would overflow.
@@ -42,7 +57,12 @@ const selectDevice = `SELECT id, first_seen, last_seen, heartbeat, state, state_
 	COALESCE((SELECT SUM(CASE WHEN highest - stored > 1000000000000 THEN 1000000000000 ELSE highest - stored END) FROM chains WHERE device = devices.id), 0),
 	COALESCE((SELECT SUM(unlinked) FROM chains WHERE device = devices.id), 0),
 	COALESCE((SELECT SUM(broken) FROM chains WHERE device = devices.id), 0),
-	(SELECT COUNT(*) FROM equivocations WHERE device = devices.id)
+	(SELECT COUNT(*) FROM equivocations WHERE device = devices.id),
+	(SELECT COUNT(*) FROM records WHERE device = devices.id AND state = 2),
+	(SELECT COUNT(*) FROM records WHERE device = devices.id AND backdated = 1),
+	COALESCE((SELECT SUM(messages) FROM refusals WHERE device = devices.id AND reason = 'reuse'), 0),
+	COALESCE((SELECT SUM(messages) FROM refusals WHERE device = devices.id AND reason IN ('clock_ahead', 'backdated')), 0),
+	COALESCE((SELECT SUM(messages) FROM refusals WHERE device = devices.id AND reason = 'held_back'), 0)
 	FROM devices`
 
 // Devices returns every device that has been heard, in order of id.
@@ -74,7 +94,8 @@ func scanDevice(row scanner) (*Device, error) {
 	var id []byte
 	var first, last, heartbeat, stateAt, healthAt, profileAt int64
 	err := row.Scan(&id, &first, &last, &heartbeat, &d.State, &stateAt, &d.Health, &healthAt, &d.Profile, &profileAt,
-		&d.Records, &d.Incomplete, &d.Missing, &d.Gaps, &d.Broken, &d.Equivocations)
+		&d.Records, &d.Incomplete, &d.Missing, &d.Gaps, &d.Broken, &d.Equivocations,
+		&d.SetAside, &d.Backdated, &d.Reused, &d.Misdated, &d.HeldBack)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, ErrNotFound
 	}

@@ -19,7 +19,7 @@ func (s *Store) queryRow(ctx context.Context, stmt *sql.Stmt, args []any, into .
 	return err
 }
 
-const selectRecord = `SELECT id, device, epoch, seq, kind, utc, received, prev, link, chain, state, disputed, arrival, log_index, receipt, bytes FROM records`
+const selectRecord = `SELECT id, device, epoch, seq, kind, utc, received, prev, link, chain, state, disputed, arrival, log_index, receipt, bytes, backdated FROM records`
 
 type scanner interface{ Scan(...any) error }
 
@@ -28,7 +28,7 @@ func scanRecord(row scanner) (*Record, error) {
 	var id, device, prev, link, receipt []byte
 	var epoch, seq, utc, received, arrival int64
 	var index sql.NullInt64
-	err := row.Scan(&id, &device, &epoch, &seq, &r.Kind, &utc, &received, &prev, &link, &r.Chain, &r.State, &r.Disputed, &arrival, &index, &receipt, &r.Bytes)
+	err := row.Scan(&id, &device, &epoch, &seq, &r.Kind, &utc, &received, &prev, &link, &r.Chain, &r.State, &r.Disputed, &arrival, &index, &receipt, &r.Bytes, &r.Backdated)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, ErrNotFound
 	}
@@ -66,6 +66,28 @@ func (s *Store) RecordAt(ctx context.Context, device evidence.DeviceID, epoch, s
 		return evidence.Hash{}, err
 	}
 	return evidence.Hash(id), nil
+}
+
+// Senders returns the records that a blob was sent for.
+func (s *Store) Senders(ctx context.Context, hash evidence.Hash) ([]evidence.Hash, error) {
+	rows, err := s.stmts.senders.QueryContext(ctx, hash[:])
+	if err != nil {
+		return nil, err
+	}
+	return scanHashes(rows)
+}
+
+func scanHashes(rows *sql.Rows) ([]evidence.Hash, error) {
+	defer rows.Close()
+	var all []evidence.Hash
+	for rows.Next() {
+		var b []byte
+		if err := rows.Scan(&b); err != nil {
+			return nil, err
+		}
+		all = append(all, evidence.Hash(b))
+	}
+	return all, rows.Err()
 }
 
 // A Query selects records.
@@ -217,6 +239,59 @@ func (s *Store) Refused(ctx context.Context, device *evidence.DeviceID, limit in
 		copy(r.Device[:], device)
 		r.Received = instant(received)
 		all = append(all, &r)
+	}
+	return all, rows.Err()
+}
+
+// A RefusalCount says how often the centre has refused something of a device.
+type RefusalCount struct {
+	Reason      string
+	Messages    uint64
+	First, Last time.Time
+}
+
+// RefusalCounts returns those of a device, ever, the newest first.
+func (s *Store) RefusalCounts(ctx context.Context, device evidence.DeviceID) ([]RefusalCount, error) {
+	rows, err := s.read.QueryContext(ctx, `SELECT reason, messages, first_at, last_at FROM refusals
+		WHERE device = $1 ORDER BY last_at DESC, reason`, device[:])
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var all []RefusalCount
+	for rows.Next() {
+		var c RefusalCount
+		var first, last int64
+		if err := rows.Scan(&c.Reason, &c.Messages, &first, &last); err != nil {
+			return nil, err
+		}
+		c.First, c.Last = instant(first), instant(last)
+		all = append(all, c)
+	}
+	return all, rows.Err()
+}
+
+// A Span is the sequence numbers From to To of one epoch.
+type Span struct{ Epoch, From, To uint64 }
+
+// MissingSpans returns the numbers of a device's chain that have not come though
+// later ones have, the newest first.
+func (s *Store) MissingSpans(ctx context.Context, device evidence.DeviceID, limit int) ([]Span, error) {
+	// Each gap ends before a record that has no predecessor.
+	rows, err := s.read.QueryContext(ctx, `SELECT epoch, seq, COALESCE((SELECT MAX(b.seq) FROM records b
+			WHERE b.device = records.device AND b.epoch = records.epoch AND b.seq < records.seq), 0)
+		FROM records WHERE device = $1 AND chain = 0 ORDER BY epoch DESC, seq DESC LIMIT $2`, device[:], limit)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var all []Span
+	for rows.Next() {
+		var epoch, seq, last uint64
+		if err := rows.Scan(&epoch, &seq, &last); err != nil {
+			return nil, err
+		}
+		all = append(all, Span{Epoch: epoch, From: last + 1, To: seq - 1})
 	}
 	return all, rows.Err()
 }

@@ -92,5 +92,26 @@ var migrations = [...][]string{
 			bytes    BYTEA NOT NULL,
 			PRIMARY KEY (device, day, number)
 		)`,
+	}, {
+		// Which record a blob was sent for: it counts for that one alone.
+		`CREATE TABLE sent (
+			sha256 BYTEA NOT NULL REFERENCES blobs(sha256),
+			record BYTEA NOT NULL REFERENCES records(id),
+			PRIMARY KEY (sha256, record)
+		)`,
+		// Records whose instant is far before that of the record before.
+		`ALTER TABLE records ADD COLUMN backdated BIGINT NOT NULL DEFAULT 0`,
+		`CREATE INDEX records_set_aside ON records (device) WHERE state = 2`,
+		`CREATE INDEX records_unlinked ON records (device, epoch, seq) WHERE chain = 0`,
+		`CREATE INDEX records_backdated ON records (device) WHERE backdated = 1`,
+		// How often the centre refused something, ever.
+		`CREATE TABLE refusals (
+			device   BYTEA NOT NULL,
+			reason   TEXT NOT NULL,
+			messages BIGINT NOT NULL,
+			first_at BIGINT NOT NULL,
+			last_at  BIGINT NOT NULL,
+			PRIMARY KEY (device, reason)
+		)`,
 	},
 }

@@ -14,7 +14,8 @@ type statements struct {
 	blob, statement, receipt, receiptBytes, logHash                                 *sql.Stmt
 	dispute, disputes, equivocation, quarantine, expire                             *sql.Stmt
 	state, setState, setHealth, setProfile                                          *sql.Stmt
-	blobLength, readLogHash, record, statementText, readReceipt, atRead             *sql.Stmt
+	sent, sentElsewhere, setAside, backdated, refusal, recordIn                     *sql.Stmt
+	blobLength, readLogHash, record, statementText, readReceipt, atRead, senders    *sql.Stmt
 }
 
 func (s *Store) prepare() error {
@@ -35,11 +36,18 @@ func (s *Store) prepare() error {
 		{&s.stmts.seen, `INSERT INTO devices (id, first_seen, last_seen, heartbeat, state, state_at, health, health_at, profile, profile_at)
 			VALUES ($1, $2, $2, 0, '', 0, '', 0, '', 0) ON CONFLICT (id) DO UPDATE SET last_seen = excluded.last_seen`},
 		{&s.stmts.at, `SELECT id, state, disputed, receipt FROM records WHERE device = $1 AND epoch = $2 AND seq = $3`},
-		{&s.stmts.link, `SELECT link FROM records WHERE device = $1 AND epoch = $2 AND seq = $3`},
-		{&s.stmts.next, `SELECT id, prev, chain FROM records WHERE device = $1 AND epoch = $2 AND seq = $3`},
+		{&s.stmts.link, `SELECT link, utc FROM records WHERE device = $1 AND epoch = $2 AND seq = $3`},
+		{&s.stmts.next, `SELECT id, prev, chain, kind, utc FROM records WHERE device = $1 AND epoch = $2 AND seq = $3`},
 		{&s.stmts.setChain, `UPDATE records SET chain = $2 WHERE id = $1`},
-		{&s.stmts.insert, `INSERT INTO records (id, device, epoch, seq, kind, measured, utc, received, arrival, prev, link, chain, state, disputed, bytes)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 0, 0, $13)`},
+		{&s.stmts.backdated, `UPDATE records SET backdated = 1 WHERE id = $1`},
+		{&s.stmts.recordIn, selectRecord + ` WHERE id = $1`},
+		{&s.stmts.sent, `INSERT INTO sent (sha256, record) VALUES ($1, $2) ON CONFLICT (sha256, record) DO NOTHING`},
+		{&s.stmts.sentElsewhere, `SELECT record FROM sent WHERE sha256 = $1 AND record <> $2`},
+		{&s.stmts.setAside, `UPDATE records SET state = 2 WHERE id = $1 AND state = 0`},
+		{&s.stmts.refusal, `INSERT INTO refusals (device, reason, messages, first_at, last_at) VALUES ($1, $2, $3, $4, $4)
+			ON CONFLICT (device, reason) DO UPDATE SET messages = refusals.messages + excluded.messages, last_at = excluded.last_at`},
+		{&s.stmts.insert, `INSERT INTO records (id, device, epoch, seq, kind, measured, utc, received, arrival, prev, link, chain, state, disputed, bytes, backdated)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 0, 0, $13, $14)`},
 		{&s.stmts.mend, `UPDATE records SET bytes = $2 WHERE id = $1 AND state = 0 AND bytes <> $2`},
 		{&s.stmts.chain, `INSERT INTO chains (device, epoch, highest, stored, unlinked, broken) VALUES ($1, $2, $3, 1, $4, $5)
 			ON CONFLICT (device, epoch) DO UPDATE SET
@@ -48,7 +56,7 @@ func (s *Store) prepare() error {
 				unlinked = chains.unlinked + excluded.unlinked,
 				broken = chains.broken + excluded.broken`},
 		{&s.stmts.heartbeat, `UPDATE devices SET heartbeat = $2 WHERE id = $1 AND heartbeat < $2`},
-		{&s.stmts.waiting, `SELECT device, epoch, seq, kind FROM records WHERE id = $1 AND state = 0`},
+		{&s.stmts.waiting, `SELECT device, epoch, seq, kind, utc, bytes FROM records WHERE id = $1 AND state = 0`},
 		{&s.stmts.settle, `UPDATE records SET state = 1, log_index = $2, receipt = $3 WHERE id = $1`},
 		{&s.stmts.blob, `INSERT INTO blobs (sha256, length, received) VALUES ($1, $2, $3) ON CONFLICT (sha256) DO NOTHING`},
 		{&s.stmts.statement, `INSERT INTO statements (sha256, record, media, bytes) VALUES ($1, $2, $3, $4) ON CONFLICT (sha256) DO NOTHING`},
@@ -73,6 +81,7 @@ func (s *Store) prepare() error {
 		into **sql.Stmt
 		text string
 	}{
+		{&s.stmts.senders, `SELECT record FROM sent WHERE sha256 = $1`},
 		{&s.stmts.blobLength, `SELECT length FROM blobs WHERE sha256 = $1`},
 		{&s.stmts.readLogHash, `SELECT hash FROM log_hashes WHERE position = $1`},
 		{&s.stmts.record, selectRecord + ` WHERE id = $1`},

@@ -48,10 +48,24 @@ type Record struct {
 	// Disputed is true when the device has signed another record with the same
 	// epoch and sequence number.
 	Disputed bool
-	Arrival  uint64        // order of arrival at the centre, from 1
-	LogIndex uint64        // valid when Complete
-	Receipt  evidence.Hash // valid when Complete
-	Bytes    []byte
+	// Backdated is true when the record's instant is more than [ClockBack] before
+	// that of the record before it, and no record of a clock step or start says why.
+	Backdated bool
+	Arrival   uint64        // order of arrival at the centre, from 1
+	LogIndex  uint64        // valid when Complete
+	Receipt   evidence.Hash // valid when Complete
+	Bytes     []byte
+}
+
+// ClockBack is how far the instant of a record may lie before that of the record
+// before it in the chain. An event is sealed when it is over, and others may have
+// been sealed meanwhile.
+const ClockBack = 2 * time.Minute
+
+// backdated reports whether a record at utc goes back in time behind one at
+// before for no reason that its kind gives.
+func backdated(kind evidence.Kind, utc, before int64) bool {
+	return kind != evidence.KindClockStep && kind != evidence.KindBoot && before-utc > ClockBack.Microseconds()
 }
 
 // A Tx is one transaction of [Store.Update]. It is valid until the function it
@@ -107,7 +121,8 @@ func (t *Tx) At(device evidence.DeviceID, epoch, seq uint64) (Slot, error) {
 // Arrival must be larger than that of every record before.
 func (t *Tx) Insert(r *Record) error {
 	chain, unlinked, broken := Unlinked, 0, 0
-	switch link, err := t.link(r.Device, r.Epoch, r.Seq-1); {
+	link, before, err := t.link(r.Device, r.Epoch, r.Seq-1)
+	switch {
 	case r.Seq == 1 && r.Prev.IsZero(), err == nil && link == r.Prev:
 		chain = Linked
 	case r.Seq == 1, err == nil:
@@ -117,9 +132,12 @@ func (t *Tx) Insert(r *Record) error {
 	default:
 		return err
 	}
+	back := err == nil && backdated(r.Kind, r.UTC.UnixMicro(), before)
 	var id, prev []byte
 	var next Chain
-	err := t.queryRow(t.stmts.next, []any{r.Device[:], int64(r.Epoch), int64(r.Seq + 1)}, &id, &prev, &next)
+	var kind evidence.Kind
+	var after int64
+	err = t.queryRow(t.stmts.next, []any{r.Device[:], int64(r.Epoch), int64(r.Seq + 1)}, &id, &prev, &next, &kind, &after)
 	if err != nil && !errors.Is(err, ErrNotFound) {
 		return err
 	}
@@ -133,12 +151,26 @@ func (t *Tx) Insert(r *Record) error {
 			return err
 		}
 	}
+	if err == nil && backdated(kind, after, r.UTC.UnixMicro()) {
+		if err := t.exec(t.stmts.backdated, id); err != nil {
+			return err
+		}
+	}
 	if err := t.exec(t.stmts.insert, r.ID[:], r.Device[:], int64(r.Epoch), int64(r.Seq), int64(r.Kind),
 		boolean(r.Kind.Measured()), r.UTC.UnixMicro(), r.Received.UnixMicro(), int64(r.Arrival),
-		r.Prev[:], r.Link[:], int64(chain), r.Bytes); err != nil {
+		r.Prev[:], r.Link[:], int64(chain), r.Bytes, boolean(back)); err != nil {
 		return fmt.Errorf("record %s: %w", r.ID, err)
 	}
 	return t.exec(t.stmts.chain, r.Device[:], int64(r.Epoch), int64(r.Seq), unlinked, broken)
+}
+
+// GoesBack reports whether a record not yet stored would be [Record.Backdated].
+func (t *Tx) GoesBack(r *Record) (bool, error) {
+	_, before, err := t.link(r.Device, r.Epoch, r.Seq-1)
+	if errors.Is(err, ErrNotFound) {
+		return false, nil
+	}
+	return err == nil && backdated(r.Kind, r.UTC.UnixMicro(), before), err
 }
 
 // Mend puts the bytes of an incomplete record back where they are damaged.
@@ -146,15 +178,15 @@ func (t *Tx) Mend(id evidence.Hash, bytes []byte) error {
 	return t.exec(t.stmts.mend, id[:], bytes)
 }
 
-func (t *Tx) link(device evidence.DeviceID, epoch, seq uint64) (evidence.Hash, error) {
+// link returns the link hash and the instant of the record at a place.
+func (t *Tx) link(device evidence.DeviceID, epoch, seq uint64) (hash evidence.Hash, utc int64, err error) {
 	var link []byte
 	if seq == 0 {
-		return evidence.Hash{}, ErrNotFound
+		return hash, 0, ErrNotFound
 	}
-	if err := t.queryRow(t.stmts.link, []any{device[:], int64(epoch), int64(seq)}, &link); err != nil {
-		return evidence.Hash{}, err
-	}
-	return evidence.Hash(link), nil
+	err = t.queryRow(t.stmts.link, []any{device[:], int64(epoch), int64(seq)}, &link, &utc)
+	copy(hash[:], link)
+	return hash, utc, err
 }
 
 // Heartbeat notes the instant of a device's heartbeat when it is the newest.
@@ -167,19 +199,47 @@ func (t *Tx) Settle(id evidence.Hash, index uint64, receipt evidence.Hash) error
 	return t.exec(t.stmts.settle, id[:], int64(index), receipt[:])
 }
 
-// Waiting returns the place and kind of a record that is incomplete; the error
-// wraps [ErrNotFound] when there is no such record or it is not.
+// Waiting returns place, kind, instant and bytes of a record that is incomplete;
+// the error wraps [ErrNotFound] when there is no such record or it is not.
 func (t *Tx) Waiting(id evidence.Hash) (Record, error) {
 	r := Record{ID: id}
 	var device []byte
-	err := t.queryRow(t.stmts.waiting, []any{id[:]}, &device, &r.Epoch, &r.Seq, &r.Kind)
+	var utc int64
+	err := t.queryRow(t.stmts.waiting, []any{id[:]}, &device, &r.Epoch, &r.Seq, &r.Kind, &utc, &r.Bytes)
 	copy(r.Device[:], device)
+	r.UTC = instant(utc)
 	return r, err
 }
+
+// SetAside makes an incomplete record one that is never receipted.
+func (t *Tx) SetAside(id evidence.Hash) error { return t.exec(t.stmts.setAside, id[:]) }
 
 // Blob names a blob that lies durably in the blob folder.
 func (t *Tx) Blob(hash evidence.Hash, length uint64, now time.Time) error {
 	return t.exec(t.stmts.blob, hash[:], int64(length), now.UnixMicro())
+}
+
+// Sent notes that a blob, which is named, was sent for a stored record.
+func (t *Tx) Sent(hash, record evidence.Hash) error { return t.exec(t.stmts.sent, hash[:], record[:]) }
+
+// SentElsewhere returns the records other than this one that a blob was sent for.
+func (t *Tx) SentElsewhere(hash, record evidence.Hash) ([]evidence.Hash, error) {
+	rows, err := t.tx.StmtContext(t.ctx, t.stmts.sentElsewhere).QueryContext(t.ctx, hash[:], record[:])
+	if err != nil {
+		return nil, err
+	}
+	return scanHashes(rows)
+}
+
+// Record returns one record; the error wraps [ErrNotFound] when there is none.
+func (t *Tx) Record(id evidence.Hash) (*Record, error) {
+	return scanRecord(t.tx.StmtContext(t.ctx, t.stmts.recordIn).QueryRowContext(t.ctx, id[:]))
+}
+
+// Refusals adds to how many messages of a device the centre has refused for a
+// reason.
+func (t *Tx) Refusals(device evidence.DeviceID, reason string, messages uint64, now time.Time) error {
+	return t.exec(t.stmts.refusal, device[:], reason, int64(messages), now.UnixMicro())
 }
 
 // Statement stores the text that a calibration or configuration record
