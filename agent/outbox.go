@@ -263,6 +263,9 @@ func outboxExport(f flags) action {
 		if err := os.MkdirAll(*out, 0o700); err != nil {
 			return fail(stderr, err, "--out names the folder for the bundles")
 		}
+		if open, err := durable.Others(*out); err == nil && open != "" { // it was there before
+			fmt.Fprintf(stderr, "ciglio: warning: %s\n", open)
+		}
 		failed := 0
 		for _, seq := range seqs {
 			k := uplink.Key{Epoch: *epoch, Seq: seq}

@@ -156,7 +156,8 @@ func (s *Stick) root() (*os.Root, error) {
 }
 
 // List returns the files on the stick, in order. What it found before an error
-// it returns too. Of a FAT folder the kernel passes over what it cannot read: who
+// it returns too; where folders lie in folders without end, all files that do not
+// lie there. Of a FAT folder the kernel passes over what it cannot read: who
 // needs all files must know their names.
 func (s *Stick) List(ctx context.Context) ([]Entry, error) {
 	found := make(chan []Entry, 1)
@@ -180,6 +181,7 @@ func (s *Stick) list(ctx context.Context, limit int, alive func()) (list []Entry
 	}
 	defer root.Close()
 	seen := 0
+	var deep error // the first folder that is not looked into; all else is listed
 	var walk func(folder string) error
 	walk = func(folder string) error {
 		entries, failed := readFolder(ctx, root, folder, limit-seen, alive)
@@ -195,7 +197,9 @@ func (s *Stick) list(ctx context.Context, limit int, alive func()) (list []Entry
 			switch name := path.Join(folder, d.Name()); {
 			case d.IsDir() && failed != nil: // it ends with this folder's own files
 			case d.IsDir() && depth(name) > maxDepth:
-				return fmt.Errorf("%s: folders in folders: %w", name, ErrLimit)
+				if deep == nil {
+					deep = fmt.Errorf("%s: folders in folders: %w", name, ErrLimit)
+				}
 			case d.IsDir():
 				if err := walk(name); err != nil {
 					return err
@@ -211,7 +215,7 @@ func (s *Stick) list(ctx context.Context, limit int, alive func()) (list []Entry
 		return failed
 	}
 	err = walk(".")
-	return list, err
+	return list, errors.Join(err, deep)
 }
 
 // readFolder returns what is in a folder, in order, and what it found before an

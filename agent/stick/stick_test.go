@@ -330,6 +330,33 @@ func TestWhatAStickMayNotDo(t *testing.T) {
 	}
 }
 
+// A folder nested a thousand deep hides nothing that lies elsewhere on the stick,
+// whether its name comes first or last.
+func TestH13_AFolderWithoutEndHidesNothingElse(t *testing.T) {
+	for _, deep := range []string{"a/", "z/", "bundle/a/"} {
+		s, _ := newFake(t, "bundle/calibration.toml", "bundle/site.toml", "readme")
+		at := s.dir
+		for _, name := range strings.Split(strings.TrimSuffix(deep+strings.Repeat("d/", 1000), "/"), "/") {
+			// One at a time: the whole path is longer than the kernel takes.
+			if err := os.Mkdir(filepath.Join(at, name), 0o700); err != nil && !errors.Is(err, os.ErrExist) {
+				if len(at) > 3000 {
+					break
+				}
+				t.Fatal(err)
+			}
+			at = filepath.Join(at, name)
+		}
+		list, err := s.List(t.Context())
+		var names []string
+		for _, e := range list {
+			names = append(names, e.Name)
+		}
+		if !errors.Is(err, ErrLimit) || !slices.Equal(names, []string{"bundle/calibration.toml", "bundle/site.toml", "readme"}) {
+			t.Errorf("%s: %v, %v", deep, names, err)
+		}
+	}
+}
+
 // manyFiles returns as many names, the same in each run.
 func manyFiles(n int) []string {
 	names := make([]string, n)
