@@ -67,7 +67,7 @@ var may = map[string][]string{
 	"uplink/mqtt":                 {"uplink"},
 	"agent":                       {"sensor/…", "capture/…", "uplink/…", "agent/…", "internal/…"},
 	"agent/config":                {"sensor", "capture/evidence"},
-	"agent/device":                {"sensor/…", "capture/…", "uplink/…", "agent/calibration", "agent/config", "agent/enforce", "agent/notify", "agent/trust"},
+	"agent/device":                {"sensor/…", "capture/…", "uplink/…", "agent/calibration", "agent/config", "agent/enforce", "agent/notify", "agent/trust", "internal/…"},
 	"agent/doctor":                {"sensor", "sensor/clock", "sensor/port", "capture/v4l2"},
 	"agent/enforce":               {"sensor", "capture/evidence"},
 	"agent/trust":                 {"sensor"},

@@ -28,7 +28,7 @@ func (d *Device) checkSensor(now sensor.Mono) (all []sensor.Finding) {
 			all = append(all, sensor.Finding{Code: findingSensor, Words: err.Error()})
 		}
 		all = append(all, d.o.Live.Findings(now)...)
-	} else if err, at := d.sensorFault.last(); err != nil && now.Sub(at) <= patience {
+	} else if at, err := d.sensorFault.last(); err != nil && now.Sub(at) <= patience {
 		all = append(all, sensor.Finding{Code: findingSensor, Words: fmt.Sprintf("sensor %s: %v", model, err)})
 	}
 	if err := d.needsSecond(); err != nil {
@@ -37,14 +37,14 @@ func (d *Device) checkSensor(now sensor.Mono) (all []sensor.Finding) {
 	return all
 }
 
-func (d *Device) checkSecond(sensor.Mono) []sensor.Finding {
+func (d *Device) checkSecond(now sensor.Mono) []sensor.Finding {
 	if d.o.Second == nil {
 		return nil
 	}
 	if err := d.o.Second.Fault(); err != nil {
 		return []sensor.Finding{{Code: findingSecond, Words: fmt.Sprintf("second sensor: %v", err)}}
 	}
-	return nil
+	return d.o.Second.Findings(now)
 }
 
 func (d *Device) checkCamera(now sensor.Mono) []sensor.Finding {
@@ -53,7 +53,7 @@ func (d *Device) checkCamera(now sensor.Mono) []sensor.Finding {
 		return nil
 	}
 	words := fmt.Sprintf("camera %s gives no pictures", d.o.Camera.Info().Model)
-	if err, at := d.cameraFault.last(); err != nil && at >= newest {
+	if at, err := d.cameraFault.last(); err != nil && at >= newest {
 		words = err.Error()
 	}
 	return []sensor.Finding{{Code: findingCamera, Words: words}}

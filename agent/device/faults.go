@@ -143,10 +143,10 @@ func (f *failure) keep(err error) {
 	f.err, f.at = err, f.clock.Now()
 }
 
-func (f *failure) last() (error, sensor.Mono) {
+func (f *failure) last() (at sensor.Mono, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.err, f.at
+	return f.at, f.err
 }
 
 // reporter returns what hears of the camera's faults: it keeps each, and calls log

@@ -116,6 +116,9 @@ func (d *Device) measure(ctx context.Context) error {
 func (d *Device) tell(o Outcome) {
 	d.telling.Lock()
 	defer d.telling.Unlock()
+	if way := d.o.Config.Site.Direction; d.o.Second != nil && o.Passage.Valid() && (way == sensor.DirectionUnknown || way == o.Passage.Direction) {
+		d.o.Second.Saw()
+	}
 	d.tally.count(o)
 	if d.o.Observe != nil {
 		d.o.Observe(o)

@@ -16,6 +16,7 @@ import (
 	"ciglio/capture/evidence"
 	"ciglio/sensor"
 	"ciglio/sensor/gate"
+	"ciglio/sensor/life"
 	"ciglio/sensor/port"
 )
 
@@ -40,6 +41,14 @@ type Second interface {
 	// Fault says why it does not measure now; nil when it does. It may be called
 	// at any time.
 	Fault() error
+
+	// Findings says what else is wrong with it, for the traffic of which Saw told. It
+	// may be called at any time.
+	Findings(now sensor.Mono) []sensor.Finding
+
+	// Saw tells of a vehicle that the first sensor saw go the way that is measured. It
+	// does not wait.
+	Saw()
 }
 
 // SecondSpeed is what a second sensor says of a vehicle.
@@ -63,6 +72,13 @@ const (
 	// the beam has come to the contacts: half as long again as a track of 150 m
 	// at 30 km/h.
 	alonePatience = 30 * time.Second
+)
+
+// For how long a contact may be closed: a vehicle may stand on a loop in a jam, a
+// wheel on a cable for less.
+const (
+	mostStanding = 10 * time.Minute
+	mostPressed  = 2 * time.Minute
 )
 
 // The methods of a second speed in a record.
@@ -186,6 +202,7 @@ type contacts struct {
 	pins  [][]string // of each lane
 	open  func(name string) (contact, error)
 	gate  gate.Options
+	life  *life.Contacts
 	clock sensor.Clock
 	log   *slog.Logger
 
@@ -214,6 +231,11 @@ func newContacts(c *config.Config, clock sensor.Clock, log *slog.Logger) (*conta
 	if err := s.gate.Kind.UnmarshalText([]byte(c.Second.Kind)); err != nil {
 		return nil, err
 	}
+	most := mostStanding
+	if s.gate.Kind == gate.Axles {
+		most = mostPressed
+	}
+	s.life = life.NewContacts(s.pins, most, c.Site.Direction == sensor.DirectionUnknown)
 	_, err := gate.NewTracker(s.gate)
 	return s, err
 }
@@ -242,15 +264,16 @@ func (s *contacts) Run(ctx context.Context) error {
 func (s *contacts) serve(ctx context.Context) (err error) {
 	defer func() { s.set(nil, err) }()
 	var lanes [][]sensor.Edges
-	for _, pins := range s.pins {
+	s.life.Reset()
+	for n, pins := range s.pins {
 		var lines []sensor.Edges
-		for _, name := range pins {
+		for i, name := range pins {
 			l, err := s.open(name)
 			if err != nil {
 				return err
 			}
 			defer l.Halt() // it was only read
-			lines = append(lines, l)
+			lines = append(lines, watched{l, s.life, n, i})
 		}
 		lanes = append(lanes, lines)
 	}
@@ -261,6 +284,28 @@ func (s *contacts) serve(ctx context.Context) (err error) {
 	s.set(g, nil)
 	return g.Run(ctx)
 }
+
+// watched is a line whose edges are also told to the watch of the contacts.
+type watched struct {
+	sensor.Edges
+	life       *life.Contacts
+	lane, line int
+}
+
+// Next implements [sensor.Edges].
+func (w watched) Next(ctx context.Context) (sensor.Edge, error) {
+	e, err := w.Edges.Next(ctx)
+	if err == nil {
+		w.life.Edge(w.lane, w.line, e)
+	}
+	return e, err
+}
+
+// Findings implements [Second].
+func (s *contacts) Findings(now sensor.Mono) []sensor.Finding { return s.life.Findings(now) }
+
+// Saw implements [Second].
+func (s *contacts) Saw() { s.life.Vehicle() }
 
 func (s *contacts) set(g *gate.Gate, fault error) {
 	s.mu.Lock()
@@ -331,6 +376,12 @@ func (pictures) Run(ctx context.Context) error {
 
 // Fault implements [Second]. The camera tells its own.
 func (pictures) Fault() error { return nil }
+
+// Findings implements [Second].
+func (pictures) Findings(sensor.Mono) []sensor.Finding { return nil }
+
+// Saw implements [Second].
+func (pictures) Saw() {}
 
 // Measure implements [Second].
 func (s pictures) Measure(_ context.Context, p sensor.Passage, shots []capture.Shot) (SecondSpeed, error) {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"ciglio/agent/config"
+	"ciglio/internal/durable"
 	"ciglio/sensor"
 	"ciglio/sensor/doppler"
 	"ciglio/sensor/framing"
@@ -131,27 +132,11 @@ func (v *vitals) keep() error {
 	if string(text) == string(kept.Text(v.name)) {
 		return nil
 	}
-	if err := writeFile(v.file, text); err != nil {
+	if err := durable.WriteFile(v.file, text, 0o600); err != nil {
 		return err
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.kept = n
 	return nil
-}
-
-// writeFile writes a file whole or not at all.
-func writeFile(path string, text []byte) error {
-	f, err := os.OpenFile(path+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(text)
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-	return os.Rename(path+".new", path)
 }

@@ -29,7 +29,11 @@
 //
 // A [Pace] compares the samples with the clock of this machine, see there.
 //
-// Both are safe for concurrent use.
+// # Contacts
+//
+// [Contacts] compares the contacts in the lane with the traffic that the radar saw.
+//
+// All are safe for concurrent use.
 package life
 
 import (
