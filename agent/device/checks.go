@@ -50,7 +50,7 @@ func (d *Device) checkSecond(now sensor.Mono) []sensor.Finding {
 func (d *Device) checkCamera(now sensor.Mono) []sensor.Finding {
 	newest, ok := d.ring.Newest()
 	if ok && now.Sub(newest) <= patience {
-		return nil
+		return d.life.Findings(now)
 	}
 	words := fmt.Sprintf("camera %s gives no pictures", d.o.Camera.Info().Model)
 	if at, err := d.cameraFault.last(); err != nil && at >= newest {

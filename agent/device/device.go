@@ -27,6 +27,7 @@ import (
 	"ciglio/agent/trust"
 	"ciglio/capture"
 	"ciglio/capture/evidence"
+	"ciglio/capture/life"
 	"ciglio/sensor"
 	"ciglio/sensor/clock"
 	"ciglio/uplink"
@@ -104,6 +105,7 @@ type Device struct {
 	site        evidence.Site
 	sender      *uplink.Sender
 	ring        *capture.Ring
+	life        *life.Watch
 	steps       *clock.Watcher
 
 	faults   *faults
@@ -150,6 +152,11 @@ func New(o Options) (*Device, error) {
 		Heading:   uint16(site.Heading),
 	}
 	d.ring = capture.NewRing(o.Config.Camera.Slots, int(o.Config.Camera.Slot))
+	d.life = life.New(d.ring, life.Options{
+		Model: o.Camera.Info().Model, Fastest: o.Config.Sensor.Maximum, PhotoRange: site.PhotoRange.Metres(),
+		North: float64(site.Latitude) / 1e7, East: float64(site.Longitude) / 1e7,
+		Noiseless: func() bool { return o.Camera.Info().Test },
+	})
 	d.recorder = d.newRecorder(settings)
 	d.sensorFault.clock, d.cameraFault.clock = o.Clock, o.Clock
 	d.faults = &faults{clock: o.Clock, checks: d.checks()}
@@ -217,6 +224,7 @@ func (d *Device) Run(ctx context.Context) error {
 	inner, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	g.Go(func() error { return d.ring.Run(inner, d.o.Camera, d.cameraFault.reporter(d.tellCamera)) })
+	g.Go(func() error { return d.life.Run(inner, d.o.Clock) })
 	g.Go(func() error { return d.sender.Run(inner) })
 	if d.o.Second != nil {
 		g.Go(func() error { return d.o.Second.Run(inner) })

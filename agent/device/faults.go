@@ -22,7 +22,7 @@ const (
 	findingSensor  = "sensor"        // the sensor is not there, or reports a fault
 	findingAlone   = "sensor_alone"  // the sensor may not measure without a second one
 	findingSecond  = "second_sensor" // the same of the second sensor
-	findingCamera  = "camera"        // the camera gives no pictures
+	findingCamera  = "camera"        // the camera gives no pictures; what is wrong with them: package life
 )
 
 // latecomers are the findings that say that a part is not there. Parts may start

@@ -314,10 +314,11 @@ func (s *fakeSensor) Next(ctx context.Context) (sensor.Passage, error) {
 	}
 }
 
-// fakeCamera gives 12.5 pictures a second, until stopAfter when it is not 0.
+// fakeCamera gives pictures, 12.5 a second unless it is told otherwise, until stopAfter when it is not 0.
 type fakeCamera struct {
 	clock     *fakeClock
-	pictures  [][]byte // in turn
+	pictures  [][]byte      // in turn
+	every     time.Duration // from one to the next; 0 means 80 ms
 	test      bool
 	stopAfter time.Duration
 	dead      atomic.Bool // gives nothing while it is set
@@ -337,7 +338,7 @@ func (c *fakeCamera) Next(ctx context.Context) (capture.Frame, error) {
 		select {
 		case <-ctx.Done():
 			return capture.Frame{}, ctx.Err()
-		case <-time.After(80 * time.Millisecond):
+		case <-time.After(cmp.Or(c.every, 80*time.Millisecond)):
 		}
 	}
 	if c.unplugged.Load() {

@@ -1,0 +1,52 @@
+package device
+
+import (
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"ciglio/capture/evidence"
+	"ciglio/cross/simulate/simcam"
+)
+
+// A camera that gives pictures, and none that are worth anything, closes the gate,
+// and one record says so.
+func TestD10_CameraThatLivesAndDoesNotWork(t *testing.T) {
+	for _, test := range []struct {
+		name, want string
+		spoil      func(*fakeCamera)
+	}{
+		{"the same bytes for ever", "camera fake is frozen", func(c *fakeCamera) { c.pictures = c.pictures[:1] }},
+		{"1.6 pictures a second", "camera fake gives 1.6 pictures a second", func(c *fakeCamera) { c.every = 625 * time.Millisecond }},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, func(r *rig) {
+					r.camera.pictures = simcam.Noise(17, 64, 48)
+					test.spoil(r.camera)
+				})
+				r.start(t)
+				time.Sleep(time.Minute)
+				causes := r.Gate()
+				if len(causes) != 1 || !strings.Contains(causes[0].Words, test.want) {
+					t.Errorf("gate: %v, want %q", causes, test.want)
+				}
+				if o := r.pass(speeding()); o.Record != nil {
+					t.Error("a violation was recorded")
+				}
+				time.Sleep(time.Hour)
+				r.end(t)
+				var told []string
+				for _, s := range r.records(t) {
+					if s.Record.Kind == evidence.KindSelfTest {
+						told = append(told, s.Record.Body[2].(string))
+					}
+				}
+				if len(told) != 2 || !strings.Contains(told[1], test.want) {
+					t.Errorf("records %q, want one of a device in order and one of %q", told, test.want)
+				}
+			})
+		})
+	}
+}
