@@ -279,8 +279,8 @@ func (b *bursts) Next(ctx context.Context) (doppler.Block, error) {
 	}
 }
 
-// A burstCamera gives 12.5 small pictures a second while vehicles pass and one a
-// second otherwise.
+// A burstCamera gives 12.5 small pictures a second while vehicles pass and ten
+// otherwise.
 type burstCamera struct {
 	bursts   *bursts
 	clock    sensor.Clock
@@ -291,7 +291,7 @@ type burstCamera struct {
 func (c *burstCamera) Info() capture.Info { return capture.Info{Model: "small pictures", Test: true} }
 
 func (c *burstCamera) Next(ctx context.Context) (capture.Frame, error) {
-	wait := time.Second
+	wait := 100 * time.Millisecond
 	for _, origin := range c.bursts.origins {
 		if since := c.clock.Now().Sub(origin); since > -2*time.Second && since < burstLength+5*time.Second {
 			wait = 80 * time.Millisecond
