@@ -22,7 +22,7 @@ var update = flag.Bool("update", false, "rewrite the golden core_id: a decision,
 // homes names the only folders whose programs may import each third-party
 // module. A folder counts with all below it.
 var homes = map[string][]string{
-	"github.com/BurntSushi/toml":          {"agent/config", "agent/calibration", "cross/simulate"},
+	"github.com/BurntSushi/toml":          {"internal/strict"},
 	"github.com/eclipse/paho.mqtt.golang": {"uplink/mqtt"},
 	"github.com/fxamacker/cbor":           {"uplink/wire"},
 	"github.com/icholy/digest":            {"capture/httpcam"},
@@ -66,7 +66,7 @@ var may = map[string][]string{
 	"uplink/wire":                 {"sensor", "capture/evidence"},
 	"uplink/mqtt":                 {"uplink"},
 	"agent":                       {"sensor/…", "capture/…", "uplink/…", "agent/…", "internal/…"},
-	"agent/config":                {"sensor", "capture/evidence"},
+	"agent/config":                {"sensor", "capture/evidence", "internal/strict"},
 	"agent/device":                {"sensor/…", "capture/…", "uplink/…", "agent/calibration", "agent/config", "agent/enforce", "agent/notify", "agent/trust", "internal/…"},
 	"agent/doctor":                {"sensor", "sensor/clock", "sensor/port", "capture/v4l2"},
 	"agent/enforce":               {"sensor", "capture/evidence"},
@@ -77,7 +77,7 @@ var may = map[string][]string{
 	"docs":                        {},
 	"internal":                    {},
 	"cross/simulate/roadside":     {"sensor/…", "capture/…", "uplink/…", "agent/…", "portal", "cross/simulate/…"},
-	"cross/simulate":              {"sensor/…", "capture", "cross/simulate/…"},
+	"cross/simulate":              {"sensor/…", "capture", "cross/simulate/…", "internal/strict"},
 	"sensor/sensortest":           {"sensor"},
 	"sensor/sensortest/recording": {},
 }

@@ -9,10 +9,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/BurntSushi/toml"
-
 	"ciglio/agent/trust"
 	"ciglio/capture/evidence"
+	"ciglio/internal/strict"
 	"ciglio/sensor"
 )
 
@@ -64,18 +63,9 @@ func Parse(text []byte) (*trust.Calibration, error) {
 		Decree       permit       `toml:"decree"`
 		Register     permit       `toml:"register"`
 	}
-	meta, err := toml.Decode(string(text), &s)
+	keys, err := strict.Decode(string(text), &s)
 	if err != nil {
 		return nil, fmt.Errorf("calibration: %w", err)
-	}
-	if unknown := meta.Undecoded(); len(unknown) > 0 {
-		return nil, fmt.Errorf("calibration: unknown key %s", unknown[0])
-	}
-	for _, key := range meta.Keys() {
-		// The decoder takes Not_After for not_after, and of two either.
-		if strings.Trim(key.String(), "abcdefghijklmnopqrstuvwxyz_.") != "" {
-			return nil, fmt.Errorf("calibration: unknown key %s", key)
-		}
 	}
 	for _, need := range []struct {
 		key string
@@ -84,7 +74,7 @@ func Parse(text []byte) (*trust.Calibration, error) {
 	}{
 		{"id", evidence.Printable(s.ID, evidence.MaxID), "want a text of 1 to 64 bytes"},
 		{"version", s.Version >= 1, "want 1 or more"},
-		{"uncertainty", s.Uncertainty > 0 || !meta.IsDefined("uncertainty"), "want more than 0km/h; leave it out where there is no bound"},
+		{"uncertainty", s.Uncertainty > 0 || !keys.Has("uncertainty"), "want more than 0km/h; leave it out where there is no bound"},
 		{"sensor_serial", s.SensorSerial != "", "missing"},
 		{"not_before", !s.NotBefore.IsZero(), "missing"},
 		{"not_after", !s.NotAfter.IsZero(), "missing"},

@@ -20,9 +20,8 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/BurntSushi/toml"
-
 	"ciglio/capture/evidence"
+	"ciglio/internal/strict"
 	"ciglio/sensor"
 )
 
@@ -179,7 +178,7 @@ func Parse(text []byte, environ []string) (*Config, error) {
 // in [Default].
 func ParseStatement(text []byte) (*Config, error) {
 	c := Default()
-	if _, err := toml.Decode(string(text), c); err != nil {
+	if err := strict.Known(string(text), c); err != nil {
 		return nil, err
 	}
 	return c, nil

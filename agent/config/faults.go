@@ -1,14 +1,11 @@
 package config
 
 import (
-	"errors"
-	"fmt"
 	"reflect"
 	"slices"
 	"strings"
-	"time"
 
-	"github.com/BurntSushi/toml"
+	"ciglio/internal/strict"
 )
 
 // A Fault is one value with which the device cannot work, or one key that there is
@@ -61,69 +58,26 @@ func (f *Faults) err() error {
 // decode reads a text over c. Each key that cannot be read, and each that is not
 // known, is a fault; the others are set.
 func (c *Config) decode(text []byte, faults *Faults) {
-	var file map[string]toml.Primitive
-	meta, err := toml.Decode(string(text), &file)
+	file, err := strict.Open(string(text))
 	if err != nil {
 		faults.All = append(faults.All, Fault{"", err.Error()})
 		return
 	}
-	sections := map[string]map[string]toml.Primitive{}
-	for name, p := range file {
-		keys := map[string]toml.Primitive{}
-		if err := meta.PrimitiveDecode(p, &keys); err != nil {
-			faults.Add(name, "unknown key "+name+": want it below a section, such as [site]")
-			continue
-		}
-		sections[name] = keys
+	for _, name := range file.Loose() {
+		faults.Add(name, "unknown key "+name+": want it below a section, such as [site]")
 	}
 	var known []string
 	_ = c.each(func(section, key, _ string, v reflect.Value) error {
 		full := section + "." + key
 		known = append(known, full)
-		p, ok := sections[section][key]
-		if !ok {
-			return nil
-		}
-		delete(sections[section], key)
-		if err := decodeKey(meta, p, v); err != nil {
+		if _, err := file.Key(section, key, v.Addr().Interface()); err != nil {
 			faults.Add(full, err.Error())
 		}
 		return nil
 	})
-	for _, at := range meta.Keys() { // in the order of the file
-		if len(at) != 2 {
-			continue
-		}
-		if _, left := sections[at[0]][at[1]]; left {
-			faults.Add(at.String(), unknown(at.String(), known))
-		}
+	for _, key := range file.Left() {
+		faults.Add(key, unknown(key, known))
 	}
-}
-
-// decodeKey reads one value. It refuses durations without unit, and numbers that
-// this machine cuts off.
-func decodeKey(meta toml.MetaData, p toml.Primitive, v reflect.Value) error {
-	var raw any
-	if err := meta.PrimitiveDecode(p, &raw); err != nil {
-		return err
-	}
-	n, number := raw.(int64)
-	switch v.Interface().(type) {
-	case time.Duration:
-		if number {
-			return fmt.Errorf("%d: want a duration with its unit, such as 500us", n)
-		}
-	case int:
-		if number && int64(int(n)) != n {
-			return fmt.Errorf("%d: not a number in range", n)
-		}
-	}
-	err := meta.PrimitiveDecode(p, v.Addr().Interface())
-	var parse toml.ParseError
-	if errors.As(err, &parse) {
-		return errors.New(parse.Message)
-	}
-	return err
 }
 
 // unknown says that there is no such key, and which one is perhaps meant.

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"ciglio/internal/strict"
 	"ciglio/sensor"
 )
 
@@ -149,7 +150,7 @@ func (l *Lengths) UnmarshalText(text []byte) error {
 func (l Lengths) MarshalText() ([]byte, error) {
 	fields := make([]string, len(l))
 	for i, one := range l {
-		fields[i] = format(int64(one), lengths)
+		fields[i] = strict.Format(int64(one), lengths)
 	}
 	return []byte(strings.Join(fields, " ")), nil
 }
@@ -189,7 +190,7 @@ type Mark struct{ X, Y, Along, Across int32 }
 // Marks are up to 16 marks, written "812.5,640=10m,1.2m; …".
 type Marks []Mark
 
-var hundredths = []unit{{"", 100}}
+var hundredths = []strict.Unit{of("", 100)}
 
 // UnmarshalText reads marks within 8192 pixels and 200 m.
 func (m *Marks) UnmarshalText(text []byte) error {
@@ -221,13 +222,13 @@ func parseMark(text string) (Mark, error) {
 		to        *int32
 		what      string
 		text      string
-		units     []unit
+		units     []strict.Unit
 		low, high int64
 	}{
 		{&m.X, "pixel", x, hundredths, 0, 819200}, {&m.Y, "pixel", y, hundredths, 0, 819200},
 		{&m.Along, "length", along, lengths, -200e3, 200e3}, {&m.Across, "length", across, lengths, -200e3, 200e3},
 	} {
-		n, err := bounded(p.what, p.text, p.units, p.low, p.high)
+		n, err := strict.Bounded(p.what, p.text, p.units, p.low, p.high)
 		if err != nil {
 			return Mark{}, err
 		}
@@ -240,8 +241,8 @@ func parseMark(text string) (Mark, error) {
 func (m Marks) MarshalText() ([]byte, error) {
 	all := make([]string, len(m))
 	for i, k := range m {
-		all[i] = format(int64(k.X), hundredths) + "," + format(int64(k.Y), hundredths) + "=" +
-			format(int64(k.Along), lengths) + "," + format(int64(k.Across), lengths)
+		all[i] = strict.Format(int64(k.X), hundredths) + "," + strict.Format(int64(k.Y), hundredths) + "=" +
+			strict.Format(int64(k.Along), lengths) + "," + strict.Format(int64(k.Across), lengths)
 	}
 	return []byte(strings.Join(all, "; ")), nil
 }

@@ -10,8 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/BurntSushi/toml"
-
+	"ciglio/internal/strict"
 	"ciglio/sensor"
 )
 
@@ -127,12 +126,8 @@ func ParseScenario(text []byte) (Scenario, error) {
 		return Scenario{}, fmt.Errorf("scenario: %d bytes: want at most %d", len(text), maxFile)
 	}
 	var f scenarioFile
-	meta, err := toml.Decode(string(text), &f)
-	if err != nil {
-		return Scenario{}, fmt.Errorf("scenario: %w", plain(err))
-	}
-	if unknown := meta.Undecoded(); len(unknown) > 0 {
-		return Scenario{}, fmt.Errorf("scenario: unknown key %s", unknown[0])
+	if _, err := strict.Decode(string(text), &f); err != nil {
+		return Scenario{}, fmt.Errorf("scenario: %w", err)
 	}
 	s, err := f.scenario()
 	if err == nil {
@@ -142,15 +137,6 @@ func ParseScenario(text []byte) (Scenario, error) {
 		return Scenario{}, fmt.Errorf("scenario: %w", err)
 	}
 	return s, nil
-}
-
-// plain puts a message of the TOML reader on one line.
-func plain(err error) error {
-	var p toml.ParseError
-	if errors.As(err, &p) && p.Position.Line > 0 {
-		return fmt.Errorf("line %d: %s", p.Position.Line, strings.TrimPrefix(p.Message, "toml: "))
-	}
-	return errors.New(strings.TrimPrefix(err.Error(), "toml: "))
 }
 
 // validate checks all that can be checked without drawing the traffic.
