@@ -110,6 +110,7 @@ func TestBadConfigIsRefused(t *testing.T) {
 		{"a quota without room for a violation", "[sensor]", "[outbox]\nquota = \"95MiB\"\n[sensor]", "outbox.quota: want at least 32MiB more"},
 		{"a ring that forgets before it is asked", "[sensor]", "[camera]\ndriver = \"v4l2\"\nslots = 64\n[sensor]", "camera.slots: 64 pictures are 2.56s, and one may be asked for after 2.8"},
 		{"a latency beyond any camera", "[sensor]", "[camera]\nlatency = \"3s\"\n[sensor]", "camera.latency: want 0s to 2s"},
+		{"a key before any section", minimal, "limit = 50\n" + minimal, "unknown key limit: want it below a section"},
 		{"not TOML", "[site]", "[site", ""},
 	} {
 		_, err := Parse([]byte(strings.Replace(minimal, c.from, c.to, 1)), nil)

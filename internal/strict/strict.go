@@ -79,7 +79,12 @@ func Open(text string) (*File, error) {
 			continue
 		}
 		name, keys := at[0], map[string]toml.Primitive{}
-		if err := meta.PrimitiveDecode(tables[name], &keys); err != nil {
+		var raw any
+		if meta.PrimitiveDecode(tables[name], &raw) != nil {
+			raw = nil
+		}
+		// The decoder itself makes an empty table of a number.
+		if _, table := raw.(map[string]any); !table || meta.PrimitiveDecode(tables[name], &keys) != nil {
 			f.loose = append(f.loose, name)
 			continue
 		}

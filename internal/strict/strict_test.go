@@ -39,9 +39,12 @@ func TestDecodeRefuses(t *testing.T) {
 }
 
 func TestAFileTellsEveryFault(t *testing.T) {
-	f, err := strict.Open("even = \"x\"\n[site]\nwait = 3\ncount = 7\nspare = 1\nname = 5\n[other]\nx = 1\n[[list]]\nx = 1\n")
+	f, err := strict.Open("odd = 1\neven = \"x\"\n[site]\nwait = 3\ncount = 7\nspare = 1\nname = 5\n[other]\nx = 1\n[[list]]\nx = 1\n")
 	if err != nil {
 		t.Fatal(err)
+	}
+	if !slices.Equal(f.Loose(), []string{"odd", "even", "list"}) {
+		t.Errorf("loose %v", f.Loose())
 	}
 	var wait time.Duration
 	if there, err := f.Key("site", "wait", &wait); !there || err == nil || !strings.Contains(err.Error(), "with its unit") {
