@@ -53,7 +53,7 @@ func commands() []command {
 		{name: "config print", args: "[--config FILE]", does: "print it with comments and defaults", define: configPrint},
 		{name: "version", does: "what this program is", define: version},
 		{name: "help", args: "[COMMAND] [--man]", does: "list the commands, or tell how one is used; with --man as a manual page", define: help},
-		{name: "completion", args: "SHELL", does: "print the completion of command lines for bash, zsh or fish", define: completion},
+		{name: "completion", args: "SHELL", does: "print the completion of command lines for bash", define: completion},
 	}
 }
 

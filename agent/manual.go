@@ -1,7 +1,6 @@
 package agent
 
 import (
-	"cmp"
 	"flag"
 	"fmt"
 	"io"
@@ -146,14 +145,12 @@ func completion(f flags) action {
 			f.Usage()
 			return exitUsage
 		}
-		script, ok := completions()[shells[0]]
-		if !ok {
-			fmt.Fprintf(stderr, "ciglio: no completion for %q\nhint: there is one for %s\n",
-				shells[0], strings.Join(slices.Sorted(maps.Keys(completions())), ", "))
+		if shells[0] != "bash" {
+			fmt.Fprintf(stderr, "ciglio: no completion for %q\nhint: there is one for bash\n", shells[0])
 			return exitUsage
 		}
 		var b strings.Builder
-		script(&b, describeCommands())
+		completeBash(&b, describeCommands())
 		if *f.json {
 			printJSON(stdout, map[string]string{"shell": shells[0], "script": b.String()})
 		} else {
@@ -161,10 +158,6 @@ func completion(f flags) action {
 		}
 		return exitGood
 	}
-}
-
-func completions() map[string]func(io.Writer, []commandJSON) {
-	return map[string]func(io.Writer, []commandJSON){"bash": completeBash, "fish": completeFish, "zsh": completeZsh}
 }
 
 // firstWords returns the first words of all commands and, for those that have
@@ -188,7 +181,7 @@ func firstWords(all []commandJSON) (first []string, second map[string][]string) 
 func takes(what string) (files, folders bool, words []string) {
 	switch {
 	case strings.Contains(what, "SHELL"):
-		return false, false, slices.Sorted(maps.Keys(completions()))
+		return false, false, []string{"bash"}
 	case what == "folder":
 		return false, true, nil
 	case strings.EqualFold(what, "file"), strings.Contains(what, "FILE…"), strings.Contains(what, "PATH"):
@@ -244,96 +237,4 @@ _ciglio() {
 }
 complete -o filenames -F _ciglio ciglio
 `)
-}
-
-func completeFish(w io.Writer, all []commandJSON) {
-	first, second := firstWords(all)
-	quote := func(s string) string {
-		return "'" + strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(s) + "'"
-	}
-	fmt.Fprintln(w, "# fish completion of ciglio, printed by: ciglio completion fish\ncomplete -c ciglio -f")
-	for _, word := range first {
-		does := word + " " + strings.Join(second[word], ", ")
-		if i := slices.IndexFunc(all, func(c commandJSON) bool { return c.Name == word }); i >= 0 {
-			does = all[i].Does
-		}
-		fmt.Fprintf(w, "complete -c ciglio -n __fish_use_subcommand -a %s -d %s\n", word, quote(does))
-	}
-	for _, c := range all {
-		word, next, two := strings.Cut(c.Name, " ")
-		when := "__fish_seen_subcommand_from " + word
-		if two {
-			fmt.Fprintf(w, "complete -c ciglio -n %s -a %s -d %s\n",
-				quote(when+"; and not __fish_seen_subcommand_from "+strings.Join(second[word], " ")), next, quote(c.Does))
-			when += "; and __fish_seen_subcommand_from " + next
-		}
-		add := func(rest, what string) {
-			if files, folders, words := takes(what); files || folders {
-				rest += " -F"
-			} else if len(words) > 0 {
-				rest += " -a " + quote(strings.Join(words, " "))
-			}
-			fmt.Fprintf(w, "complete -c ciglio -n %s %s\n", quote(when), rest)
-		}
-		for _, f := range c.Flags {
-			rest := "-l " + f.Name + " -d " + quote(f.Does)
-			if f.Value != "" {
-				rest += " -r"
-			}
-			add(rest, f.Value)
-		}
-		if files, _, words := takes(c.Arguments); files || len(words) > 0 {
-			add("", c.Arguments)
-		}
-	}
-}
-
-func completeZsh(w io.Writer, all []commandJSON) {
-	first, second := firstWords(all)
-	// Within [] and '' of an option of _arguments.
-	quote := func(s string) string {
-		return strings.NewReplacer(`\`, `\\`, `[`, `\[`, `]`, `\]`, `:`, `\:`, `'`, `'\''`).Replace(s)
-	}
-	by := func(what string) string {
-		switch files, folders, words := takes(what); {
-		case files:
-			return "_files"
-		case folders:
-			return "_files -/"
-		default:
-			return "(" + strings.Join(words, " ") + ")"
-		}
-	}
-	fmt.Fprintf(w, `#compdef ciglio
-# zsh completion of ciglio, printed by: ciglio completion zsh
-_ciglio() {
-	if (( CURRENT == 2 )); then
-		compadd -- %s
-		return
-	fi
-	case "$CURRENT $words[2]" in
-`, strings.Join(first, " "))
-	for _, word := range slices.Sorted(maps.Keys(second)) {
-		fmt.Fprintf(w, "\t'3 %s') compadd -- %s; return ;;\n", word, strings.Join(second[word], " "))
-	}
-	fmt.Fprint(w, "\tesac\n\tcase \"$words[2] $words[3]\" in\n")
-	for _, c := range all {
-		pattern, skip := "'"+c.Name+" '*", 1
-		if strings.Contains(c.Name, " ") {
-			pattern, skip = "'"+c.Name+"'", 2
-		}
-		fmt.Fprintf(w, "\t%s)\n\t\tshift %d words; (( CURRENT -= %d ))\n\t\t_arguments", pattern, skip, skip)
-		for _, f := range c.Flags {
-			fmt.Fprintf(w, " \\\n\t\t\t'--%s[%s]", f.Name, quote(f.Does))
-			if f.Value != "" {
-				fmt.Fprintf(w, ":%s:%s", quote(f.Value), by(f.Value))
-			}
-			fmt.Fprint(w, "'")
-		}
-		if c.Arguments != "" && !strings.HasPrefix(c.Arguments, "-") {
-			fmt.Fprintf(w, " \\\n\t\t\t'*:%s:%s'", quote(cmp.Or(strings.TrimRight(c.Arguments, "…"), "argument")), by(c.Arguments))
-		}
-		fmt.Fprint(w, " ;;\n")
-	}
-	fmt.Fprint(w, "\tesac\n}\n_ciglio \"$@\"\n")
 }

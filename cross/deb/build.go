@@ -69,16 +69,18 @@ func build(ctx context.Context, o options, log io.Writer) error {
 	if err != nil {
 		return err
 	}
-	nfpm, err := tool(ctx, o.root)
-	if err != nil {
-		return err
+	var tools [2]string // built as cross/tools pins them
+	for i, name := range []string{"nfpm", "cyclonedx-gomod"} {
+		if tools[i], err = tool(ctx, o.root, name); err != nil {
+			return err
+		}
 	}
 	made := []string{}
 	for _, arch := range o.arches {
 		if binaries[arch] == "" {
 			return fmt.Errorf("processor %q: want armhf, arm64 or amd64", arch)
 		}
-		names, err := pack(ctx, o, arch, version, common, nfpm)
+		names, err := pack(ctx, o, arch, version, common, tools[0], tools[1])
 		if err != nil {
 			return fmt.Errorf("%s: %w", arch, err)
 		}
@@ -128,8 +130,6 @@ func gather(ctx context.Context, o options, native string) (map[string][]byte, s
 		"version":     {"version", "--json"},
 		"ciglio.1":    {"help", "--man"},
 		"ciglio.bash": {"completion", "bash"},
-		"ciglio.zsh":  {"completion", "zsh"},
-		"ciglio.fish": {"completion", "fish"},
 		"ciglio.toml": {"config", "print"},
 	} {
 		if parts[name], err = output(ctx, o.root, native, args...); err != nil {
@@ -184,16 +184,12 @@ func zip(text []byte) []byte {
 
 // pack makes the package of one processor. It returns the names of the package
 // and of the list of its parts.
-func pack(ctx context.Context, o options, arch, version string, common map[string][]byte, nfpm string) ([]string, error) {
+func pack(ctx context.Context, o options, arch, version string, common map[string][]byte, nfpm, cyclonedx string) ([]string, error) {
 	program, err := os.ReadFile(o.binary(arch))
 	if err != nil {
 		return nil, err
 	}
-	p, err := partsOf(program, version, arch, o.epoch)
-	if err != nil {
-		return nil, err
-	}
-	bom, err := p.cyclonedx()
+	p, err := partsOf(program, version, o.epoch)
 	if err != nil {
 		return nil, err
 	}
@@ -212,9 +208,16 @@ func pack(ctx context.Context, o options, arch, version string, common map[strin
 	for name, text := range common {
 		write(name, text)
 	}
-	write("ciglio", program)
-	write("ciglio.cdx.json", bom)
 	write("copyright", rights)
+	file := filepath.Join(stage, "ciglio")
+	if err := errors.Join(err, os.WriteFile(file, program, 0o755)); err != nil { // go version -m wants it executable
+		return nil, err
+	}
+	bom, err := p.cyclonedx(ctx, cyclonedx, file)
+	if err != nil {
+		return nil, err
+	}
+	write("ciglio.cdx.json", bom)
 	if err != nil {
 		return nil, err
 	}
@@ -233,9 +236,9 @@ func pack(ctx context.Context, o options, arch, version string, common map[strin
 	return []string{name + ".deb", name + ".cdx.json"}, os.WriteFile(filepath.Join(o.dist, name+".cdx.json"), bom, 0o644)
 }
 
-// tool returns the path of nfpm, built as cross/tools pins it.
-func tool(ctx context.Context, root string) (string, error) {
-	path, err := output(ctx, filepath.Join(root, "cross", "tools"), "go", "tool", "-n", "nfpm")
+// tool returns the path of a tool, built as cross/tools pins it.
+func tool(ctx context.Context, root, name string) (string, error) {
+	path, err := output(ctx, filepath.Join(root, "cross", "tools"), "go", "tool", "-n", name)
 	return strings.TrimSpace(string(path)), err
 }
 

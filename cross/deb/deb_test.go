@@ -3,8 +3,11 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"debug/elf"
 	"debug/gosym"
+	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"net/url"
@@ -230,6 +233,10 @@ func packages(t *testing.T, program string) []string {
 // The list names what is in the binary, no less and no more.
 func TestPartsAreWhatTheProgramLinks(t *testing.T) {
 	schema := bomSchema(t)
+	cyclonedx, err := tool(t.Context(), root, "cyclonedx-gomod")
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, arch := range []string{"armhf", "arm64", "amd64"} {
 		t.Run(arch, func(t *testing.T) {
 			o := programs(t, arch)
@@ -237,32 +244,51 @@ func TestPartsAreWhatTheProgramLinks(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			p, err := partsOf(program, "1.2.3~4", arch, o.epoch)
+			p, err := partsOf(program, "1.2.3~4", o.epoch)
 			if err != nil {
 				t.Fatal(err)
 			}
-			text, err := p.cyclonedx()
+			text, err := p.cyclonedx(t.Context(), cyclonedx, o.binary(arch))
 			if err != nil {
 				t.Fatal(err)
 			}
 			if err := valid(schema, text); err != nil {
 				t.Error(err)
 			}
-			var b bom
+			var b struct {
+				Metadata struct {
+					Timestamp  string
+					Component  struct{ Name, Version string }
+					Properties []struct{ Name, Value string }
+				}
+				Components []struct {
+					Name, Version string
+					Hashes        []struct{ Alg, Content string }
+				}
+			}
 			if err := json.Unmarshal(text, &b); err != nil {
 				t.Fatal(err)
+			}
+			if m := b.Metadata; m.Component.Name != "ciglio" || m.Component.Version != "1.2.3~4" || m.Timestamp != o.epoch.Format(time.RFC3339) ||
+				!slices.Contains(m.Properties, struct{ Name, Value string }{"cdx:gomod:binary:hash:SHA-256", fmt.Sprintf("%x", sha256.Sum256(program))}) {
+				t.Errorf("it is the list of %+v", m)
+			}
+			sums := map[string]string{} // as Go keeps them
+			for _, d := range p.info.Deps {
+				sums[d.Path] = d.Sum
 			}
 			var listed, names []string
 			for _, c := range b.Components {
 				if c.Name == "std" {
-					if "go"+c.Version != p.info.GoVersion {
+					if c.Version != p.info.GoVersion {
 						t.Errorf("Go's library is %s, the compiler %s", c.Version, p.info.GoVersion)
 					}
 					continue
 				}
 				listed, names = append(listed, c.Name+" "+c.Version), append(names, c.Name)
-				if !strings.HasPrefix(c.Properties[0].Value, "h1:") {
-					t.Errorf("%s has no check sum: %+v", c.Name, c.Properties)
+				sum, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(sums[c.Name], "h1:"))
+				if want := hex.EncodeToString(sum); err != nil || len(sum) != 32 || len(c.Hashes) != 1 || c.Hashes[0].Alg != "SHA-256" || c.Hashes[0].Content != want {
+					t.Errorf("%s has the check sums %+v, want %s (%v)", c.Name, c.Hashes, want, err)
 				}
 			}
 			if want := modules(t, arch); !slices.Equal(listed, want) {
@@ -368,7 +394,7 @@ func TestReplacedModuleIsRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := partsOf(program, "1", "amd64", time.Now()); err == nil || !strings.Contains(err.Error(), "example.com/y is replaced") {
+	if _, err := partsOf(program, "1", time.Now()); err == nil || !strings.Contains(err.Error(), "example.com/y is replaced") {
 		t.Errorf("error %v", err)
 	}
 }

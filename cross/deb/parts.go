@@ -6,27 +6,25 @@ import (
 	"context"
 	"crypto/sha256"
 	"debug/buildinfo"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
 	"runtime/debug"
-	"slices"
 	"strings"
 	"time"
 )
 
 // parts is what a program is made of, as the compiler wrote it into the program.
 type parts struct {
-	version, arch string
-	epoch         time.Time
-	hash          [sha256.Size]byte // of the program
-	info          *debug.BuildInfo
+	version string
+	epoch   time.Time
+	hash    [sha256.Size]byte // of the program
+	info    *debug.BuildInfo
 }
 
-func partsOf(program []byte, version, arch string, epoch time.Time) (parts, error) {
+func partsOf(program []byte, version string, epoch time.Time) (parts, error) {
 	info, err := buildinfo.Read(bytes.NewReader(program))
 	if err != nil {
 		return parts{}, err
@@ -36,108 +34,49 @@ func partsOf(program []byte, version, arch string, epoch time.Time) (parts, erro
 			return parts{}, fmt.Errorf("module %s is replaced: the list would not say by what", m.Path)
 		}
 	}
-	return parts{version, arch, epoch, sha256.Sum256(program), info}, nil
+	return parts{version, epoch, sha256.Sum256(program), info}, nil
 }
 
-func (p parts) setting(key string) string {
-	for _, s := range p.info.Settings {
-		if s.Key == key {
-			return s.Value
-		}
-	}
-	return ""
-}
-
-// The parts of a CycloneDX document, version 1.6, that are used here.
-type (
-	bom struct {
-		Schema       string          `json:"$schema"`
-		Format       string          `json:"bomFormat"`
-		Spec         string          `json:"specVersion"`
-		Serial       string          `json:"serialNumber"`
-		Version      int             `json:"version"`
-		Metadata     bomMetadata     `json:"metadata"`
-		Components   []bomComponent  `json:"components"`
-		Dependencies []bomDependency `json:"dependencies"`
-	}
-	bomMetadata struct {
-		Timestamp  string         `json:"timestamp"`
-		Lifecycles []bomLifecycle `json:"lifecycles"`
-		Component  bomComponent   `json:"component"`
-	}
-	bomLifecycle struct {
-		Phase string `json:"phase"`
-	}
-	bomComponent struct {
-		Type       string        `json:"type"`
-		Ref        string        `json:"bom-ref"`
-		Name       string        `json:"name"`
-		Version    string        `json:"version"`
-		Hashes     []bomHash     `json:"hashes,omitempty"`
-		PURL       string        `json:"purl"`
-		Properties []bomProperty `json:"properties,omitempty"`
-	}
-	bomHash struct {
-		Alg     string `json:"alg"`
-		Content string `json:"content"`
-	}
-	bomProperty struct {
-		Name  string `json:"name"`
-		Value string `json:"value"`
-	}
-	bomDependency struct {
-		Ref       string   `json:"ref"`
-		DependsOn []string `json:"dependsOn,omitempty"`
-	}
-)
-
-// cyclonedx returns the list of what the program links: the modules, with
-// the check sums under which they were fetched, and Go's own library.
-func (p parts) cyclonedx() ([]byte, error) {
-	own := bomComponent{
-		Type: "application", Name: "ciglio", Version: p.version,
-		PURL:   fmt.Sprintf("pkg:deb/ciglio/ciglio@%s?arch=%s", strings.ReplaceAll(p.version, "~", "%7E"), p.arch),
-		Hashes: []bomHash{{"SHA-256", hex.EncodeToString(p.hash[:])}},
-	}
-	own.Ref = own.PURL
-	for _, key := range []string{"GOOS", "GOARCH", "GOARM", "CGO_ENABLED", "-trimpath"} {
-		if v := p.setting(key); v != "" {
-			own.Properties = append(own.Properties, bomProperty{"go:build:" + key, v})
-		}
-	}
-	library := func(path, version, sum string) bomComponent {
-		purl := "pkg:golang/" + path + "@" + version
-		c := bomComponent{Type: "library", Ref: purl, Name: path, Version: version, PURL: purl}
-		if sum != "" {
-			c.Properties = []bomProperty{{"go:sum", sum}}
-		}
-		return c
-	}
-	// Go's library is named as its vulnerability reports name it.
-	linked := []bomComponent{library("std", strings.TrimPrefix(p.info.GoVersion, "go"), "")}
-	for _, m := range p.info.Deps {
-		linked = append(linked, library(m.Path, m.Version, m.Sum))
-	}
-	slices.SortFunc(linked, func(a, b bomComponent) int { return cmp.Compare(a.Ref, b.Ref) })
-	whole := bomDependency{Ref: own.Ref}
-	dependencies := []bomDependency{}
-	for _, c := range linked {
-		whole.DependsOn = append(whole.DependsOn, c.Ref)
-		dependencies = append(dependencies, bomDependency{Ref: c.Ref})
-	}
-	// The serial number is made of the program, so that the same source gives the
-	// same document (RFC 9562, version 8).
+// cyclonedx returns the list of what a program links, as cyclonedx-gomod reads it
+// from the program: the modules with the hashes under which they were fetched,
+// Go's own library, the settings of the build.
+//
+// The same program gives the same list on every machine: its serial number is
+// made of the program (RFC 9562, version 8), its time is that of the source, and
+// the hashes of cyclonedx-gomod itself, which are those of this machine's build of
+// it, are left out.
+func (p parts) cyclonedx(ctx context.Context, tool, program string) ([]byte, error) {
 	id := p.hash
 	id[6], id[8] = id[6]&0x0f|0x80, id[8]&0x3f|0x80
-	text, err := json.MarshalIndent(bom{
-		Schema: "http://cyclonedx.org/schema/bom-1.6.schema.json", Format: "CycloneDX", Spec: "1.6", Version: 1,
-		Serial: fmt.Sprintf("urn:uuid:%x-%x-%x-%x-%x", id[:4], id[4:6], id[6:8], id[8:10], id[10:16]),
-		Metadata: bomMetadata{
-			Timestamp: p.epoch.Format(time.RFC3339), Lifecycles: []bomLifecycle{{"build"}}, Component: own,
-		},
-		Components:   linked,
-		Dependencies: append([]bomDependency{whole}, dependencies...),
-	}, "", "  ")
+	serial := fmt.Sprintf("%x-%x-%x-%x-%x", id[:4], id[4:6], id[6:8], id[8:10], id[10:16])
+	text, err := output(ctx, filepath.Dir(program), tool, "bin", "-json", "-std", "-notimestamp", "-serial", serial, "-version", p.version, "-output", "-", program)
+	if err != nil {
+		return nil, err
+	}
+	var list struct {
+		rest     map[string]json.RawMessage
+		metadata map[string]json.RawMessage
+		tools    []map[string]json.RawMessage
+	}
+	if err := cmp.Or(json.Unmarshal(text, &list.rest), json.Unmarshal(list.rest["metadata"], &list.metadata),
+		json.Unmarshal(list.metadata["tools"], &list.tools)); err != nil {
+		return nil, fmt.Errorf("cyclonedx-gomod: %w", err)
+	}
+	put := func(m map[string]json.RawMessage, key string, value any) {
+		b, e := json.Marshal(value)
+		m[key], err = b, cmp.Or(err, e)
+	}
+	for _, t := range list.tools {
+		delete(t, "hashes")
+	}
+	put(list.metadata, "tools", list.tools)
+	put(list.metadata, "timestamp", p.epoch.Format(time.RFC3339))
+	put(list.metadata, "lifecycles", []map[string]string{{"phase": "build"}})
+	put(list.rest, "metadata", list.metadata)
+	if err != nil {
+		return nil, err
+	}
+	text, err = json.MarshalIndent(list.rest, "", "  ")
 	return append(text, '\n'), err
 }
 
