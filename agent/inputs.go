@@ -134,8 +134,7 @@ func (in *input) openRecorded(open func(*bufio.Reader, int64) (recorded, error),
 	return r, f, nil
 }
 
-// stated returns what a look at the whole signal says of its file, and an error
-// when there is nothing in it.
+// stated returns what a look at the whole recording says of its bytes.
 func (in *input) stated(open func(*bufio.Reader, int64) (recorded, error), carrier int64) ([]string, error) {
 	if !in.twice {
 		return nil, nil
@@ -145,16 +144,40 @@ func (in *input) stated(open func(*bufio.Reader, int64) (recorded, error), carri
 		return nil, err
 	}
 	defer f.Close()
-	s, ok := r.signal.(*samples)
-	if !ok {
-		return nil, nil
-	}
-	for {
-		if _, err := s.Next(context.Background()); err != nil {
-			break // what is wrong is said where it is measured
+	if r.signal != nil { // what ends it is said where it is measured
+		for err := error(nil); err == nil; {
+			_, err = r.signal.Next(context.Background())
 		}
 	}
-	return s.file.Remarks(), nil
+	if r.feed != nil {
+		drain(r.feed)
+	}
+	if s, ok := r.signal.(*samples); ok {
+		return s.file.Remarks(), nil
+	}
+	for _, from := range []any{r.signal, r.feed} {
+		if counts, ok := from.(interface{ Tally() sensor.Tally }); ok {
+			return passedOver(counts.Tally()), nil
+		}
+	}
+	return nil, nil
+}
+
+// passedOver says what of a sensor's bytes was no good.
+func passedOver(t sensor.Tally) []string {
+	var parts []string
+	for _, p := range []struct {
+		n    int64
+		what string
+	}{{t.Broken, "broken messages"}, {t.Missing, "missing messages"}, {t.Bytes, "bytes of no whole message"}} {
+		if p.n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", p.n, p.what))
+		}
+	}
+	if parts == nil {
+		return nil
+	}
+	return []string{"passed over: " + strings.Join(parts, ", ")}
 }
 
 // A traceFeed plays the trace of a passage back.

@@ -226,3 +226,34 @@ func TestD17_StreamedRecordingIsMeasuredToItsEnd(t *testing.T) {
 		}
 	}
 }
+
+// A sensor's bytes that end within a message are measured to their end, and that is
+// said; a whole recording has nothing to say.
+func TestD17_BytesThatEndInAMessageAreSaid(t *testing.T) {
+	dir := t.TempDir()
+	for format, whole := range map[string][]byte{
+		"agd": agdBytes(false), "csr": csrBytes(), "ops243": ops243Bytes(), "isys4001": isysBytes(), "iqframe": iqframeBytes(t),
+	} {
+		for cut := range 2 {
+			file := filepath.Join(dir, "x")
+			if err := os.WriteFile(file, whole[:len(whole)-cut], 0o600); err != nil {
+				t.Fatal(err)
+			}
+			lines, stderr, code := measureLines(t, "--format", format, "--carrier", "24.125GHz", file)
+			if code != 0 || stderr != "" || len(lines) != 1 || lines[0]["valid"] != true {
+				t.Fatalf("%s less %d bytes: exit %d, %v, %s", format, cut, code, lines, stderr)
+			}
+			said := fmt.Sprint(lines[0]["remarks"])
+			if strings.Contains(said, "bytes of no whole message") != (cut > 0) {
+				t.Errorf("%s less %d bytes says %s", format, cut, said)
+			}
+		}
+		file := filepath.Join(dir, "empty")
+		if err := os.WriteFile(file, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, stderr, code := measureLines(t, "--format", format, file); code != 1 || !strings.Contains(stderr, "empty") {
+			t.Errorf("nothing as %s: exit %d, %s", format, code, stderr)
+		}
+	}
+}

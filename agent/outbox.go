@@ -75,8 +75,11 @@ func lossesOf(r outbox.Report) lossReport {
 // count says how many numbers are unaccounted for.
 func (l lossReport) count() string {
 	text := fmt.Sprintf("%d numbers are unaccounted for", l.Unaccounted)
-	if l.Unaccounted == 1 {
+	switch {
+	case l.Unaccounted == 1:
 		text = "1 number is unaccounted for"
+	case l.Unaccounted == 0 && l.AtLeast:
+		return "how many numbers are unaccounted for is not known"
 	}
 	if l.AtLeast {
 		text = "at least " + text

@@ -106,7 +106,7 @@ func TestD01_OutboxCommandsTellLoss(t *testing.T) {
 		}, "epoch 1 numbers 6 to 10", "5 numbers are unaccounted for"},
 		{"the newest without its first pages", func(t *testing.T, s *keptStore) {
 			s.patch(t, s.segment(3), func(b []byte) []byte { clear(b[:8192]); return b })
-		}, "epoch 1 numbers 11 to 15 and perhaps more", "at least 5 numbers are unaccounted for"},
+		}, "epoch 1 numbers 11 to 15", "5 numbers are unaccounted for"},
 		{"the first not there", func(t *testing.T, s *keptStore) {
 			if err := os.Remove(s.segment(1)); err != nil {
 				t.Fatal(err)
@@ -116,7 +116,7 @@ func TestD01_OutboxCommandsTellLoss(t *testing.T) {
 			if err := os.RemoveAll(filepath.Join(s.dir, "segments")); err != nil {
 				t.Fatal(err)
 			}
-		}, "epoch 1 numbers 1 to 15 and perhaps more", "at least 15 numbers are unaccounted for"},
+		}, "epoch 1 numbers 1 to 15", "15 numbers are unaccounted for"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := newKeptStore(t, 3)

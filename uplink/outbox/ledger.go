@@ -152,6 +152,9 @@ func (f *scanned) reconcile() {
 	for _, m := range []mark{f.mark, f.tip} {
 		l.took(m.epoch, m.next)
 	}
+	if a := l.find(f.mark.segment); a != nil && f.clean && a.epoch == f.mark.epoch {
+		a.open = false // the mark of a store that was closed in good order is exact
+	}
 	if f.state != nil {
 		for n, m := range f.state.settled {
 			if a := l.find(n); a != nil && len(m.seqs) > 0 {

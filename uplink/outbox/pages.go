@@ -324,6 +324,12 @@ const attempts = 100
 // after the next is written; so what fn has read stands if by then the newest
 // version is still the same one. Otherwise fn runs again.
 func readPages(path string, fn func(*pageFile) error) error {
+	// Opening a named pipe would wait for whoever writes into it.
+	if st, err := os.Stat(path); err != nil {
+		return err
+	} else if !st.Mode().IsRegular() {
+		return fmt.Errorf("%s: not a file", filepath.Base(path))
+	}
 	f, err := os.Open(path)
 	if err != nil {
 		return err

@@ -144,7 +144,7 @@ func (o *Outbox) putAside(found *scanned) error {
 func (o *Outbox) recoverState(found *scanned) error {
 	saved := found.state
 	if saved == nil {
-		o.report.Fresh = len(found.numbers) == 0 && found.mark == (mark{}) && !found.stateBad
+		o.report.Fresh = len(found.numbers) == 0 && found.mark == (mark{}) && found.tip == (mark{}) && found.unledgered && !found.stateBad
 		o.report.Rebuilt = !o.report.Fresh
 		if err := createState(o.dir, o.options.Device); err != nil {
 			return err

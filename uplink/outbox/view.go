@@ -27,7 +27,8 @@ type View struct {
 }
 
 // OpenView opens the store in dir for reading. The device is the owner's; the
-// zero one means whichever owner state.db or, without it, a segment names.
+// zero one means whichever owner state.db or, without it, a segment names; nobody
+// when no file of a store is left that can be read.
 //
 // It reads the files page by page and without their locks. A page that the
 // writer has since used for something else shows in the number of the
@@ -50,8 +51,6 @@ func OpenView(dir string, device evidence.DeviceID) (*View, error) {
 	if found.state != nil {
 		found.state.apply(&v.index)
 		v.head.Ack = found.state.ack
-	} else if !found.stateBad {
-		found.bad = append(found.bad, badFile{stateName, errors.New(stateName + ": missing: every record waits again")})
 	}
 	for _, t := range found.aside {
 		path := filepath.Join(dir, t.Name)
@@ -125,7 +124,10 @@ func owner(dir string) (d evidence.DeviceID, err error) {
 			}
 		}
 	}
-	return d, fmt.Errorf("outbox %s: %s: %w", dir, stateName, err)
+	if exists(filepath.Join(dir, "ledger")) || exists(filepath.Join(dir, "mark")) {
+		return evidence.DeviceID{}, nil // nothing is left that could be another's
+	}
+	return evidence.DeviceID{}, fmt.Errorf("outbox %s: %s: %w", dir, stateName, err)
 }
 
 // Examine looks for damage that OpenView has no need to see: it walks the
@@ -184,12 +186,12 @@ func (v *View) Stats() Stats {
 }
 
 // Report says what is wrong with the store, without putting it in order. Raised
-// says why the next start begins a new epoch, and Epoch is the one of the next
-// record.
+// says why the next start begins a new epoch, Epoch is the one of the next record,
+// and Rebuilt says that it has to make state.db anew.
 func (v *View) Report() Report {
 	v.mu.RLock()
 	defer v.mu.RUnlock()
-	r := Report{Clean: v.found.clean, Foreign: v.found.foreign, Aside: v.found.aside, Epoch: v.head.Epoch, Raised: v.raised}
+	r := Report{Clean: v.found.clean, Foreign: v.found.foreign, Aside: v.found.aside, Epoch: v.head.Epoch, Raised: v.raised, Rebuilt: v.found.state == nil}
 	for _, b := range v.found.bad {
 		r.Moved = append(r.Moved, Trouble{b.name, b.cause.Error()})
 	}

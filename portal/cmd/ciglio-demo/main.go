@@ -22,6 +22,7 @@ import (
 	"syscall"
 	"time"
 
+	"ciglio/agent"
 	"ciglio/cross/simulate/roadside"
 )
 
@@ -45,6 +46,19 @@ const forever = 7 * 24 * time.Hour
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if len(args) > 0 {
 		switch args[0] {
+		case "help":
+			args = append(args[1:len(args):len(args)], "--help")
+		case "version", "-version", "--version":
+			if len(args) == 2 && args[1] == "--json" {
+				json.NewEncoder(stdout).Encode(map[string]string{"version": agent.Version})
+			} else {
+				fmt.Fprintln(stdout, "ciglio-demo", agent.Version)
+			}
+			return exitGood
+		}
+	}
+	if len(args) > 0 {
+		switch args[0] {
 		case "simulate":
 			return simulateCommand(ctx, args[1:], stdout, stderr)
 		case "roadside":
@@ -61,7 +75,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	f.StringVar(&o.Listen, "listen", "127.0.0.1:8470", "`address` of the pages; another one is taken when it is in use")
 	switch err := f.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
-		fmt.Fprintln(stdout, "usage: ciglio-demo [flags]; the other commands: ciglio-demo simulate --help, ciglio-demo roadside --help")
+		fmt.Fprintln(stdout, "usage: ciglio-demo [flags]; the other commands: ciglio-demo help simulate, ciglio-demo help roadside, ciglio-demo version")
 		f.SetOutput(stdout)
 		f.PrintDefaults()
 		return exitGood
