@@ -223,9 +223,9 @@ func describeMeasurement(m *evidence.Measurement) *measurementJSON {
 			m.Budget.Clock.String(), m.Budget.Acceleration.String()},
 	}
 	if s := m.Second; s != nil {
-		out.Second = &secondJSON{Method: "displacement between two frames", Speed: s.Speed.String(), Tolerance: s.Tolerance.String()}
+		out.Second = &secondJSON{Method: evidence.Method(s.Method), Speed: s.Speed.String(), Tolerance: s.Tolerance.String()}
 		if c := s.Contacts; c != nil {
-			out.Second.Method, out.Second.Contacts = "contacts", &contactsJSON{c.Positions, c.Marks}
+			out.Second.Contacts = &contactsJSON{c.Positions, c.Marks}
 		}
 	}
 	return out

@@ -91,9 +91,9 @@ func Uncertainty(u sensor.Speed) string { return u.String() + " (standard uncert
 // Method names how a second speed was measured.
 func Method(m uint8) string {
 	if m == MethodContacts {
-		return "contacts in the lane"
+		return "contacts"
 	}
-	return "the way between two pictures"
+	return "pictures"
 }
 
 // ClockWords says how good the clock was.
@@ -103,6 +103,20 @@ func ClockWords(c sensor.ClockState) string {
 		state = fmt.Sprintf("in holdover for %d s", c.LockAge/time.Second)
 	}
 	return fmt.Sprintf("%s (%s), standard uncertainty (k = 1) %s", state, c.Source, milliseconds(c.Uncertainty))
+}
+
+// Offset prints when a picture was taken, seen from the photo position, rounded to
+// 0.1 ms.
+func Offset(d time.Duration) string {
+	tenths := (d.Abs() + 50*time.Microsecond) / (100 * time.Microsecond)
+	ms := fmt.Sprintf("%d.%d ms", tenths/10, tenths%10)
+	switch {
+	case d < 0:
+		return ms + " before the photo position"
+	case d > 0:
+		return ms + " after the photo position"
+	}
+	return "at the photo position"
 }
 
 func orNone(s string) string {

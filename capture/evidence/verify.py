@@ -876,7 +876,7 @@ def facts(r):
                  ("reduction", kmh(m[3])), ("assessed", kmh(m[4])), ("limit", kmh(m[5])), ("rule", m[6]),
                  ("direction", DIRECTIONS[m[7]]), ("other targets", str(m[11]))]
         if 16 in m:
-            method = "contacts in the lane" if m[16][1] == 1 else "the way between two pictures"
+            method = "contacts" if m[16][1] == 1 else "pictures"
             said += [("second speed", f"{kmh(m[16][2])} by {method}")]
     state = "synchronised" if clock[2] else f"in holdover for {clock[5] // S} s"
     said += [("clock", f"{state} ({clock[1]}), standard uncertainty (k = 1) {milliseconds(clock[4])}")]

@@ -70,7 +70,7 @@ func (d deviceRow) Place() string {
 	if d.Profile == nil {
 		return ""
 	}
-	return place(d.Profile.Road, d.Profile.PositionM)
+	return evidence.Place(d.Profile.Road, d.Profile.PositionM)
 }
 
 // A recordRow is a record as lists show it.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
-	"time"
 	"unicode/utf8"
 
 	"ciglio/capture/evidence"
@@ -22,6 +21,7 @@ type recordPage struct {
 	Body     []bodyView
 	Checks   []evidence.Check
 	OK       bool
+	Line     string // the verdict in a sentence
 	Passed   int
 	Failed   int
 	Previous *evidence.Hash
@@ -65,7 +65,7 @@ func (s *Server) record(w http.ResponseWriter, r *http.Request) {
 		checked.Frames = nil // not all have come: that is open, not wrong
 	}
 	verdict := evidence.Verify(&checked, s.o.Register.Trust())
-	page.Checks, page.OK = verdict.Checks, verdict.OK()
+	page.Checks, page.OK, page.Line = verdict.Checks, verdict.OK(), verdict.Line()
 	for _, c := range verdict.Checks {
 		switch c.Status {
 		case evidence.Pass:
@@ -86,7 +86,7 @@ func (s *Server) record(w http.ResponseWriter, r *http.Request) {
 			view.Lost = rec.State == store.Complete || err == nil
 		}
 		if m := sealed.Record.Measurement; m != nil {
-			view.Offset = offset(f.Mono.Sub(m.Photo))
+			view.Offset = evidence.Offset(f.Mono.Sub(m.Photo))
 		}
 		page.Frames = append(page.Frames, view)
 	}
@@ -116,17 +116,6 @@ func (s *Server) neighbours(r *http.Request, page *recordPage) error {
 		*n.into = &id
 	}
 	return nil
-}
-
-// offset prints when a frame was taken, seen from the photo position.
-func offset(d time.Duration) string {
-	switch ms := float64(d) / 1e6; {
-	case d < 0:
-		return fmt.Sprintf("%.1f ms before the photo position", -ms)
-	case d > 0:
-		return fmt.Sprintf("%.1f ms after the photo position", ms)
-	}
-	return "at the photo position"
 }
 
 // describe prints one field of a body.

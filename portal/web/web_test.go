@@ -7,6 +7,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"html"
 	"io"
 	"math"
 	"net/http"
@@ -125,7 +126,7 @@ func TestPagesAnswer(t *testing.T) {
 		{"older records", "/?before=3", 200, "text/html; charset=utf-8", "no older records"},
 		{"a cursor that is none", "/?before=x", 404, "text/html; charset=utf-8", "Not found"},
 		{"a negative cursor", "/?before=-1", 404, "text/html; charset=utf-8", "Not found"},
-		{"record", record, 200, "text/html; charset=utf-8", "Every mandatory check passed"},
+		{"record", record, 200, "text/html; charset=utf-8", "This evidence is genuine and complete."},
 		{"record in capitals", strings.ToUpper(record), 404, "text/html; charset=utf-8", "Not found"},
 		{"record that is not there", "/records/" + strings.Repeat("0", 64), 404, "text/html; charset=utf-8", "Not found"},
 		{"record of a short name", "/records/00", 404, "text/html; charset=utf-8", "Not found"},
@@ -322,7 +323,7 @@ func TestCompressedFramesAreShownAsSuch(t *testing.T) {
 		if w := s.get(record + "/frames/2"); w.Header().Get("Content-Type") != "image/jpeg" || !bytes.Equal(w.Body.Bytes(), pictures(t)[1]) {
 			t.Errorf("%s: sent as %q", media, w.Header().Get("Content-Type"))
 		}
-		if body := s.get(record).Body.String(); strings.Contains(body, "compressed from yuyv") != want || !strings.Contains(body, "Every mandatory check passed") {
+		if body := s.get(record).Body.String(); strings.Contains(body, "compressed from yuyv") != want || !strings.Contains(body, "This evidence is genuine and complete.") {
 			t.Errorf("%s: said to be compressed %t, want %t", media, !want, want)
 		}
 	}
@@ -339,7 +340,7 @@ func TestRecordSaysWhatItIs(t *testing.T) {
 	open := d.Violation(t, pictures(t), trace, nil)
 	s := receive(t, portaltest.NewCentre(t, d), send(d, open, pictures(t)[1])...)
 	body := s.get("/records/" + open.ID.String()).Body.String()
-	for _, want := range []string{"Not everything could be checked yet", "This frame has not come yet", "none: Pictures on their way"} {
+	for _, want := range []string{"Not everything could be checked.", "This frame has not come yet", "none: Pictures on their way"} {
 		if !strings.Contains(body, want) {
 			t.Errorf("a record that waits for pictures: no %q", want)
 		}
@@ -446,7 +447,7 @@ func TestDamagedBlobShows(t *testing.T) {
 		t.Fatal(err)
 	}
 	w := s.get("/records/" + v.ID.String())
-	if body := w.Body.String(); w.Code != 200 || !strings.Contains(body, "DAMAGED") || strings.Contains(body, "Every mandatory check passed") {
+	if body := w.Body.String(); w.Code != 200 || !strings.Contains(body, "DAMAGED") || strings.Contains(body, "This evidence is genuine and complete.") {
 		t.Errorf("status %d: the damage does not show", w.Code)
 	}
 	for _, part := range []string{"/frames/2", "/bundle.zip"} {
@@ -489,6 +490,43 @@ func TestForeignBytesShowAsDamage(t *testing.T) {
 	}
 }
 
+// The page says of a record what every verifier says, word by word.
+func TestD23_ThePageSaysWhatTheVerifiersSay(t *testing.T) {
+	s, v := violation(t, func(r *evidence.Record) { r.Site.Lane, r.Site.Longitude = 2, -1 })
+	body := html.UnescapeString(s.get("/records/" + v.ID.String()).Body.String())
+	data := s.get("/records/" + v.ID.String() + "/bundle.zip").Body.Bytes()
+	b, err := evidence.ReadBundle(bytes.NewReader(data), int64(len(data)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	trust, err := evidence.ParseTrust(s.get("/trust").Body.Bytes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.Archive = nil // which only who holds the archive can speak of
+	verdict := evidence.Verify(b, trust)
+	want := []string{verdict.Line()}
+	for _, f := range evidence.Facts(v.Record) {
+		if f.Name == "device" {
+			f.Value = "/" + f.Value + `">` + f.Value + "</a>"
+		} else {
+			f.Value = "<dd>" + f.Value + "</dd>"
+		}
+		want = append(want, "<dt>"+f.Name+"</dt>", f.Value)
+	}
+	for _, c := range verdict.Checks {
+		want = append(want, ">"+c.Status.String()+"</span>", ">"+c.Name, c.Words)
+	}
+	for i, f := range v.Record.Frames {
+		want = append(want, fmt.Sprintf("<b>%d · %s</b> <span>%s</span>", i+1, f.Role, evidence.Offset(f.Mono.Sub(v.Record.Measurement.Photo))))
+	}
+	for _, w := range want {
+		if !strings.Contains(body, w) {
+			t.Errorf("the page does not say %q", w)
+		}
+	}
+}
+
 // The last second of a calibration in UTC lies in the next day of the place.
 func TestEndOfCalibrationHasItsClock(t *testing.T) {
 	until := time.Date(2027, 1, 9, 23, 59, 59, 0, time.UTC)
@@ -504,7 +542,7 @@ func TestEndOfCalibrationHasItsClock(t *testing.T) {
 	}
 	s = receive(t, s.centre, d.Message(wire.WhatProfile, profile))
 	for _, path := range []string{"/records/" + v.ID.String(), "/devices/" + d.ID.String()} {
-		if !strings.Contains(s.get(path).Body.String(), "until 10 January 2027, 00:59:59 CET") {
+		if !strings.Contains(s.get(path).Body.String(), "until 2027-01-10 00:59:59 CET (2027-01-09 23:59:59 UTC)") {
 			t.Errorf("%s: the end is not shown with its clock and zone", path)
 		}
 	}

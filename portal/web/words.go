@@ -11,45 +11,13 @@ import (
 	"ciglio/sensor"
 )
 
-// kind names a kind of record.
+// kind names a kind of record, at the beginning of a line.
 func kind(k evidence.Kind) string {
-	switch k {
-	case evidence.KindViolation:
-		return "Violation"
-	case evidence.KindHeartbeat:
-		return "Heartbeat"
-	case evidence.KindBoot:
-		return "Start"
-	case evidence.KindClockStep:
-		return "Clock step"
-	case evidence.KindCalibration:
-		return "Calibration"
-	case evidence.KindConfiguration:
-		return "Configuration"
-	case evidence.KindKeyChange:
-		return "Key change"
-	case evidence.KindEviction:
-		return "Eviction"
-	case evidence.KindTamper:
-		return "Tamper event"
-	case evidence.KindOperator:
-		return "Operator session"
-	case evidence.KindShutdown:
-		return "Shutdown"
-	case evidence.KindSelfTest:
-		return "Self-test"
-	case evidence.KindTest:
-		return "Test"
-	}
-	return fmt.Sprintf("Kind %d", k)
+	name := k.String()
+	return strings.ToUpper(name[:1]) + name[1:]
 }
 
-// place prints a position on a road, such as "SP 14, km 12.345".
-func place(road string, metres uint32) string {
-	return fmt.Sprintf("%s, km %d.%03d", road, metres/1000, metres%1000)
-}
-
-// whole prints a speed without decimals that are zero.
+// whole prints a speed as a road sign does: without decimals that are zero.
 func whole(s sensor.Speed) string {
 	if s%sensor.KmH == 0 {
 		return fmt.Sprint(int32(s / sensor.KmH))
@@ -58,9 +26,6 @@ func whole(s sensor.Speed) string {
 }
 
 func decimals(s sensor.Speed) string { return strings.TrimSuffix(s.String(), " km/h") }
-
-// degrees prints a coordinate in 1e-7 degrees.
-func degrees(v int32) string { return fmt.Sprintf("%.7f°", float64(v)/1e7) }
 
 // ago prints an age coarsely.
 func ago(now, t time.Time) string {
@@ -91,16 +56,6 @@ func size(n uint64) string {
 	return fmt.Sprintf("%.1f MB", float64(n)/1e6)
 }
 
-func direction(d sensor.Direction) string {
-	switch d {
-	case sensor.Approaching:
-		return "approaching"
-	case sensor.Receding:
-		return "moving away"
-	}
-	return "not determined"
-}
-
 // status prints how far the centre is with a record.
 func status(r *store.Record) string {
 	switch {
@@ -120,17 +75,17 @@ func (s *Server) functions() template.FuncMap {
 		return func(t time.Time) string { return t.In(s.o.Zone).Format(layout) }
 	}
 	return template.FuncMap{
-		"kind": kind, "place": place, "whole": whole, "decimals": decimals, "degrees": degrees, "ago": ago,
-		"direction": direction, "status": status,
+		"kind": kind, "place": evidence.Place, "whole": whole, "decimals": decimals, "ago": ago, "facts": evidence.Facts,
+		"status":  status,
+		"place1":  func(index uint64) uint64 { return index + 1 }, // places count from one
 		"less":    func(a, b sensor.Speed) sensor.Speed { return a - b },
 		"size":    func(n uint32) string { return size(uint64(n)) },
 		"short":   func(v fmt.Stringer) string { return v.String()[:8] },
 		"asset":   func(name string) string { return "/assets/" + name + "?v=" + s.assets[name].version },
 		"instant": func(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") },
-		"utc":     func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05.000000 UTC") },
 		"day":     local("2 January 2006"),
 		"clock":   local("15:04:05.000 MST"),
-		"moment":  local("2 January 2006, 15:04:05 MST"),
+		"moment":  evidence.Moment,
 		"minute":  local("2 Jan 2006, 15:04:05"),
 		"mark": func(c evidence.Status) string {
 			switch c {
@@ -143,7 +98,5 @@ func (s *Server) functions() template.FuncMap {
 		},
 		"class": func(c evidence.Status) string { return strings.ReplaceAll(c.String(), " ", "-") },
 		"micro": func(d time.Duration) string { return fmt.Sprintf("%d µs", d.Microseconds()) },
-		"milli": func(d time.Duration) string { return fmt.Sprintf("%.3f ms", float64(d)/1e6) },
-		"span":  func(d time.Duration) string { return d.Round(time.Second).String() },
 	}
 }
