@@ -30,6 +30,7 @@ import (
 	"ciglio/capture/life"
 	"ciglio/sensor"
 	"ciglio/sensor/clock"
+	"ciglio/sensor/track"
 	"ciglio/uplink"
 	"ciglio/uplink/outbox"
 )
@@ -81,8 +82,10 @@ type Live interface {
 	// Turned is when its driver last came back with something, or with an error.
 	// Without it nobody notices that it hangs.
 	Turned() sensor.Mono
-	// Tally says what became of what came from it.
+	// Tally says what became of what came from it, and Tracks of its readings; the
+	// latter is zero for a sensor that gives samples.
 	Tally() sensor.Tally
+	Tracks() track.Counters
 	// Keep writes down what was learnt of the site. It may wait for flash.
 	Keep() error
 }

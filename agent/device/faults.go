@@ -86,6 +86,17 @@ func (f *faults) now() []sensor.Finding {
 	return f.look() // it may have changed since
 }
 
+// found returns what stood at the last look.
+func (f *faults) found() []sensor.Finding {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var all []sensor.Finding
+	for _, s := range f.standing {
+		all = append(all, s.Finding)
+	}
+	return all
+}
+
 // look asks every check and returns what stands.
 func (f *faults) look() []sensor.Finding {
 	now := f.clock.Now()

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"ciglio/capture/evidence"
+	"ciglio/cross/simulate/edges"
 	"ciglio/sensor"
 )
 
@@ -168,5 +169,31 @@ func TestD16_EveryFindingIsTold(t *testing.T) {
 			t.Fatalf("records %q, want one for each change", told)
 		}
 		both("record", told[2])
+	})
+}
+
+// Health has each finding by its code, and what the sensors dropped.
+func TestHealthTellsFindingsAndWhatWasDropped(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		in := map[string]chan sensor.Edge{}
+		r := newRig(t, withContacts(t, secondText, in))
+		radar := &fakeLive{clock: r.clock}
+		r.o.Live = radar
+		r.start(t)
+		for _, line := range in {
+			for _, e := range edges.Pulse(r.clock.Now(), 300*time.Microsecond) { // shorter than a tyre
+				line <- e
+			}
+		}
+		radar.fail(errors.New("sensor fake: unplugged"))
+		time.Sleep(20 * time.Second)
+		h := r.health()
+		if len(h.Findings) != 1 || h.Findings[0].Code != findingSensor || h.Findings[0].Words != "sensor fake: unplugged" {
+			t.Errorf("findings %v", h.Findings)
+		}
+		if s := h.Sensing; s.Frames.Broken != 3 || s.Tracks.Ignored != 5 || s.Contacts.Edges != 4 || s.Contacts.Spikes != 2 {
+			t.Errorf("sensing %+v", s)
+		}
+		r.end(t)
 	})
 }

@@ -33,6 +33,10 @@ func (d *Device) health() wire.Health {
 		h.Reasons = append(h.Reasons, wire.Reason(cause))
 	}
 	h.Measuring = len(h.Reasons) == 0
+	for _, f := range d.faults.found() {
+		h.Findings = append(h.Findings, wire.Reason(f))
+	}
+	h.Sensing = d.sensing()
 	tellLosses(&h, d.o.Outbox.Report())
 	if state, err := d.o.Clock.State(); err == nil {
 		h.Clock = wire.HealthClock{
@@ -58,6 +62,21 @@ func tellLosses(h *wire.Health, r outbox.Report) {
 	if more := len(losses) - maxAlarms; more > 0 {
 		h.Alarms = append(h.Alarms, wire.Reason{Code: outbox.StoreDamaged, Words: fmt.Sprintf("and %d more: ciglio outbox stats names them", more)})
 	}
+}
+
+// sensing is what came from the sensors.
+func (d *Device) sensing() (s wire.HealthSensing) {
+	if d.o.Live != nil {
+		s.Frames = d.o.Live.Tally()
+		t := d.o.Live.Tracks()
+		s.Tracks = wire.HealthTracks{
+			Cycles: t.Cycles, Ignored: t.Ignored, Overflow: t.Overflow, Backwards: t.Backwards, Gaps: t.Gaps, Lone: t.LoneFinals,
+		}
+	}
+	if d.o.Second != nil {
+		s.Contacts = wire.HealthContacts(d.o.Second.Counters())
+	}
+	return s
 }
 
 // profile is what the public map says of the device.

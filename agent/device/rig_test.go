@@ -18,6 +18,7 @@ import (
 	"ciglio/capture/key"
 	"ciglio/cross/simulate/simcam"
 	"ciglio/sensor"
+	"ciglio/sensor/track"
 	"ciglio/uplink"
 	"ciglio/uplink/outbox"
 )
@@ -152,7 +153,8 @@ func (l *fakeLive) Fault() error {
 
 func (l *fakeLive) Findings(sensor.Mono) []sensor.Finding { return nil }
 func (l *fakeLive) Ready() bool                           { return true }
-func (l *fakeLive) Tally() sensor.Tally                   { return sensor.Tally{} }
+func (l *fakeLive) Tally() sensor.Tally                   { return sensor.Tally{Broken: 3} }
+func (l *fakeLive) Tracks() track.Counters                { return track.Counters{Ignored: 5} }
 func (l *fakeLive) Keep() error                           { return nil }
 func (l *fakeLive) Turned() sensor.Mono                   { return l.or(l.turned) }
 func (l *fakeLive) Covered() sensor.Mono                  { return l.or(l.covered) }

@@ -46,6 +46,9 @@ type Second interface {
 	// may be called at any time.
 	Findings(now sensor.Mono) []sensor.Finding
 
+	// Counters says what it has seen and dropped; zero where it counts nothing.
+	Counters() gate.Counters
+
 	// Saw tells of a vehicle that the first sensor saw go the way that is measured. It
 	// does not wait.
 	Saw()
@@ -207,7 +210,8 @@ type contacts struct {
 	log   *slog.Logger
 
 	mu    sync.Mutex
-	live  *gate.Gate // nil while a line is missing
+	live  *gate.Gate    // nil while a line is missing
+	past  gate.Counters // of those before it
 	fault error
 }
 
@@ -304,12 +308,26 @@ func (w watched) Next(ctx context.Context) (sensor.Edge, error) {
 // Findings implements [Second].
 func (s *contacts) Findings(now sensor.Mono) []sensor.Finding { return s.life.Findings(now) }
 
+// Counters implements [Second].
+func (s *contacts) Counters() gate.Counters {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	sum := s.past
+	if s.live != nil {
+		sum.Add(s.live.Counters())
+	}
+	return sum
+}
+
 // Saw implements [Second].
 func (s *contacts) Saw() { s.life.Vehicle() }
 
 func (s *contacts) set(g *gate.Gate, fault error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.live != nil {
+		s.past.Add(s.live.Counters())
+	}
 	s.live, s.fault = g, fault
 }
 
@@ -379,6 +397,9 @@ func (pictures) Fault() error { return nil }
 
 // Findings implements [Second].
 func (pictures) Findings(sensor.Mono) []sensor.Finding { return nil }
+
+// Counters implements [Second].
+func (pictures) Counters() gate.Counters { return gate.Counters{} }
 
 // Saw implements [Second].
 func (pictures) Saw() {}

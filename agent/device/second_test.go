@@ -44,6 +44,7 @@ type fakeSecond struct {
 func (s *fakeSecond) Run(ctx context.Context) error         { s.ran = true; <-ctx.Done(); return nil }
 func (s *fakeSecond) Fault() error                          { return s.fault }
 func (s *fakeSecond) Findings(sensor.Mono) []sensor.Finding { return nil }
+func (s *fakeSecond) Counters() gate.Counters               { return gate.Counters{} }
 func (s *fakeSecond) Saw()                                  {}
 func (s *fakeSecond) Measure(_ context.Context, p sensor.Passage, shots []capture.Shot) (SecondSpeed, error) {
 	s.asked++

@@ -211,6 +211,14 @@ func (s *LiveSource) Keep() error {
 // Tally says what became of what came from the sensor. It is safe for concurrent use.
 func (s *LiveSource) Tally() sensor.Tally { return s.link.tally.Tally() }
 
+// Tracks says what became of its readings. It is safe for concurrent use.
+func (s *LiveSource) Tracks() track.Counters {
+	if tracked, ok := s.Source.(*track.Source); ok {
+		return tracked.Counters()
+	}
+	return track.Counters{}
+}
+
 // Turned is when the driver last came back with something, or with an error. It
 // is safe for concurrent use.
 func (s *LiveSource) Turned() sensor.Mono { return sensor.Mono(s.link.turned.Load()) }

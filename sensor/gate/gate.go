@@ -256,7 +256,7 @@ func (g *Gate) Counters() Counters {
 	defer g.mu.Unlock()
 	var sum Counters
 	for _, l := range g.lanes {
-		sum.add(l.tracker.Counters())
+		sum.Add(l.tracker.Counters())
 	}
 	return sum
 }

@@ -40,7 +40,8 @@ type Counters struct {
 	Late    uint64 // edges whose instant lies before one already taken
 }
 
-func (c *Counters) add(o Counters) {
+// Add adds o to c.
+func (c *Counters) Add(o Counters) {
 	c.Edges += o.Edges
 	c.Bounced += o.Bounced
 	c.Spikes += o.Spikes

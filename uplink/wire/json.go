@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"ciglio/capture/evidence"
+	"ciglio/sensor"
 )
 
 // MaxJSON is the largest JSON message, in bytes.
@@ -97,13 +98,14 @@ type Health struct {
 	UptimeS   uint64        `json:"uptime_s"` // seconds since boot
 	Software  string        `json:"software"` // version
 	Measuring bool          `json:"measuring"`
-	Reasons   []Reason      `json:"reasons"` // why it does not measure, empty when it does
-	Alarms    []Reason      `json:"alarms"`  // what needs a person, measuring or not
+	Reasons   []Reason      `json:"reasons"`  // why it does not measure, empty when it does
+	Alarms    []Reason      `json:"alarms"`   // what needs a person, measuring or not
+	Findings  []Reason      `json:"findings"` // what is wrong with its parts, each by its own code
 	Counts    HealthCounts  `json:"counts"`
+	Sensing   HealthSensing `json:"sensing"`
 	Clock     HealthClock   `json:"clock"`
 	Outbox    HealthOutbox  `json:"outbox"`
 	Uplink    HealthUplink  `json:"uplink"`
-	Sensors   []SensorState `json:"sensors,omitempty"`
 }
 
 // HealthCounts is what happened on the road.
@@ -111,6 +113,32 @@ type HealthCounts struct {
 	Passages   uint64            `json:"passages"`
 	Violations uint64            `json:"violations"`
 	Discarded  map[string]uint64 `json:"discarded"` // passages by code of docs/discard-reasons.md
+}
+
+// HealthSensing is what came from the sensors, and what of it was dropped.
+type HealthSensing struct {
+	Frames   sensor.Tally   `json:"frames"`   // of the radar's protocol
+	Tracks   HealthTracks   `json:"tracks"`   // of a radar that reports targets
+	Contacts HealthContacts `json:"contacts"` // of a site that has some
+}
+
+// HealthTracks is what became of reported targets on their way to passages.
+type HealthTracks struct {
+	Cycles    int64 `json:"cycles"`
+	Ignored   int64 `json:"ignored"`   // readings that no vehicle of this sensor can have
+	Overflow  int64 `json:"overflow"`  // readings and passages beyond what is held
+	Backwards int64 `json:"backwards"` // cycles whose instant lies before the last one's
+	Gaps      int64 `json:"gaps"`      // vehicles that were seen when cycles stopped coming
+	Lone      int64 `json:"lone"`      // the sensor's own verdicts that fit no track
+}
+
+// HealthContacts is what the contacts gave.
+type HealthContacts struct {
+	Edges   uint64 `json:"edges"`
+	Bounced uint64 `json:"bounced"` // pulses that came again too soon to be another one
+	Spikes  uint64 `json:"spikes"`  // pulses too short for a vehicle
+	Lost    uint64 `json:"lost"`    // edges that the kernel lost
+	Late    uint64 `json:"late"`    // edges whose instant lies before one already taken
 }
 
 // HealthClock is the state of the clock.
@@ -184,13 +212,6 @@ type HealthUplink struct {
 	Refused      uint64 `json:"refused"`      // receipts and commands that were malformed, forged or not for us
 }
 
-// SensorState is one sensor's own report.
-type SensorState struct {
-	Name  string `json:"name"`
-	OK    bool   `json:"ok"`
-	Words string `json:"words,omitempty"`
-}
-
 // Profile says what a device is and where it stands, for the public map. It is
 // retained.
 type Profile struct {
@@ -231,6 +252,9 @@ func (h Health) Marshal() ([]byte, error) {
 	}
 	if h.Alarms == nil {
 		h.Alarms = []Reason{}
+	}
+	if h.Findings == nil {
+		h.Findings = []Reason{}
 	}
 	if h.Counts.Discarded == nil {
 		h.Counts.Discarded = map[string]uint64{}
@@ -314,7 +338,7 @@ func (h Health) check() error {
 		return fmt.Errorf("%w: no boot", ErrJSON)
 	case h.Sequence == 0:
 		return fmt.Errorf("%w: no sequence", ErrJSON)
-	case len(h.Reasons) > MaxReasons || len(h.Alarms) > MaxReasons || len(h.Counts.Discarded) > MaxReasons || len(h.Sensors) > MaxReasons || len(h.Outbox.Missing) > MaxMissing:
+	case len(h.Reasons) > MaxReasons || len(h.Alarms) > MaxReasons || len(h.Counts.Discarded) > MaxReasons || len(h.Findings) > MaxReasons || len(h.Outbox.Missing) > MaxMissing:
 		return fmt.Errorf("%w: a list of more than %d entries", ErrJSON, MaxReasons)
 	}
 	return nil
