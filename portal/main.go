@@ -203,6 +203,15 @@ func required(name, value string) error {
 	return nil
 }
 
+// warnOpen names what of a centre's folder others can read or enter: what the
+// centre writes is its owner's alone, but a folder may have been there before.
+func warnOpen(stderr io.Writer, dir string) {
+	open, _ := store.OpenToOthers(dir) // whoever wrote there has said what fails
+	for _, path := range open {
+		fmt.Fprintf(stderr, "warning: others on this machine can read or enter %s: chmod go-rwx\n", path)
+	}
+}
+
 type initResult struct {
 	Dir   string `json:"dir"`
 	Trust string `json:"trust"`
@@ -215,11 +224,12 @@ func (r initResult) String() string {
 
 func initFlags(flags *flag.FlagSet) func(context.Context, io.Writer, io.Writer, bool) (any, error) {
 	dir := needDir(flags)
-	return func(context.Context, io.Writer, io.Writer, bool) (any, error) {
+	return func(_ context.Context, _, stderr io.Writer, _ bool) (any, error) {
 		if err := required("dir", *dir); err != nil {
 			return nil, err
 		}
 		root, err := Init(*dir)
+		warnOpen(stderr, *dir)
 		return initResult{Dir: *dir, Trust: TrustFile(*dir), Root: root.String()}, err
 	}
 }
@@ -278,11 +288,13 @@ func (r backupResult) String() string {
 func backupFlags(flags *flag.FlagSet) func(context.Context, io.Writer, io.Writer, bool) (any, error) {
 	dir := needDir(flags)
 	to := flags.String("to", "", "new or empty `folder` (required)")
-	return func(ctx context.Context, _, _ io.Writer, _ bool) (any, error) {
+	return func(ctx context.Context, _, stderr io.Writer, _ bool) (any, error) {
 		if err := errors.Join(required("dir", *dir), required("to", *to)); err != nil {
 			return nil, err
 		}
-		return backupResult{To: *to}, Backup(ctx, *dir, *to)
+		err := Backup(ctx, *dir, *to)
+		warnOpen(stderr, *to)
+		return backupResult{To: *to}, err
 	}
 }
 

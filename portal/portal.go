@@ -114,6 +114,11 @@ func New(ctx context.Context, o Options) (p *Portal, err error) {
 	if p.store, err = store.Open(o.Dir); err != nil {
 		return p, err
 	}
+	if open, err := store.OpenToOthers(o.Dir); err != nil {
+		return p, err
+	} else if len(open) > 0 {
+		o.Log.Warn("others on this machine can read or enter", "paths", open, "hint", "chmod go-rwx")
+	}
 	if p.pages, err = listen(o.Listen, o.AllowRemote); err != nil {
 		return p, fmt.Errorf("pages: %w", err)
 	}
@@ -146,9 +151,13 @@ func New(ctx context.Context, o Options) (p *Portal, err error) {
 	}); err != nil {
 		return p, err
 	}
+	var dropped func() uint64
+	if p.broker != nil {
+		dropped = p.broker.Dropped
+	}
 	p.web, err = web.New(web.Options{
 		Store: p.store, Register: p.register, Loopback: !o.AllowRemote, Log: o.Log,
-		Stats: p.intake.Stats, Session: dials.Began,
+		Stats: p.intake.Stats, Session: dials.Began, Dropped: dropped,
 	})
 	return p, err
 }

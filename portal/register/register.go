@@ -80,7 +80,7 @@ func issue(path string, root Root, r *evidence.Register) error {
 	if _, err := evidence.ParseTrust(text); err != nil {
 		return fmt.Errorf("register as issued: %w", err)
 	}
-	return durable.WriteFile(path, text, 0o644)
+	return durable.WriteFile(path, text, 0o600)
 }
 
 // A File is the trust file of a centre, as last read.
@@ -248,7 +248,7 @@ func Add(dir string, root Root, device evidence.DeviceID, epoch uint64, certific
 	}
 	path := filepath.Join(dir, certificateFolder, entry.Certificate.String()+".pem")
 	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate.Raw})
-	if err := durable.WriteFile(path, text, 0o644); err != nil {
+	if err := durable.WriteFile(path, text, 0o600); err != nil {
 		return entry, err
 	}
 	next.Sequence++
@@ -285,11 +285,11 @@ func Backup(dir, dest string) error {
 		if err != nil {
 			return err
 		}
-		if err := durable.WriteFile(filepath.Join(dest, certificateFolder, e.Name()), certificate, 0o644); err != nil {
+		if err := durable.WriteFile(filepath.Join(dest, certificateFolder, e.Name()), certificate, 0o600); err != nil {
 			return err
 		}
 	}
-	if err := durable.WriteFile(filepath.Join(dest, trustName), text, 0o644); err != nil {
+	if err := durable.WriteFile(filepath.Join(dest, trustName), text, 0o600); err != nil {
 		return err
 	}
 	var lost []error

@@ -48,6 +48,9 @@ func Backup(ctx context.Context, dir, dest string) error {
 		return err
 	}
 	copied := filepath.Join(dest, databaseName)
+	if err := private(copied); err != nil {
+		return err
+	}
 	// The database first: every blob it names is on disk already and stays.
 	if err := copyDatabase(ctx, filepath.Join(dir, databaseName), copied); err != nil {
 		return err

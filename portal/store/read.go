@@ -295,3 +295,20 @@ func (s *Store) MissingSpans(ctx context.Context, device evidence.DeviceID, limi
 	}
 	return all, rows.Err()
 }
+
+// Totals is what waits, is set aside or is missing, of all devices.
+type Totals struct {
+	Incomplete  uint64 // records that wait for blobs, or for their time
+	SetAside    uint64 // records that are never receipted
+	Missing     uint64 // sequence numbers that never came though later ones have
+	Quarantined uint64 // messages kept because they were refused
+}
+
+// Totals reads them. It costs as much as there are of them, and devices.
+func (s *Store) Totals(ctx context.Context) (Totals, error) {
+	var t Totals
+	err := s.read.QueryRowContext(ctx, `SELECT (SELECT COUNT(*) FROM records WHERE state = 0), (SELECT COUNT(*) FROM records WHERE state = 2),
+		COALESCE((SELECT SUM(CASE WHEN highest - stored > 1000000000000 THEN 1000000000000 ELSE highest - stored END) FROM chains), 0),
+		(SELECT COUNT(*) FROM quarantine)`).Scan(&t.Incomplete, &t.SetAside, &t.Missing, &t.Quarantined)
+	return t, err
+}

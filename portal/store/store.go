@@ -74,6 +74,14 @@ func Open(dir string) (s *Store, err error) {
 		return s, err
 	}
 	path := filepath.Join(dir, databaseName)
+	for _, name := range []string{path, path + "-wal", path + "-shm"} {
+		if _, err := os.Stat(name); name != path && errors.Is(err, os.ErrNotExist) {
+			continue // made with the mode of the database
+		}
+		if err := private(name); err != nil {
+			return s, err
+		}
+	}
 	if s.write, err = open(path, url.Values{
 		"_txlock": {"immediate"},
 		"_pragma": {"busy_timeout(10000)", "journal_mode(wal)", "synchronous(full)", "foreign_keys(1)"},

@@ -47,7 +47,16 @@ func (s *Server) find(r *http.Request) (*store.Record, *evidence.Sealed, error) 
 
 // collect puts together everything the centre has about a record. What is not
 // there yet is left out.
-func (s *Server) collect(ctx context.Context, rec *store.Record, sealed *evidence.Sealed) (*evidence.Bundle, error) {
+//
+// Frames and trace are mapped: the bundle must not be used after the mapping is
+// closed.
+func (s *Server) collect(ctx context.Context, rec *store.Record, sealed *evidence.Sealed) (*evidence.Bundle, *mapping, error) {
+	done, err := s.limits.work(ctx)
+	if err != nil {
+		return &evidence.Bundle{}, &mapping{}, err
+	}
+	defer done()
+	m := &mapping{s: s, rec: rec}
 	r := sealed.Record
 	b := &evidence.Bundle{Record: rec.Bytes, DeviceCertificate: s.o.Register.Certificate(r.Key.Certificate)}
 	optional := func(into *[]byte, get func(context.Context, evidence.Hash) ([]byte, error), hash evidence.Hash) error {
@@ -63,10 +72,10 @@ func (s *Server) collect(ctx context.Context, rec *store.Record, sealed *evidenc
 		b.Frames = make([][]byte, len(r.Frames))
 	}
 	for i, f := range r.Frames {
-		errs = append(errs, optional(&b.Frames[i], s.o.Store.Blob, f.SHA256))
+		errs = append(errs, optional(&b.Frames[i], m.blob, f.SHA256))
 	}
 	if r.Trace != nil {
-		errs = append(errs, optional(&b.Trace, s.o.Store.Blob, r.Trace.SHA256))
+		errs = append(errs, optional(&b.Trace, m.blob, r.Trace.SHA256))
 	}
 	if r.Calibration != nil {
 		errs = append(errs, optional(&b.Calibration, s.o.Store.Statement, r.Calibration.SHA256))
@@ -75,7 +84,17 @@ func (s *Server) collect(ctx context.Context, rec *store.Record, sealed *evidenc
 	if rec.State == store.Complete {
 		errs = append(errs, optional(&b.Receipt, s.o.Store.Receipt, rec.Receipt), s.prove(ctx, rec, b))
 	}
-	return b, errors.Join(errs...)
+	return b, m, errors.Join(errs...)
+}
+
+// blob maps a blob of the record.
+func (m *mapping) blob(ctx context.Context, hash evidence.Hash) ([]byte, error) {
+	mapped, err := m.s.o.Store.MapBlob(ctx, m.rec, hash)
+	if err != nil {
+		return nil, err
+	}
+	m.held = append(m.held, mapped)
+	return mapped.Data, nil
 }
 
 // prove adds the proof that the record stands in the log of the receipt. What is
@@ -125,24 +144,35 @@ func (s *Server) bundle(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, err)
 		return
 	}
-	b, err := s.collect(r.Context(), rec, sealed)
+	b, mapped, err := s.collect(r.Context(), rec, sealed)
+	defer mapped.close()
 	if err != nil {
 		s.fail(w, r, err)
 		return
 	}
-	var zip bytes.Buffer
-	if err := evidence.WriteBundle(&zip, b); err != nil {
+	var length size64
+	if err := evidence.WriteBundle(&length, b); err != nil {
 		s.fail(w, r, err)
 		return
 	}
 	download(w, "application/zip", fileName(sealed, ".zip"))
-	w.Header().Set("Content-Length", strconv.Itoa(zip.Len()))
-	w.Write(zip.Bytes())
+	w.Header().Set("Content-Length", strconv.FormatInt(int64(length), 10))
+	if err := evidence.WriteBundle(w, b); err != nil {
+		panic(http.ErrAbortHandler) // the reader is told by the length
+	}
+}
+
+// size64 counts bytes written to it.
+type size64 int64
+
+func (s *size64) Write(b []byte) (int, error) {
+	*s += size64(len(b))
+	return len(b), nil
 }
 
 // frame serves the camera's bytes as they were signed.
 func (s *Server) frame(w http.ResponseWriter, r *http.Request) {
-	_, sealed, err := s.find(r)
+	rec, sealed, err := s.find(r)
 	if err != nil {
 		s.fail(w, r, err)
 		return
@@ -153,11 +183,12 @@ func (s *Server) frame(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	frame := sealed.Record.Frames[n-1]
-	data, err := s.o.Store.Blob(r.Context(), frame.SHA256)
+	mapped, err := s.o.Store.MapBlob(r.Context(), rec, frame.SHA256)
 	if err != nil {
 		s.fail(w, r, err)
 		return
 	}
+	defer mapped.Close()
 	name := fileName(sealed, fmt.Sprintf("-frame-%d", n))
 	if media, _, _ := strings.Cut(frame.MediaType, ";"); media == "image/jpeg" {
 		w.Header().Set("Content-Type", "image/jpeg")
@@ -165,14 +196,11 @@ func (s *Server) frame(w http.ResponseWriter, r *http.Request) {
 	} else {
 		download(w, "application/octet-stream", name+".bin")
 	}
-	// The bytes under this address never change, and are of persons: kept by the
-	// reader's browser only.
-	w.Header().Set("Cache-Control", "private, max-age=3600, immutable")
-	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(data))
+	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(mapped.Data))
 }
 
 func (s *Server) trace(w http.ResponseWriter, r *http.Request) {
-	_, sealed, err := s.find(r)
+	rec, sealed, err := s.find(r)
 	if err == nil && sealed.Record.Trace == nil {
 		err = store.ErrNotFound
 	}
@@ -180,15 +208,16 @@ func (s *Server) trace(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, err)
 		return
 	}
-	data, err := s.o.Store.Blob(r.Context(), sealed.Record.Trace.SHA256)
+	mapped, err := s.o.Store.MapBlob(r.Context(), rec, sealed.Record.Trace.SHA256)
 	if err != nil {
 		s.fail(w, r, err)
 		return
 	}
+	defer mapped.Close()
 	media, ending := "application/octet-stream", ".bin"
 	if sealed.Record.Trace.Format == "audio/wav" {
 		media, ending = "audio/wav", ".wav"
 	}
 	download(w, media, fileName(sealed, "-trace"+ending))
-	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(data))
+	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(mapped.Data))
 }

@@ -171,7 +171,13 @@ type devicePage struct {
 	listing
 	ListEquivocations []*store.Equivocation
 	Refused           []*store.Refused
+	Counts            []store.RefusalCount
+	MissingSpans      []store.Span
+	MoreSpans         bool
 }
+
+// maxSpans is how many gaps of a chain a page names.
+const maxSpans = 20
 
 func (s *Server) device(w http.ResponseWriter, r *http.Request) {
 	id, err := evidence.ParseDeviceID(r.PathValue("device"))
@@ -190,6 +196,15 @@ func (s *Server) device(w http.ResponseWriter, r *http.Request) {
 	}
 	if err == nil {
 		page.Refused, err = s.o.Store.Refused(r.Context(), &id, 20)
+	}
+	if err == nil {
+		page.Counts, err = s.o.Store.RefusalCounts(r.Context(), id)
+	}
+	if err == nil {
+		page.MissingSpans, err = s.o.Store.MissingSpans(r.Context(), id, maxSpans+1)
+	}
+	if len(page.MissingSpans) > maxSpans {
+		page.MissingSpans, page.MoreSpans = page.MissingSpans[:maxSpans], true
 	}
 	if err != nil {
 		s.fail(w, r, err)

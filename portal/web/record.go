@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -51,7 +52,8 @@ func (s *Server) record(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	page := recordPage{Row: rec, Sealed: sealed, R: sealed.Record}
-	b, err := s.collect(r.Context(), rec, sealed)
+	b, mapped, err := s.collect(r.Context(), rec, sealed)
+	defer mapped.close()
 	if errors.Is(err, store.ErrDamaged) {
 		// The page is shown all the same: its checks say what is damaged.
 		page.Alarm = "Stored bytes of this record are damaged and were left out of the checks."
@@ -82,8 +84,8 @@ func (s *Server) record(w http.ResponseWriter, r *http.Request) {
 	for i, f := range sealed.Record.Frames {
 		view := frameView{Number: i + 1, Stored: b.Frames[i] != nil, Frame: f}
 		if !view.Stored {
-			_, err := s.o.Store.BlobLength(r.Context(), f.SHA256)
-			view.Lost = rec.State == store.Complete || err == nil
+			senders, err := s.o.Store.Senders(r.Context(), f.SHA256)
+			view.Lost = rec.State == store.Complete || err == nil && slices.Contains(senders, rec.ID)
 		}
 		if m := sealed.Record.Measurement; m != nil {
 			view.Offset = evidence.Offset(f.Mono.Sub(m.Photo))
@@ -117,6 +119,9 @@ func (s *Server) neighbours(r *http.Request, page *recordPage) error {
 	}
 	return nil
 }
+
+// SetAside reports whether the record is never receipted for what it names.
+func (p recordPage) SetAside() bool { return p.Row.State == store.Quarantined && !p.Row.Disputed }
 
 // describe prints one field of a body.
 func describe(f evidence.BodyField, value any) bodyView {

@@ -14,6 +14,7 @@
 package web
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"embed"
@@ -53,6 +54,9 @@ type Options struct {
 	// Session says when the newest session with the broker began, which told
 	// then what devices it holds. nil: a device is connected if it ever said so.
 	Session func() time.Time
+	// Dropped counts messages to devices that the embedded broker has dropped; nil
+	// with another broker.
+	Dropped func() uint64
 	// Loopback has requests refused that name another host than this machine:
 	// otherwise any page in the same browser could read these.
 	Loopback bool
@@ -66,6 +70,7 @@ type Server struct {
 	pages   *template.Template
 	assets  map[string]asset
 	handler http.Handler
+	limits  *limits
 }
 
 type asset struct {
@@ -88,7 +93,7 @@ func New(o Options) (*Server, error) {
 		}
 		o.Zone = zone
 	}
-	s := &Server{o: o, assets: make(map[string]asset)}
+	s := &Server{o: o, assets: make(map[string]asset), limits: newLimits()}
 	for name, media := range map[string]string{
 		"style.css": "text/css; charset=utf-8", "live.js": "text/javascript; charset=utf-8", "icon.svg": "image/svg+xml",
 	} {
@@ -107,11 +112,11 @@ func New(o Options) (*Server, error) {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", s.overview)
 	mux.HandleFunc("GET /devices/{device}", s.device)
-	mux.HandleFunc("GET /records/{id}", s.record)
+	mux.HandleFunc("GET /records/{id}", s.surviving(s.record))
 	mux.HandleFunc("GET /records/{id}/record.cose", s.recordBytes)
-	mux.HandleFunc("GET /records/{id}/bundle.zip", s.bundle)
-	mux.HandleFunc("GET /records/{id}/frames/{number}", s.frame)
-	mux.HandleFunc("GET /records/{id}/trace", s.trace)
+	mux.HandleFunc("GET /records/{id}/bundle.zip", s.sending(s.bundle))
+	mux.HandleFunc("GET /records/{id}/frames/{number}", s.sending(s.frame))
+	mux.HandleFunc("GET /records/{id}/trace", s.sending(s.trace))
 	mux.HandleFunc("GET /trust", s.trust)
 	mux.HandleFunc("GET /healthz", s.health)
 	mux.HandleFunc("GET /assets/{name}", s.asset)
@@ -129,9 +134,10 @@ func (s *Server) Run(ctx context.Context, l net.Listener) error {
 		Handler:           s.handler,
 		ReadHeaderTimeout: 10 * time.Second,
 		ReadTimeout:       30 * time.Second,
-		WriteTimeout:      5 * time.Minute,
+		WriteTimeout:      5 * time.Minute, // of pages; files have their own
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    32 << 10,
+		ConnState:         newConnections().changed,
 		ErrorLog:          slog.NewLogLogger(s.o.Log.Handler(), slog.LevelWarn),
 	}
 	ended := make(chan error, 1)
@@ -240,22 +246,58 @@ func (s *Server) asset(w http.ResponseWriter, r *http.Request) {
 	w.Write(a.data)
 }
 
+// health says whether the centre works, and what waits, one number a line.
 func (s *Server) health(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	if err := s.o.Store.Check(r.Context()); err != nil {
-		http.Error(w, "store: does not answer", http.StatusServiceUnavailable)
-		return
-	}
 	stats := s.o.Stats()
-	if stats.Failing {
-		http.Error(w, "store: takes nothing; the journal says why", http.StatusServiceUnavailable)
+	trouble := ""
+	switch {
+	case s.o.Store.Check(r.Context()) != nil:
+		trouble = "store: does not answer"
+	case stats.Failing:
+		trouble = "store: takes nothing; the journal says why"
+	case !stats.Connected:
+		trouble = "broker: not connected"
+	}
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	if trouble != "" {
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}
+	fmt.Fprintln(w, cmp.Or(trouble, "ok"))
+	refused := uint64(0)
+	for _, n := range stats.Refused {
+		refused += n
+	}
+	dropped := uint64(0)
+	if s.o.Dropped != nil {
+		dropped = s.o.Dropped()
+	}
+	for _, line := range []struct {
+		name  string
+		value uint64
+	}{
+		{"answers_waiting", uint64(stats.Answering)},
+		{"messages_waiting", uint64(stats.Waiting)},
+		{"receipts_held", uint64(stats.Held)},
+		{"answers_unsaid", stats.Unanswered},
+		{"answers_dropped", dropped},
+		{"messages_refused", refused},
+		{"transactions_failed", stats.Failed},
+	} {
+		fmt.Fprintln(w, line.name, line.value)
+	}
+	if trouble != "" {
 		return
 	}
-	if !stats.Connected {
-		http.Error(w, "broker: not connected", http.StatusServiceUnavailable)
+	// What people have to look at; only a store that answers knows.
+	totals, err := s.o.Store.Totals(r.Context())
+	if err != nil {
+		s.o.Log.Error("totals cannot be read", "error", err)
 		return
 	}
-	fmt.Fprintln(w, "ok")
+	fmt.Fprintln(w, "records_incomplete", totals.Incomplete)
+	fmt.Fprintln(w, "records_set_aside", totals.SetAside)
+	fmt.Fprintln(w, "records_missing", totals.Missing)
+	fmt.Fprintln(w, "messages_quarantined", totals.Quarantined)
 }
 
 // download sets the headers of a file to be saved.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"ciglio/capture/evidence"
+	"ciglio/portal/intake"
 	"ciglio/portal/store"
 	"ciglio/sensor"
 )
@@ -69,6 +70,45 @@ func status(r *store.Record) string {
 	return "Set aside"
 }
 
+// refusedFor prints why the centre refused a message.
+func refusedFor(reason string) string {
+	words, known := map[intake.Reason]string{
+		intake.ReasonTopic:         "not a topic of a device",
+		intake.ReasonUnknownDevice: "device not in the register",
+		intake.ReasonMalformed:     "not a record",
+		intake.ReasonOtherDevice:   "record of another device",
+		intake.ReasonUnknownKey:    "key not in the register",
+		intake.ReasonForeignKey:    "key of another device or epoch",
+		intake.ReasonKeyNotValid:   "key not valid at that time",
+		intake.ReasonRevoked:       "key revoked",
+		intake.ReasonSignature:     "signature does not match",
+		intake.ReasonEquivocation:  "another record has this number",
+		intake.ReasonQuota:         "too many records wait for pictures",
+		intake.ReasonChunk:         "not a piece of a picture or trace",
+		intake.ReasonUnannounced:   "picture or trace that no record waits for",
+		intake.ReasonChunkLength:   "picture or trace of another length",
+		intake.ReasonBlobDamaged:   "picture or trace damaged on the way",
+		intake.ReasonReport:        "not a report",
+		intake.ReasonStoreUnable:   "the store could not take it",
+		intake.ReasonReuse:         "names what another record was sent with",
+		intake.ReasonAhead:         "dated later than it came",
+		intake.ReasonBackdated:     "sealed with an expired key and dated back",
+		intake.ReasonHeldBack:      "more than the device’s quota",
+	}[intake.Reason(reason)]
+	if !known {
+		return reason
+	}
+	return words
+}
+
+// spanned prints numbers of a chain.
+func spanned(s store.Span) string {
+	if s.From == s.To {
+		return fmt.Sprintf("epoch %d, number %d", s.Epoch, s.From)
+	}
+	return fmt.Sprintf("epoch %d, numbers %d to %d", s.Epoch, s.From, s.To)
+}
+
 // functions are what templates may call.
 func (s *Server) functions() template.FuncMap {
 	local := func(layout string) func(time.Time) string {
@@ -76,7 +116,7 @@ func (s *Server) functions() template.FuncMap {
 	}
 	return template.FuncMap{
 		"kind": kind, "place": evidence.Place, "whole": whole, "decimals": decimals, "ago": ago, "facts": evidence.Facts,
-		"status":  status,
+		"status": status, "refusedFor": refusedFor, "spanned": spanned,
 		"place1":  func(index uint64) uint64 { return index + 1 }, // places count from one
 		"less":    func(a, b sensor.Speed) sensor.Speed { return a - b },
 		"size":    func(n uint32) string { return size(uint64(n)) },

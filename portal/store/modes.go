@@ -1,0 +1,48 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// private makes a file that may exist already one that only its owner can read.
+// The database makes its other files with the same mode.
+func private(path string) error {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Chmod(0o600), f.Close())
+}
+
+// OpenToOthers names what of the folder dir, and of what lies in it, others than its owner
+// can read or enter, with its mode. Of folders of many files it looks at the folder
+// alone, as nobody gets past that.
+func OpenToOthers(dir string) ([]string, error) {
+	var open []string
+	look := func(path string, info fs.FileInfo) {
+		if mode := info.Mode().Perm(); mode&0o077 != 0 {
+			open = append(open, fmt.Sprintf("%s (%04o)", path, mode))
+		}
+	}
+	info, err := os.Stat(dir)
+	if err != nil {
+		return nil, err
+	}
+	look(dir, info)
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range entries {
+		// SQLite's own come and go.
+		if info, err := e.Info(); err == nil && info.Mode()&fs.ModeSymlink == 0 && !strings.HasPrefix(e.Name(), ".new-") {
+			look(filepath.Join(dir, e.Name()), info)
+		}
+	}
+	return open, nil
+}

@@ -1,0 +1,208 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"ciglio/portal/store"
+)
+
+// What readers may take of the centre at once.
+const (
+	maxReaders     = 64 // files being sent
+	maxFromAddress = 32 // of those, to one address
+	maxWorkers     = 4  // records being put together and checked
+	maxConnections = 1024
+
+	// A reader may be slow, and must not stand still: each part of a file has its
+	// time, and so has the whole.
+	partSize = 128 << 10
+	partTime = 30 * time.Second
+	fileTime = time.Hour
+)
+
+// errBusy says that others are being served.
+var errBusy = errors.New("too many files are being sent")
+
+// limits counts what is under way.
+type limits struct {
+	workers chan struct{}
+
+	mu      sync.Mutex
+	readers int
+	from    map[string]int
+}
+
+func newLimits() *limits {
+	return &limits{workers: make(chan struct{}, maxWorkers), from: make(map[string]int)}
+}
+
+// work waits for its turn to put a record together. The caller calls done.
+func (l *limits) work(ctx context.Context) (done func(), err error) {
+	select {
+	case l.workers <- struct{}{}:
+		return func() { <-l.workers }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// read takes a reader up, or says that there are too many. The caller calls done.
+func (l *limits) read(r *http.Request) (done func(), err error) {
+	address, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		address = r.RemoteAddr
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.readers >= maxReaders || l.from[address] >= maxFromAddress {
+		return nil, errBusy
+	}
+	l.readers++
+	l.from[address]++
+	return func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.readers--
+		if l.from[address]--; l.from[address] == 0 {
+			delete(l.from, address)
+		}
+	}, nil
+}
+
+// patient is the answer to a reader who may be slow.
+type patient struct {
+	http.ResponseWriter
+	control *http.ResponseController
+	until   time.Time
+}
+
+func newPatient(w http.ResponseWriter) *patient {
+	return &patient{ResponseWriter: w, control: http.NewResponseController(w), until: time.Now().Add(fileTime)}
+}
+
+// Unwrap lets a ResponseController through.
+func (p *patient) Unwrap() http.ResponseWriter { return p.ResponseWriter }
+
+// Write sends b in parts, each in its time.
+func (p *patient) Write(b []byte) (n int, err error) {
+	for len(b) > 0 && err == nil {
+		part := b[:min(len(b), partSize)]
+		deadline := time.Now().Add(partTime)
+		if deadline.After(p.until) {
+			deadline = p.until
+		}
+		// What cannot have a deadline is no network.
+		if derr := p.control.SetWriteDeadline(deadline); derr != nil && !errors.Is(derr, http.ErrNotSupported) {
+			return n, derr
+		}
+		var m int
+		m, err = p.ResponseWriter.Write(part)
+		n, b = n+m, b[m:]
+	}
+	return n, err
+}
+
+// sending bounds how many files are sent at once, gives slow readers their time,
+// and survives a disk that fails under a mapped file.
+func (s *Server) sending(next http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		done, err := s.limits.read(r)
+		if err != nil {
+			w.Header().Set("Retry-After", "10")
+			http.Error(w, "too many files are being sent: try again in a moment", http.StatusServiceUnavailable)
+			return
+		}
+		defer done()
+		s.surviving(func(w http.ResponseWriter, r *http.Request) { next(newPatient(w), r) })(w, r)
+	}
+}
+
+// surviving makes the end of one request of what would be that of the process:
+// mapped bytes that the disk does not give.
+func (s *Server) surviving(next http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+		defer func() {
+			fault := recover()
+			if fault == nil || fault == http.ErrAbortHandler {
+				return
+			}
+			s.o.Log.Error("request failed", "path", r.URL.Path, "fault", fault)
+			panic(http.ErrAbortHandler)
+		}()
+		next(w, r)
+	}
+}
+
+// A mapping is the blobs that a request uses.
+type mapping struct {
+	s    *Server
+	rec  *store.Record
+	held []*store.Mapped
+}
+
+// close releases them. What was read from them must not be used after.
+func (m *mapping) close() {
+	for _, b := range m.held {
+		if err := b.Close(); err != nil {
+			m.s.o.Log.Error("blob cannot be released", "error", err)
+		}
+	}
+	m.held = nil
+}
+
+// connections bounds those to the pages: one more ends the oldest that waits for
+// something from its client, or has asked for nothing yet.
+type connections struct {
+	mu      sync.Mutex
+	order   uint64
+	all     map[net.Conn]bool
+	waiting map[net.Conn]uint64
+}
+
+func newConnections() *connections {
+	return &connections{all: make(map[net.Conn]bool), waiting: make(map[net.Conn]uint64)}
+}
+
+// changed is the server's ConnState.
+func (c *connections) changed(conn net.Conn, state http.ConnState) {
+	var out net.Conn
+	c.mu.Lock()
+	switch state {
+	case http.StateNew, http.StateIdle:
+		c.order++
+		c.all[conn] = true
+		c.waiting[conn] = c.order
+		if len(c.all) > maxConnections {
+			out = c.oldest()
+			delete(c.all, out)
+			delete(c.waiting, out)
+		}
+	case http.StateActive:
+		delete(c.waiting, conn)
+	default:
+		delete(c.all, conn)
+		delete(c.waiting, conn)
+	}
+	c.mu.Unlock()
+	if out != nil {
+		out.Close()
+	}
+}
+
+// oldest is the connection that has waited longest. The caller holds mu, and one
+// waits.
+func (c *connections) oldest() (oldest net.Conn) {
+	for conn, order := range c.waiting {
+		if oldest == nil || order < c.waiting[oldest] {
+			oldest = conn
+		}
+	}
+	return oldest
+}
