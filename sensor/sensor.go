@@ -39,6 +39,9 @@ type Speed int32
 // KmH is one kilometre per hour.
 const KmH Speed = 100
 
+// SpeedOfLight is that in vacuum, in metres per second, exactly.
+const SpeedOfLight = 299_792_458
+
 // SpeedFromMMPS converts a sensor reading in millimetres per second. It rounds
 // down, so that the remainder is always in the driver's favour.
 func SpeedFromMMPS(mmps int64) Speed { return Speed(mmps * 36 / 100) }

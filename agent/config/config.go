@@ -455,8 +455,7 @@ func (s Sensor) ops243() bool { return s.Driver == "ops243" || s.Driver == "ops2
 // must lie clear of half the rate, beyond which it would pass for another speed
 // in the other direction.
 func (s Sensor) shows(v sensor.Speed) bool {
-	const speedOfLight = 299_792_458 // m/s
-	doppler := 2 * v.MPS() * float64(s.Carrier) / speedOfLight
+	doppler := 2 * v.MPS() * float64(s.Carrier) / sensor.SpeedOfLight
 	return doppler <= 0.45*float64(s.Rate)
 }
 

@@ -48,7 +48,7 @@ import (
 )
 
 const (
-	lightSpeed = 299_792_458.0 // m/s
+	lightSpeed = sensor.SpeedOfLight
 
 	rangeLaw    = 35.0 // dB a decade of distance, beyond rangeNear
 	rangeNear   = 10.0 // m

@@ -9,7 +9,7 @@ import (
 )
 
 const (
-	speedOfLight = 299_792_458 // m/s
+	speedOfLight = sensor.SpeedOfLight
 
 	minTrack    = 0.6  // s
 	minPiece    = 1.2  // s, of a track that was cut where it was steepest

@@ -8,8 +8,7 @@ import (
 )
 
 const (
-	// speedOfLight is in m/s.
-	speedOfLight = 299792458.0
+	speedOfLight = sensor.SpeedOfLight
 	// defaultCarrier is the sensor's transmit frequency in Hz, T=0 of its commands.
 	defaultCarrier = 24_125_000_000
 	// lineSNR is the least signal to noise ratio of a line in a block, in dB: as

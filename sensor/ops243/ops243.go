@@ -148,8 +148,7 @@ type Radar struct {
 // of.
 func Step(rate int, carrier int64) sensor.Speed {
 	rate, carrier = cmp.Or(rate, 20_000), cmp.Or(carrier, defaultCarrier)
-	const lightSpeed = 299_792_458.0 // m/s
-	return sensor.Speed(math.Ceil(float64(rate) / 1024 * lightSpeed / 2 / float64(carrier) * 360))
+	return sensor.Speed(math.Ceil(float64(rate) / 1024 * speedOfLight / 2 / float64(carrier) * 360))
 }
 
 // Open sets the sensor, reads its settings back and compares them. It takes some

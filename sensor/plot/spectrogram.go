@@ -13,7 +13,6 @@ import (
 )
 
 const (
-	lightSpeed = 299_792_458 // m/s
 
 	// A frame is the shortest power of two of samples that lasts longer than
 	// this, and frames begin a quarter of a frame apart, as in the chain.
@@ -71,7 +70,7 @@ func NewSpectrogram(f doppler.Format, o Options) (*Spectrogram, error) {
 	if o.Carrier < 1e9 || o.Carrier > 1e11 || o.Angle < 0 || o.Angle > 60_000 {
 		return nil, fmt.Errorf("plot: carrier %d Hz or angle %d lies outside 1 to 100 GHz and 0 to 60000 thousandths of a degree", o.Carrier, o.Angle)
 	}
-	mps := lightSpeed / (2 * float64(o.Carrier) * math.Cos(float64(o.Angle)/1000*math.Pi/180))
+	mps := sensor.SpeedOfLight / (2 * float64(o.Carrier) * math.Cos(float64(o.Angle)/1000*math.Pi/180))
 	s := &Spectrogram{format: f, options: o, perHz: mps * 3.6}
 	size := 64
 	for time.Duration(size)*time.Second/time.Duration(f.Rate) < minFrame {
