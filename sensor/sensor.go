@@ -40,7 +40,7 @@ type Speed int32
 const KmH Speed = 100
 
 // SpeedOfLight is that in vacuum, in metres per second, exactly.
-const SpeedOfLight = 299_792_458
+const SpeedOfLight = 299_792_458.0
 
 // SpeedFromMMPS converts a sensor reading in millimetres per second. It rounds
 // down, so that the remainder is always in the driver's favour.

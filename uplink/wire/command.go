@@ -1,12 +1,9 @@
 package wire
 
 import (
-	"bytes"
 	"crypto/ecdsa"
 	"errors"
 	"fmt"
-
-	"github.com/fxamacker/cbor/v2"
 
 	"ciglio/capture/evidence"
 )
@@ -57,22 +54,21 @@ func (h HaveBlob) Holds(from, to uint64) bool {
 	return false
 }
 
-// The payload is the deterministic CBOR of this map; docs/mqtt.cddl has it in
-// CDDL.
-type haveMap struct {
-	V       uint64         `cbor:"1,keyasint"` // 1
-	Command uint64         `cbor:"2,keyasint"` // 1 have
-	Device  []byte         `cbor:"3,keyasint"`
-	ID      []byte         `cbor:"4,keyasint"`
-	Blobs   []haveBlobItem `cbor:"5,keyasint"`
-}
-
-type haveBlobItem struct {
-	SHA256 []byte      `cbor:"1,keyasint"`
-	Ranges [][2]uint64 `cbor:"2,keyasint"`
-}
-
 const commandHave = 1
+
+// fields lists the payload, a map; docs/mqtt.cddl has it in CDDL.
+func (h *Have) fields(m *evidence.Form) {
+	m.Constant(1, "version", 1)
+	m.Constant(2, "command", commandHave)
+	m.Fixed(3, "device", h.Device[:])
+	m.Fixed(4, "record id", h.ID[:])
+	evidence.FormMaps(m, 5, "blobs", &h.Blobs, 1, MaxHaveBlobs, func(b *HaveBlob, m *evidence.Form) {
+		m.Fixed(1, "blob hash", b.SHA256[:])
+		evidence.FormList(m, 2, "ranges", &b.Ranges, 0, MaxRanges, func(r *Range, m *evidence.Form) {
+			m.Pair("range", &r.From, &r.To)
+		})
+	})
+}
 
 func (h *Have) check() error {
 	if len(h.Blobs) < 1 || len(h.Blobs) > MaxHaveBlobs {
@@ -101,19 +97,7 @@ func (h *Have) Marshal() ([]byte, error) {
 	if err := h.check(); err != nil {
 		return nil, err
 	}
-	m := haveMap{V: 1, Command: commandHave, Device: h.Device[:], ID: h.ID[:], Blobs: []haveBlobItem{}}
-	for _, b := range h.Blobs {
-		item := haveBlobItem{SHA256: b.SHA256[:], Ranges: [][2]uint64{}}
-		for _, r := range b.Ranges {
-			item.Ranges = append(item.Ranges, [2]uint64{r.From, r.To})
-		}
-		m.Blobs = append(m.Blobs, item)
-	}
-	mode, err := cbor.CoreDetEncOptions().EncMode()
-	if err != nil {
-		return nil, err
-	}
-	return mode.Marshal(m)
+	return evidence.EncodeForm(h.fields)
 }
 
 // UnmarshalHave reads a payload and accepts the one spelling that Marshal
@@ -122,48 +106,12 @@ func UnmarshalHave(payload []byte) (*Have, error) {
 	if len(payload) > MaxCommand {
 		return nil, fmt.Errorf("%w: %d bytes, want at most %d", ErrCommand, len(payload), MaxCommand)
 	}
-	mode, err := cbor.DecOptions{
-		DupMapKey:         cbor.DupMapKeyEnforcedAPF,
-		IndefLength:       cbor.IndefLengthForbidden,
-		TagsMd:            cbor.TagsForbidden,
-		ExtraReturnErrors: cbor.ExtraDecErrorUnknownField,
-		MaxArrayElements:  MaxRanges,
-		MaxMapPairs:       16,
-		MaxNestedLevels:   8,
-	}.DecMode()
-	if err != nil {
-		return nil, err
-	}
-	var m haveMap
-	if err := mode.Unmarshal(payload, &m); err != nil {
+	h := &Have{}
+	if err := evidence.DecodeForm(payload, h.fields); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrCommand, err)
 	}
-	if m.V != 1 || m.Command != commandHave {
-		return nil, fmt.Errorf("%w: version %d, command %d, want 1 and 1", ErrCommand, m.V, m.Command)
-	}
-	h := &Have{}
-	if len(m.Device) != len(h.Device) || len(m.ID) != len(h.ID) {
-		return nil, fmt.Errorf("%w: device of %d bytes, record id of %d, want 16 and 32", ErrCommand, len(m.Device), len(m.ID))
-	}
-	copy(h.Device[:], m.Device)
-	copy(h.ID[:], m.ID)
-	for _, item := range m.Blobs {
-		b := HaveBlob{}
-		if len(item.SHA256) != len(b.SHA256) {
-			return nil, fmt.Errorf("%w: blob hash of %d bytes, want 32", ErrCommand, len(item.SHA256))
-		}
-		copy(b.SHA256[:], item.SHA256)
-		for _, r := range item.Ranges {
-			b.Ranges = append(b.Ranges, Range{From: r[0], To: r[1]})
-		}
-		h.Blobs = append(h.Blobs, b)
-	}
-	again, err := h.Marshal()
-	if err != nil {
+	if err := h.check(); err != nil {
 		return nil, err
-	}
-	if !bytes.Equal(again, payload) {
-		return nil, fmt.Errorf("%w: not in deterministic encoding", ErrCommand)
 	}
 	return h, nil
 }

@@ -1,13 +1,10 @@
 package wire
 
 import (
-	"bytes"
 	"crypto/ecdsa"
 	"errors"
 	"fmt"
 	"time"
-
-	"github.com/fxamacker/cbor/v2"
 
 	"ciglio/capture/evidence"
 )
@@ -34,13 +31,16 @@ const RefusedHeldBack = "held_back"
 
 const commandRefused = 2
 
-type refusedMap struct {
-	V       uint64 `cbor:"1,keyasint"` // 1
-	Command uint64 `cbor:"2,keyasint"` // 2 refused
-	Device  []byte `cbor:"3,keyasint"`
-	ID      []byte `cbor:"4,keyasint"`
-	Code    string `cbor:"5,keyasint"`
-	Wait    uint64 `cbor:"6,keyasint"` // seconds
+// fields lists the payload, a map; docs/mqtt.cddl has it in CDDL.
+func (r *Refused) fields(m *evidence.Form) {
+	seconds := int64(r.Wait / time.Second)
+	m.Constant(1, "version", 1)
+	m.Constant(2, "command", commandRefused)
+	m.Fixed(3, "device", r.Device[:])
+	m.Fixed(4, "record id", r.ID[:])
+	m.Text(5, "code", &r.Code, 1, 32)
+	m.Integer(6, "wait", &seconds, 1, int64(MaxWait/time.Second))
+	r.Wait = time.Duration(seconds) * time.Second
 }
 
 func (r *Refused) check() error {
@@ -63,11 +63,7 @@ func (r *Refused) Marshal() ([]byte, error) {
 	if err := r.check(); err != nil {
 		return nil, err
 	}
-	mode, err := cbor.CoreDetEncOptions().EncMode()
-	if err != nil {
-		return nil, err
-	}
-	return mode.Marshal(refusedMap{1, commandRefused, r.Device[:], r.ID[:], r.Code, uint64(r.Wait / time.Second)})
+	return evidence.EncodeForm(r.fields)
 }
 
 // UnmarshalRefused reads a payload and accepts the one spelling that Marshal
@@ -76,35 +72,12 @@ func UnmarshalRefused(payload []byte) (*Refused, error) {
 	if len(payload) > MaxCommand {
 		return nil, fmt.Errorf("%w: %d bytes, want at most %d", ErrCommand, len(payload), MaxCommand)
 	}
-	mode, err := cbor.DecOptions{
-		DupMapKey: cbor.DupMapKeyEnforcedAPF, IndefLength: cbor.IndefLengthForbidden, TagsMd: cbor.TagsForbidden,
-		ExtraReturnErrors: cbor.ExtraDecErrorUnknownField, MaxArrayElements: 16, MaxMapPairs: 16, MaxNestedLevels: 4,
-	}.DecMode()
-	if err != nil {
-		return nil, err
-	}
-	var m refusedMap
-	if err := mode.Unmarshal(payload, &m); err != nil {
+	r := &Refused{}
+	if err := evidence.DecodeForm(payload, r.fields); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrCommand, err)
 	}
-	r := &Refused{Code: m.Code}
-	switch {
-	case m.V != 1 || m.Command != commandRefused:
-		return nil, fmt.Errorf("%w: version %d, command %d, want 1 and 2", ErrCommand, m.V, m.Command)
-	case len(m.Device) != len(r.Device) || len(m.ID) != len(r.ID):
-		return nil, fmt.Errorf("%w: device of %d bytes, record id of %d, want 16 and 32", ErrCommand, len(m.Device), len(m.ID))
-	case m.Wait > uint64(MaxWait/time.Second):
-		return nil, fmt.Errorf("%w: wait of %d s, want at most %v", ErrCommand, m.Wait, MaxWait)
-	}
-	copy(r.Device[:], m.Device)
-	copy(r.ID[:], m.ID)
-	r.Wait = time.Duration(m.Wait) * time.Second
-	again, err := r.Marshal()
-	if err != nil {
+	if err := r.check(); err != nil {
 		return nil, err
-	}
-	if !bytes.Equal(again, payload) {
-		return nil, fmt.Errorf("%w: not in deterministic encoding", ErrCommand)
 	}
 	return r, nil
 }
