@@ -138,6 +138,7 @@ type frameJSON struct {
 	Number    uint64        `json:"number"`
 	Mono      sensor.Mono   `json:"mono_ns"`
 	Exposure  int64         `json:"exposure_us"`
+	Cut       uint32        `json:"cut_bytes,omitempty"`
 }
 
 type traceJSON struct {
@@ -195,7 +196,7 @@ func describe(s *evidence.Sealed) recordJSON {
 		out.Measurement = describeMeasurement(r.Measurement)
 	}
 	for _, p := range r.Frames {
-		out.Frames = append(out.Frames, frameJSON{p.Role, p.MediaType, p.SHA256, p.Length, p.Number, p.Mono, p.Exposure.Microseconds()})
+		out.Frames = append(out.Frames, frameJSON{p.Role, p.MediaType, p.SHA256, p.Length, p.Number, p.Mono, p.Exposure.Microseconds(), p.Cut})
 	}
 	if r.Trace != nil {
 		t := traceJSON(*r.Trace)

@@ -10,6 +10,27 @@ import (
 	"ciglio/cross/simulate/simcam"
 )
 
+// What a camera gives behind the end of its pictures is no part of the evidence, and
+// the record says that there was something.
+func TestD13_RecordTellsWhatWasCut(t *testing.T) {
+	for _, cut := range []int{0, 512} {
+		synctest.Test(t, func(t *testing.T) {
+			r := newRig(t, func(r *rig) { r.camera.cut = cut })
+			r.start(t)
+			o := r.pass(speeding())
+			if o.Record == nil {
+				t.Fatalf("not recorded: %v", o.Reasons)
+			}
+			for i, f := range o.Record.Record.Frames {
+				if int(f.Cut) != cut {
+					t.Errorf("frame %d: %d bytes cut, want %d", i+1, f.Cut, cut)
+				}
+			}
+			r.end(t)
+		})
+	}
+}
+
 // A camera that gives pictures, and none that are worth anything, closes the gate,
 // and one record says so.
 func TestD10_CameraThatLivesAndDoesNotWork(t *testing.T) {

@@ -345,6 +345,7 @@ func (d *Device) record(p sensor.Passage, a enforce.Assessment, photo sensor.Mon
 				Number:    s.Frame.Number,
 				Mono:      s.Frame.At,
 				Exposure:  s.Frame.Exposure.Truncate(time.Microsecond),
+				Cut:       uint32(min(int64(s.Frame.Cut), math.MaxUint32)),
 			})
 		}
 		r.Trace = &evidence.Trace{

@@ -325,6 +325,7 @@ type fakeCamera struct {
 	stopAfter time.Duration
 	dead      atomic.Bool // gives nothing while it is set
 	unplugged atomic.Bool // says so while it is set
+	cut       int         // bytes behind each picture
 	media     string      // of its pictures; "" for image/jpeg
 	number    uint64
 }
@@ -349,7 +350,7 @@ func (c *fakeCamera) Next(ctx context.Context) (capture.Frame, error) {
 	c.number++
 	return capture.Frame{
 		Number: c.number, At: c.clock.Now(), Exposure: time.Millisecond, MediaType: cmp.Or(c.media, "image/jpeg"),
-		Data: c.pictures[c.number%uint64(len(c.pictures))],
+		Data: c.pictures[c.number%uint64(len(c.pictures))], Cut: c.cut,
 	}, nil
 }
 

@@ -94,6 +94,9 @@ func bundleVectors(t testing.TB) []bundleVector {
 	changed("violation-csv", "the trace of another kind of sensor", "", "", "device", func(r *Record) { r.Trace.Format = "text/csv" }, nil)
 	changed("violation-two-frames", "two frames are enough", "", "", "device", func(r *Record) { r.Frames = r.Frames[1:] },
 		func(b *Bundle) { b.Frames = b.Frames[1:] })
+	changed("violation-cut", "the camera gave bytes behind two of its pictures", "", "", "device", func(r *Record) {
+		r.Frames[0].Cut, r.Frames[1].Cut = 1, math.MaxUint32
+	}, nil)
 	for _, source := range []string{"yuyv", "uyvy", "grey"} {
 		changed("violation-raw-"+source, "pictures that the device compressed", "", "", "device", func(r *Record) {
 			for i := range r.Frames {

@@ -139,6 +139,9 @@ func (p *Frame) fields(f *form) {
 	if integer(f, 7, "frame exposure_us", &us, 0, 60e6); f.decoding {
 		p.Exposure = time.Duration(us) * time.Microsecond
 	}
+	if f.optional(8, "frame cut", p.Cut != 0) {
+		plainInteger(f, "frame cut", &p.Cut, 1, math.MaxUint32)
+	}
 }
 
 func (t *Trace) fields(f *form) {

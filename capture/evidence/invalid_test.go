@@ -53,7 +53,7 @@ func spoiledPayloads() []spoiled {
 			r.kids = append([]*node{number(0), number(0)}, r.kids...)
 		}},
 		{"unknown-key-nested", "key 17 in the measurement", ErrUnknownKey, 0, func(r *node) { r.at(14).add(17, number(0)) }},
-		{"unknown-key-in-frame", "key 8 in a frame", ErrUnknownKey, 0, func(r *node) { r.at(15, 1).add(8, number(0)) }},
+		{"unknown-key-in-frame", "key 9 in a frame", ErrUnknownKey, 0, func(r *node) { r.at(15, 1).add(9, number(0)) }},
 		{"unknown-key-in-body", "key 2 in the body of a shutdown", ErrUnknownKey, KindShutdown, func(r *node) { r.at(21).add(2, number(0)) }},
 		{"unknown-key-negative", "key -1", ErrType, 0, func(r *node) { r.kids = append(r.kids, number(-1), number(0)) }},
 		{"unknown-key-text", "a key of type text", ErrType, 0, func(r *node) { r.kids = append(r.kids, text("alg"), number(0)) }},
@@ -157,6 +157,7 @@ func spoiledPayloads() []spoiled {
 		{"frame-role-path", "a role that leads out of the folder", ErrRange, 0, func(r *node) { r.at(15, 0, 1).data = []byte("../../before") }},
 		{"frame-role", "a role that does not exist", ErrRange, 0, func(r *node) { r.at(15, 0, 1).data = []byte("first") }},
 		{"frame-media", "a picture that is no JPEG", ErrRange, 0, func(r *node) { r.at(15, 0, 2).data = []byte("image/gif") }},
+		{"frame-cut-nothing", "a picture behind which nothing was cut, and which says so", ErrRange, 0, func(r *node) { r.at(15, 0).add(8, number(0)) }},
 		{"frame-media-source", "a picture of a layout that profile 1 does not have", ErrRange, 0, func(r *node) { r.at(15, 0, 2).data = []byte("image/jpeg;source=rgb3") }},
 		{"frame-media-source-empty", "a picture whose layout is not said", ErrRange, 0, func(r *node) { r.at(15, 0, 2).data = []byte("image/jpeg;source=") }},
 		{"frame-media-space", "a second spelling of a media type", ErrRange, 0, func(r *node) { r.at(15, 0, 2).data = []byte("image/jpeg; source=yuyv") }},

@@ -199,6 +199,9 @@ type Frame struct {
 	Number    uint64 // the camera's sequence number
 	Mono      sensor.Mono
 	Exposure  time.Duration // whole microseconds
+	// Cut is how many bytes the camera gave behind the end of the picture. They are
+	// no part of it, and neither kept nor hashed. 0 for none.
+	Cut uint32
 }
 
 // Source returns the layout of the raw picture that the device has compressed:
