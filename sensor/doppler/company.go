@@ -30,13 +30,16 @@ const (
 	fallFrames           = 14        // at least
 	fallClip             = 24        // eighths of an octave over the noise: 9 dB, at which a frame is cut off
 	fallMean             = 21.0      // of these, the mean of a line that is there all the way
+	closeWeaker          = 15        // eighths of an octave, 5.6 dB: two cars differ by less, places of one body by more
 	fallBeside           = 8         // bins beside, where a line is
 	fallContrast         = 12        // eighths of an octave stronger than there: else it is the spread of something large
 )
 
 // company reports whether another vehicle was in the beam with v that has no
 // track of its own.
-func (c *chain) company(v *vehicle) bool { return c.heardBeside(v) || c.passedToo(v) }
+func (c *chain) company(v *vehicle) bool {
+	return c.heardBeside(v) || c.passedToo(v) || c.passedClose(v)
+}
 
 // A run is one line in windows that follow each other.
 type run struct {
@@ -108,7 +111,7 @@ func (c *chain) isTone(f float64) bool {
 func (c *chain) explains(v *vehicle, l faint) bool {
 	w := &v.verdict
 	behind := (float64(l.frame) - w.near) * -w.back() * c.gauge.hop * w.speed // m beyond the closest point
-	if c.amidWheels(l.frame, *w) || behind > 0 && behind < companyWay {
+	if c.amidWheels(l.frame, *w) || behind > 0 && behind < companyWay || c.within(l.frame, float64(l.f), w) {
 		return true
 	}
 	low, high := math.Inf(1), math.Inf(-1) // of the vehicle's line in the window
@@ -162,12 +165,77 @@ func (c *chain) passedToo(v *vehicle) bool {
 	return false
 }
 
+// passedClose reports whether a line about as strong as v's fell about a closest
+// point of its own while v was near: too near for the two to have lines of their own
+// far from the sensor, and too strong for another place of one body.
+func (c *chain) passedClose(v *vehicle) bool {
+	w := &v.verdict
+	f := c.plateau(w)
+	most := min(fallCosine, 1-fallBins/math.Abs(f))
+	if w.slant || most < 0.75 { // too slow: the fall lies within the plateau's line
+		return false
+	}
+	x := fall{f: f, tau: w.tau, near: fallWhole, far: most / math.Sqrt(1-most*most)}
+	way := w.speed * c.gauge.hop // m a frame
+	from, to := int64(w.near-companyWay/way), int64(w.near+companyWay/way)
+	top, strongest := int64(0), 0.0
+	for at := from; at <= to; at++ {
+		if s, contrast, ok := c.strengthOf(x, at, w.back(), math.MinInt64); ok && s > strongest && contrast > fallContrast {
+			top, strongest = at, s
+		}
+	}
+	second := 0.0
+	for at := from; at <= to && strongest > 0; at++ {
+		if math.Abs(float64(at-top))*way < bodyRigid {
+			continue
+		}
+		if s, contrast, ok := c.strengthOf(x, at, w.back(), top); ok && s > second && contrast > fallContrast {
+			second = s
+		}
+	}
+	return second > 0 && strongest-second < closeWeaker
+}
+
+// strengthOf returns the mean power over the noise along a fall about the closest
+// point in frame at, and by how much it stands above what lies beside it, in eighths
+// of an octave. What is near the same fall about the frame other tells nothing.
+func (c *chain) strengthOf(x fall, at int64, back float64, other int64) (power, contrast float64, ok bool) {
+	from, to := at+int64(back*x.near*x.tau), at+int64(back*x.far*x.tau)
+	if from > to {
+		from, to = to, from
+	}
+	if from < max(0, c.number-int64(len(c.listener.past))+1) || to >= c.number {
+		return 0, 0, false
+	}
+	n, sum, beside := 0, 0, 0
+	for j := from; j <= to; j++ {
+		f := x.at(float64(j-at) * back)
+		if other != math.MinInt64 && math.Abs(f-x.at(float64(j-other)*back)) < ownBins {
+			continue
+		}
+		r, ok := c.listener.ratio(c.detector, j, f)
+		above, okAbove := c.listener.ratio(c.detector, j, f+fallBeside)
+		below, okBelow := c.listener.ratio(c.detector, j, f-fallBeside)
+		if !ok || !okAbove || !okBelow {
+			return 0, 0, false
+		}
+		n, sum, beside = n+1, sum+r, beside+(above+below)/2
+	}
+	if n < fallReadings || 2*n < int(to-from) {
+		return 0, 0, false
+	}
+	return float64(sum) / float64(n), float64(sum-beside) / float64(n), true
+}
+
 // A fall is the way of a frequency about a closest point.
 type fall struct {
 	f         float64 // bins, the plateau
 	tau       float64 // frames in which the vehicle goes as far as it passes aside
 	near, far float64 // distance over offset between which it is looked at
 }
+
+// at returns the frequency so many frames before the closest point, in bins.
+func (x *fall) at(frames float64) float64 { return x.f * frames / math.Hypot(frames, x.tau) }
 
 // falls reports whether a line follows a fall about the closest point in frame
 // at, whose far end lies after it (back is 1) or before it (-1). What lies near

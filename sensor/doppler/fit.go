@@ -9,6 +9,8 @@ const (
 	fitMisfit  = 0.004 // of the speed, within which a vehicle held its speed
 	fitChange  = 0.004 // the same for the change from the far to the near half
 	fitSure    = 0.002 // of the speed, standard uncertainty
+	shortN     = 24    // readings that tell the geometry of a vehicle without a zone
+	shortStart = 0.5   // s: before, it was in the beam already when the signal began
 	mostChange = 0.006 // of the speed, change within the zone of a vehicle that holds it
 	longest    = 16.0  // m from the near end of a vehicle to the last place that reflects
 	unfitted   = 0.012 // of the speed, the same of the angle where nothing fits

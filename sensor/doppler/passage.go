@@ -41,6 +41,11 @@ const (
 	maxMisfit = 0.07 // of the plateau, and half a bin
 	minRise   = 4.5  // dB
 
+	weakRise   = 1.5  // dB, of a line that follows the cosine
+	soundRise  = 3.0  // dB, the same, of one that may be a sound: both signs, or a real signal
+	weakMisfit = 0.01 // of the plateau, and half a bin
+	weakDrop   = 0.85 // of the plateau, to which it must fall
+
 	minOffset, maxOffset = 0.8, 30 // m between the sensor and the vehicle's path
 
 	minSpeed        = 5 / 3.6 // m/s, below which a line is no vehicle's
@@ -66,6 +71,7 @@ type verdict struct {
 	tau         float64 // frames
 	tonal       bool    // a sound, not a vehicle
 	level       float64 // dB, mean over the zone
+	strength    float64 // dB of the line alone where it falls, not a number where that was not seen
 	image       float64 // share of strong readings whose mirror frequency is 10 dB weaker
 	readings    int
 	reasons     []sensor.Reason
@@ -87,6 +93,7 @@ type gauge struct {
 	stretch      float64 // of the chain's pace
 	complex      bool
 	angle        float64 // between the beam and the road
+	single       bool    // the track at hand has one sign only, so is no sound
 	// The track from its near end to its far end: time, speed, running median
 	// of the speed, running median of the level.
 	x, v, m, l []float64
@@ -204,6 +211,7 @@ func (g *gauge) judgeWay(readings, whole []reading) (verdict, bool) {
 	if frames*g.hop < minTrack || float64(n) < minDensity*frames {
 		return verdict{}, false
 	}
+	g.single = g.complex && oneSign(readings)
 	for _, atEnd := range []bool{true, false} {
 		p, ok := g.approach(readings, atEnd)
 		if !ok {
@@ -218,7 +226,7 @@ func (g *gauge) judgeWay(readings, whole []reading) (verdict, bool) {
 		} else {
 			w.near = float64(readings[g.source[0]].frame) - p.x0/g.hop
 		}
-		w.image = rejection(readings)
+		w.image, w.strength = rejection(readings), g.strength(readings, p)
 		g.measure(readings, p, &w)
 		if !g.complex && g.stretch != 1 && !w.fitted {
 			// Sounds, hum and tones that are switched reach all paces. Of a real
@@ -228,6 +236,16 @@ func (g *gauge) judgeWay(readings, whole []reading) (verdict, bool) {
 		return w, w.speed >= minSpeed && !w.tonal
 	}
 	return verdict{}, false
+}
+
+// oneSign reports whether a line is 10 dB above its image, with the noise that weak
+// lines have.
+func oneSign(readings []reading) bool {
+	var line, image float32
+	for i := range readings {
+		line, image = line+readings[i].power, image+readings[i].image
+	}
+	return line >= 10*image
 }
 
 // rejection returns the share of the strong readings whose mirror frequency is
@@ -358,7 +376,7 @@ func (g *gauge) pass() (geometry, bool) {
 	// The vehicle is strongest where it is near, and weaker where it is far.
 	strongest := slices.Max(g.l[:g.until(g.x[p.bend]+1)])
 	far := g.median(g.l[n-n/4-1:])
-	if strongest < slices.Max(g.l)-nearLevel || strongest < far+minRise {
+	if strongest < slices.Max(g.l)-nearLevel || strongest < far+weakRise {
 		return p, false
 	}
 	p.rise = strongest - far
@@ -389,7 +407,13 @@ func (g *gauge) pass() (geometry, bool) {
 		p.misfit = g.median(off) / p.top
 	}
 	offset := p.tau * p.top
-	return p, offset >= minOffset && offset <= maxOffset && p.misfit < maxMisfit+g.mps/2/p.top && p.cosine(max(-p.x0, 0)) < p.drop()
+	least := p.cosine(max(-p.x0, 0))
+	// Of what is too weak to be followed far, the way of the frequency alone has to
+	// tell that it passed.
+	if p.rise < minRise && (p.misfit > weakMisfit+g.mps/2/p.top || least > weakDrop || !g.single && p.rise < soundRise) {
+		return p, false
+	}
+	return p, offset >= minOffset && offset <= maxOffset && p.misfit < maxMisfit+g.mps/2/p.top && least < p.drop()
 }
 
 // until returns the number of values up to time x.

@@ -32,11 +32,7 @@ func (g *gauge) slanted(readings []reading) (verdict, bool) {
 	if n < 2*minZoneN || frames*g.hop < minTrack || float64(n) < minDensity*frames {
 		return w, false
 	}
-	var line, image float32
-	for i := range readings {
-		line, image = line+readings[i].power, image+readings[i].image
-	}
-	if 10*image > line { // 10 dB of image rejection, with the noise that weak lines have
+	if !oneSign(readings) {
 		return w, false
 	}
 	w.image = 1

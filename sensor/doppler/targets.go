@@ -56,7 +56,7 @@ func (c *chain) beyond(v vehicle) int {
 		if !c.target(k) || !c.goesOn(k, v) {
 			continue
 		}
-		if v.verdict.atEnd && float64(k.last()-v.last)*c.gauge.hop > afterTime {
+		if v.verdict.atEnd && float64(k.last()-v.last)*c.gauge.hop > c.after(k, &v) {
 			n++
 			continue
 		}
@@ -70,6 +70,16 @@ func (c *chain) beyond(v vehicle) int {
 	return n
 }
 
+// after returns for how many seconds after the end of what approaches a track may
+// go on that is the rest of it.
+func (c *chain) after(k *track, v *vehicle) float64 {
+	w := &v.verdict
+	if last := k.readings[len(k.readings)-1]; w.strength-k.own > bodyWeaker && c.within(last.frame, float64(last.f), w) {
+		return max(afterTime, bodyLength/w.speed)
+	}
+	return afterTime
+}
+
 // goesOn reports whether a track that was there with v is there without it.
 func (c *chain) goesOn(k *track, v vehicle) bool {
 	return k.misses <= 2 && k.first() <= v.last && float64(k.last()-v.last)*c.gauge.hop > goOn
@@ -81,7 +91,7 @@ func (c *chain) goesOn(k *track, v vehicle) bool {
 func (c *chain) undecided(v vehicle) bool {
 	for _, k := range c.tracker.tracks {
 		if k.confirmed && c.goesOn(k, v) && v.verdict.atEnd && (k.f > 0) == (v.f > 0) &&
-			(float64(k.last()-k.first())*c.gauge.hop < minTarget || float64(k.last()-v.last)*c.gauge.hop <= afterTime) {
+			(float64(k.last()-k.first())*c.gauge.hop < minTarget || float64(k.last()-v.last)*c.gauge.hop <= c.after(k, &v)) {
 			return true
 		}
 	}
@@ -106,7 +116,7 @@ func (c *chain) apart(a, b []reading, w verdict) float64 {
 			k++
 			continue
 		}
-		if math.Abs(float64(a[i].f-b[k].f)) > 4 && !c.amidWheels(a[i].frame, w) {
+		if math.Abs(float64(a[i].f-b[k].f)) > 4 && !c.amidWheels(a[i].frame, w) && !c.within(a[i].frame, float64(a[i].f), &w) {
 			n++
 		}
 		i++
@@ -151,11 +161,25 @@ func (c *chain) before(own *vehicle) int {
 		for from < to && c.amidWheels(from, w) {
 			from++
 		}
-		if v.real && (v.root.frame != w.root.frame || v.root.f != w.root.f) && float64(to-from)*c.gauge.hop >= targetTime {
+		if v.real && !c.inside(v.trail, &w) && (v.root.frame != w.root.frame || v.root.f != w.root.f) && float64(to-from)*c.gauge.hop >= targetTime {
 			n++
 		}
 	}
 	return n
+}
+
+// inside reports whether most of a trail may be another place of a body.
+func (c *chain) inside(trail []mark, w *verdict) bool {
+	n, all := 0, 0
+	for _, m := range trail {
+		if m.frame < w.first || m.frame > w.last {
+			continue
+		}
+		if all++; c.within(m.frame, float64(m.f), w) {
+			n++
+		}
+	}
+	return 4*n > 3*all
 }
 
 // ranBeside returns for how many seconds two trails ran side by side, at
@@ -170,7 +194,7 @@ func (c *chain) ranBeside(a, b []mark, w verdict) float64 {
 			break
 		}
 		if b[k].frame <= m.frame+trailStep/2 && math.Abs(float64(m.f-b[k].f)) > max(trailBins, trailPart*math.Abs(float64(m.f))) &&
-			!c.amidWheels(m.frame, w) {
+			!c.amidWheels(m.frame, w) && !c.within(m.frame, float64(m.f), &w) {
 			n += trailStep
 		}
 	}

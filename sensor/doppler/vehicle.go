@@ -72,7 +72,7 @@ func (c *chain) finish(t *track, reason sensor.Reason) {
 			w.reasons = append(w.reasons, reason)
 			slices.Sort(w.reasons)
 		}
-	case !passed:
+	case !passed, w.slant && !w.nearer && !w.farther: // or a piece of the way, far from the sensor
 		c.remember(v)
 		return
 	case c.part(w), c.wheels(t, v.trail, w), len(w.reasons) > 0 && c.accompanied(w):
@@ -344,7 +344,7 @@ func (c *chain) together(a, b verdict) bool {
 	if a.sign != b.sign || a.atEnd != b.atEnd {
 		return apart < partTime
 	}
-	return apart < max(partTime, vehicleLength/a.speed)
+	return apart < max(partTime, vehicleLength/a.speed) || c.place(&a, &b)
 }
 
 // remember keeps a track for as long as it can matter.

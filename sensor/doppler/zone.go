@@ -14,7 +14,9 @@ func (g *gauge) measure(readings []reading, p geometry, w *verdict) {
 	g.mean(readings, from, to, p, w)
 	f, ok := g.fit(p)
 	w.fitted = ok
-	if ok && len(w.reasons) == 0 && f.speed > w.speed {
+	if ok && slices.Equal(w.reasons, []sensor.Reason{sensor.ReasonTooFewReadings}) {
+		g.short(readings, p, f, w)
+	} else if ok && len(w.reasons) == 0 && f.speed > w.speed {
 		// Half of what the angle adds counts as not known.
 		w.deficit = (f.speed - w.speed) / f.speed / 2
 		w.speed, w.noise, w.near = f.speed, max(f.u, w.noise), w.near+(p.x0-f.x0)/g.hop*w.back()
@@ -25,6 +27,31 @@ func (g *gauge) measure(readings []reading, p geometry, w *verdict) {
 		w.deficit = max(w.deficit, unfitted)
 	}
 	slices.Sort(w.reasons)
+}
+
+// short measures a vehicle that was too weak to be followed as far as where the
+// cosine hardly matters, but whose geometry f is known at every instant: what counts
+// is the whole stretch that the geometry explains.
+func (g *gauge) short(readings []reading, p geometry, f course, w *verdict) {
+	from := g.until(fitNear*f.tau - f.x0)
+	to := g.until(fitWay/p.top + g.x[p.bend])
+	if to-from < shortN || float64(readings[0].frame)*g.hop < shortStart {
+		return
+	}
+	v := *w
+	g.mean(readings, from, to, p, &v)
+	for _, r := range v.reasons {
+		if r != sensor.ReasonTooFewReadings && r != sensor.ReasonAcceleration && r != sensor.ReasonUncertain {
+			return
+		}
+	}
+	if float64(to-from) < minDensity*float64(v.to-v.from) || f.speed < v.speed {
+		return
+	}
+	v.reasons = nil
+	v.speed, v.noise, v.near, v.change = f.speed, 2*f.u, w.near+(p.x0-f.x0)/g.hop*w.back(), 0
+	v.deficit = max(unfitted, (f.speed-g.m[to-1])/f.speed/2)
+	*w = v
 }
 
 // farther measures in a zone that begins a long vehicle's length beyond the one at

@@ -1,0 +1,130 @@
+package doppler_test
+
+import (
+	"math"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"ciglio/cross/simulate"
+	"ciglio/sensor"
+)
+
+// checkCompany holds passages against the truth: none says that its vehicle was
+// alone while another could be seen for a second of its track, and none that does
+// has a speed that no vehicle had which passed then. It returns how many passages
+// say that their vehicle was alone.
+func checkCompany(t *testing.T, s simulate.Scenario, all []sensor.Passage) (alone int) {
+	t.Helper()
+	road, err := simulate.NewRoad(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range all {
+		if !p.Valid() || p.Targets > 0 {
+			continue
+		}
+		alone++
+		seen, explained := 0, false
+		for _, v := range road.Truth() {
+			from, to := max(v.Enter, time.Duration(p.Start)), min(v.Leave, time.Duration(p.End))
+			if to-from > time.Second {
+				seen++
+			}
+			off := math.Abs(float64(p.Speed - v.Speed))
+			explained = explained || to > from && off <= max(100, 0.01*float64(v.Speed))
+		}
+		if seen > 1 || !explained {
+			t.Errorf("seed %d: %d vehicles were seen, one had that speed: %t: %s", s.Seed, seen, explained, say(p))
+		}
+	}
+	return alone
+}
+
+func both(t *testing.T, name string, seeds uint64, draw func(rng *rand.Rand) []simulate.Vehicle) {
+	t.Helper()
+	for _, radar := range []simulate.Radar{{}, {Real: true}} {
+		channels := map[bool]string{false: "I and Q", true: "one channel"}[radar.Real]
+		t.Run(name+", "+channels, func(t *testing.T) {
+			for seed := range seeds {
+				rng := rand.New(rand.NewPCG(seed+1, 9))
+				s := simulate.Scenario{Seed: seed + 1, Radar: radar, Duration: 30 * time.Second, Vehicles: draw(rng)}
+				all, _ := drive(t, s, asItIs)
+				checkCompany(t, s, all)
+			}
+		})
+	}
+}
+
+func eitherWay(rng *rand.Rand) sensor.Direction {
+	return [...]sensor.Direction{sensor.Approaching, sensor.Receding}[rng.IntN(2)]
+}
+
+// TestD09_SecondVehicleOfOneSpeed lets two cars of one speed pass 13 to 22 m behind
+// each other: far from the sensor they share a line.
+func TestD09_SecondVehicleOfOneSpeed(t *testing.T) {
+	if testing.Short() {
+		t.Skip("short: minutes of signal")
+	}
+	both(t, "40 km/h, 1.5 s", 3, func(rng *rand.Rand) []simulate.Vehicle {
+		a := simulate.Vehicle{Speed: 40_00, Direction: eitherWay(rng), Lane: 1 + rng.IntN(2), Passing: 12 * time.Second}
+		b := a
+		b.Passing += 1500 * time.Millisecond
+		return []simulate.Vehicle{a, b}
+	})
+	both(t, "other speeds", 4, func(rng *rand.Rand) []simulate.Vehicle {
+		a := simulate.Vehicle{Speed: sensor.Speed(3000 + rng.IntN(4000)), Direction: eitherWay(rng), Lane: 1, Passing: 12 * time.Second}
+		b := a
+		b.Passing += time.Duration((13 + 9*rng.Float64()) / a.Speed.MPS() * 1e9)
+		return []simulate.Vehicle{a, b}
+	})
+}
+
+// TestD09_LeavingOneAfterTheOther lets four cars leave in ten seconds, whose lines
+// cross where the faster ones gain on those before them.
+func TestD09_LeavingOneAfterTheOther(t *testing.T) {
+	if testing.Short() {
+		t.Skip("short: minutes of signal")
+	}
+	both(t, "33 to 52 km/h", 4, func(rng *rand.Rand) []simulate.Vehicle {
+		var all []simulate.Vehicle
+		for n := range 4 {
+			all = append(all, simulate.Vehicle{Speed: sensor.Speed(3300 + rng.IntN(1900)), Direction: sensor.Receding, Lane: 1 + n%2,
+				Passing: 6*time.Second + time.Duration(n)*2500*time.Millisecond + time.Duration(rng.IntN(800))*time.Millisecond})
+		}
+		return all
+	})
+}
+
+// TestD09_LoneOnesBesideThem lets cars pass alone, before and after such a pair:
+// they are found.
+func TestD09_LoneOnesBesideThem(t *testing.T) {
+	if testing.Short() {
+		t.Skip("short: minutes of signal")
+	}
+	pair := func(d sensor.Direction, at time.Duration) []simulate.Vehicle {
+		return []simulate.Vehicle{
+			{Speed: 40_00, Direction: d, Lane: 1, Passing: at},
+			{Speed: 40_00, Direction: d, Lane: 1, Passing: at + 1500*time.Millisecond},
+		}
+	}
+	for _, radar := range []simulate.Radar{{}, {Real: true}} {
+		s := simulate.Scenario{Seed: 4, Radar: radar, Duration: 85 * time.Second}
+		for n, kmh := range []sensor.Speed{47_00, 0, 62_00, 0, 38_00} {
+			at := time.Duration(8+17*n) * time.Second
+			d := [...]sensor.Direction{sensor.Approaching, sensor.Receding}[n/2%2]
+			if kmh == 0 {
+				s.Vehicles = append(s.Vehicles, pair(d, at)...)
+			} else {
+				s.Vehicles = append(s.Vehicles, simulate.Vehicle{Speed: kmh, Direction: d, Lane: 1, Passing: at})
+			}
+		}
+		all, _ := drive(t, s, asItIs)
+		if alone := checkCompany(t, s, all); alone != 3 {
+			t.Errorf("one channel %t: %d vehicles found alone, want 3", radar.Real, alone)
+			for _, p := range all {
+				t.Log(say(p))
+			}
+		}
+	}
+}
