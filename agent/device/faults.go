@@ -20,6 +20,7 @@ const (
 	findingPending = "pending"       // the first self-test is not done yet
 	findingStore   = "store"         // records cannot be stored
 	findingSensor  = "sensor"        // the sensor is not there, or reports a fault
+	findingWiring  = "sensor_wiring" // vehicles show that its two channels are swapped
 	findingAlone   = "sensor_alone"  // the sensor may not measure without a second one
 	findingSecond  = "second_sensor" // the same of the second sensor
 	findingCamera  = "camera"        // the camera gives no pictures; what is wrong with them: package life

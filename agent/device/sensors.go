@@ -108,7 +108,8 @@ func ownUSB(name string) bool {
 // connection is opened anew for the call of Next after one that failed.
 type LiveSource struct {
 	sensor.Source
-	link *link
+	link   *link
+	wiring func() error // what vehicles show of its channels; nil of a sensor that measures itself
 }
 
 // NewSource returns the sensor that c names. It opens nothing yet.
@@ -126,7 +127,10 @@ func NewSource(c *config.Config, clock sensor.Clock, log *slog.Logger) (*LiveSou
 			Carrier: int64(c.Sensor.Carrier), Angle: int(c.Sensor.Angle), PhotoRange: int32(c.Site.PhotoRange), KeepTrace: true,
 			Model: c.Sensor.Model, Serial: c.Sensor.Serial,
 		})
-		return &LiveSource{source, l}, err
+		if err != nil {
+			return nil, err
+		}
+		return &LiveSource{source, l, source.Wiring}, nil
 	}
 	o := track.Options{Model: c.Sensor.Model, Serial: c.Sensor.Serial}
 	if d.step != nil {
@@ -138,7 +142,7 @@ func NewSource(c *config.Config, clock sensor.Clock, log *slog.Logger) (*LiveSou
 	}
 	o.Height, o.KeepTrace = int32(c.Sensor.Height), true
 	source, err := track.NewSource(l.dial, o)
-	return &LiveSource{source, l}, err
+	return &LiveSource{source, l, nil}, err
 }
 
 // Identity implements [sensor.Source]. What has come through a pseudo-terminal is
@@ -180,7 +184,11 @@ func (s *LiveSource) Findings(now sensor.Mono) []sensor.Finding {
 	if s.link.vitals == nil {
 		return nil
 	}
-	return s.link.vitals.findings(now)
+	all := s.link.vitals.findings(now)
+	if err := s.wiring(); errors.Is(err, doppler.ErrSwapped) { // one signal in both is heard without vehicles
+		all = append(all, sensor.Finding{Code: findingWiring, Words: fmt.Sprintf("sensor %s: %v", s.link.config.Model, err)})
+	}
+	return all
 }
 
 // Ready reports whether the sensor was reached, and its signal heard for long enough
