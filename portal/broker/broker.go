@@ -38,9 +38,9 @@ import (
 const (
 	MaxPacket    = 64 << 10 // bytes of a packet
 	MaxBehind    = 512      // messages that the centre's client has not acknowledged
-	MaxStrangers = 512      // connections that have not said who they are
+	MaxStrangers = 1024     // connections that have not said who they are
 
-	maxFromAddress = 128                  // of those, from one address
+	maxFromAddress = 256                  // of those, from one address
 	maxConnect     = wire.MaxJSON + 2<<10 // bytes of a CONNECT: a last will and names
 
 	connectTime  = 10 * time.Second // from connection to CONNECT

@@ -96,7 +96,7 @@ func TestH01_StrangersLeaveNothingBehind(t *testing.T) {
 	d := portaltest.NewDevice(t, "one")
 	stateOf := func(id string) string { return "ciglio/v1/" + portaltest.Shard + "/" + id + "/state" }
 	invented := func(n int) string { return fmt.Sprintf("%032x", n+1) }
-	const many = 1500
+	const many = 2000
 	for _, row := range []struct {
 		name string
 		bad  func(t *testing.T, b *broker.Broker, n int) net.Conn // kept open when not nil

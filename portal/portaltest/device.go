@@ -71,6 +71,9 @@ func NewDevice(t testing.TB, name string) *Device {
 	return d
 }
 
+// Public is the device's evidence key.
+func (d *Device) Public() *ecdsa.PublicKey { return d.Certificate.PublicKey.(*ecdsa.PublicKey) }
+
 // Seal seals the next record of the chain. The edit may change what a heartbeat
 // would have.
 func (d *Device) Seal(t testing.TB, edit func(*evidence.Record)) *evidence.Sealed {
