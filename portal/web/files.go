@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"ciglio/capture"
 	"ciglio/capture/evidence"
 	"ciglio/portal/log"
 	"ciglio/portal/store"
@@ -189,6 +190,12 @@ func (s *Server) frame(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer mapped.Close()
+	// What would keep a decoder busy goes to no browser; the bundle has it.
+	if _, _, _, err := capture.InspectJPEG(mapped.Data); err != nil {
+		s.show(w, http.StatusUnprocessableEntity, "error", errorPage{"Not shown",
+			fmt.Sprintf("The structure of this frame is not that of a picture of a camera: %v. The evidence bundle has its bytes.", err)})
+		return
+	}
 	name := fileName(sealed, fmt.Sprintf("-frame-%d", n))
 	if media, _, _ := strings.Cut(frame.MediaType, ";"); media == "image/jpeg" {
 		w.Header().Set("Content-Type", "image/jpeg")

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"ciglio/capture"
 	"ciglio/capture/evidence"
 	"ciglio/portal/store"
 	"ciglio/sensor"
@@ -36,6 +37,7 @@ type frameView struct {
 	Number int
 	Stored bool
 	Lost   bool   // it was here
+	Unfit  string // why no browser is given it; "" for a picture that may be shown
 	Offset string // from the photo position
 	evidence.Frame
 }
@@ -86,6 +88,9 @@ func (s *Server) record(w http.ResponseWriter, r *http.Request) {
 		if !view.Stored {
 			senders, err := s.o.Store.Senders(r.Context(), f.SHA256)
 			view.Lost = rec.State == store.Complete || err == nil && slices.Contains(senders, rec.ID)
+		}
+		if _, _, _, err := capture.InspectJPEG(b.Frames[i]); view.Stored && err != nil {
+			view.Unfit = err.Error()
 		}
 		if m := sealed.Record.Measurement; m != nil {
 			view.Offset = evidence.Offset(f.Mono.Sub(m.Photo))
