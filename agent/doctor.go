@@ -61,22 +61,20 @@ func examineConfig(path string, c *config.Config, err error) []doctor.Line {
 	line := func(v doctor.Verdict, fact, hint string) doctor.Line {
 		return doctor.Line{Check: "config", Verdict: v, Thing: path, Fact: fact, Hint: hint}
 	}
-	if err != nil {
-		const hint = printHint + "; the rest is looked at without it"
-		var faults *config.Faults
-		if !errors.As(err, &faults) {
-			return []doctor.Line{line(doctor.Fail, err.Error(), hint)}
-		}
-		var lines []doctor.Line
+	var faults *config.Faults
+	var lines []doctor.Line
+	const hint = printHint + "; the rest is looked at without it"
+	switch {
+	case errors.As(err, &faults):
 		for _, f := range faults.All {
 			lines = append(lines, line(doctor.Fail, f.String(), hint))
 		}
-		return lines
+	case err != nil:
+		return []doctor.Line{line(doctor.Fail, err.Error(), hint)}
 	}
 	r := ready(c, time.Now())
-	var lines []doctor.Line
 	for _, f := range r.Never {
-		lines = append(lines, line(doctor.Fail, "the service starts, and never measures: "+f.String(), "ciglio config check says the same"))
+		lines = append(lines, line(doctor.Fail, neverMeasures+f.String(), "ciglio config check says the same"))
 	}
 	if lines == nil {
 		lines = append(lines, line(doctor.Pass, "good", ""))

@@ -265,7 +265,7 @@ func configCheck(f flags) action {
 			faults = &config.Faults{All: []config.Fault{}}
 		}
 		var r readiness
-		if len(faults.All) == 0 && !*starts {
+		if !*starts {
 			r = ready(c, time.Now())
 		}
 		good := len(faults.All)+len(r.Never) == 0
@@ -282,17 +282,20 @@ func configCheck(f flags) action {
 				fmt.Fprintf(stdout, "note: %s\n", n)
 			}
 		}
-		switch {
-		case good:
+		if good {
 			return exitGood
-		case len(faults.All) > 0:
-			return fail(stderr, err, printHint)
+		}
+		for _, f := range faults.All {
+			fmt.Fprintf(stderr, "ciglio: %s: %v\n", *path, f)
 		}
 		for _, n := range r.Never {
-			fmt.Fprintf(stderr, "ciglio: %s: the service starts, and never measures: %v\n", *path, n)
+			fmt.Fprintf(stderr, "ciglio: %s: %s%v\n", *path, neverMeasures, n)
 		}
 		for _, n := range r.Notes {
 			fmt.Fprintf(stderr, "note: %s\n", n)
+		}
+		if len(faults.All) > 0 {
+			fmt.Fprintf(stderr, "hint: %s\n", printHint)
 		}
 		return exitFailed
 	}

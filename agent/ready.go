@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -15,8 +16,12 @@ import (
 	"ciglio/sensor"
 )
 
-// A readiness says of settings that are good in themselves why a device that runs
-// with them measures nothing, and what is to be known beside.
+// neverMeasures leads to why a device measures nothing although its settings are
+// good in themselves.
+const neverMeasures = "a device with it never measures: "
+
+// A readiness says why a device that runs with some settings measures nothing, though
+// each is good in itself, and what is to be known beside.
 type readiness struct {
 	Never []config.Fault `json:"never"` // keeps it from measuring, today and for as long as nothing is changed
 	Notes []string       `json:"notes"`
@@ -54,7 +59,7 @@ func ready(c *config.Config, now time.Time) readiness {
 			break
 		}
 		for _, cause := range trust.Check(trust.Facts{
-			At: now, Calibration: statement, SensorSerial: c.Sensor.Serial, Room: true,
+			At: now, Calibration: statement, SensorSerial: cmp.Or(c.Sensor.Serial, statement.Serial), Room: true,
 			Clock: sensor.ClockState{Synchronised: true}, ClockBound: c.Clock.Bound, // the doctor looks at the clock
 		}) {
 			never("device.calibration", "%s: %s: install the statement of this sensor that is in force today", c.Device.Calibration, cause.Words)
@@ -94,7 +99,8 @@ func aloneProvesNothing(s config.Sensor, test bool) string {
 		if !usb {
 			return "its bytes have no check sum"
 		}
-	case "isys4001", "agd", "agdxor":
+	case "rawiq", "iqframe":
+	default: // it separates them, or there is no such driver
 		return ""
 	}
 	if test {

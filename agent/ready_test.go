@@ -132,18 +132,18 @@ func TestD21_AllFaultsOfAFileAreNamedAtOnce(t *testing.T) {
 		`url = "http://camera/"`, "slots = 2\nlatency = 40",
 		`[camera]`, "[clock]\nbound = \"300ms\"\n[camera]",
 	}
-	code, out, errs, file := checked(t, faulty, []string{})
+	code, out, errs, file := checked(t, faulty, nil)
 	for _, want := range []string{
 		"device.id: missing: want 32 hexadecimal digits, its own for life: make them with  od -An -N16 -tx1 /dev/urandom",
 		"site.limit: ", "km/h", ": unknown key site.raod: is it site.road?", "site.road: want a text of 1 to 256 bytes",
 		"sensor.driver: want one of rawiq, iqframe, ops243", "camera.url: missing: want the address", "camera.slots: want 8 to 1024",
-		"camera.latency: 40: want a duration with its unit", "clock.bound: want more than 0s and at most 100ms",
+		"never measures: device.calibration: ", "camera.latency: 40: want a duration with its unit", "clock.bound: want more than 0s and at most 100ms",
 	} {
 		if !strings.Contains(errs, want) {
 			t.Errorf("no %q in\n%s", want, errs)
 		}
 	}
-	if lines := strings.Count(errs, "ciglio: "+file+": "); code != 1 || out != "" || lines != 9 {
+	if lines := strings.Count(errs, "ciglio: "+file+": "); code != 1 || out != "" || lines != 10 {
 		t.Errorf("exit %d, %d lines\n%s%s", code, lines, out, errs)
 	}
 	var v struct {
@@ -155,7 +155,7 @@ func TestD21_AllFaultsOfAFileAreNamedAtOnce(t *testing.T) {
 		t.Errorf("%v, %s", err, out)
 	}
 	config, err := loadConfig(file)
-	if lines := examineConfig(file, config, err); len(lines) != 9 || lines[0].Verdict != doctor.Fail {
+	if lines := examineConfig(file, config, err); len(lines) != 11 || lines[0].Verdict != doctor.Fail {
 		t.Errorf("the doctor has %d lines: %s", len(lines), fmt.Sprint(lines))
 	}
 }
