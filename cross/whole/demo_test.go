@@ -87,7 +87,7 @@ func TestDemoLetsIntegratorsRead(t *testing.T) {
 			heard[what]++
 		}
 	}
-	for _, what := range []wire.What{wire.WhatRecord, wire.WhatBlob, wire.WhatState, wire.WhatReceipt} {
+	for _, what := range []wire.What{wire.WhatRecord, wire.WhatState, wire.WhatReceipt} {
 		if heard[what] == 0 {
 			t.Errorf("no %s was heard: %v\n%s", what, heard, said)
 		}
