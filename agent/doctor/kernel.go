@@ -25,43 +25,6 @@ func (r release) String() string {
 
 func (r release) compare(o release) int { return slices.Compare(r[:], o[:]) }
 
-// A kernelFault is a range of kernels that are known to lose or corrupt what was
-// written.
-type kernelFault struct {
-	from, fixed release // from ≤ kernel < fixed
-	only        string  // part of the release's name, where one distributor's kernels have it; "" for all
-	verdict     Verdict
-	what        string
-	source      string
-}
-
-// kernelFaults are those that could be sourced. Kernels of before 5.10 are not
-// listed for more than the one fault: the doctor objects to their age as it is.
-func kernelFaults() []kernelFault {
-	return []kernelFault{
-		{release{4, 19, 0}, release{4, 19, 8}, "", Fail,
-			"the block layer could write a part of a request that had grown (blk-mq, seen as ext4 corruption)",
-			// "blk-mq: fix corruption with direct issue", Fixes: 6ce3dd6eec1; with
-			// c616cbee97ae "punt failed direct issue to dispatch list". LWN 774440.
-			"commit ffe81d45322c, bugzilla.kernel.org 201685"},
-		{release{6, 1, 64}, release{6, 1, 66}, "", Fail,
-			"ext4 wrote to wrong places of a file with O_DIRECT and O_SYNC",
-			// Stable took 91562895f803 without its prerequisite 936e114a245b of
-			// 6.5-rc1; 6.1.66 took it back. Jan Kara's analysis in LWN 954285;
-			// found in Debian's 6.1.64-1, fixed in 6.1.66-1.
-			"commit 91562895f803, Debian bug 1057843"},
-		{release{6, 6, 22}, release{6, 6, 51}, "rpi", Warn,
-			"Raspberry Pi's kernel could queue commands to class A2 cards, some of which then read wrong or failed",
-			// Added by raspberrypi/linux pull request 6046 in March 2024, off by
-			// default since 6.6.51-1+rpt3, and only for cards known to be good
-			// since pull request 6591 of January 2025.
-			"github.com/raspberrypi/linux issue 6349"},
-	}
-}
-
-// gpioV2 is the first kernel with version 2 of the GPIO character device.
-var gpioV2 = release{5, 10, 0}
-
 var (
 	releaseText = regexp.MustCompile(`^(\d+)\.(\d+)(?:\.(\d+))?`)
 	// Debian and Ubuntu number their kernels otherwise: 6.1.0-14 is 6.1.64. What
@@ -110,11 +73,14 @@ func (e *examination) kernel(context.Context) []Line {
 	return append(kernelLines(name, r, kernelFaults()), e.time64())
 }
 
+// has reports whether a kernel lies in the range.
+func (f kernelFault) has(r release) bool { return r.compare(f.from) >= 0 && r.compare(f.fixed) < 0 }
+
 func kernelLines(name string, r release, faults []kernelFault) []Line {
 	thing := "Linux " + name
 	var lines []Line
 	for _, f := range faults {
-		if r.compare(f.from) >= 0 && r.compare(f.fixed) < 0 && strings.Contains(name, f.only) {
+		if f.has(r) && strings.Contains(name, f.only) {
 			lines = append(lines, doubt(f.verdict, thing,
 				fmt.Sprintf("is %v: %s (%s)", r, f.what, f.source),
 				fmt.Sprintf("install %v or newer, then check the file system (fsck) before the device is used", f.fixed)))

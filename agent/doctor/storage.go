@@ -94,16 +94,11 @@ func (e *examination) fileSystem(m mount) Line {
 	const move = "put device.dir on a partition of its own with ext4, see docs/boards.md"
 	switch m.fstype {
 	case "ext4":
-	case "tmpfs", "ramfs", "rootfs", "squashfs":
-		return doubt(Fail, thing, m.fstype+": what is written is gone with the power", move)
-	case "vfat", "exfat", "msdos", "ntfs3", "fuseblk", "ext2":
-		return doubt(Fail, thing, m.fstype+": no journal, a power cut damages it", move)
-	case "nfs", "nfs4", "cifs", "smb3", "9p":
-		return doubt(Fail, thing, m.fstype+": not on this machine, gone with the network", move)
 	case "overlay":
 		return e.overlay(thing, m, move)
 	default:
-		return doubt(Warn, thing, m.fstype+": not the file system that the project tests power cuts on", move)
+		r := ruleOf(m.fstype)
+		return doubt(r.verdict, thing, m.fstype+": "+r.what, move)
 	}
 	if m.has("ro") {
 		return doubt(Fail, thing, "ext4, read-only: nothing can be recorded", "dmesg says why; after an error: fsck, then look for the cause in the card")
@@ -179,37 +174,21 @@ func fastCommits(info string) bool {
 	return false
 }
 
-// fastCommitLine objects to ext4's fast commits, after which databases of the
-// kind that the outbox uses were found damaged: go.etcd.io/bbolt issue 562. The
-// fixes are in 5.15.27 and 5.17; 5.10.94 has one of the two.
+// fastCommitLine objects to ext4's fast commits.
 func fastCommitLine(thing string, r release) Line {
 	v, fact := Warn, "fast commits: a younger journal than the one that power cuts are tested on"
-	if r.compare(release{5, 15, 27}) < 0 || r.compare(release{5, 16, 0}) >= 0 && r.compare(release{5, 17, 0}) < 0 {
+	if slices.ContainsFunc(fastCommitFaults(), func(f kernelFault) bool { return f.has(r) }) {
 		v, fact = Fail, "fast commits on a kernel that loses data by them after a power cut (bbolt issue 562)"
 	}
 	return doubt(v, thing, fact, "tune2fs -O ^fast_commit, on the unmounted partition")
 }
 
 func ext4Options(thing string, options []string) []Line {
-	has := func(o string) bool { return slices.Contains(options, o) }
 	var lines []Line
-	if has("nobarrier") || has("barrier=0") {
-		lines = append(lines, doubt(Fail, thing, "nobarrier: a flush does not reach the disk", "take nobarrier and barrier=0 out of /etc/fstab"))
-	}
-	if has("data=writeback") {
-		lines = append(lines, doubt(Warn, thing, "data=writeback: after a power cut a file may hold old bytes of others", "take data=writeback out of /etc/fstab"))
-	}
-	if has("journal_async_commit") {
-		lines = append(lines, doubt(Warn, thing, "journal_async_commit: a commit may be on the disk before what it names", "take it out of /etc/fstab"))
-	}
-	if has("errors=continue") {
-		lines = append(lines, doubt(Warn, thing, "errors=continue: goes on writing on a damaged file system", "errors=remount-ro in /etc/fstab"))
-	}
-	if has("sync") {
-		lines = append(lines, doubt(Warn, thing, "sync: wears the card with every byte of every program", "take sync out of /etc/fstab; what must be durable is flushed anyway"))
-	}
-	if !has("noatime") && !has("relatime") {
-		lines = append(lines, doubt(Warn, thing, "every reading is written down (strictatime)", "noatime in /etc/fstab"))
+	for _, r := range optionRules() {
+		if r.holds(options) {
+			lines = append(lines, doubt(r.verdict, thing, r.what, r.hint))
+		}
 	}
 	if len(lines) == 0 {
 		lines = append(lines, pass(thing, "options that keep what is flushed"))
