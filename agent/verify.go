@@ -181,7 +181,10 @@ func shown(name string) string {
 
 // loadTrust reads a trust file.
 func loadTrust(path string) (*evidence.Trust, error) {
-	f, err := os.Open(path)
+	f, err := openPlain(path)
+	if errors.Is(err, evidence.ErrNotPlain) {
+		err = fmt.Errorf("%s: %w", shown(path), err)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -207,17 +210,12 @@ func loadBundle(path string) (*evidence.Bundle, error) {
 		return nil, err
 	case info.IsDir():
 		return evidence.ReadFolder(os.DirFS(path))
-	case !info.Mode().IsRegular():
-		return nil, fmt.Errorf("%w: %s", evidence.ErrNotPlain, evidence.FileKind(info.Mode()))
 	}
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // should a pipe have taken its place
+	f, err := openPlain(path)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	if info, err = f.Stat(); err != nil || !info.Mode().IsRegular() {
-		return nil, errors.Join(err, evidence.ErrNotPlain)
-	}
 	magic := make([]byte, 2)
 	if n, _ := f.ReadAt(magic, 0); bytes.Equal(magic[:n], []byte("PK")) {
 		return evidence.ReadBundle(f, info.Size())
@@ -227,4 +225,19 @@ func loadBundle(path string) (*evidence.Bundle, error) {
 		return nil, err
 	}
 	return &evidence.Bundle{Record: data}, nil
+}
+
+// openPlain opens a file, and nothing else: a pipe would never end.
+func openPlain(path string) (*os.File, error) {
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%w: %s", evidence.ErrNotPlain, evidence.FileKind(info.Mode()))
+	}
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // should a pipe have taken its place
+	if err != nil {
+		return nil, err
+	}
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		return nil, errors.Join(err, evidence.ErrNotPlain, f.Close())
+	}
+	return f, nil
 }

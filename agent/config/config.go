@@ -405,6 +405,7 @@ func (c *Config) validate(faults *Faults) {
 		{"sensor.model", evidence.Printable(c.Sensor.Model, evidence.MaxText), wantText},
 		{"sensor.serial", evidence.Printable(c.Sensor.Serial, evidence.MaxText), wantText},
 		{"sensor.maximum", c.Sensor.Maximum > c.Site.Limit || c.Site.Limit > 150*sensor.KmH, "want more than the limit"},
+		{"sensor.maximum", c.Sensor.Maximum <= 350*sensor.KmH, "want at most 350km/h: no verifier passes more"},
 		{"sensor.maximum", !c.Sensor.Samples() && !c.Sensor.ops243() || c.Sensor.shows(c.Sensor.Maximum), "its Doppler frequency is more than 0.45 of sensor.rate: want a lower maximum or a higher rate"},
 		{"camera.driver", slices.Contains([]string{"http", "v4l2"}, c.Camera.Driver), "want http or v4l2"},
 		{"camera.url", c.Camera.URL == "" || c.Camera.Driver == "http", "v4l2 has none: want camera.path"},

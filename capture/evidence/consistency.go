@@ -35,6 +35,8 @@ const (
 	// clockBound is what offset and twice the standard uncertainty of UTC may come
 	// to (clock.bound is at most that).
 	clockBound = 100 * time.Millisecond
+	// fastest is what sensor.maximum is at most.
+	fastest = 350 * sensor.KmH
 	// drift is what a clock that nobody steers may gain, at least, as a part of the
 	// time since it was: 100 ppm, of a quartz without compensation.
 	drift = 10_000 // the inverse
@@ -100,6 +102,9 @@ func consistency() []row {
 				"the second speed of %v differs from %v by more than %v", m.Second.Speed, m.Speed, m.Second.Tolerance)
 		}},
 		{"measurement", "contacts", "way over time, docs/evidence.md", func(c claim) error { return c.Measurement.contacts() }},
+		{"measurement", "possible", "sensor.maximum of the configuration: at most 350 km/h", func(c claim) error {
+			return wrong(c.Measurement.Speed > fastest, "%v is beyond every sensor's range, which ends at %v", c.Measurement.Speed, fastest)
+		}},
 
 		{"times", "track", "docs/evidence.md", func(c claim) error {
 			m := c.Measurement
@@ -112,7 +117,8 @@ func consistency() []row {
 		}},
 		{"times", "trace", "docs/evidence.md", func(c claim) error {
 			t := c.Trace
-			return wrong(t.First > t.Last || t.Samples == 0, "the raw data ends before it begins, or holds nothing")
+			return wrong(t.First > t.Last || t.Samples == 0 || t.Samples > uint64(t.Length),
+				"the raw data ends before it begins, holds nothing, or holds more than it has bytes")
 		}},
 		{"times", "trace and track", "docs/evidence.md", func(c claim) error {
 			m, t := c.Measurement, c.Trace
@@ -167,6 +173,9 @@ func consistency() []row {
 			return nil
 		}},
 
+		{"clock", "simulated", "only a test may have one", func(c claim) error {
+			return wrong(c.Kind == KindViolation && c.Clock.Source == "simulated", "the clock was a simulated one, and this is no test")
+		}},
 		{"clock", "synchronised", "the gate's rule", func(c claim) error {
 			return wrong(!c.Clock.Synchronised && c.Clock.LockAge == 0, "the clock was never synchronised")
 		}},

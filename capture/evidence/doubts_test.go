@@ -45,6 +45,9 @@ func doubtVectors(t testing.TB) []bundleVector {
 	meas("measurement/contacts", "contacts-another-way", "the contacts saw it go away", "approaching", func(m *Measurement) {
 		m.Second, m.Direction = confirmed(m), sensor.Receding
 	})
+	meas("measurement/possible", "speed-impossible", "351 km/h", "beyond every", func(m *Measurement) {
+		m.Speed, m.Indicated, m.Reduction, m.Assessed = 35100, 35100, 1755, 33345
+	})
 
 	meas("times/track", "track-of-no-time", "the track ends as it begins", "track ends", func(m *Measurement) { m.End = m.Start })
 	one("times/way", "track-for-ever", "a track of five minutes", "drives more", func(r *Record) {
@@ -53,6 +56,7 @@ func doubtVectors(t testing.TB) []bundleVector {
 		r.Mono = r.Measurement.End
 	})
 	one("times/trace", "trace-of-nothing", "raw data without a sample", "holds nothing", func(r *Record) { r.Trace.Samples = 0 })
+	one("times/trace", "trace-of-too-much", "more samples than the raw data has bytes", "more than it has bytes", func(r *Record) { r.Trace.Samples = uint64(r.Trace.Length) + 1 })
 	one("times/trace and track", "trace-later", "the trace begins after the track", "another time", func(r *Record) {
 		r.Trace.First, r.Trace.Last = r.Measurement.End+1, r.Measurement.End+2
 	})
@@ -82,6 +86,7 @@ func doubtVectors(t testing.TB) []bundleVector {
 	})
 	one("times/exposure", "exposure-of-a-minute", "a picture exposed for a minute", "exposed", func(r *Record) { r.Frames[2].Exposure = time.Minute })
 
+	one("clock/simulated", "clock-simulated", "a violation by a simulated clock", "simulated", func(r *Record) { r.Clock.Source = "simulated" })
 	one("clock/synchronised", "clock-never-synchronised", "nobody told the clock the time", "never", func(r *Record) {
 		r.Clock.Synchronised, r.Clock.LockAge = false, 0
 	})

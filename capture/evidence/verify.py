@@ -531,6 +531,7 @@ def fits_measurement(r):
         require(max(times) <= 60 * S, "what crossed the contacts took more than a minute")
         require(m[7] == (1 if toward else 2), "what crossed the contacts went the other way")
         require((positions[-1] - positions[0]) * len(times) * 360 * 10**6 // sum(times) == second[2], "the contacts give another speed")
+    require(speed <= 35000, f"{kmh(speed)} is beyond every sensor's range")
 
 
 def fits_times(r):
@@ -538,7 +539,7 @@ def fits_times(r):
     start, end, photo, near = m[13], m[14], m[15], 10 * S
     require(start < end, "the track ends before it begins, or as it begins")
     require(m[1] == 0 or end - start <= 1000 * 360 * S // m[1], "in the time of the track the vehicle drives more than 1000 m")
-    require(t[8] <= t[9] and t[7], "the raw data ends before it begins, or holds nothing")
+    require(t[8] <= t[9] and 0 < t[7] <= t[2], "the raw data ends before it begins, holds nothing, or holds more than it has bytes")
     require(t[8] <= end and t[9] >= start, "the raw data is of another time than the track")
     require(start - near <= photo <= end + near, "the photo position lies more than 10 s from the track")
     require(abs(r[9] - end) <= 60 * S, "the clocks were read more than a minute from the track")
@@ -556,6 +557,7 @@ def fits_times(r):
 
 def fits_clock(r):
     synchronised, offset, u, age = (r[11][k] for k in range(2, 6))
+    require(r[2] != 1 or r[11][1] != "simulated", "the clock was a simulated one, and this is no test")
     require(synchronised or age, "the clock was never synchronised")
     require(u, "the uncertainty of the clock is 0, which no clock has")
     require(abs(offset) + 2 * u <= 100 * MS, "the clock may be off by more than 100 ms")
