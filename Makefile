@@ -63,11 +63,11 @@ accuracy: ## rewrite docs/recordings.md and docs/accuracy.md: real passes, and 1
 	$(GO) run ./cross/simulate/accuracy -passages 10000 -docs docs
 
 board: board-deps ## the device on an emulated ARM board; the first time it downloads Debian's kernel
-	CIGLIO_BOARD=all $(GO) test -count=1 -p 1 -timeout 2h $(BUILT)
+	CIGLIO_BOARD=all $(GO) test -count=1 -p 1 -timeout 2h $(BOARDED)
 	CIGLIO_BOARD=all $(GO) test -count=1 -timeout 2h $(POWERCUTS)
 
 board-soak: board-deps ## the same for hours
-	CIGLIO_BOARD=soak $(GO) test -count=1 -p 1 -timeout 24h $(BUILT)
+	CIGLIO_BOARD=soak $(GO) test -count=1 -p 1 -timeout 24h $(BOARDED)
 	CIGLIO_BOARD=soak $(GO) test -count=1 -timeout 24h $(POWERCUTS)
 
 board-figures: board-deps ## make board, with the figures of docs/board.md written anew
@@ -77,8 +77,9 @@ board-figures: board-deps ## make board, with the figures of docs/board.md writt
 FIGURED := ./cross/board ./cross/budget ./cross/budget/large
 
 board-short: board-deps
-	CIGLIO_BOARD=short $(GO) test -count=1 -p 1 $(BUILT)
+	CIGLIO_BOARD=short $(GO) test -count=1 -p 1 $(BOARDED)
 	CIGLIO_BOARD=short $(GO) test -count=1 $(POWERCUTS)
+BOARDED := ./cross/board/... ./cross/budget/...
 # The device with its centre, whose plug is pulled: docs/power-cuts.md.
 POWERCUTS := -v -run PowerCuts ./cross/simulate/roadside
 
