@@ -445,7 +445,7 @@ func (o *putOp) ended(r *round, err error) {
 // nothing else.
 type settleOp struct {
 	records []settling
-	reused  []error // records that another was sent with
+	reused  []refusal // of records that another was sent with
 }
 
 // settling is a record and the blobs that were sent for it.
@@ -476,8 +476,8 @@ func (o *settleOp) apply(r *round) error {
 			return err
 		}
 		if reused != nil {
-			o.reused = append(o.reused, reused)
-			if err := errors.Join(r.tx.SetAside(s.id), r.tx.Refusals(rec.Device, string(ReasonReuse), 1, r.now)); err != nil {
+			o.reused = append(o.reused, refusal{device: rec.Device, reason: ReasonReuse, err: reused})
+			if err := r.tx.SetAside(s.id); err != nil {
 				return err
 			}
 			continue
@@ -516,7 +516,7 @@ func (o *settleOp) ended(r *round, err error) {
 		return
 	}
 	for _, reused := range o.reused {
-		r.in.refused.alarm(refusal{reason: ReasonReuse, err: reused})
+		r.in.refused.alarm(reused) // not through the writer's own channel: this is the writer
 	}
 }
 
