@@ -53,6 +53,22 @@ type Camera interface {
 	Next(ctx context.Context) (Frame, error)
 }
 
+// Odd counts what a camera sent beside pictures in order, since the program was
+// started. All of it was passed over, and ended nothing.
+type Odd struct {
+	Types      uint64 // parts of another type, such as a text between pictures
+	Empty      uint64 // parts without a picture
+	Lengths    uint64 // lengths that are none, or contradict each other or the picture
+	Boundaries uint64 // parts that began without a boundary
+	Between    uint64 // times that something else stood between two parts
+	Large      uint64 // pictures that were larger than allowed
+}
+
+// A Counting camera counts what it passes over. Odd is safe to call at any time.
+type Counting interface {
+	Odd() Odd
+}
+
 // A Shot is one frame taken out of the ring for a violation: an owned copy with
 // the role it plays in the evidence.
 type Shot struct {

@@ -6,6 +6,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"ciglio/capture"
 	"ciglio/capture/evidence"
 	"ciglio/cross/simulate/simcam"
 )
@@ -29,6 +30,22 @@ func TestD13_RecordTellsWhatWasCut(t *testing.T) {
 			r.end(t)
 		})
 	}
+}
+
+func TestD12_HealthCountsWhatTheCameraGave(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, func(r *rig) {
+			r.camera.pictures[3], r.camera.cut = r.camera.pictures[2], 7
+			r.camera.odd = capture.Odd{Types: 1, Empty: 2, Lengths: 3, Boundaries: 4, Between: 5, Large: 6}
+		})
+		r.start(t)
+		time.Sleep(17 * 80 * time.Millisecond * 10)
+		got := r.health().Sensing.Pictures
+		if got.Kept < 150 || got.Cut != got.Kept || got.Repeated < got.Kept/17 || got.Repeated > got.Kept/17+1 || got.Odd != 15 || got.TooLarge != 6 {
+			t.Errorf("health says %+v", got)
+		}
+		r.end(t)
+	})
 }
 
 // A camera that gives pictures, and none that are worth anything, closes the gate,

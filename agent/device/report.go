@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"ciglio/capture"
 	"ciglio/uplink/outbox"
 	"ciglio/uplink/wire"
 )
@@ -64,7 +65,7 @@ func tellLosses(h *wire.Health, r outbox.Report) {
 	}
 }
 
-// sensing is what came from the sensors.
+// sensing is what came from the sensors and the camera.
 func (d *Device) sensing() (s wire.HealthSensing) {
 	if d.o.Live != nil {
 		s.Frames = d.o.Live.Tally()
@@ -75,6 +76,15 @@ func (d *Device) sensing() (s wire.HealthSensing) {
 	}
 	if d.o.Second != nil {
 		s.Contacts = wire.HealthContacts(d.o.Second.Counters())
+	}
+	seen := d.ring.Stats()
+	s.Pictures = wire.HealthPictures{
+		Kept: seen.Stored, Repeated: seen.Repeated, Cut: seen.Cut, Damaged: seen.Damaged, TooLarge: seen.TooLarge, Late: seen.Order, Lost: seen.Lost,
+	}
+	if c, ok := d.o.Camera.(capture.Counting); ok {
+		odd := c.Odd()
+		s.Pictures.TooLarge += odd.Large
+		s.Pictures.Odd = odd.Types + odd.Empty + odd.Lengths + odd.Boundaries + odd.Between
 	}
 	return s
 }

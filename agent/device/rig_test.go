@@ -328,7 +328,10 @@ type fakeCamera struct {
 	cut       int         // bytes behind each picture
 	media     string      // of its pictures; "" for image/jpeg
 	number    uint64
+	odd       capture.Odd
 }
+
+func (c *fakeCamera) Odd() capture.Odd { return c.odd }
 
 func (c *fakeCamera) Info() capture.Info { return capture.Info{Model: "fake", Test: c.test} }
 

@@ -4,7 +4,7 @@
 // A frame holds a picture's bytes as the camera sent them, up to the end marker;
 // what the camera sent behind that in the same part is counted in the frame. What
 // is sent beside pictures is passed over and counted by kind, and ends nothing: see
-// [Counts]. A stream that breaks off in a picture is an error and never a frame.
+// [Camera.Odd]. A stream that breaks off in a picture is an error and never a frame.
 // Whether a picture is a good one is for the ring to say.
 //
 // # Login
@@ -100,7 +100,7 @@ type Camera struct {
 	simulated atomic.Bool // it said so, once
 	address   url.URL     // without user and password
 	login     login
-	counts    Counts
+	counts    counts
 
 	number  uint64
 	body    io.Closer
@@ -113,7 +113,10 @@ type Camera struct {
 	retryAt sensor.Mono
 }
 
-var _ capture.Camera = (*Camera)(nil)
+var (
+	_ capture.Camera   = (*Camera)(nil)
+	_ capture.Counting = (*Camera)(nil)
+)
 
 // New checks the options and returns the camera. It connects at the first Next.
 func New(clock sensor.Clock, o Options) (*Camera, error) {
@@ -162,8 +165,14 @@ func (c *Camera) Info() capture.Info {
 	return capture.Info{Model: c.options.Model, Serial: c.options.Serial, Test: c.simulated.Load()}
 }
 
-// Counts returns what the camera has sent beside pictures in order.
-func (c *Camera) Counts() *Counts { return &c.counts }
+// Odd implements [capture.Counting].
+func (c *Camera) Odd() capture.Odd {
+	n := &c.counts
+	return capture.Odd{
+		Types: n.types.Load(), Empty: n.empty.Load(), Lengths: n.lengths.Load(),
+		Boundaries: n.boundaries.Load(), Between: n.between.Load(), Large: n.large.Load(),
+	}
+}
 
 // Next implements [capture.Camera]. It connects when there is no connection,
 // and waits before that when the last attempt failed: 1 s at first, up to 30 s.

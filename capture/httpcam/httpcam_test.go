@@ -45,7 +45,7 @@ func part(data []byte, length bool) string {
 
 // readAll returns the pictures of a stream, how many bytes stood behind each, and
 // the error that ended it.
-func readAll(stream io.Reader, boundary string, maxPart int, counts *Counts) (pictures [][]byte, behind []int, err error) {
+func readAll(stream io.Reader, boundary string, maxPart int, counts *counts) (pictures [][]byte, behind []int, err error) {
 	p := newPartReader(stream, boundary, maxPart, func() sensor.Mono { return 0 }, counts)
 	for {
 		got, err := p.next()
@@ -58,7 +58,7 @@ func readAll(stream io.Reader, boundary string, maxPart int, counts *Counts) (pi
 
 func TestReaderWithoutProgressEnds(t *testing.T) {
 	idle := readerFunc(func([]byte) (int, error) { return 0, nil })
-	if _, _, err := readAll(idle, "frame", 1<<20, new(Counts)); !errors.Is(err, io.ErrNoProgress) {
+	if _, _, err := readAll(idle, "frame", 1<<20, new(counts)); !errors.Is(err, io.ErrNoProgress) {
 		t.Errorf("error %v, want %v", err, io.ErrNoProgress)
 	}
 }
@@ -401,4 +401,27 @@ func TestOptionsAreChecked(t *testing.T) {
 			t.Errorf("%s: accepted", test.name)
 		}
 	}
+}
+
+// Every kind of odd part is counted, and an error that no picture came says which.
+func TestD12_OddPartsAreCounted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := sample(t, 1)
+		c, _, _ := newPipe(t, Options{MaxFrame: 4096}, func(_ int, w io.Writer) {
+			_, _ = io.WriteString(w, okHeader+part(a, true)+"--frame\r\nContent-Type: text/plain\r\n\r\nhello\r\n"+
+				part(make([]byte, 99), true)+part(append(sample(t, 1)[:len(a)-2], make([]byte, 5000)...), false)+part(a, true))
+			stay(w)
+		})
+		for range 2 {
+			if f, err := c.Next(t.Context()); err != nil || !bytes.Equal(f.Data, a) {
+				t.Fatal(err)
+			}
+		}
+		if want := (capture.Odd{Types: 1, Empty: 1, Large: 1}); c.Odd() != want {
+			t.Errorf("counted %+v, want %+v", c.Odd(), want)
+		}
+		if _, err := c.Next(t.Context()); err == nil || !strings.Contains(err.Error(), "so far 1 too large, 1 parts of another type, 1 parts without a picture") {
+			t.Errorf("error %v", err)
+		}
+	})
 }

@@ -17,32 +17,32 @@ const (
 	readAhead = 32 << 10
 )
 
-// Counts are what a camera sent beside pictures in order, since the start. All of
+// counts are what a camera sent beside pictures in order, since the start. All of
 // it was passed over or cut, and ended nothing. They may be read at any time.
-type Counts struct {
-	Types      atomic.Uint64 // parts of another type, such as a text between pictures
-	Empty      atomic.Uint64 // parts without a picture
-	Lengths    atomic.Uint64 // lengths that are none, contradict each other or the picture
-	Boundaries atomic.Uint64 // parts that began without a boundary, but for the first
-	Large      atomic.Uint64 // pictures that were larger than allowed
-	Behind     atomic.Uint64 // pictures with bytes behind their end
-	Between    atomic.Uint64 // times that something else stood between two parts
+type counts struct {
+	types      atomic.Uint64 // parts of another type, such as a text between pictures
+	empty      atomic.Uint64 // parts without a picture
+	lengths    atomic.Uint64 // lengths that are none, contradict each other or the picture
+	boundaries atomic.Uint64 // parts that began without a boundary, but for the first
+	large      atomic.Uint64 // pictures that were larger than allowed
+	behind     atomic.Uint64 // pictures with bytes behind their end
+	between    atomic.Uint64 // times that something else stood between two parts
 }
 
 // words says what was counted, for an error.
-func (c *Counts) words() string {
+func (c *counts) words() string {
 	var words []string
 	for _, k := range []struct {
 		n    uint64
 		what string
 	}{
-		{c.Large.Load(), "too large"},
-		{c.Types.Load(), "parts of another type"},
-		{c.Empty.Load(), "parts without a picture"},
-		{c.Lengths.Load(), "with a doubtful length"},
-		{c.Boundaries.Load(), "without a boundary"},
-		{c.Behind.Load(), "with bytes behind the end"},
-		{c.Between.Load(), "times something between parts"},
+		{c.large.Load(), "too large"},
+		{c.types.Load(), "parts of another type"},
+		{c.empty.Load(), "parts without a picture"},
+		{c.lengths.Load(), "with a doubtful length"},
+		{c.boundaries.Load(), "without a boundary"},
+		{c.behind.Load(), "with bytes behind the end"},
+		{c.between.Load(), "times something between parts"},
 	} {
 		if k.n > 0 {
 			words = append(words, fmt.Sprintf("%d %s", k.n, k.what))
@@ -76,7 +76,7 @@ type partReader struct {
 	seen      bool     // the announced boundary was
 	learned   boundary // by its looks, while that was not
 	max       int
-	counts    *Counts
+	counts    *counts
 
 	buffer   []byte // bytes read and not used are buffer[from:to]
 	from, to int
@@ -110,7 +110,7 @@ type picture struct {
 	behind  int    // bytes of the part that stood behind the end of the picture
 }
 
-func newPartReader(r io.Reader, announced string, maxPart int, now func() sensor.Mono, counts *Counts) *partReader {
+func newPartReader(r io.Reader, announced string, maxPart int, now func() sensor.Mono, counts *counts) *partReader {
 	return &partReader{
 		r: r, now: now, max: maxPart, counts: counts, buffer: make([]byte, readAhead), head: head{length: -1},
 		announced: newBoundary([]byte(announced)),
@@ -192,7 +192,7 @@ func (p *partReader) next() (picture, error) {
 		if got.data != nil {
 			return got, nil
 		}
-		p.counts.Large.Add(1)
+		p.counts.large.Add(1)
 	}
 }
 
@@ -292,7 +292,7 @@ func (p *partReader) other(size int) {
 		p.head.content = true
 	case !p.noise:
 		p.noise = true
-		p.counts.Between.Add(1)
+		p.counts.between.Add(1)
 	}
 }
 
@@ -302,7 +302,7 @@ func (p *partReader) starts(line []byte, arrived sensor.Mono) bool {
 	line = bytes.TrimRight(line, "\r\n \t")
 	if p.isBoundary(line) {
 		if p.head.begun && p.head.content && !p.head.other {
-			p.counts.Empty.Add(1)
+			p.counts.empty.Add(1)
 		}
 		p.closed = bytes.HasSuffix(line, []byte("--"))
 		p.head, p.noise = head{begun: true, bounded: true, length: -1}, false
@@ -325,7 +325,7 @@ func (p *partReader) starts(line []byte, arrived sensor.Mono) bool {
 	case isType:
 		was := p.head.other
 		if p.head.other = !isImage(value); p.head.other && !was {
-			p.counts.Types.Add(1)
+			p.counts.types.Add(1)
 		}
 	case isLength:
 		n, err := strconv.ParseUint(string(value), 10, 31)
@@ -364,12 +364,12 @@ func isImage(value []byte) bool {
 func (p *partReader) picture() (picture, error) {
 	got := picture{arrived: p.head.arrived}
 	if p.first && !p.head.bounded {
-		p.counts.Boundaries.Add(1)
+		p.counts.boundaries.Add(1)
 	}
 	p.first = true
 	length := p.head.length
 	if p.head.doubtful {
-		p.counts.Lengths.Add(1)
+		p.counts.lengths.Add(1)
 		length = -1
 	}
 	p.head, p.noise = head{length: -1}, false
@@ -410,7 +410,7 @@ func (p *partReader) picture() (picture, error) {
 	}
 	if w.state == atEnd {
 		if length >= 0 && length < size {
-			p.counts.Lengths.Add(1)
+			p.counts.lengths.Add(1)
 			length = -1
 		}
 		got.behind = p.behind(length - size)
@@ -469,7 +469,7 @@ func (p *partReader) behind(room int) int {
 		if what == isPart {
 			total -= before
 			if stated {
-				p.counts.Lengths.Add(1)
+				p.counts.lengths.Add(1)
 			}
 			break
 		}
@@ -488,6 +488,6 @@ func (p *partReader) behind(room int) int {
 	if blank {
 		return 0
 	}
-	p.counts.Behind.Add(1)
+	p.counts.behind.Add(1)
 	return total
 }

@@ -28,14 +28,14 @@ func lengthOf(n int) string { return fmt.Sprintf("Content-Length: %d", n) }
 const jpegType = "Content-Type: image/jpeg"
 
 // kinds names what is counted, by its number.
-func (c *Counts) kinds() string {
+func (c *counts) kinds() string {
 	var b strings.Builder
 	for _, k := range []struct {
 		name string
 		n    uint64
 	}{
-		{"types", c.Types.Load()}, {"empty", c.Empty.Load()}, {"lengths", c.Lengths.Load()}, {"boundaries", c.Boundaries.Load()},
-		{"large", c.Large.Load()}, {"behind", c.Behind.Load()}, {"between", c.Between.Load()},
+		{"types", c.types.Load()}, {"empty", c.empty.Load()}, {"lengths", c.lengths.Load()}, {"boundaries", c.boundaries.Load()},
+		{"large", c.large.Load()}, {"behind", c.behind.Load()}, {"between", c.between.Load()},
 	} {
 		if k.n > 0 {
 			fmt.Fprintf(&b, "%s %d ", k.name, k.n)
@@ -60,13 +60,13 @@ func (r row) check(t *testing.T) {
 			"in bits":      iotest.HalfReader(strings.NewReader(r.stream)),
 			"byte by byte": iotest.OneByteReader(strings.NewReader(r.stream)),
 		} {
-			var counts Counts
-			got, behind, err := readAll(reader, r.boundary, 1<<16, &counts)
+			var odd counts
+			got, behind, err := readAll(reader, r.boundary, 1<<16, &odd)
 			if !errors.Is(err, ErrStream) {
 				t.Errorf("%s: ended with %v, want %v", name, err, ErrStream)
 			}
 			if len(got) != len(r.want) {
-				t.Fatalf("%s: %d pictures, want %d (%s)", name, len(got), len(r.want), counts.kinds())
+				t.Fatalf("%s: %d pictures, want %d (%s)", name, len(got), len(r.want), odd.kinds())
 			}
 			for i := range got {
 				if !bytes.Equal(got[i], r.want[i]) {
@@ -76,8 +76,8 @@ func (r row) check(t *testing.T) {
 					t.Errorf("%s: %d bytes behind picture %d, want %d", name, behind[i], i+1, want)
 				}
 			}
-			if counts.kinds() != r.counts {
-				t.Errorf("%s: counted %q, want %q", name, counts.kinds(), r.counts)
+			if odd.kinds() != r.counts {
+				t.Errorf("%s: counted %q, want %q", name, odd.kinds(), r.counts)
 			}
 		}
 	})
@@ -323,9 +323,9 @@ func TestD12_MemoryIsBounded(t *testing.T) {
 		case "segments":
 			before += "\xff\xd8"
 		}
-		var counts Counts
+		var odd counts
 		stream := io.MultiReader(strings.NewReader(before), io.LimitReader(&endless{text: text}, 8<<20))
-		p := newPartReader(stream, "frame", most, nil, &counts)
+		p := newPartReader(stream, "frame", most, nil, &odd)
 		p.now = func() sensor.Mono { return 0 }
 		var err error
 		for err == nil {
@@ -363,14 +363,14 @@ func FuzzPartReader(f *testing.F) {
 	f.Add([]byte(string(a)+"\x00\x00"+string(b)), "----")
 	f.Fuzz(func(t *testing.T, stream []byte, boundary string) {
 		const most = 4096
-		var counts, countsOfBits Counts
-		whole, behind, err := readAll(bytes.NewReader(stream), boundary, most, &counts)
+		var odd, oddOfBits counts
+		whole, behind, err := readAll(bytes.NewReader(stream), boundary, most, &odd)
 		if err == nil {
 			t.Fatal("a stream that ends gave no error")
 		}
-		bits, behindBits, _ := readAll(iotest.OneByteReader(bytes.NewReader(stream)), boundary, most, &countsOfBits)
-		if len(bits) != len(whole) || counts.kinds() != countsOfBits.kinds() {
-			t.Fatalf("%d pictures and %q when read in bits, %d and %q when read whole", len(bits), countsOfBits.kinds(), len(whole), counts.kinds())
+		bits, behindBits, _ := readAll(iotest.OneByteReader(bytes.NewReader(stream)), boundary, most, &oddOfBits)
+		if len(bits) != len(whole) || odd.kinds() != oddOfBits.kinds() {
+			t.Fatalf("%d pictures and %q when read in bits, %d and %q when read whole", len(bits), oddOfBits.kinds(), len(whole), odd.kinds())
 		}
 		for i := range whole {
 			if len(whole[i]) > most {

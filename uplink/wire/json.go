@@ -120,6 +120,19 @@ type HealthSensing struct {
 	Frames   sensor.Tally   `json:"frames"`   // of the radar's protocol
 	Tracks   HealthTracks   `json:"tracks"`   // of a radar that reports targets
 	Contacts HealthContacts `json:"contacts"` // of a site that has some
+	Pictures HealthPictures `json:"pictures"`
+}
+
+// HealthPictures is what the camera gave.
+type HealthPictures struct {
+	Kept     uint64 `json:"kept"`      // pictures that could have become evidence
+	Repeated uint64 `json:"repeated"`  // of them, byte for byte the one before
+	Cut      uint64 `json:"cut"`       // of them, with bytes behind their end
+	Damaged  uint64 `json:"damaged"`   // flagged by the camera, or no whole picture
+	TooLarge uint64 `json:"too_large"` // larger than allowed
+	Late     uint64 `json:"late"`      // taken no later than one already kept
+	Lost     uint64 `json:"lost"`      // missing by the camera's own count
+	Odd      uint64 `json:"odd"`       // parts of a stream that are no picture, or are not marked as one should be
 }
 
 // HealthTracks is what became of reported targets on their way to passages.
