@@ -298,13 +298,18 @@ func (d *Device) housekeeping(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// await waits until sensor and camera have shown what they do, for some seconds. What
-// has not come within them is what the self-test finds.
+// await waits until sensor and camera have shown what they do. What does not come
+// within the patience is what the self-test finds; a sensor that has come may take
+// as long as it takes to know its pace.
 func (d *Device) await(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	began := time.Now()
+	first, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	_ = d.ring.Wait(ctx, 0)
-	for d.o.Live != nil && !d.o.Live.Ready() && ctx.Err() == nil {
+	_ = d.ring.Wait(first, 0)
+	for live := d.o.Live; live != nil && !live.Ready() && ctx.Err() == nil; {
+		if took := time.Since(began); took >= coverPatience || took >= patience && live.Fault() != nil {
+			return
+		}
 		select {
 		case <-ctx.Done():
 		case <-time.After(100 * time.Millisecond):

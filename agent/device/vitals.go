@@ -36,7 +36,6 @@ type vitals struct {
 
 	mu      sync.Mutex
 	monitor *life.Monitor // nil before the first samples
-	heard   int           // samples
 	kept    life.Normal   // as it is in the file
 	wrong   string        // what the sample clock said last
 	wrongAt sensor.Mono
@@ -59,9 +58,6 @@ func (v *vitals) push(b doppler.Block) {
 	v.next = b.Index + uint64(len(b.I))
 	m.Push(b.I, b.Q)
 	v.pace.Push(b.Index, len(b.I), v.clock.Now())
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	v.heard = min(v.heard+len(b.I), 10*v.rate)
 }
 
 // begun returns the monitor, and makes it before the first samples.
@@ -111,11 +107,10 @@ func (v *vitals) findings(now sensor.Mono) []sensor.Finding {
 	return append(m.Findings(), all...)
 }
 
-// judged reports whether enough was heard to say whether the signal is alive.
+// judged reports whether enough was heard to say whether the signal is alive and
+// comes at its pace.
 func (v *vitals) judged() bool {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	return v.heard > 2*v.rate || v.monitor != nil && len(v.monitor.Findings()) > 0
+	return v.pace.Covered() > 0 || len(v.findings(v.clock.Now())) > 0
 }
 
 // keep writes what was learnt of the site to its file. Without it, a device that is

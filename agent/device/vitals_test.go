@@ -254,6 +254,23 @@ func TestD06_PaceClosesTheGateOnce(t *testing.T) {
 	}
 }
 
+// A device whose sensor is off from the start never says that it is in order.
+func TestD06_PaceThatIsOffFromTheStart(t *testing.T) {
+	for _, off := range []float64{0.01, -0.01, 0.003, -0.003} {
+		synctest.Test(t, func(t *testing.T) {
+			a := &aerial{driver: "rawiq"}
+			a.set(off, nil)
+			r := newRawRig(t, a, quiet(5*time.Minute))
+			r.start(t)
+			time.Sleep(time.Minute)
+			r.unplug(t)
+			if told := r.selfTests(t); len(told) != 1 || !strings.HasPrefix(told[0], "radar samples: ") {
+				t.Errorf("%+.1f %%: self-tests %q", 100*off, told)
+			}
+		})
+	}
+}
+
 // What a vehicle's samples were is known only some seconds later: its violation waits.
 func TestD06_SpeedsOfAWrongPaceAreDiscarded(t *testing.T) {
 	const passing = 30 * time.Second

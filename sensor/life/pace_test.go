@@ -80,6 +80,22 @@ func TestD06_PaceIsFound(t *testing.T) {
 	}
 }
 
+// A rate that drifts away is found once it is off by more than it may.
+func TestD06_PaceThatDrifts(t *testing.T) {
+	for _, way := range []float64{1, -1} {
+		s := newSamples()
+		s.run(60, 0)
+		off := 0.0
+		for len(s.pace.Findings()) == 0 && off < 0.01 {
+			off += 0.00005 // each second
+			s.run(1, way*off)
+		}
+		if off < MostPace || off > 2*MostPace {
+			t.Errorf("found when it was off by %+.2f %%", 100*way*off)
+		}
+	}
+}
+
 // Nothing that is covered was off by FastPace without being found.
 func TestD06_WhatIsCoveredWasInOrder(t *testing.T) {
 	for _, off := range []float64{FastPace, -FastPace, 0.01, -0.01} {
