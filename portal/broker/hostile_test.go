@@ -19,6 +19,7 @@ import (
 	"ciglio/portal/broker"
 	"ciglio/portal/portaltest"
 	"ciglio/uplink"
+	"ciglio/uplink/mqtt"
 	"ciglio/uplink/wire"
 )
 
@@ -310,6 +311,77 @@ func flood(t *testing.T, b *broker.Broker, honest *portaltest.Device, begin func
 			got[m] = true
 		case <-late:
 			t.Fatalf("%d of %d records were delivered and answered while %d messages flooded", len(got), records, flooded.Load())
+		}
+	}
+}
+
+// Many sessions of one device begin in the same moment. One is left, and that one
+// hears the centre.
+func TestH09_SessionsOfOneMomentLeaveOneThatHears(t *testing.T) {
+	d := portaltest.NewDevice(t, "one")
+	b := runWith(t, only(d))
+	c := centre(t, b, func(uplink.Message) {})
+	topic := wire.Topic(portaltest.Shard, d.ID, wire.WhatReceipt)
+	for round := range 5 {
+		heard := make(chan string, 1000)
+		sessions := make(chan uplink.Session, 20)
+		var dialling sync.WaitGroup
+		for range cap(sessions) {
+			dialling.Go(func() {
+				dialer, err := mqtt.New(mqtt.Options{Broker: "tcp://" + b.Addr().String()})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				// One that another has replaced by then is no error.
+				s, err := dialer.Dial(t.Context(), uplink.SessionOptions{ClientID: d.ID.String(), Subscribe: []string{topic},
+					Handle: func(m uplink.Message) { heard <- string(m.Payload) }})
+				if err == nil {
+					sessions <- s
+				}
+			})
+		}
+		dialling.Wait()
+		close(sessions)
+		var live []uplink.Session
+		deadline := time.Now().Add(10 * time.Second)
+		var all []uplink.Session
+		for s := range sessions {
+			all = append(all, s)
+		}
+		for len(all) > 0 {
+			live = live[:0]
+			for _, s := range all {
+				select {
+				case <-s.Done():
+				default:
+					live = append(live, s)
+				}
+			}
+			if len(live) <= 1 || time.Now().After(deadline) {
+				break
+			}
+			time.Sleep(time.Millisecond)
+		}
+		if len(live) != 1 {
+			t.Fatalf("round %d: %d sessions are left, want one", round, len(live))
+		}
+		if err := <-live[0].Publish(d.Message(wire.WhatRecord, []byte("x"))); err != nil {
+			t.Errorf("round %d: %v", round, err)
+		}
+		if err := <-c.Publish(uplink.Message{Topic: topic, Payload: fmt.Append(nil, "answer", round)}); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case m := <-heard:
+			if m != fmt.Sprint("answer", round) {
+				t.Errorf("heard %q", m)
+			}
+		case <-time.After(10 * time.Second):
+			t.Fatalf("round %d: the session that is left hears nothing", round)
+		}
+		for _, s := range all {
+			s.Close()
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"testing"
@@ -289,6 +290,42 @@ func TestQuarantineIsBounded(t *testing.T) {
 	}{{d, intake.MaxQuarantined}, {other, 2}} {
 		if kept, err := s.Refused(t.Context(), &row.device.ID, 1000); err != nil || len(kept) != row.want {
 			t.Errorf("kept %d, %v, want %d", len(kept), err, row.want)
+		}
+	}
+}
+
+// A client that causes a refusal with every message fills neither log nor store,
+// and none of them is forgotten.
+func TestH03_RefusalsAreCountedNotLogged(t *testing.T) {
+	d, other := portaltest.NewDevice(t, "one"), portaltest.NewDevice(t, "other")
+	var out bytes.Buffer
+	b := startLogging(t, portaltest.NewCentre(t, d, other), intake.Quota{}, slog.New(slog.NewTextHandler(&out, nil)))
+	const flood = 20_000
+	for i := range flood {
+		b.Deliver(d.Message(wire.WhatRecord, fmt.Append(nil, i)))
+	}
+	b.Deliver(other.Message(wire.WhatBlob, nil))
+	s := other.Heartbeat(t)
+	b.Deliver(record(other, s))
+	if r := b.receipt(); !names(r, s) {
+		t.Errorf("receipt = %+v", r)
+	}
+	for { // what is counted is written every few seconds
+		counts, err := b.store.RefusalCounts(t.Context(), d.ID)
+		if err == nil && len(counts) == 1 && counts[0].Reason == string(intake.ReasonMalformed) && counts[0].Messages == flood {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	b.stop()
+	if lines := strings.Count(out.String(), "\n"); lines > 10 {
+		t.Errorf("%d log lines for %d refusals", lines, flood)
+	}
+	for _, want := range []string{
+		fmt.Sprintf("device=%v reason=malformed times_more=%d", d.ID, flood-1), fmt.Sprintf("device=%v reason=chunk", other.ID),
+	} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("the log lacks %q:\n%.2000s", want, out.String())
 		}
 	}
 }

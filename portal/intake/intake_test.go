@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -40,6 +41,11 @@ func start(t testing.TB, c *portaltest.Centre) *bench {
 
 func startWith(t testing.TB, c *portaltest.Centre, q intake.Quota) *bench {
 	t.Helper()
+	return startLogging(t, c, q, nil)
+}
+
+func startLogging(t testing.TB, c *portaltest.Centre, q intake.Quota, log *slog.Logger) *bench {
+	t.Helper()
 	b := &bench{Broker: portaltest.NewBroker(), t: t, centre: c}
 	keys, err := register.Open(c.Dir)
 	if err != nil {
@@ -49,7 +55,7 @@ func startWith(t testing.TB, c *portaltest.Centre, q intake.Quota) *bench {
 		t.Fatal(err)
 	}
 	b.intake, err = intake.New(t.Context(), intake.Options{
-		Store: b.store, Register: keys, Signer: c.Signer, Dialer: b.Broker, ClientID: "centre", Shard: portaltest.Shard, Quota: q,
+		Store: b.store, Register: keys, Signer: c.Signer, Dialer: b.Broker, ClientID: "centre", Shard: portaltest.Shard, Quota: q, Log: log,
 	})
 	if err != nil {
 		t.Fatal(err)
