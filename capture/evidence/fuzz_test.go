@@ -1,7 +1,11 @@
 package evidence
 
 import (
+	"archive/zip"
 	"bytes"
+	"errors"
+	"io"
+	"strings"
 	"testing"
 )
 
@@ -120,6 +124,47 @@ func FuzzBundle(f *testing.F) {
 		verdict := Verify(bundle, trust)
 		if a := bundle.Archive; verdict.OK() && a.Changed == "" && a.Page == nil && !bytes.Equal(zipOf(t, bundle), b) {
 			t.Errorf("a second spelling of one bundle was accepted: %q", b)
+		}
+	})
+}
+
+// FuzzPacked compares our reading of an archive that another program packed with
+// that of the standard library: whatever we accept, it sees the same files in.
+func FuzzPacked(f *testing.F) {
+	for _, v := range vectors(f) {
+		if bytes.HasPrefix(v.data, []byte("PK")) {
+			f.Add(v.data)
+		}
+	}
+	var deflated bytes.Buffer
+	w := zip.NewWriter(&deflated)
+	must(must(w.Create("case/record.cose"))(f).Write([]byte("a record, a record, a record")))(f)
+	must(0, w.Close())(f)
+	f.Add(deflated.Bytes())
+	f.Fuzz(func(t *testing.T, b []byte) {
+		files, _, err := readPacked(bytes.NewReader(b), int64(len(b)))
+		if err != nil {
+			return
+		}
+		r, err := zip.NewReader(bytes.NewReader(b), int64(len(b)))
+		if err != nil && !errors.Is(err, zip.ErrInsecurePath) {
+			t.Skip() // more strict than we are
+		}
+		for _, ours := range files {
+			found := false
+			for _, theirs := range r.File {
+				if theirs.Name == ours.name || strings.HasSuffix(theirs.Name, "/"+ours.name) {
+					open, err := theirs.Open()
+					if err != nil {
+						continue
+					}
+					data, err := io.ReadAll(open)
+					found = found || err == nil && bytes.Equal(data, ours.data)
+				}
+			}
+			if !found {
+				t.Errorf("%s: another program sees other bytes", ours.name)
+			}
 		}
 	})
 }
