@@ -66,6 +66,7 @@ func TestD19_BothPartsOfARecordingAreMeasured(t *testing.T) {
 		"plain, reports before set":    {"ops243", csvBytes(3689529), "\n" + ops243Banner + "3.5\n-2.0\n\n3.5\n", csvBytes(12), 50},
 		"plain, settings are lost":     {"ops243", csvBytes(3689529), "\n" + ops243Banner + strings.Repeat("0.0\n", 20), bareBytes(), 50},
 		"plain, then JSON":             {"ops243", csvBytes(3689529), "\n" + ops243Banner, ops243Bytes(), 50},
+		"bare speeds, words":           {"ops243", bareBytes(), "\r\nOmniPreSense OPS243-A\r\n", nil, 40},
 		"bare speeds":                  {"ops243", bareBytes(), "\r\n" + ops243Banner, nil, 40},
 		"lists, set up anew":           {"isys4001", lists, string(isys), nil, 40},
 		"lists, refused before":        {"isys4001", lists, string(isys4001.AppendFrame(nil, 1, 0x80, 0xfd)), nil, 40},
@@ -83,7 +84,11 @@ func TestD19_BothPartsOfARecordingAreMeasured(t *testing.T) {
 			}
 			cut := len(c.whole)*c.inMiddle/100 + 3
 			file := filepath.Join(t.TempDir(), "x")
-			for _, whole := range []bool{false, true} {
+			for k := range 4 {
+				whole, format := k%2 == 1, c.format
+				if k > 1 {
+					format = "auto"
+				}
 				parts := [][]byte{c.whole[:cut], []byte(c.between), again}
 				if whole {
 					parts[0] = c.whole
@@ -91,7 +96,7 @@ func TestD19_BothPartsOfARecordingAreMeasured(t *testing.T) {
 				if err := os.WriteFile(file, slices.Concat(parts...), 0o600); err != nil {
 					t.Fatal(err)
 				}
-				lines, stderr, code := measureLines(t, "--format", c.format, file)
+				lines, stderr, code := measureLines(t, "--format", format, file)
 				if code != 0 || stderr != "" {
 					t.Fatalf("exit %d, %v, %s", code, lines, stderr)
 				}

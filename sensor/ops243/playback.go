@@ -1,6 +1,7 @@
 package ops243
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"io"
@@ -82,6 +83,7 @@ func (p *Playback) Next(ctx context.Context) (sensor.Cycle, error) {
 		if err != nil {
 			p.line.Count.Broken.Add(1)
 			p.lost, p.i = true, nil
+			p.anew = p.anew || bytes.Contains(f.Bytes, []byte("OPS24")) // a banner in words, or behind a line that was cut
 			continue
 		}
 		p.lost = p.lost || f.Lost
