@@ -134,6 +134,9 @@ func (f *scanned) reconcile() {
 			a = l.find(s.number)
 		}
 		newest := i == len(f.segments)-1
+		if a.epoch != s.epoch { // another file in its place
+			a.next = 0
+		}
 		*a = account{s.number, s.epoch, s.firstSeq, max(s.next, a.next), false}
 		if newest && s.orphan {
 			a.next = max(a.next, s.next+1)
