@@ -271,6 +271,20 @@ func TestD03_LostOlderMetaPageMissesNothing(t *testing.T) {
 	}
 }
 
+// A segment that goes while others look at the store does not end what they see.
+func TestListGoesOnBehindASegmentThatWent(t *testing.T) {
+	b, _ := threeDays(t)
+	v, err := OpenView(b.dir, device)
+	if err != nil {
+		t.Fatal(err)
+	}
+	remove("segments/00000001.db")(t, b.dir)
+	list, err := v.List(Key{}, 2)
+	if err != nil || len(list) != 2 || list[0].Seq != 3 {
+		t.Errorf("%+v, error %v", list, err)
+	}
+}
+
 // What a segment holds that was set aside can still be read out of it.
 func TestD04_RecordsBesideADamagedOneAreRead(t *testing.T) {
 	b := newBed(t)

@@ -60,11 +60,18 @@ func (l *library) Unsettled(after Key, max int) ([]Item, error) {
 // List lists up to max records after the given place, in whatever state, in the
 // order of the chain. Of a damaged one there may be no more than its place.
 func (l *library) List(after Key, max int) ([]Listed, error) {
-	l.mu.RLock()
-	places := l.after(after, max, false)
-	l.mu.RUnlock()
 	var list []Listed
-	err := l.entries(places, func(it Listed, _ error) { list = append(list, it) })
+	var err error
+	for len(list) == 0 && err == nil { // a whole run of places may have gone with its segment
+		l.mu.RLock()
+		places := l.after(after, max, false)
+		l.mu.RUnlock()
+		if len(places) == 0 {
+			break
+		}
+		after = places[len(places)-1].key
+		err = l.entries(places, func(it Listed, _ error) { list = append(list, it) })
+	}
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	for i := range list {
