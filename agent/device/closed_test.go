@@ -22,15 +22,15 @@ func (r *rig) send(p sensor.Passage, took, ago time.Duration) Outcome {
 	p.End = r.clock.Now().Add(-ago)
 	p.Start = p.End.Add(-took)
 	p.Trace.First, p.Trace.Last = p.Start, p.End
-	n := len(r.outcomes)
+	n := len(r.told())
 	r.sensor.passages <- p
 	for range 60 {
 		time.Sleep(time.Second)
-		if synctest.Wait(); len(r.outcomes) > n {
+		if synctest.Wait(); len(r.told()) > n {
 			break
 		}
 	}
-	return r.outcomes[n]
+	return r.told()[n]
 }
 
 func (r *rig) end(t *testing.T) {

@@ -183,20 +183,22 @@ func (r *rig) pass(p sensor.Passage) Outcome {
 	p.End = r.clock.Now().Add(-300 * time.Millisecond)
 	p.Start = p.End.Add(-3 * time.Second)
 	p.Trace.First, p.Trace.Last = p.Start, p.End
-	told := func() []Outcome {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		return r.outcomes
-	}
-	before := len(told())
+	before := len(r.told())
 	r.sensor.passages <- p
 	for range 30 { // contacts may wait for who comes behind
 		time.Sleep(2 * time.Second)
-		if synctest.Wait(); len(told()) > before {
+		if synctest.Wait(); len(r.told()) > before {
 			break
 		}
 	}
-	return told()[before]
+	return r.told()[before]
+}
+
+// told returns what became of the passages so far.
+func (r *rig) told() []Outcome {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.outcomes
 }
 
 func speeding() sensor.Passage {
