@@ -46,9 +46,3 @@ func (c *chain) within(frame int64, f float64, w *verdict) bool {
 	share, wide := f/plateau*float64(w.sign), bodyPart+bodyBins/plateau
 	return share > cosine(far-bodyLength)-wide && share < cosine(far+bodyLength)+wide
 }
-
-// place reports whether b is another place of the body of which a is one: within a
-// body's length of it and much weaker, or stronger.
-func (c *chain) place(a, b *verdict) bool {
-	return math.Abs(a.near-b.near)*c.gauge.hop*a.speed < bodyLength && math.Abs(a.strength-b.strength) > bodyWeaker
-}

@@ -9,18 +9,10 @@ import (
 )
 
 const (
-	// Two tracks whose closest points lie nearer than a vehicle is long, at
-	// one speed, are parts of one vehicle: axles, front and rear, or the ways
-	// to and from the sensor.
-	vehicleLength = 12.0 // m
-	partTime      = 0.3  // s, at least
-	behindWay     = 18.0 // m
-	stubWay       = 35.0 // m that a line of what leaves must last to be a vehicle's own
-	againstReach  = 3.5  // times the offset, the same for lines that would go the other way
-	roughDeficit  = 0.1  // beyond which a track without a speed says nothing of others
-	besideTime    = 1.0  // s between the closest points of a vehicle and of its weaker lines
-	badTime       = 3.0  // s: what gave no speed this near to a vehicle was part of it
-	partSpeed     = 0.1  // share by which the speeds of parts may differ
+	behindWay    = 18.0 // m behind the closest point of what leaves, in which parts of it are
+	againstReach = 3.5  // times the offset, the same for lines that would go the other way
+	roughDeficit = 0.1  // beyond which a track without a speed says nothing of others
+	besideTime   = 1.0  // s between the closest points of a vehicle and of its weaker lines
 
 	imageShare = 0.8 // of the strong readings that must have 10 dB of image rejection
 
@@ -296,55 +288,6 @@ func (c *chain) continued(t *track, w verdict) bool {
 		}
 	}
 	return false
-}
-
-// stub reports whether a is a line of what leaves, b, that ended before it
-// reached the plateau.
-func (c *chain) stub(a, b verdict) bool {
-	way := func(frames float64) float64 { return math.Abs(frames) * c.gauge.hop * a.speed }
-	return !a.atEnd && !b.atEnd && a.sign == b.sign && a.last < b.last && a.speed < b.speed && a.speed > 0.75*b.speed &&
-		way(a.near-b.near) < behindWay && way(float64(a.last)-a.near) < stubWay
-}
-
-// around reports whether w began before v and ended after it.
-func (w verdict) around(v verdict) bool { return w.first < v.first && w.last > v.last }
-
-// together reports whether two verdicts tell of one vehicle.
-func (c *chain) together(a, b verdict) bool {
-	apart := math.Abs(a.near-b.near) * c.gauge.hop
-	bad := len(b.reasons) > 0
-	if bad && apart < badTime {
-		return true
-	}
-	shared := min(a.to, b.to) - max(a.from, b.from)
-	// One stretch of one line. In a real signal lines that meet swap pieces.
-	share, alike := int64(7), 0.01
-	if !c.complex {
-		share, alike = 5, 0.02
-	}
-	if a.sign == b.sign && 10*shared > share*min(a.to-a.from, b.to-b.from) && math.Abs(a.speed-b.speed) < alike*a.speed {
-		return true
-	}
-	if a.sign == b.sign && math.Abs(a.speed-b.speed) < 0.02*a.speed && (a.around(b) || b.around(a)) {
-		return true // of two vehicles at one speed, the second stays longer
-	}
-	if a.root.frame == b.root.frame && a.root.f == b.root.f {
-		// Two tails of one line: those of two vehicles that shared it end with
-		// each vehicle's own closest point.
-		if a.atEnd != b.atEnd || a.atEnd && math.Abs(float64(a.last-b.last))*c.gauge.hop*a.speed < vehicleLength {
-			return true
-		}
-	}
-	if c.stub(a, b) || c.stub(b, a) {
-		return true
-	}
-	if math.Abs(a.speed-b.speed) > partSpeed*max(a.speed, b.speed) {
-		return false
-	}
-	if a.sign != b.sign || a.atEnd != b.atEnd {
-		return apart < partTime
-	}
-	return apart < max(partTime, vehicleLength/a.speed) || c.place(&a, &b)
 }
 
 // remember keeps a track for as long as it can matter.
