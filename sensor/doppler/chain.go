@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"ciglio/sensor"
+	"ciglio/sensor/doppler/spectrum"
 )
 
 const (
@@ -52,11 +53,11 @@ type chain struct {
 	observed bool
 	balance  *balance // taught by this chain; nil when it is not
 
-	decimator *decimator // nil when every sample counts
-	spectrum  *spectrum
+	decimator *spectrum.Decimator // nil when every sample counts
+	spectrum  *spectrum.Spectrum
 	detector  *detector
 	listener  *listener
-	refiner   *refiner
+	refiner   *spectrum.Refiner
 	tracker   *tracker
 	gauge     *gauge
 	size      int // values of a frame
@@ -86,7 +87,7 @@ func newChain(s pace, f Format, size int, perHz, angle float64, observed bool) *
 	c := &chain{pace: s, complex: f.Complex, observed: observed, size: size}
 	rate := float64(f.Rate) // values a second
 	if s.stretch > 1 {
-		c.decimator = newDecimator(int(s.stretch), f.Complex)
+		c.decimator = spectrum.NewDecimator(int(s.stretch), f.Complex)
 		rate /= s.stretch
 	} else {
 		c.size = int(float64(size) * s.stretch)
@@ -96,7 +97,7 @@ func newChain(s pace, f Format, size int, perHz, angle float64, observed bool) *
 	c.step = int64(c.hop) * factor
 	c.middle = int64(c.size/2) * factor
 	if c.decimator != nil {
-		c.middle -= c.decimator.delay()
+		c.middle -= c.decimator.Delay()
 	}
 	c.binHz = rate / float64(c.size)
 	hop := time.Duration(float64(c.step) / float64(f.Rate) / s.stretch * float64(time.Second))
@@ -106,10 +107,10 @@ func newChain(s pace, f Format, size int, perHz, angle float64, observed bool) *
 	if high <= low || float64(high)*mps < s.low*s.stretch*1.1 {
 		return nil
 	}
-	c.spectrum = newSpectrum(c.size, f.Complex)
-	c.detector = newDetector(len(c.spectrum.power), f.Complex, low, high, hop)
+	c.spectrum = spectrum.New(c.size, f.Complex)
+	c.detector = newDetector(c.spectrum.Bins(), f.Complex, low, high, hop)
 	c.listener = newListener(c.detector, hop.Seconds())
-	c.refiner = newRefiner(c.size)
+	c.refiner = spectrum.NewRefiner(c.size)
 	c.tracker = newTracker(hop)
 	c.gauge = newGauge(hop.Seconds(), mps, s.stretch, angle, f.Complex)
 	c.i, c.clip = make([]float32, c.size), make([]uint8, c.size)
@@ -123,7 +124,7 @@ func newChain(s pace, f Format, size int, perHz, angle float64, observed bool) *
 func (c *chain) push(i, q []float32, clip []uint8) {
 	c.out = c.out[:0]
 	if c.decimator != nil {
-		i, q, clip = c.decimator.filter(i, q, clip)
+		i, q, clip = c.decimator.Filter(i, q, clip)
 	}
 	for len(i) > 0 {
 		n := copy(c.i[c.filled:], i)
@@ -149,7 +150,7 @@ func (c *chain) frame() {
 	for _, n := range c.clip {
 		clipped += float64(n)
 	}
-	power := c.spectrum.compute(c.i, c.q)
+	power := c.spectrum.Compute(c.i, c.q)
 	f := c.tracker.slot(c.number)
 	f.clipped = clipped > clippedShare*float64(c.step)*overlap
 	f.peaks = c.detector.find(power, f.peaks)
@@ -195,7 +196,7 @@ func (c *chain) refine() {
 	for _, t := range c.tracker.tracks {
 		if t.confirmed && t.misses == 0 {
 			r := &t.readings[len(t.readings)-1]
-			f, _ := c.refiner.refine(c.i, c.q, float64(r.f), overlap*t.rate)
+			f, _ := c.refiner.Refine(c.i, c.q, float64(r.f), overlap*t.rate)
 			r.f = float32(f)
 		}
 	}
@@ -209,8 +210,8 @@ func (c *chain) compare() {
 		}
 		if r := &t.readings[len(t.readings)-1]; r.snr >= balanceSNR && !r.line {
 			k := int(math.Round(float64(r.f)))
-			re, im := c.spectrum.at(k)
-			mirrorRe, mirrorIm := c.spectrum.at(-k)
+			re, im := c.spectrum.At(k)
+			mirrorRe, mirrorIm := c.spectrum.At(-k)
 			c.balance.learn(re, im, mirrorRe, mirrorIm)
 		}
 	}
@@ -236,7 +237,7 @@ func (c *chain) restart() {
 	c.recent = c.recent[:0]
 	c.listener.lines = c.listener.lines[:0]
 	if c.decimator != nil {
-		c.decimator.restart()
+		c.decimator.Restart()
 	}
 }
 

@@ -8,7 +8,7 @@
 //
 //  1. Balance (balance.go). What strong lines show at their mirror frequency says
 //     how unequal I and Q are, and is taken away.
-//  2. Frames (fft.go, chain.go). The signal is cut into frames of 32 to 64 ms
+//  2. Frames (package spectrum, chain.go). The signal is cut into frames of 32 to 64 ms
 //     that overlap by three quarters, weighted with a Hann window and transformed.
 //     Frames of half and a quarter of that follow the fall of the frequency of
 //     fast vehicles, and ones eight times as long see walking pace: all that
@@ -23,7 +23,7 @@
 //     and constant tones fade out of sight, and a vehicle does not.
 //  4. Frequency. The top of the parabola through the logarithms of three bins; for
 //     a vehicle that is followed, the maximum under a Hamming window, unwound by
-//     the change that its track expects within the frame (refine.go).
+//     the change that its track expects within the frame (package spectrum).
 //  5. Tracks (track.go). Each track predicts its next frequency and takes the
 //     peak that fits it best in frequency and strength. Eight readings confirm
 //     it; the way back then collects weaker ones. It ends 0.33 s after the last.

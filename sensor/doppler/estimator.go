@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math"
 	"slices"
+
+	"ciglio/sensor/doppler/spectrum"
 )
 
 // A Line is one frequency in one block of samples.
@@ -22,9 +24,9 @@ type Line struct {
 // within 1.3 times the Cramér-Rao bound. It has one user at a time.
 type Estimator struct {
 	format   Format
-	spectrum *spectrum
+	spectrum *spectrum.Spectrum
 	detector *detector
-	refiner  *refiner
+	refiner  *spectrum.Refiner
 	peaks    []peak
 	gain     float64 // noise of a sample over that of a bin
 }
@@ -38,13 +40,11 @@ func NewEstimator(f Format, size int) (*Estimator, error) {
 	if size < 64 || size > 1<<16 || size&(size-1) != 0 {
 		return nil, fmt.Errorf("doppler: block of %d samples: want a power of two from 64 to 65536", size)
 	}
-	e := &Estimator{format: f, spectrum: newSpectrum(size, f.Complex), refiner: newRefiner(size)}
-	bins := len(e.spectrum.power)
+	e := &Estimator{format: f, spectrum: spectrum.New(size, f.Complex), refiner: spectrum.NewRefiner(size)}
+	bins := e.spectrum.Bins()
 	e.detector = newDetector(bins, f.Complex, lowestBin, size/2-4, 1)
 	e.peaks = make([]peak, 0, maxPeaks)
-	for _, w := range e.spectrum.window {
-		e.gain += float64(w) * float64(w)
-	}
+	e.gain = e.spectrum.NoiseGain()
 	return e, nil
 }
 
@@ -53,24 +53,24 @@ func NewEstimator(f Format, size int) (*Estimator, error) {
 // the noise. It panics when the block has another size than the Estimator. Q is
 // nil for a real signal.
 func (e *Estimator) Lines(dst []Line, i, q []float32) []Line {
-	if len(i) != e.spectrum.n || e.format.Complex && len(q) != len(i) {
+	if len(i) != e.spectrum.Size() || e.format.Complex && len(q) != len(i) {
 		panic("doppler: block of another size than its estimator's")
 	}
 	if !e.format.Complex {
 		q = nil
 	}
-	power := e.spectrum.compute(i, q)
+	power := e.spectrum.Compute(i, q)
 	e.peaks = e.detector.find(power, e.peaks[:0])
-	binHz := float64(e.format.Rate) / float64(e.spectrum.n)
+	binHz := float64(e.format.Rate) / float64(e.spectrum.Size())
 	first := len(dst)
 	for n := range e.peaks {
 		p := &e.peaks[n]
 		k := e.detector.zero + int(math.Round(float64(p.f)))
-		f, level := e.refiner.refine(i, q, float64(p.f), 0)
+		f, level := e.refiner.Refine(i, q, float64(p.f), 0)
 		noise := max(float64(e.detector.local[k]), 1e-30)
 		l := Line{
 			Hz:    f * binHz,
-			Sigma: e.refiner.sigma(level/(noise/e.gain)) * binHz,
+			Sigma: e.refiner.Sigma(level/(noise/e.gain)) * binHz,
 			SNR:   10 * math.Log10(level/noise),
 			Level: 10 * math.Log10(level),
 		}

@@ -27,35 +27,6 @@ func sine(rng *rand.Rand, n int, bins, rate, noise float64, cplx bool) (i, q []f
 	return i, q
 }
 
-func TestRefinedFrequencyIsExactWithoutNoise(t *testing.T) {
-	rng := rand.New(rand.NewPCG(1, 2))
-	for _, c := range []struct {
-		why   string
-		n     int
-		rate  float64
-		cplx  bool
-		limit float64 // bins
-	}{
-		{"complex", 1024, 0, true, 1e-3},
-		{"short", 128, 0, true, 1e-3},
-		{"real, far enough from its mirror image", 1024, 0, false, 3e-3},
-		{"braking as hard as a car can", 1024, 4, true, 1e-3},
-		{"falling fast near the closest point", 1024, -12, true, 2e-2},
-	} {
-		t.Run(c.why, func(t *testing.T) {
-			r := newRefiner(c.n)
-			for range 200 {
-				bins := 12 + rng.Float64()*float64(c.n)/4
-				i, q := sine(rng, c.n, bins, c.rate, 0, c.cplx)
-				got, _ := r.refine(i, q, bins+0.2*(rng.Float64()-0.5), c.rate)
-				if math.Abs(got-bins) > c.limit {
-					t.Fatalf("frequency of %.4f bins reads %.5f", bins, got)
-				}
-			}
-		})
-	}
-}
-
 func TestSigmaOfALineIsItsScatter(t *testing.T) {
 	const n, rate, blocks = 512, 20_000, 1500
 	for _, cplx := range []bool{true, false} {

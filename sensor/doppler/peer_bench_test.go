@@ -9,12 +9,14 @@ import (
 
 	godsp "github.com/mjibson/go-dsp/fft"
 	"gonum.org/v1/gonum/dsp/fourier"
+
+	"ciglio/sensor/doppler/spectrum"
 )
 
 // peers are three ways to the same: the power spectrum of one frame of samples
 // under a Hann window, ours in single precision, the others in double.
 type peers struct {
-	own     *spectrum
+	own     *spectrum.Spectrum
 	i, q    []float32
 	window  []float64
 	in, out []complex128
@@ -25,7 +27,7 @@ type peers struct {
 }
 
 func newPeers(n int, cplx bool) *peers {
-	p := &peers{own: newSpectrum(n, cplx), i: make([]float32, n), window: make([]float64, n), power: make([]float64, n)}
+	p := &peers{own: spectrum.New(n, cplx), i: make([]float32, n), window: make([]float64, n), power: make([]float64, n)}
 	rng := rand.New(rand.NewPCG(uint64(n), 1))
 	for k := range p.i {
 		p.i[k] = float32(0.3 * rng.NormFloat64())
@@ -43,7 +45,7 @@ func newPeers(n int, cplx bool) *peers {
 	return p
 }
 
-func (p *peers) ours() []float32 { return p.own.compute(p.i, p.q) }
+func (p *peers) ours() []float32 { return p.own.Compute(p.i, p.q) }
 
 // weigh puts the samples under the window, in the form the peers want.
 func (p *peers) weigh() {

@@ -391,7 +391,7 @@ func BenchmarkRealTime(b *testing.B) {
 	start := time.Now()
 	for _, c := range p.chains {
 		for range int64(n) * block / c.step {
-			c.spectrum.compute(play.i[:c.size], play.q[:c.size])
+			c.spectrum.Compute(play.i[:c.size], play.q[:c.size])
 		}
 	}
 	limit := time.Since(start).Seconds()

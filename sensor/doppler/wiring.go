@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 
 	"ciglio/sensor"
+	"ciglio/sensor/doppler/spectrum"
 )
 
 // What is wrong with the two channels of a sensor, as [Source.Wiring] tells it.
@@ -38,7 +39,7 @@ const (
 // the sum is the same in all bins of a block. Of two channels with noise of their
 // own it is any.
 type wiring struct {
-	spectrum *spectrum
+	spectrum *spectrum.Spectrum
 	i, q     []float32
 	filled   int
 	skip     int // samples until the next look begins
@@ -54,7 +55,7 @@ type wiring struct {
 }
 
 func newWiring(size int) *wiring {
-	return &wiring{spectrum: newSpectrum(size, true), i: make([]float32, size), q: make([]float32, size)}
+	return &wiring{spectrum: spectrum.New(size, true), i: make([]float32, size), q: make([]float32, size)}
 }
 
 // restart forgets the samples at hand, for a signal that begins anew.
@@ -82,13 +83,13 @@ func (w *wiring) add(i, q []float32) {
 
 // look takes a vote.
 func (w *wiring) look() {
-	w.spectrum.compute(w.i, w.q)
+	w.spectrum.Compute(w.i, w.q)
 	blocks, coherent := 0, 0
 	for k := lowestBin; k+coherentBins <= len(w.i)/2; k += coherentBins {
 		var re, im, n float64
 		for j := k; j < k+coherentBins; j++ {
-			a, b := w.spectrum.at(j)
-			c, d := w.spectrum.at(-j)
+			a, b := w.spectrum.At(j)
+			c, d := w.spectrum.At(-j)
 			x, y := float64(a*c-b*d), float64(a*d+b*c)
 			if size := math.Hypot(x, y); size > silence {
 				re, im, n = re+x/size, im+y/size, n+1

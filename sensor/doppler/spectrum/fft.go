@@ -1,4 +1,4 @@
-package doppler
+package spectrum
 
 import (
 	"math"
@@ -63,11 +63,11 @@ func (f *fft) transform(re, im []float32) {
 	}
 }
 
-// A spectrum turns frames of samples into power. For a complex signal bin k of
+// A Spectrum turns frames of samples into power. For a complex signal bin k of
 // 0…n-1 holds the frequency (k-n/2)·rate/n; for a real one bin k of 0…n/2-1
 // holds k·rate/n. A sine of full scale has the power 1, or 1/4 when real: it
 // does not depend on n.
-type spectrum struct {
+type Spectrum struct {
 	n       int
 	complex bool
 	window  []float32 // Hann, of sum 1
@@ -78,8 +78,10 @@ type spectrum struct {
 	power   []float32
 }
 
-func newSpectrum(n int, cplx bool) *spectrum {
-	s := &spectrum{n: n, complex: cplx, window: make([]float32, n)}
+// New returns a Spectrum for frames of n samples, a power of two of at least 16, of a
+// complex signal or of a real one.
+func New(n int, cplx bool) *Spectrum {
+	s := &Spectrum{n: n, complex: cplx, window: make([]float32, n)}
 	for i := range s.window {
 		s.window[i] = float32((1 - math.Cos(2*math.Pi*float64(i)/float64(n))) / float64(n))
 	}
@@ -96,14 +98,30 @@ func newSpectrum(n int, cplx bool) *spectrum {
 	return s
 }
 
-// at returns the value of the last complex frame at k bins from frequency 0.
-func (s *spectrum) at(k int) (re, im float32) {
+// Size returns the number of samples of a frame.
+func (s *Spectrum) Size() int { return s.n }
+
+// Bins returns the number of powers of a frame.
+func (s *Spectrum) Bins() int { return len(s.power) }
+
+// NoiseGain returns the power of white noise in a bin over that of a sample.
+func (s *Spectrum) NoiseGain() float64 {
+	var gain float64
+	for _, w := range s.window {
+		gain += float64(w) * float64(w)
+	}
+	return gain
+}
+
+// At returns the value of the last complex frame at k bins from frequency 0.
+func (s *Spectrum) At(k int) (re, im float32) {
 	k &= s.n - 1
 	return s.re[k], s.im[k]
 }
 
-// compute returns the power of one frame, valid until the next call.
-func (s *spectrum) compute(i, q []float32) []float32 {
+// Compute returns the power of one frame, valid until the next call. Q is nil for a
+// real signal.
+func (s *Spectrum) Compute(i, q []float32) []float32 {
 	w := s.window
 	i = i[:len(w)]
 	if s.complex {

@@ -1,22 +1,23 @@
-package doppler
+package spectrum
 
 import "math"
 
-// A refiner finds the frequency of a line whose place is known to about a fifth
+// A Refiner finds the frequency of a line whose place is known to about a fifth
 // of a bin: the maximum of the power under a Hamming window, by one step of
 // Newton's method on its logarithm. In white noise its standard deviation is 1.28 times the
 // Cramér-Rao bound, while the side-lobes of other lines lie 43 dB down. A line
 // whose frequency changes evenly is unwound first, so that a vehicle that
 // brakes is measured as well as one that does not.
-type refiner struct {
+type Refiner struct {
 	n      int
 	window []float32 // Hamming, of sum 1
 	t      []float32 // samples from the middle of the frame
 	unit   float64   // variance of the frequency in bins², times the SNR of a sample
 }
 
-func newRefiner(n int) *refiner {
-	r := &refiner{n: n, window: make([]float32, n), t: make([]float32, n)}
+// NewRefiner returns a Refiner for frames of n samples.
+func NewRefiner(n int) *Refiner {
+	r := &Refiner{n: n, window: make([]float32, n), t: make([]float32, n)}
 	var tt, ttw float64 // Σ t²w and Σ t²w²
 	for k := range n {
 		w := (0.54 - 0.46*math.Cos(2*math.Pi*(float64(k)+0.5)/float64(n))) / 0.54 / float64(n)
@@ -29,14 +30,14 @@ func newRefiner(n int) *refiner {
 	return r
 }
 
-// sigma returns the standard deviation of a frequency in bins at a power ratio
+// Sigma returns the standard deviation of a frequency in bins at a power ratio
 // of the line to the noise of one sample.
-func (r *refiner) sigma(snr float64) float64 { return math.Sqrt(r.unit / snr) }
+func (r *Refiner) Sigma(snr float64) float64 { return math.Sqrt(r.unit / snr) }
 
-// refine returns the frequency in bins and the power of the line near f, whose
+// Refine returns the frequency in bins and the power of the line near f, whose
 // frequency grows by rate bins from the start of the frame to its end. Q is nil
 // for a real signal. The frequency returned is that at the middle of the frame.
-func (r *refiner) refine(i, q []float32, f, rate float64) (float64, float64) {
+func (r *Refiner) Refine(i, q []float32, f, rate float64) (float64, float64) {
 	// The phasor e^(-j·phase) turns by step, and step by twist, each sample.
 	step := 2 * math.Pi * f / float64(r.n)
 	twist := 2 * math.Pi * rate / float64(r.n) / float64(r.n)

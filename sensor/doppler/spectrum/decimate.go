@@ -1,10 +1,10 @@
-package doppler
+package spectrum
 
 import "math"
 
-// A decimator keeps one of so many samples, after a low pass that leaves
+// A Decimator keeps one of so many samples, after a low pass that leaves
 // nothing to fold back: 60 dB down from 0.62 of the new sampling rate on.
-type decimator struct {
+type Decimator struct {
 	factor  int
 	taps    []float32
 	i, q    []float32 // the last samples, as many as taps, then new ones
@@ -15,8 +15,9 @@ type decimator struct {
 	complex bool
 }
 
-func newDecimator(factor int, cplx bool) *decimator {
-	d := &decimator{factor: factor, complex: cplx, taps: make([]float32, 8*factor+1)}
+// NewDecimator returns a Decimator that keeps one of factor samples.
+func NewDecimator(factor int, cplx bool) *Decimator {
+	d := &Decimator{factor: factor, complex: cplx, taps: make([]float32, 8*factor+1)}
 	var sum float64
 	half := float64(len(d.taps)-1) / 2
 	taps := make([]float64, len(d.taps))
@@ -33,24 +34,25 @@ func newDecimator(factor int, cplx bool) *decimator {
 	for k, t := range taps {
 		d.taps[k] = float32(t / sum)
 	}
-	d.restart()
+	d.Restart()
 	return d
 }
 
-// delay returns by how many samples a value stands for an earlier one than the
+// Delay returns by how many samples a value stands for an earlier one than the
 // first of the samples it is counted with.
-func (d *decimator) delay() int64 { return int64((len(d.taps)-1)/2 - (d.factor - 1)) }
+func (d *Decimator) Delay() int64 { return int64((len(d.taps)-1)/2 - (d.factor - 1)) }
 
-func (d *decimator) restart() {
+// Restart forgets the samples at hand, for a signal that begins anew.
+func (d *Decimator) Restart() {
 	n := len(d.taps) - 1
 	d.i = append(d.i[:0], make([]float32, n)...)
 	d.q = append(d.q[:0], make([]float32, n)...)
 	d.clip, d.phase = 0, 0
 }
 
-// filter returns the values that the samples complete, valid until the next
+// Filter returns the values that the samples complete, valid until the next
 // call. Clip counts the samples behind each that touch full scale.
-func (d *decimator) filter(i, q []float32, clip []uint8) ([]float32, []float32, []uint8) {
+func (d *Decimator) Filter(i, q []float32, clip []uint8) ([]float32, []float32, []uint8) {
 	before := len(d.taps) - 1
 	d.i = append(d.i, i...)
 	if d.complex {
@@ -76,7 +78,7 @@ func (d *decimator) filter(i, q []float32, clip []uint8) ([]float32, []float32, 
 	return d.oi, d.oq, d.oc
 }
 
-func (d *decimator) sum(x []float32) float32 {
+func (d *Decimator) sum(x []float32) float32 {
 	var a, b float32
 	taps := d.taps
 	x = x[:len(taps)]
