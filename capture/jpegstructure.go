@@ -159,17 +159,17 @@ func (s *structure) quantisationTables(b []byte) error {
 func (s *structure) huffmanTables(b []byte) error {
 	for len(b) > 0 {
 		if b[0]>>4 > 1 || b[0]&15 > 3 || len(b) < 17 {
-			return errors.New("Huffman table that is none")
+			return errors.New("table of Huffman codes that is none")
 		}
 		symbols, next := 0, 0
 		for i, n := range b[1:17] {
 			symbols, next = symbols+int(n), 2*next+int(n)
 			if next > 2<<i {
-				return errors.New("Huffman table with more codes than there are")
+				return errors.New("table of more Huffman codes than there are")
 			}
 		}
 		if symbols > 256 || len(b) < 17+symbols {
-			return errors.New("Huffman table that is none")
+			return errors.New("table of Huffman codes that is none")
 		}
 		class, bit := b[0]>>4, uint8(1)<<(b[0]&15)
 		if s.huffman[class] &^= bit; symbols > 0 {

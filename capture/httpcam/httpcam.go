@@ -362,10 +362,11 @@ func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 // boundaryOf returns the boundary that a Content-Type announces, "" for none: the
 // stream itself says it then. Cameras write it with quotes or without, with the
 // dashes that only the stream should have, and with characters that need quotes.
+// Programs that serve pictures may give no type that says anything.
 func boundaryOf(contentType string) (string, error) {
 	media, parameters, _ := strings.Cut(contentType, ";")
 	switch media = strings.ToLower(strings.TrimSpace(media)); {
-	case strings.HasPrefix(media, "multipart/"), media == "", strings.HasPrefix(media, "video/") && strings.Contains(media, "jpeg"):
+	case strings.HasPrefix(media, "multipart/"), media == "", media == "application/octet-stream", strings.HasPrefix(media, "video/") && strings.Contains(media, "jpeg"):
 	case strings.HasPrefix(media, "image/"):
 		return "", fmt.Errorf("answer of type %.60q: this is the address of one picture, want that of the MJPEG stream", contentType)
 	default:
@@ -376,6 +377,7 @@ func boundaryOf(contentType string) (string, error) {
 		if !ok {
 			break
 		}
+		name = name[strings.LastIndex(name, ";")+1:] // behind one without a value
 		value = strings.TrimLeft(value, " \t")
 		if strings.HasPrefix(value, `"`) {
 			value, parameters = quoted(value)

@@ -145,6 +145,8 @@ func TestD11_BoundariesAsTheyAreSent(t *testing.T) {
 			}
 		})
 	}
+	row{"a stream of another kind beside it", "frame", "--frame--\r\n" + typed([]byte("\x00\x00\x00\x01\xff\xd8\xff"), "Content-Type: video/x-h264", "Content-Length: 7", "X-Audio: 1") +
+		"--frame--\r\n" + typed(a, jpegType, lengthOf(len(a))), [][]byte{a}, nil, "types 1"}.check(t)
 	row{"pictures and nothing else", "", string(a) + string(b) + string(c), all, nil, "boundaries 2"}.check(t)
 	row{"pictures with padding between", "frame", string(a) + "\x00\x00\x00\x00" + string(b) + "\x00\x00" + string(c), all, []int{4, 2}, "boundaries 2 behind 2"}.check(t)
 }
@@ -165,8 +167,10 @@ func TestD11_BoundariesAsTheyAreAnnounced(t *testing.T) {
 		{`multipart/x-mixed-replace; boundary="a\"b;c"`, `a"b;c`},
 		{"multipart/x-mixed-replace", ""},
 		{"multipart/x-mixed-replace; boundary", ""},
+		{"multipart/x-mixed-replace; live; boundary=frame", "frame"},
 		{"", ""},
 		{"video/x-motion-jpeg", ""},
+		{"application/octet-stream", ""},
 	} {
 		if got, err := boundaryOf(test.header); err != nil || got != test.want {
 			t.Errorf("%s: boundary %q, %v; want %q", test.header, got, err, test.want)
