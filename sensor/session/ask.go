@@ -68,9 +68,16 @@ func (s *sampler) Read(b []byte) (int, error) {
 
 // Send writes a command.
 func (s *Session) Send(command []byte) error {
+	if err := s.send(command); err != nil {
+		return s.Errorf("%w", err)
+	}
+	return nil
+}
+
+func (s *Session) send(command []byte) error {
 	w, ok := s.line.(io.Writer)
 	if !ok {
-		return s.Errorf("the line goes one way")
+		return errors.New("the line goes one way")
 	}
 	if s.echoes || !s.answered {
 		s.sent = append(s.sent[max(0, len(s.sent)-maxSent+1):], command)
@@ -79,10 +86,8 @@ func (s *Session) Send(command []byte) error {
 	if d, ok := w.(interface{ SetWriteDeadline(time.Time) error }); ok {
 		d.SetWriteDeadline(time.Now().Add(s.p.Answer))
 	}
-	if _, err := w.Write(command); err != nil {
-		return s.Errorf("%w", err)
-	}
-	return nil
+	_, err := w.Write(command)
+	return err
 }
 
 // Ask puts a question until it is answered, and returns the answer, valid until
@@ -104,8 +109,12 @@ func (s *Session) Ask(ctx context.Context, q Question) (framing.Frame, error) {
 				s.sent = nil
 			}
 			s.answered = s.answered || err == nil
-			if err != nil && q.Name != "" && ctx.Err() == nil {
+			switch {
+			case err == nil || ctx.Err() != nil:
+			case q.Name != "":
 				err = s.Errorf("%s: %w", q.Name, err)
+			default:
+				err = s.Errorf("%w", err)
 			}
 			return f, err
 		}
@@ -123,10 +132,10 @@ func (s *Session) once(ctx context.Context, q Question, wait time.Duration) (ans
 	if !s.p.Streams {
 		s.giveUp()
 	}
-	if err := s.Send(q.Bytes); err != nil {
+	if err := s.send(q.Bytes); err != nil {
 		return answer, err
 	}
-	err = s.Await(ctx, wait, func(f framing.Frame) (bool, error) {
+	err = s.await(ctx, wait, func(f framing.Frame) (bool, error) {
 		kind, err := q.Sort(f)
 		switch kind {
 		case Other:

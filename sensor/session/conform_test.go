@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -265,9 +266,30 @@ func TestUnpluggedInMidPassage(t *testing.T) {
 		for err == nil {
 			_, err = f.Next(t.Context())
 		}
-		if errors.Is(err, io.EOF) || time.Since(begun) > time.Second {
+		if errors.Is(err, io.EOF) || time.Since(begun) > time.Second || strings.Count(err.Error(), r.name+": ") > 1 {
 			t.Errorf("%v after %v", err, time.Since(begun))
 		}
+	})
+}
+
+// It goes while it is set up.
+func TestUnpluggedInSetUp(t *testing.T) {
+	bubble(t, func(t *testing.T, r *radar) {
+		w := &wire{}
+		host, device := w.join(t)
+		said := 0
+		w.swap(func(b []byte) []byte {
+			if said++; said == 4 {
+				device.Close()
+			}
+			return b
+		})
+		serve(t, r.sensor(), device)
+		f, err := r.open(t.Context(), host, simulate.NewClock(0))
+		for err == nil {
+			_, err = f.Next(t.Context())
+		}
+		says(t, r, err, "the connection has ended", "closed pipe")
 	})
 }
 

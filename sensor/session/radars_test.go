@@ -270,6 +270,9 @@ func says(t *testing.T, r *radar, err error, words ...string) {
 	if err == nil || !strings.HasPrefix(err.Error(), r.name+": ") {
 		t.Fatalf("%v, want an error of %s", err, r.name)
 	}
+	if strings.Count(err.Error(), r.name+": ") != 1 {
+		t.Errorf("%v names the driver twice", err)
+	}
 	for _, w := range words {
 		if strings.Contains(err.Error(), w) {
 			return

@@ -127,6 +127,16 @@ func (s *Session) Errorf(format string, a ...any) error {
 // [framing.ErrSilence] when that takes longer than the patience; a recording ends
 // with io.EOF.
 func (s *Session) Await(ctx context.Context, patience time.Duration, use func(framing.Frame) (done bool, err error)) error {
+	err := s.await(ctx, patience, use)
+	if errors.Is(err, errEnded) {
+		return s.Errorf("%w", err)
+	}
+	return err
+}
+
+var errEnded = errors.New("the connection has ended")
+
+func (s *Session) await(ctx context.Context, patience time.Duration, use func(framing.Frame) (done bool, err error)) error {
 	given := s.asked.given
 	read := func() error {
 		for {
@@ -153,7 +163,7 @@ func (s *Session) Await(ctx context.Context, patience time.Duration, use func(fr
 	}
 	err := framing.Within(ctx, s.line, patience, read)
 	if errors.Is(err, io.EOF) {
-		return s.Errorf("the connection has ended")
+		return errEnded
 	}
 	return err
 }
@@ -172,9 +182,9 @@ func (s *Session) Next(ctx context.Context, patience time.Duration) (frame frami
 func (s *Session) Silent(what string, d time.Duration, before sensor.Tally) error {
 	switch now := s.Tally(); {
 	case now.Repeated > before.Repeated:
-		return s.Errorf("only %ss that came before for %v: %w", what, d, framing.ErrSilence)
+		return s.Errorf("only %ss that came before for %v", what, d)
 	case now.Bytes > before.Bytes || now.Broken > before.Broken || s.scanner.Pending() > 0:
-		return s.Errorf("bytes but no %s for %v: wrong speed of the line, or a disturbed one? %w", what, d, framing.ErrSilence)
+		return s.Errorf("bytes but no %s for %v: wrong speed of the line, or a disturbed one?", what, d)
 	}
-	return s.Errorf("no %s for %v: the sensor has fallen silent: %w", what, d, framing.ErrSilence)
+	return s.Errorf("no %s for %v: the sensor has fallen silent", what, d)
 }
