@@ -306,7 +306,8 @@ roads are drawn from one seed; the result does not depend on the machine's cores
     %s
 
 rewrites this page: %.1f hours of signal. What the chain measures on real roads
-is in [recordings.md](recordings.md).
+is in [recordings.md](recordings.md), and what it does not find, and why, in
+[accuracy-limits.md](accuracy-limits.md).
 
 A passage belongs to a vehicle by time and direction, never by speed, so a wrong
 speed shows as an error. Only a passage that is *found*, valid and without other
