@@ -50,7 +50,7 @@ func measure(f flags) action {
 	carrier := f.String("carrier", "", "transmit `frequency` of the sensor, such as 24.125GHz, in Hz, kHz, MHz or GHz; for signals, since reports hold speeds")
 	angle := f.String("angle", "0deg", "`angle` between the beam and the direction of travel, 0deg to 60deg: corrects reports; a signal tells the angle itself")
 	format := f.String("format", "auto", "`format` of the recordings")
-	picture := f.String("plot", "", "PNG `file` that shows the recording and what was found in it: a spectrogram, or the readings of a sensor that reports speeds; one FILE only")
+	picture := f.String("plot", "", "SVG `file`, name.svg, that shows the recording and what was found in it: a spectrogram, or the readings of a sensor that reports speeds; one FILE only")
 	f.Lookup("json").Usage = "accepted for the sake of scripts: the output is always JSON"
 	return func(args []string, stdout, stderr io.Writer) int {
 		files, exit, ok := f.parse(args)

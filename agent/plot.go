@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,7 +19,7 @@ import (
 // the passages found in it. A nil drawing draws nothing.
 type drawing struct {
 	file    string
-	picture interface{ WritePNG(io.Writer) error } // nil until there is something to draw
+	picture interface{ WriteSVG(io.Writer) error } // nil until there is something to draw
 	failed  error
 }
 
@@ -30,6 +31,9 @@ func newDrawing(file string, inputs []string) (*drawing, error) {
 	}
 	if len(inputs) > 1 {
 		return nil, fmt.Errorf("--plot draws one recording, not %d: give one FILE, or call once for each", len(inputs))
+	}
+	if ending := filepath.Ext(file); ending != ".svg" {
+		return nil, fmt.Errorf("--plot %s: the picture is SVG, not %s: let its name end in .svg", file, cmp.Or(ending, "a file without ending"))
 	}
 	folder, err := os.Stat(filepath.Dir(file))
 	switch {
@@ -131,7 +135,7 @@ func (d *drawing) write() error {
 	if d.failed != nil {
 		return d.failed
 	}
-	if err := durable.Write(d.file, public, d.picture.WritePNG); err != nil {
+	if err := durable.Write(d.file, public, d.picture.WriteSVG); err != nil {
 		return fmt.Errorf("--plot %s: %w", d.file, err)
 	}
 	return nil

@@ -1,10 +1,12 @@
 package plot
 
 import (
+	"fmt"
 	"image"
 	"io"
 	"math"
 	"slices"
+	"strings"
 )
 
 // A Chart is a plain diagram for a report, black on white. What lies beyond its
@@ -28,59 +30,62 @@ const chartWidth, chartHeight = 1100, 620
 var chartField = image.Rect(100, 56, 1070, 540)
 
 // WriteHistogram writes how many of the values lie in each of n equal steps of
-// the axis X.
+// the axis X. What is no number is left out.
 func (d Chart) WriteHistogram(w io.Writer, values []float64, n int) error {
 	count := make([]float64, n)
 	for _, v := range values {
-		at := int(math.Floor((v - d.X[0]) / (d.X[1] - d.X[0]) * float64(n)))
-		count[min(max(at, 0), n-1)]++
-	}
-	c := newCanvas(chartWidth, chartHeight, white)
-	x, y := d.axes()
-	d.surround(c, x, y)
-	for i, k := range count {
-		from, to := chartField.Min.X+i*chartField.Dx()/n, chartField.Min.X+(i+1)*chartField.Dx()/n
-		if k > 0 {
-			box := image.Rect(from, int(y.at(d.y(k))), max(to-1, from+1), chartField.Max.Y)
-			c.fill(box.Intersect(chartField), blue)
+		at := math.Floor((v - d.X[0]) / (d.X[1] - d.X[0]) * float64(n))
+		if !math.IsNaN(at) {
+			count[int(min(max(at, 0), float64(n-1)))]++
 		}
 	}
-	c.frame(chartField.Inset(-1), black)
-	return c.write(w)
+	x, y := d.axes()
+	p := d.page()
+	d.surround(p, x, y)
+	wide := float64(chartField.Dx()) / float64(n)
+	var b strings.Builder
+	for i, k := range count {
+		if k > 0 {
+			fmt.Fprintf(&b, "M%.1f %dV%.1fh%.1fV%[2]d", float64(chartField.Min.X)+float64(i)*wide, chartField.Max.Y, y.at(d.y(k)), wide-1)
+		}
+	}
+	p.add(`<path fill="%s" clip-path="url(#field)" d="%s"/>`, blue, b.String())
+	return p.write(w)
 }
 
 // WritePoints writes points, and behind them the band between each value of
 // band and its negative. The band is drawn from point to point.
 func (d Chart) WritePoints(w io.Writer, points, band []XY) error {
-	c := newCanvas(chartWidth, chartHeight, white)
 	x, y := d.axes()
-	for i := 1; i < len(band); i++ {
-		a, b := band[i-1], band[i]
-		from, to := x.at(d.x(a.X)), x.at(d.x(b.X))
-		for px := math.Ceil(from); px < to; px++ {
-			v := a.Y + (px-from)/(to-from)*(b.Y-a.Y)
-			box := image.Rect(int(px), int(y.at(d.y(v))), int(px)+1, int(y.at(d.y(-v))))
-			c.fill(box.Intersect(chartField), paleBlue)
-		}
+	p := d.page()
+	var b strings.Builder
+	for _, k := range band {
+		fmt.Fprintf(&b, "%.1f,%.1f ", x.at(d.x(k.X)), y.at(d.y(k.Y)))
 	}
-	d.surround(c, x, y)
+	for _, k := range slices.Backward(band) {
+		fmt.Fprintf(&b, "%.1f,%.1f ", x.at(d.x(k.X)), y.at(d.y(-k.Y)))
+	}
+	p.add(`<polygon fill="%s" clip-path="url(#field)" points="%s"/>`, paleBlue, b.String())
+	d.surround(p, x, y)
 	for _, outliers := range []bool{false, true} {
-		size, colour := 2, uint8(blue)
+		size, colour := 2, blue
 		if outliers {
 			size, colour = 5, red
 		}
-		for _, p := range points {
-			if p.Red != outliers {
-				continue
+		inner := chartField.Inset(size / 2)
+		var at []image.Point
+		for _, k := range points {
+			if k.Red == outliers {
+				px := pixel(x.at(d.x(k.X)), y.at(d.y(k.Y)))
+				at = append(at, image.Pt(min(max(px.X, inner.Min.X), inner.Max.X), min(max(px.Y, inner.Min.Y), inner.Max.Y)))
 			}
-			px := min(max(int(x.at(d.x(p.X))), chartField.Min.X+size/2), chartField.Max.X-size)
-			py := min(max(int(y.at(d.y(p.Y))), chartField.Min.Y+size/2), chartField.Max.Y-size)
-			c.fill(image.Rect(px-size/2, py-size/2, px-size/2+size, py-size/2+size), colour)
 		}
+		p.add(`<path stroke="%s" stroke-width="%d" stroke-linecap="round" d="%s"/>`, colour, size, dots(at))
 	}
-	c.frame(chartField.Inset(-1), black)
-	return c.write(w)
+	return p.write(w)
 }
+
+func (d Chart) page() *page { return newPage(chartWidth, chartHeight, chartField, d.Title, "#fff") }
 
 func (d Chart) x(v float64) float64 { return scaled(v, d.X[0], d.LogX) }
 func (d Chart) y(v float64) float64 { return scaled(v, d.Y[0], d.LogY) }
@@ -97,26 +102,26 @@ func (d Chart) axes() (x, y axis) {
 		axis{d.y(d.Y[0]), d.y(d.Y[1]), chartField.Max.Y, chartField.Min.Y}
 }
 
-// surround draws the grid, the numbers and the names.
-func (d Chart) surround(c *canvas, x, y axis) {
-	const scale, half = 2, capHeight
-	c.text(chartField.Min.X, 8, d.Title, scale, black)
+// surround draws the frame, the grid, the numbers and the names.
+func (d Chart) surround(p *page, x, y axis) {
+	p.text(chartField.Min.X, 16, "start", black, d.Title)
+	var lines strings.Builder
 	values, decimals := steps(x, d.X, d.LogX)
 	for _, v := range values {
-		at := int(x.at(d.x(v)))
-		c.fill(image.Rect(at, chartField.Min.Y, at+1, chartField.Max.Y), grid)
-		s := number(v, decimals)
-		c.text(at-textWidth(s, scale)/2, chartField.Max.Y+10, s, scale, black)
+		at := x.at(d.x(v))
+		fmt.Fprintf(&lines, "M%.1f %dV%d", at, chartField.Min.Y, chartField.Max.Y)
+		p.text(int(math.Round(at)), chartField.Max.Y+18, "middle", black, number(v, decimals))
 	}
 	values, decimals = steps(y, d.Y, d.LogY)
 	for _, v := range values {
-		at := int(y.at(d.y(v)))
-		c.fill(image.Rect(chartField.Min.X, at, chartField.Max.X, at+1), grid)
-		s := number(v, decimals)
-		c.text(chartField.Min.X-8-textWidth(s, scale), at-half, s, scale, black)
+		at := y.at(d.y(v))
+		fmt.Fprintf(&lines, "M%d %.1fH%d", chartField.Min.X, at, chartField.Max.X)
+		p.text(chartField.Min.X-8, int(math.Round(at)), "end", black, number(v, decimals))
 	}
-	c.text(chartField.Min.X-8-textWidth(d.YName, scale), chartField.Min.Y-25, d.YName, scale, black)
-	c.text(chartField.Max.X-textWidth(d.XName, scale), chartField.Max.Y+38, d.XName, scale, black)
+	p.add(`<path stroke="%s" d="%s"/>`, grid, lines.String())
+	p.add(`<rect %s fill="none" stroke="%s"/>`, place(chartField), black)
+	p.text(chartField.Min.X-8, chartField.Min.Y-20, "end", black, d.YName)
+	p.text(chartField.Max.X, chartField.Max.Y+46, "end", black, d.XName)
 }
 
 // steps returns where an axis has its numbers and their decimals; -1 means as

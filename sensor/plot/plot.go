@@ -1,7 +1,8 @@
 // Package plot draws what a sensor saw, for people, who look before they read:
 // the spectrogram of a Doppler signal or the readings of a sensor that reports
 // speeds, with the passages drawn in; and the charts of a report. Pictures are
-// PNG.
+// SVG, with text in the font of who looks; the levels of a spectrogram are one
+// PNG inside. One recording gives the same bytes each time.
 //
 // A picture is bounded in size, and so is the memory it is made in, however
 // long the recording: neighbours in time are joined, of which the strongest
@@ -16,7 +17,8 @@
 // Brightness is the level over the noise of its frequency, in dB, by the bar at
 // the foot; black is what was not recorded. The line of a valid passage is
 // yellow, that of a discarded one red and dashed, each with the speed found, the
-// number of other targets and the reason.
+// number of other targets and the reason. Where there is no room for these words
+// beside the line, a viewer shows them when the pointer rests on it.
 //
 // A [Spectrogram] and a [Readings] have one user at a time.
 package plot
@@ -25,7 +27,9 @@ import (
 	"cmp"
 	"fmt"
 	"image"
+	"math"
 	"slices"
+	"strings"
 
 	"ciglio/sensor"
 )
@@ -35,6 +39,7 @@ const (
 
 	// The field in the middle of a picture, where the signal is.
 	left, right, top, bottom = 112, 1480, 56, 800
+	legendAt                 = bottom + 58
 
 	maxMarks  = 1000 // passages drawn in
 	maxPoints = 512  // of the line of one of them
@@ -69,13 +74,14 @@ type marks struct {
 }
 
 // add keeps a passage without its trace. Of a long line every second point is
-// left out until it is short enough.
+// left out until it is short enough. A point that is no number is left out, too.
 func (m *marks) add(p sensor.Passage, line []point) {
 	if len(m.all) == maxMarks {
 		m.more++
 		return
 	}
 	p.Trace = sensor.Trace{}
+	line = slices.DeleteFunc(line, func(p point) bool { return math.IsNaN(p.y) || math.IsInf(p.y, 0) })
 	for len(line) > maxPoints {
 		for i := range len(line) / 2 {
 			line[i] = line[2*i]
@@ -86,26 +92,38 @@ func (m *marks) add(p sensor.Passage, line []point) {
 }
 
 // draw draws the lines, and beside each its words where there is room for them.
-func (m *marks) draw(c *canvas, x, y axis) {
+func (m *marks) draw(p *page, x, y axis) {
+	p.add(`<g fill="none" stroke-width="2" stroke-linejoin="round" stroke-linecap="round" clip-path="url(#field)">`)
 	for _, k := range m.all {
-		s := stroke{colour: good, width: 2}
-		if !k.passage.Valid() {
-			s = stroke{colour: bad, width: 2, dash: 6}
-		}
-		for i := range k.points {
-			a, b := k.points[max(i-1, 0)], k.points[i]
-			c.line(field, x.at(a.t), y.at(a.y), x.at(b.t), y.at(b.y), s)
+		if len(k.points) > 0 {
+			p.add(`<path %s d="%s"><title>%s</title></path>`, k.stroke(), polyline(k.points, x, y), escape(strings.Join(k.words(), "\n")))
 		}
 	}
+	p.add(`</g>`)
 	var taken []image.Rectangle
 	for _, k := range m.all {
 		if len(k.points) > 0 {
-			taken = m.label(c, x, y, k, taken)
+			taken = m.label(p, x, y, k, taken)
 		}
 	}
 	if m.more > 0 {
-		c.text(left, bottom-3*glyphLine, fmt.Sprintf("and %d passages more", m.more), 2, bad)
+		p.text(left+8, bottom-spacing, "start", bad, fmt.Sprintf("and %d passages more", m.more))
 	}
+}
+
+func (k mark) colour() string {
+	if k.passage.Valid() {
+		return good
+	}
+	return bad
+}
+
+// stroke returns how the line of k is drawn.
+func (k mark) stroke() string {
+	if k.passage.Valid() {
+		return `stroke="` + good + `"`
+	}
+	return `stroke="` + bad + `" stroke-dasharray="6"`
 }
 
 // words says what a passage is.
@@ -122,28 +140,25 @@ func (k mark) words() []string {
 
 // label writes the words of k near its line, where they hide no other words
 // and, if there is such a place, no line.
-func (m *marks) label(c *canvas, x, y axis, k mark, taken []image.Rectangle) []image.Rectangle {
-	const scale, pad = 2, 4
+func (m *marks) label(p *page, x, y axis, k mark, taken []image.Rectangle) []image.Rectangle {
+	const pad = 4
 	words, wide := k.words(), 0
 	for _, w := range words {
-		wide = max(wide, textWidth(w, scale))
+		wide = max(wide, len(w)*advance+2*pad)
 	}
-	tall := len(words) * glyphLine * scale
-	colour := uint8(good)
-	if !k.passage.Valid() {
-		colour = bad
-	}
+	tall := len(words)*spacing + 2*pad
 	var places []image.Rectangle
 	extreme := slices.MaxFunc(k.points, func(a, b point) int { return cmp.Compare(abs(a.y), abs(b.y)) })
-	for _, p := range []point{k.points[len(k.points)/2], extreme, k.points[0], k.points[len(k.points)-1]} {
-		px, py := min(max(int(x.at(p.t))-wide/2, left+2*pad), right-wide-2*pad), int(y.at(p.y))
-		for _, far := range []int{16, 60, 110} {
-			outer, inner := py-tall-far, py+far
-			if p.y < 0 {
+	for _, of := range []point{k.points[len(k.points)/2], extreme, k.points[0], k.points[len(k.points)-1]} {
+		at := pixel(x.at(of.t), y.at(of.y))
+		begin := min(max(at.X-wide/2, left+pad), right-wide-pad)
+		for _, far := range []int{12, 56, 106} {
+			outer, inner := at.Y-tall-far, at.Y+far
+			if of.y < 0 {
 				outer, inner = inner, outer
 			}
-			for _, at := range []int{outer, inner} {
-				box := image.Rect(px-pad, at-pad, px+wide+pad/2, at+tall)
+			for _, from := range []int{outer, inner} {
+				box := image.Rect(begin, from, begin+wide, from+tall)
 				if box.In(field) && !slices.ContainsFunc(taken, box.Overlaps) {
 					places = append(places, box)
 				}
@@ -155,10 +170,9 @@ func (m *marks) label(c *canvas, x, y axis, k mark, taken []image.Rectangle) []i
 	}
 	free := slices.IndexFunc(places, func(box image.Rectangle) bool { return !m.hides(box, x, y) })
 	box := places[max(free, 0)]
-	c.fill(box, paper)
-	c.frame(box, colour)
+	p.add(`<rect %s fill="%s" stroke="%s"/>`, place(box), paper, k.colour())
 	for i, w := range words {
-		c.text(box.Min.X+pad, box.Min.Y+pad+i*glyphLine*scale, w, scale, colour)
+		p.text((box.Min.X+box.Max.X)/2, box.Min.Y+pad+spacing/2+i*spacing, "middle", k.colour(), w)
 	}
 	return append(taken, box)
 }
@@ -167,7 +181,7 @@ func (m *marks) label(c *canvas, x, y axis, k mark, taken []image.Rectangle) []i
 func (m *marks) hides(box image.Rectangle, x, y axis) bool {
 	for _, k := range m.all {
 		for _, p := range k.points {
-			if (image.Point{int(x.at(p.t)), int(y.at(p.y))}).In(box) {
+			if pixel(x.at(p.t), y.at(p.y)).In(box) {
 				return true
 			}
 		}
@@ -179,36 +193,31 @@ func abs(v float64) float64 { return max(v, -v) }
 
 // surround draws the title, the axes and their numbers around the field. hz is
 // the axis on the right; a nil one is left out.
-func surround(c *canvas, title string, x, y axis, hz *axis) {
-	const scale = 2
-	c.text(left, 10, shorten(title, (right-left)/(glyphStep*scale)), scale, ink)
-	half := capHeight * scale / 2
+func surround(p *page, title string, x, y axis, hz *axis) {
+	p.add(`<rect %s fill="none" stroke="%s"/>`, place(field), dim)
+	p.text(left, 22, "start", ink, shorten(title, (right-left)/advance))
+	var d strings.Builder // the marks of the numbers
 	values, decimals := x.ticks(12)
 	for _, v := range values {
-		at := int(x.at(v))
-		c.fill(image.Rect(at, bottom, at+1, bottom+6), ink)
-		s := number(v, decimals)
-		c.text(at-textWidth(s, scale)/2, bottom+12, s, scale, ink)
+		fmt.Fprintf(&d, "M%.1f %dv6", x.at(v), bottom)
+		p.text(int(math.Round(x.at(v))), bottom+20, "middle", ink, number(v, decimals))
 	}
-	c.text(right+12, bottom+12, "s", scale, ink)
+	p.text(right+12, bottom+20, "start", ink, "s")
 	values, decimals = y.ticks(12)
 	for _, v := range values {
-		at := int(y.at(v))
-		c.fill(image.Rect(left-6, at, left, at+1), ink)
-		s := number(v, decimals)
-		c.text(left-10-textWidth(s, scale), at-half, s, scale, ink)
+		fmt.Fprintf(&d, "M%d %.1fh-6", left, y.at(v))
+		p.text(left-10, int(math.Round(y.at(v))), "end", ink, number(v, decimals))
 	}
-	c.text(left-10-textWidth("km/h", scale), top-3*half, "km/h", scale, ink)
+	p.text(left-10, top-22, "end", ink, "km/h")
 	if hz != nil {
 		values, decimals = hz.ticks(12)
 		for _, v := range values {
-			at := int(hz.at(v))
-			c.fill(image.Rect(right, at, right+6, at+1), ink)
-			c.text(right+12, at-half, number(v, decimals), scale, ink)
+			fmt.Fprintf(&d, "M%d %.1fh6", right, hz.at(v))
+			p.text(right+12, int(math.Round(hz.at(v))), "start", ink, number(v, decimals))
 		}
-		c.text(right+12, top-3*half, "Hz", scale, ink)
+		p.text(right+12, top-22, "start", ink, "Hz")
 	}
-	c.frame(field.Inset(-1), dim)
+	p.add(`<path d="%s" stroke="%s"/>`, d.String(), ink)
 }
 
 // shorten leaves out the start of s when it is longer than n characters: the
@@ -218,18 +227,18 @@ func shorten(s string, n int) string {
 	if len(r) <= n {
 		return s
 	}
-	return ".." + string(r[len(r)-n+2:])
+	return "…" + string(r[len(r)-n+1:])
 }
 
-// legend explains the colours of the lines at the foot of the picture.
-func legend(c *canvas, items ...any) {
-	x := left
-	for i := 0; i < len(items); i += 2 {
-		s := items[i].(stroke)
-		y := bottom + 58
-		c.line(c.Rect, float64(x), float64(y), float64(x+36), float64(y), s)
-		word := items[i+1].(string)
-		c.text(x+46, y-7, word, 2, ink)
-		x += 46 + textWidth(word, 2) + 30
+// legend explains the lines at the foot of the picture, from x on.
+func legend(p *page, x int) {
+	for _, k := range []mark{{}, {passage: sensor.Passage{Reasons: []sensor.Reason{sensor.ReasonUncertain}}}} {
+		word := "valid"
+		if !k.passage.Valid() {
+			word = "discarded"
+		}
+		p.add(`<path d="M%d %dh36" stroke-width="2" %s/>`, x, legendAt, k.stroke())
+		p.text(x+46, legendAt, "start", ink, word)
+		x += 46 + len(word)*advance + 20
 	}
 }

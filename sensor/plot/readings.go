@@ -4,7 +4,6 @@ import (
 	"errors"
 	"image"
 	"io"
-	"math"
 
 	"ciglio/sensor"
 )
@@ -72,12 +71,11 @@ func (r *Readings) Passage(p sensor.Passage) {
 	r.marks.add(p, line)
 }
 
-// WritePNG writes the picture. It is an error when there was no cycle.
-func (r *Readings) WritePNG(w io.Writer) error {
+// WriteSVG writes the picture. It is an error when there was no cycle.
+func (r *Readings) WriteSVG(w io.Writer) error {
 	if !r.started {
 		return errors.New("plot: the sensor reported nothing")
 	}
-	c := newCanvas(width, height, paper)
 	low, high := 0.0, 0.0
 	for _, p := range r.points {
 		low, high = min(low, p.y), max(high, p.y)
@@ -95,8 +93,8 @@ func (r *Readings) WritePNG(w io.Writer) error {
 	x := axis{begin - edge, end + edge, left, right}
 	room := 0.2 * (high - low) // for words
 	y := axis{low - room, high + room, bottom, top}
-	zero := int(y.at(0))
-	c.fill(image.Rect(left, zero, right, zero+1), dim)
+	p := newPage(width, height, field, r.title, paper)
+	p.add(`<path d="M%d %.1fH%d" stroke="%s"/>`, left, y.at(0), right, dim)
 	size := 2
 	switch {
 	case len(r.points) < 500:
@@ -104,14 +102,15 @@ func (r *Readings) WritePNG(w io.Writer) error {
 	case len(r.points) < 5000:
 		size = 4
 	}
-	for _, p := range r.points {
-		px, py := int(math.Round(x.at(p.t))), int(math.Round(y.at(p.y)))
-		box := image.Rect(px-size/2, py-size/2, px+size-size/2, py+size-size/2)
-		c.fill(box.Intersect(field), levels*3/4)
+	at := make([]image.Point, len(r.points))
+	for i, k := range r.points {
+		at[i] = pixel(x.at(k.t), y.at(k.y))
 	}
-	r.marks.draw(c, x, y)
-	surround(c, r.title, x, y, nil)
-	legend(c, stroke{colour: levels * 3 / 4, width: 4, dash: 4}, "reading", stroke{colour: good, width: 3}, "valid",
-		stroke{colour: bad, width: 3, dash: 6}, "discarded")
-	return c.write(w)
+	p.add(`<path stroke="%s" stroke-width="%d" stroke-linecap="round" clip-path="url(#field)" d="%s"/>`, reading, size, dots(at))
+	r.marks.draw(p, x, y)
+	surround(p, r.title, x, y, nil)
+	p.add(`<path d="M%d %dh0m12 0h0m12 0h0" stroke="%s" stroke-width="6" stroke-linecap="round"/>`, left+6, legendAt, reading)
+	p.text(left+46, legendAt, "start", ink, "reading")
+	legend(p, left+150)
+	return p.write(w)
 }

@@ -3,6 +3,7 @@ package plot
 import (
 	"fmt"
 	"image"
+	"image/color"
 	"io"
 	"math"
 	"slices"
@@ -177,13 +178,12 @@ func (s *Spectrogram) Passage(p sensor.Passage, line []doppler.Point) {
 	s.marks.add(p, points)
 }
 
-// WritePNG writes the picture. It is an error when there was not one whole
+// WriteSVG writes the picture. It is an error when there was not one whole
 // frame of signal.
-func (s *Spectrogram) WritePNG(w io.Writer) error {
+func (s *Spectrogram) WriteSVG(w io.Writer) error {
 	if s.columns == 0 {
 		return fmt.Errorf("plot: the signal is shorter than %v", s.span(len(s.i)))
 	}
-	c := newCanvas(width, height, paper)
 	noise := s.noise()
 	low, high := s.reach(noise)
 	hz := axis{low, high, bottom, top}
@@ -191,12 +191,15 @@ func (s *Spectrogram) WritePNG(w io.Writer) error {
 	begin := s.first.Seconds()
 	x := axis{begin, begin + float64(s.columns)*s.columnTime.Seconds(), left, right}
 	span := s.brightest(noise)
-	s.paint(c, x, hz, noise, span)
-	s.marks.draw(c, x, hz)
-	surround(c, s.options.Title, x, kmh, &hz)
-	legend(c, stroke{colour: good, width: 3}, "valid", stroke{colour: bad, width: 3, dash: 6}, "discarded")
-	s.bar(c, span, noise)
-	return c.write(w)
+	p := newPage(width, height, field, s.options.Title, paper)
+	if err := p.image(field, s.paint(x, hz, noise, span)); err != nil {
+		return err
+	}
+	s.marks.draw(p, x, hz)
+	surround(p, s.options.Title, x, kmh, &hz)
+	legend(p, left)
+	s.bar(p, span, noise)
+	return p.write(w)
 }
 
 // reach returns the frequencies that the picture shows: somewhat more than the
@@ -283,8 +286,10 @@ func (s *Spectrogram) brightest(noise []float64) float64 {
 	return min(max(float64(v)/stepsADB, leastSpan), mostSpan)
 }
 
-// paint fills the field with the levels.
-func (s *Spectrogram) paint(c *canvas, x, hz axis, noise []float64, span float64) {
+// paint returns the field with the levels. What was not recorded is the colour
+// behind the last level.
+func (s *Spectrogram) paint(x, hz axis, noise []float64, span float64) *image.Paletted {
+	m := image.NewPaletted(image.Rect(0, 0, field.Dx(), field.Dy()), palette())
 	rows := make([][2]int, field.Dy())
 	for i := range rows {
 		a := hz.value(float64(field.Min.Y+i+1))/s.binHz + float64(s.zero)
@@ -293,8 +298,8 @@ func (s *Spectrogram) paint(c *canvas, x, hz axis, noise []float64, span float64
 		rows[i] = [2]int{from, min(max(int(math.Round(b)), from+1), s.rows)}
 	}
 	steps := levels / (span - darkest) / stepsADB
-	for px := field.Min.X; px < field.Max.X; px++ {
-		begin := (x.value(float64(px)) - x.low) / s.columnTime.Seconds()
+	for px := range field.Dx() {
+		begin := (x.value(float64(field.Min.X+px)) - x.low) / s.columnTime.Seconds()
 		column := min(int(begin), s.columns-1)
 		cells := s.cells[column*s.rows:][:s.rows]
 		for i, r := range rows {
@@ -305,32 +310,55 @@ func (s *Spectrogram) paint(c *canvas, x, hz axis, noise []float64, span float64
 					n++
 				}
 			}
-			if n == 0 {
-				continue
+			colour := uint8(levels)
+			if n > 0 {
+				colour = uint8(min(max((sum/n-darkest*stepsADB)*steps, 0), levels-1))
 			}
-			level := (sum/n - darkest*stepsADB) * steps
-			c.Pix[c.PixOffset(px, field.Min.Y+i)] = uint8(min(max(level, 0), levels-1))
+			m.SetColorIndex(px, i, colour)
 		}
 	}
+	return m
+}
+
+const levels = 200 // steps of the colour map
+
+// ramp is the colour map, from the noise to the strongest line: dark to bright,
+// so that it reads in grey as well.
+var ramp = [...]color.RGBA{
+	{8, 10, 24, 255}, {26, 30, 72, 255}, {32, 66, 120, 255}, {34, 108, 146, 255},
+	{52, 150, 158, 255}, {112, 194, 168, 255}, {186, 226, 190, 255}, {246, 252, 232, 255},
+}
+
+// palette returns the colours of the levels and, last, that of what was not
+// recorded, which lets the paper through.
+func palette() color.Palette {
+	p := make(color.Palette, 0, levels+1)
+	for i := range levels {
+		at := float64(i) / (levels - 1) * float64(len(ramp)-1)
+		k := min(int(at), len(ramp)-2)
+		mix := func(a, b uint8) uint8 { return uint8(math.Round(float64(a) + (at-float64(k))*(float64(b)-float64(a)))) }
+		a, b := ramp[k], ramp[k+1]
+		p = append(p, color.RGBA{mix(a.R, b.R), mix(a.G, b.G), mix(a.B, b.B), 255})
+	}
+	return append(p, color.RGBA{})
 }
 
 // bar draws the colours and what they mean.
-func (s *Spectrogram) bar(c *canvas, span float64, noise []float64) {
-	const long = 300
-	box := image.Rect(right-long, bottom+50, right, bottom+66)
-	for x := box.Min.X; x < box.Max.X; x++ {
-		c.fill(image.Rect(x, box.Min.Y, x+1, box.Max.Y), uint8((x-box.Min.X)*levels/long))
+func (s *Spectrogram) bar(p *page, span float64, noise []float64) {
+	box := image.Rect(right-300, legendAt-8, right, legendAt+8)
+	p.add(`<linearGradient id="levels">`)
+	for i, c := range ramp {
+		p.add(`<stop offset="%.3f" stop-color="#%02x%02x%02x"/>`, float64(i)/float64(len(ramp)-1), c.R, c.G, c.B)
 	}
-	c.frame(box, dim)
+	p.add(`</linearGradient>`)
+	p.add(`<rect %s fill="url(#levels)" stroke="%s"/>`, place(box), dim)
 	db := axis{darkest, span, box.Min.X, box.Max.X}
 	values, decimals := db.ticks(4)
 	for _, v := range values {
-		t := number(v, decimals)
-		c.text(int(db.at(v))-textWidth(t, 2)/2, box.Max.Y+8, t, 2, ink)
+		p.text(int(math.Round(db.at(v))), box.Max.Y+14, "middle", ink, number(v, decimals))
 	}
 	quiet := slices.Clone(noise)
 	slices.Sort(quiet)
-	words := fmt.Sprintf("dB over the noise, %s dB of full scale in %s Hz",
-		number(quiet[len(quiet)/2]/stepsADB+floorDB, 0), number(s.binHz, 1))
-	c.text(box.Min.X-16-textWidth(words, 2), box.Min.Y+1, words, 2, ink)
+	p.text(box.Min.X-16, legendAt, "end", ink, fmt.Sprintf("dB over the noise, %s dB of full scale in %s Hz",
+		number(quiet[len(quiet)/2]/stepsADB+floorDB, 0), number(s.binHz, 1)))
 }

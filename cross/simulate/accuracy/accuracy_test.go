@@ -36,8 +36,14 @@ func TestCommand(t *testing.T) {
 	if err != nil || !strings.Contains(string(page), "go run ./cross/simulate/accuracy -passages 3 -seed 7 -docs docs") {
 		t.Errorf("%v; the page\n%s", err, page)
 	}
-	if plots, err := os.ReadDir(filepath.Join(docs, "accuracy")); err != nil || len(plots) < 2 {
+	plots, err := os.ReadDir(filepath.Join(docs, "accuracy"))
+	if err != nil || len(plots) != 2 {
 		t.Errorf("plots %v, %v", plots, err)
+	}
+	for _, p := range plots {
+		if !strings.Contains(string(page), "](accuracy/"+p.Name()+")") {
+			t.Errorf("the page does not show %s", p.Name())
+		}
 	}
 	for _, args := range [][]string{{"-class", "none"}, {"-replay", "7"}, {"-passages"}, {"more"}} {
 		errs.Reset()

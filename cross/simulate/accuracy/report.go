@@ -253,11 +253,11 @@ func (r *Result) WritePlots(folder string) error {
 		us = append(us, plot.XY{X: v, Y: 2 * float64(o.Passage.Budget.Total()) / 100})
 	}
 	return cmp.Or(
-		file(filepath.Join(folder, "errors.png"), func(w io.Writer) error {
+		file(filepath.Join(folder, "errors.svg"), func(w io.Writer) error {
 			return plot.Chart{Title: "Error of the speeds found", XName: "error, km/h", YName: "number",
 				X: [2]float64{-2, 2}, Y: [2]float64{0.5, max(float64(len(errors)), 10)}, LogY: true}.WriteHistogram(w, errors, 160)
 		}),
-		file(filepath.Join(folder, "speed.png"), func(w io.Writer) error {
+		file(filepath.Join(folder, "speed.svg"), func(w io.Writer) error {
 			return plot.Chart{Title: "Error over speed; band: twice the median uncertainty; red: beyond its own", XName: "speed, km/h", YName: "km/h",
 				X: [2]float64{1, 350}, Y: [2]float64{-4, 4}, LogX: true}.WritePoints(w, points, medians(us))
 		}),
@@ -349,7 +349,7 @@ vehicles that held theirs.
 `
 
 const pictures = `
-![histogram of the errors](accuracy/errors.png)
+![histogram of the errors](accuracy/errors.svg)
 
-![errors over speed](accuracy/speed.png)
+![errors over speed](accuracy/speed.svg)
 `
