@@ -384,7 +384,7 @@ func (d *Device) record(p sensor.Passage, a enforce.Assessment, photo sensor.Mon
 		r.Site = &site
 		statement, err := d.o.Config.Statement()
 		if err == nil {
-			err = r.Doubt(statement)
+			err = r.Doubt(statement, d.o.Calibration)
 		}
 		if err != nil {
 			return fmt.Errorf("%w: %w", errDoubt, err)

@@ -194,9 +194,21 @@ func TestD18_OthersJudgeWhatWasPackedAnew(t *testing.T) {
 	for name, change := range map[string]func([]file) []file{
 		"plain": func(f []file) []file { return f },
 		"left": func(f []file) []file {
-			return append(f, file{"Thumbs.db", []byte("x")}, file{"__MACOSX/._frames", []byte("x")})
+			return append(f, file{"Thumbs.db", []byte("x")}, file{"__MACOSX/._frames", []byte("x")}, file{"citt\u00e0 \u202e\a\"b.txt", []byte("x")}, file{"\xe0.txt", []byte("x")})
 		},
 		"changed": func(f []file) []file { f[1].data = append(bytes.Clone(f[1].data), 0); return f },
+		"backslash": func(f []file) []file {
+			for i := range f {
+				f[i].name = strings.ReplaceAll(f[i].name, "/", `\`)
+			}
+			return f
+		},
+		"deep": func(f []file) []file {
+			for i := range f {
+				f[i].name = "to the court/2026/a case/" + f[i].name
+			}
+			return append(f, file{"to the court/Thumbs.db", []byte("x")}, file{"to the court/2026/a case/old/record.cose", []byte("x")})
+		},
 		"folder": func(f []file) []file {
 			for i := range f {
 				f[i].name = "a case/" + f[i].name
@@ -228,7 +240,9 @@ func TestD18_OthersJudgeWhatWasPackedAnew(t *testing.T) {
 			if words := r.Checks[len(r.Checks)-1].Words; !strings.Contains(words, "this page is not part of what was checked") {
 				t.Errorf("H14: %s: %s", other.name, words)
 			}
-			if words := r.Checks[len(r.Checks)-2].Words; !strings.Contains(words, "Not the original archive") || strings.Contains(files[i], "left") != strings.Contains(words, "Thumbs.db") {
+			if words, ours := r.Checks[len(r.Checks)-2].Words, v.Checks[len(v.Checks)-2].Words; words != ours {
+				t.Errorf("D23: %s says %s\nours %s", other.name, words, ours)
+			} else if !strings.Contains(words, "Not the original archive") || strings.Contains(files[i], "left") != strings.Contains(words, `"Thumbs.db", "__MACOSX/._frames", "città ??\"b.txt", "à.txt"`) {
 				t.Errorf("%s: %s", other.name, words)
 			}
 		}
@@ -314,6 +328,9 @@ func TestD23_OneFactOneWord(t *testing.T) {
 		func(r *Record) { r.UTC = time.Date(2026, 3, 29, 1, 0, 0, 1000, time.UTC) },
 		func(r *Record) { r.Measurement.Targets, r.Measurement.Uncertainty = 3, 1234 },
 		func(r *Record) { r.Calibration.Approval, r.Calibration.Decree = "", " " },
+		func(r *Record) { r.Calibration.Approval = " D.D. n. 1 " },
+		func(r *Record) { r.Calibration.NotAfter = time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC) },
+		func(r *Record) { r.UTC = time.Date(9999, 12, 31, 22, 59, 59, 999999000, time.UTC) },
 	} {
 		r := violation(t)
 		change(r)

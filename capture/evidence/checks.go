@@ -180,8 +180,8 @@ func (c *checker) conditions() {
 		words = fmt.Sprintf("%d other vehicles were in the beam. Sensor %s tells vehicles apart.", m.Targets, r.Trace.Model)
 	}
 	c.fits("targets", true, "The speed may be another vehicle's", "%s", words)
-	if rule, known := c.law.rule(m.Rule); known {
-		c.fits("rule", true, "The law was not applied", "Rule %s was in force and takes %v off %v.", m.Rule, rule.Reduction(m.Indicated), m.Indicated)
+	if _, known := c.law.rule(m.Rule); known {
+		c.fits("rule", true, "The law was not applied", "Rule %s was in force and takes %v off %v.", m.Rule, m.Reduction, m.Speed.Truncate())
 	} else {
 		c.add("rule", true, NotChecked, "This program's table knows no rule %s.", m.Rule)
 	}
@@ -253,7 +253,13 @@ func (c *checker) calibration() {
 		c.add(name, false, NotChecked, "The calibration statement is not here.")
 	case c.r.Calibration == nil:
 		c.add(name, false, Fail, "There is a calibration statement, and the record names none.")
+	case sumOf(c.b.Calibration) != c.r.Calibration.SHA256:
+		c.compare(name, c.b.Calibration, c.r.Calibration.Statement)
 	default:
+		if err := c.r.certified(readSettings(c.b.Calibration)); err != nil {
+			c.add(name, false, Fail, "The record is not as the calibration statement demands: %v.", err)
+			return
+		}
 		c.compare(name, c.b.Calibration, c.r.Calibration.Statement)
 	}
 }
@@ -387,12 +393,19 @@ func (c *checker) archive() {
 	}
 }
 
-// quoted lists some names.
+// quoted lists some names as every verifier does: what is not seen does not show.
 func quoted(names []string) string {
 	const most = 10
 	var all []string
 	for _, n := range names[:min(len(names), most)] {
-		all = append(all, fmt.Sprintf("%.80q", n))
+		runes := []rune(n)
+		runes = runes[:min(len(runes), 80)]
+		for i, r := range runes {
+			if hidden(r) {
+				runes[i] = '?'
+			}
+		}
+		all = append(all, `"`+strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(string(runes))+`"`)
 	}
 	if len(names) > most {
 		all = append(all, fmt.Sprintf("and %d more", len(names)-most))

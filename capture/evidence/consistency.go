@@ -275,11 +275,12 @@ func consistency() []row {
 }
 
 // Doubt returns the first thing in a record of a violation or a test that
-// contradicts a good measurement, nil when there is none. configuration is the
-// statement in force; what it states is compared too. A device asks before it
+// contradicts a good measurement, nil when there is none. configuration and
+// calibration are the statements in force, nil for none; what they state is compared
+// too. A device asks before it
 // seals: what raises a doubt no verifier passes. A rule that the table does not
 // know raises none.
-func (r *Record) Doubt(configuration []byte) error {
+func (r *Record) Doubt(configuration, calibration []byte) error {
 	if !r.Kind.Measured() {
 		return nil
 	}
@@ -292,6 +293,9 @@ func (r *Record) Doubt(configuration []byte) error {
 		if err := row.broken(c); err != nil {
 			return fmt.Errorf("%s: %w", row.check, err)
 		}
+	}
+	if err := r.certified(readSettings(calibration)); err != nil {
+		return fmt.Errorf("calibration: %w", err)
 	}
 	return nil
 }

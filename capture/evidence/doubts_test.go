@@ -187,7 +187,7 @@ func TestH07_EveryContradictionIsNamed(t *testing.T) {
 		if !found || verdict.OK() {
 			t.Errorf("%s: OK = %v, %+v", v.name, verdict.OK(), verdict.Checks)
 		}
-		if failed && verdict.Record.Record.Doubt(nil) == nil && !strings.HasPrefix(v.row, "settings/") {
+		if failed && verdict.Record.Record.Doubt(nil, nil) == nil && !strings.HasPrefix(v.row, "settings/") {
 			t.Errorf("%s: a device would seal it", v.name)
 		}
 	}
@@ -204,7 +204,7 @@ func TestH07_EveryContradictionIsNamed(t *testing.T) {
 			t.Errorf("%s/%s has no source", r.check, r.name)
 		}
 	}
-	if err := violation(t).Doubt([]byte(testConfiguration)); err != nil {
+	if err := violation(t).Doubt([]byte(testConfiguration), []byte(testCalibration)); err != nil {
 		t.Errorf("a good record: %v", err)
 	}
 }

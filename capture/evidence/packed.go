@@ -11,6 +11,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"unicode/utf8"
 )
 
 // A bundle that a person unpacked and packed again is another archive and the same
@@ -25,7 +26,8 @@ const maxPacked = 1000
 
 // packedEntry is what the directory says of a file.
 type packedEntry struct {
-	name                    string
+	name                    string // with slashes
+	raw                     string // as it stands there
 	flags, method           uint16
 	crc, size, full, offset uint32
 	data                    uint32 // where its bytes begin
@@ -122,7 +124,7 @@ func readDirectory(r io.ReaderAt, size int64) ([]packedEntry, uint32, error) {
 			return nil, 0, errors.New("zip: the directory is damaged")
 		}
 		entries = append(entries, packedEntry{
-			name: string(b[centralSize : centralSize+n]), flags: binary.LittleEndian.Uint16(b[8:]), method: binary.LittleEndian.Uint16(b[10:]),
+			raw: string(b[centralSize : centralSize+n]), name: plainName(string(b[centralSize : centralSize+n])), flags: binary.LittleEndian.Uint16(b[8:]), method: binary.LittleEndian.Uint16(b[10:]),
 			crc: binary.LittleEndian.Uint32(b[16:]), size: binary.LittleEndian.Uint32(b[20:]), full: binary.LittleEndian.Uint32(b[24:]),
 			offset: binary.LittleEndian.Uint32(b[42:]),
 		})
@@ -134,16 +136,33 @@ func readDirectory(r io.ReaderAt, size int64) ([]packedEntry, uint32, error) {
 	return entries, start, nil
 }
 
+// plainName returns a name with slashes between folders. Some packers of Windows
+// write backslashes, which no name of a bundle has.
+func plainName(raw string) string {
+	if !utf8.ValidString(raw) { // of a packer without UTF-8: Latin-1, so that all verifiers show the same
+		var b strings.Builder
+		for i := range len(raw) {
+			b.WriteRune(rune(raw[i]))
+		}
+		raw = b.String()
+	}
+	return strings.ReplaceAll(raw, `\`, "/")
+}
+
 // folderOfRecord returns the folder within the archive that the record lies in,
-// with its slash: none, or the one at the top.
+// with its slash: none, or the one that lies in the fewest folders.
 func folderOfRecord(entries []packedEntry) (string, error) {
 	prefix, found := "", 0
 	for _, e := range entries {
-		if e.name == nameRecord {
-			return "", nil
+		dir, ok := strings.CutSuffix(e.name, nameRecord)
+		if !ok || dir != "" && !strings.HasSuffix(dir, "/") {
+			continue
 		}
-		if dir, ok := strings.CutSuffix(e.name, "/"+nameRecord); ok && !strings.Contains(dir, "/") {
-			prefix, found = dir+"/", found+1
+		switch depth := strings.Count(dir, "/"); {
+		case found == 0 || depth < strings.Count(prefix, "/"):
+			prefix, found = dir, 1
+		case depth == strings.Count(prefix, "/") && dir != prefix:
+			found++
 		}
 	}
 	switch found {
@@ -158,7 +177,7 @@ func folderOfRecord(entries []packedEntry) (string, error) {
 // locate finds where the bytes of a file begin, and checks that the data says the
 // same of it as the directory, which begins at start.
 func (e *packedEntry) locate(r io.ReaderAt, start uint32) error {
-	header := make([]byte, localSize+len(e.name))
+	header := make([]byte, localSize+len(e.raw))
 	if _, err := r.ReadAt(header, int64(e.offset)); err != nil || string(header[:4]) != "PK\x03\x04" {
 		return errors.New("the data is not where the directory says")
 	}
@@ -167,7 +186,7 @@ func (e *packedEntry) locate(r io.ReaderAt, start uint32) error {
 	sizes = binary.LittleEndian.AppendUint32(sizes, e.size)
 	sizes = binary.LittleEndian.AppendUint32(sizes, e.full)
 	behind := e.flags&follows != 0 && bytes.Equal(header[14:26], make([]byte, 12))
-	if int(binary.LittleEndian.Uint16(header[26:])) != len(e.name) || string(header[localSize:]) != e.name ||
+	if int(binary.LittleEndian.Uint16(header[26:])) != len(e.raw) || string(header[localSize:]) != e.raw ||
 		binary.LittleEndian.Uint16(header[6:]) != e.flags || binary.LittleEndian.Uint16(header[8:]) != e.method ||
 		!behind && !bytes.Equal(header[14:26], sizes) {
 		return errors.New("the directory and the data say different things of it")

@@ -243,7 +243,7 @@ func TestMeasurementArithmetic(t *testing.T) {
 		r := violation(t)
 		m := r.Measurement
 		m.Speed, m.Indicated, m.Reduction, m.Assessed, m.Limit = test.speed, test.indicated, test.reduction, test.assessed, test.lim
-		if err := r.Doubt(nil); (err == nil) != test.good {
+		if err := r.Doubt(nil, nil); (err == nil) != test.good {
 			t.Errorf("%s: %v", test.name, err)
 		}
 	}

@@ -1,6 +1,7 @@
 package evidence
 
 import (
+	"fmt"
 	"regexp"
 	"strconv"
 	"strings"
@@ -10,28 +11,37 @@ import (
 )
 
 // settings is what a configuration statement states, as far as records are
-// compared with it: quoted values by section and key. The first of two counts.
+// compared with it: quoted values and instants by section and key. The first of
+// two counts.
 type settings map[string]string
 
 var (
 	settingSection = regexp.MustCompile(`^[ \t]*\[([a-z_]+)\][ \t]*(?:#.*)?$`)
 	settingValue   = regexp.MustCompile(`^[ \t]*([a-z_]+)[ \t]*=[ \t]*"([^"\\]*)"[ \t]*(?:#.*)?$`)
+	settingInstant = regexp.MustCompile(`^[ \t]*([a-z_]+)[ \t]*=[ \t]*([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:Z|[+-][0-9]{2}:[0-9]{2}))[ \t]*(?:#.*)?$`)
 	settingSpeed   = regexp.MustCompile(`^([0-9]{1,4})(?:\.([0-9]{1,2}))? ?km/h$`)
 	settingTime    = regexp.MustCompile(`^([0-9]{1,6})(us|µs|ms|s)$`)
 )
 
-// readSettings reads the lines of a statement that hold a section or a quoted
-// value, and passes over all others.
+// readSettings reads the lines of a statement that hold a section, a quoted value
+// or an instant with its zone, and passes over all others, and a mark of the order
+// of bytes.
 func readSettings(statement []byte) settings {
 	if statement == nil {
 		return nil
 	}
 	s, section := settings{}, ""
-	for line := range strings.SplitSeq(string(statement), "\n") {
+	for line := range strings.SplitSeq(strings.TrimPrefix(string(statement), "\ufeff"), "\n") {
 		line = strings.TrimSuffix(line, "\r")
 		if m := settingSection.FindStringSubmatch(line); m != nil {
 			section = m[1]
-		} else if m := settingValue.FindStringSubmatch(line); m != nil {
+			continue
+		}
+		m := settingValue.FindStringSubmatch(line)
+		if m == nil {
+			m = settingInstant.FindStringSubmatch(line)
+		}
+		if m != nil {
 			if key := section + "." + m[1]; s[key] == "" {
 				s[key] = m[2]
 			}
@@ -62,4 +72,47 @@ func (s settings) duration(section, key string) (time.Duration, bool) {
 	n, err := strconv.Atoi(m[1])
 	unit := map[string]time.Duration{"us": time.Microsecond, "µs": time.Microsecond, "ms": time.Millisecond, "s": time.Second}[m[2]]
 	return time.Duration(n) * unit, err == nil
+}
+
+// instant returns a date and time with its zone.
+func (s settings) instant(section, key string) (time.Time, bool) {
+	t, err := time.Parse(time.RFC3339, s[section+"."+key])
+	return t, err == nil
+}
+
+// certified compares a record of a measurement with what its calibration statement
+// states: a device that measures has checked the same, so no genuine record fails.
+func (r *Record) certified(s settings) error {
+	if !r.Kind.Measured() {
+		return nil
+	}
+	for _, same := range []struct{ section, key, what, got string }{
+		{"", "id", "the id", r.Calibration.ID},
+		{"", "sensor_serial", "sensor", r.Trace.Serial},
+		{"approval", "words", "the approval", r.Calibration.Approval},
+		{"decree", "words", "the decree", r.Calibration.Decree},
+	} {
+		if stated, there := s.text(same.section, same.key); there && stated != same.got {
+			return fmt.Errorf("the statement has %s %s, the record %s", same.what, stated, same.got)
+		}
+	}
+	for _, section := range []string{"", "approval", "decree", "register"} {
+		key := "from"
+		if section == "" {
+			key = "not_before"
+		}
+		if from, stated := s.instant(section, key); stated && r.UTC.Before(from) {
+			return fmt.Errorf("%s: it is in force from %s only", strings.TrimPrefix(section+"."+key, "."), day(from))
+		}
+		if to, stated := s.instant(section, "to"); stated && r.UTC.After(to) {
+			return fmt.Errorf("%s.to: it was in force until %s", section, day(to))
+		}
+	}
+	if end, stated := s.instant("", "not_after"); stated && !end.Equal(r.Calibration.NotAfter) {
+		return fmt.Errorf("the statement is in force until %s, the record says %s", day(end), day(r.Calibration.NotAfter))
+	}
+	if most, stated := s.speed("", "uncertainty"); stated && r.Measurement.Uncertainty > most {
+		return fmt.Errorf("it allows a standard uncertainty of %v, the record has %v", most, r.Measurement.Uncertainty)
+	}
+	return nil
 }
