@@ -15,7 +15,8 @@
 //	                 position in which a vehicle is of use: from 0.7 to 1.3 times
 //	                 its distance. So every vehicle gives two pictures there.
 //	camera_unsharp   for a minute, fine detail below a quarter of what this camera
-//	                 shows at this site in the same kind of light; or a picture of
+//	                 shows at this site in the same kind of light, its noise left
+//	                 out: what was learnt at dusk holds at noon. Or a picture of
 //	                 one brightness, as behind a cover.
 //	camera_exposure  for a minute, half of the picture white, or all of it dark while
 //	                 the sun is more than 3° high. At night a road may be dark.

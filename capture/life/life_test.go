@@ -3,10 +3,14 @@ package life
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"image"
+	"image/draw"
 	"image/jpeg"
 	"math"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -297,6 +301,84 @@ func TestD10_UnsharpPictures(t *testing.T) {
 	s.finds("the evening has a normal of its own")
 	s.play(70*time.Second, 10, living(shot{noise: 1, scale: 0.01, offset: 100}, 13))
 	s.finds("behind a cover", Unsharp, "shows nothing: the whole picture has one brightness")
+}
+
+// A camera that starts at dusk, with all its gain, is in order by day. Noise is no
+// detail.
+func TestD10_NoiseOfTheEveningIsNoDetail(t *testing.T) {
+	for _, noise := range []float64{4, 8} {
+		for _, scale := range []float64{1, 0.7} {
+			s := newStage(t, options, noon)
+			s.play(3*time.Minute, 10, living(shot{noise: noise, scale: scale}, 13))
+			s.finds("learnt in the evening")
+			s.play(3*time.Minute, 10, living(shot{noise: 1}, 13))
+			s.finds(fmt.Sprintf("by day, after an evening with noise of %g", noise))
+			s.play(3*time.Minute, 10, living(shot{noise: 1, blur: 3}, 13))
+			s.finds("out of focus", Unsharp, "is not sharp")
+		}
+	}
+}
+
+// The same of photographs of roads and cars: noise that a night's gain brings, at
+// half the contrast, is not taken for detail that is missing by day, but a soft
+// lens is found.
+func TestD10_NoiseAndBlurOfPhotographs(t *testing.T) {
+	files, err := filepath.Glob("../../../shared/data/images/eu-plates/*.jpg")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(files) == 0 {
+		if os.Getenv("CI") == "true" {
+			t.Fatal("no photographs")
+		}
+		t.Skip("no photographs: ../shared/data is not there")
+	}
+	random := rand.New(rand.NewPCG(3, 4))
+	worst, found := 1.0, 0
+	files = files[:min(24, len(files))]
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		picture, err := jpeg.Decode(bytes.NewReader(data))
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := picture.Bounds()
+		day, night := image.NewGray(b), image.NewGray(b)
+		draw.Draw(day, b, picture, b.Min, draw.Src)
+		for i, v := range day.Pix {
+			night.Pix[i] = uint8(max(0, min(255, 80+0.5*(float64(v)-110)+4*random.NormFloat64())))
+		}
+		of := func(m *image.Gray) float64 { return detail(m.Pix, m.Stride, b.Dx(), b.Dy()) }
+		worst = min(worst, of(day)/of(night))
+		if of(boxed(boxed(day))) < detailShare*of(day) {
+			found++
+		}
+	}
+	t.Logf("by day at least %.0f %% of the detail of a night, 25 would be too little; %d of %d soft lenses found", 100*worst, found, len(files))
+	if worst < 0.35 {
+		t.Errorf("a photograph has by day %.0f %% of the detail that it has in the night's noise", 100*worst)
+	}
+	if found < len(files)*3/4 {
+		t.Errorf("%d of %d soft lenses found", found, len(files))
+	}
+}
+
+// boxed returns a picture whose pixels are the means of 3 × 3.
+func boxed(m *image.Gray) *image.Gray {
+	r := image.NewGray(m.Rect)
+	for y := 1; y < m.Rect.Dy()-1; y++ {
+		for x := 1; x < m.Rect.Dx()-1; x++ {
+			sum := 0
+			for d := range 9 {
+				sum += int(m.Pix[(y+d/3-1)*m.Stride+x+d%3-1])
+			}
+			r.Pix[y*r.Stride+x] = uint8(sum / 9)
+		}
+	}
+	return r
 }
 
 func TestNothingIsSaidOfWhatIsNotKnown(t *testing.T) {
