@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"math/rand/v2"
 	"net"
 	"os"
 	"slices"
@@ -353,13 +354,16 @@ func TestD05_NormalIsKept(t *testing.T) {
 		}
 		var log journal
 		clock := &fakeClock{start: time.Now()}
-		// hear makes the device hear the road for so long, louder or not.
+		random := rand.New(rand.NewPCG(1, 2))
+		// hear makes the device hear the road for so long, louder or not. Other signs
+		// each time make other noise of it: the same again would be a fault.
 		hear := func(v *vitals, d time.Duration, gain float32) []sensor.Finding {
 			index := uint64(0)
 			for end := time.Now().Add(d); time.Now().Before(end); {
 				for _, b := range blocks {
 					for k := range b.I {
-						b.I[k], b.Q[k] = b.I[k]*gain, b.Q[k]*gain
+						sign := 1 - 2*float32(random.IntN(2))
+						b.I[k], b.Q[k] = b.I[k]*gain*sign, b.Q[k]*gain*sign
 					}
 					b.Index = index
 					index += uint64(len(b.I))

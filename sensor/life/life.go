@@ -19,10 +19,14 @@
 // quiet road nor a strong vehicle is a fault. The phase between I and Q at each
 // frequency, gathered over the last 8 seconds, says whether they are independent:
 // where it stays the same at most frequencies, one signal is in both channels,
-// also when it is turned, weaker, delayed or filtered in one of them.
+// also when it is turned, weaker or filtered in one of them, or later by up to a
+// quarter of a segment. What is later by more is found where its samples are the
+// same but for their sign, within a minute; so is a stretch of samples of up to a
+// minute that comes again and again, as from a buffer that nobody fills.
 //
 // A finding needs the median of the last seconds, 2 at least and 8 at most; what
-// does not change for a whole second is found at once. The physical limits below
+// does not change for a whole second is found at once. Samples that are missing
+// hide none of it, but where no 1,024 are left in a row. The physical limits below
 // hold at any site. Within them the site has a normal of its own, see [Normal].
 //
 // # Pace
@@ -60,9 +64,10 @@ const (
 const (
 	step = 1.0 / 32768 // of a 16-bit converter
 
-	// Less noise than a step does not carry weak vehicles through the
-	// converter. More than 0.15 of full scale leaves less than 17 dB for vehicles.
-	leastNoise = 1 * step
+	// Less noise than half a step does not carry weak vehicles through the
+	// converter, whose own rounding is 0.29 of a step. More than 0.15 of full scale
+	// leaves less than 17 dB for vehicles.
+	leastNoise = 0.5 * step
 	mostNoise  = 0.15
 
 	mostLevel   = 0.5 // of full scale: half of the range is lost on one side
@@ -81,8 +86,6 @@ const (
 	betweenBs = 20
 
 	least, most = 2, 8 // seconds that a finding rests on
-
-	motif = 48 // pairs whose coming again is no chance
 )
 
 // A Reading is what one second shows, or the median of many.
@@ -109,10 +112,11 @@ type Monitor struct {
 	inQ    []float64
 	phases []phases // of the last seconds
 	now    phases
-	units  []unit // of the last seconds
-	dead   string // words; "" when both channels changed in the last second
-	again  bool   // the motif came again in the last second
-	seen   repeats
+	units  []unit           // of the last seconds
+	dead   string           // words; "" when both channels changed in the last second
+	again  hunt[[2]float32] // for the pairs, in what follows them
+	laterI hunt[float32]    // for what Q has shown, without its sign, in I
+	laterQ hunt[float32]    // and the other way
 	normal Normal
 	period period
 }
@@ -149,15 +153,17 @@ func (m *Monitor) begin() {
 	for _, c := range []*channel{&m.i, &m.q} {
 		*c = channel{low: math.MaxFloat32, high: -math.MaxFloat32, powers: c.powers[:0]}
 	}
-	m.seen = repeats{}
 }
 
-// Break says that samples are missing, or that what follows has nothing to do with
-// what came.
+// Break says that samples are missing. The second in hand goes on: a stream that
+// always loses some is watched like any other.
 func (m *Monitor) Break() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.begin()
+	m.inI, m.inQ = m.inI[:0], m.inQ[:0]
+	m.again.breaks()
+	m.laterI.breaks()
+	m.laterQ.breaks()
 }
 
 // Push adds consecutive samples, full scale ±1, as many of Q as of I.
@@ -166,9 +172,12 @@ func (m *Monitor) Push(i, q []float32) {
 	defer m.mu.Unlock()
 	for k, x := range i {
 		y := q[k]
-		m.i.add(x)
-		m.q.add(y)
-		m.seen.add(x, y)
+		railX, railY := m.i.add(x), m.q.add(y)
+		pair := [2]float32{x, y}
+		m.again.add(pair, pair, railX || railY, m.rate)
+		x0, y0 := max(x, -x), max(y, -y)
+		m.laterI.add(y0, x0, railY, m.rate)
+		m.laterQ.add(x0, y0, railX, m.rate)
 		// The segments lie evenly in the second.
 		if begins := m.count * segments / m.rate * m.rate / segments; m.count-begins < segment || len(m.inI) > 0 {
 			m.inI, m.inQ = append(m.inI, float64(x)), append(m.inQ, float64(y))
@@ -182,12 +191,14 @@ func (m *Monitor) Push(i, q []float32) {
 	}
 }
 
-func (c *channel) add(x float32) {
+// add adds a sample. It reports whether it is at full scale.
+func (c *channel) add(x float32) (rail bool) {
 	c.sum += float64(x)
 	c.low, c.high = min(c.low, x), max(c.high, x)
-	if x >= 1-1.5*step || x <= -1+0.5*step {
+	if rail = x >= 1-1.5*step || x <= -1+0.5*step; rail {
 		c.rail++
 	}
+	return rail
 }
 
 // transform takes the segment in hand.
@@ -221,10 +232,11 @@ func (m *Monitor) goertzel(x []float64, k int) (re, im float64) {
 // end ends a second.
 func (m *Monitor) end() {
 	n := float64(m.count)
-	m.again, m.dead = m.seen.again, stillWords(m.i, m.q)
-	if m.dead != "" || m.again { // what came before says nothing of what comes behind it
+	m.dead = stillWords(m.i, m.q)
+	switch {
+	case m.dead != "" || m.again.found: // what came before says nothing of what comes behind it
 		m.units, m.phases = m.units[:0], m.phases[:0]
-	} else {
+	case m.now.n > 0:
 		m.units = last(append(m.units, unit{
 			Reading: Reading{LevelI: m.i.sum / n, LevelQ: m.q.sum / n, NoiseI: noise(m.i.powers), NoiseQ: noise(m.q.powers)},
 			rail:    float64(max(m.i.rail, m.q.rail)) / n,
@@ -285,8 +297,9 @@ func (m *Monitor) findings() []sensor.Finding {
 	switch {
 	case m.dead != "":
 		return []sensor.Finding{{Code: CodeDead, Words: "radar signal: " + m.dead}}
-	case m.again:
-		return []sensor.Finding{{Code: CodeRepeats, Words: "radar signal: the same samples come again and again"}}
+	case m.again.found:
+		return []sensor.Finding{{Code: CodeRepeats, Words: fmt.Sprintf(
+			"radar signal: the same samples come again and again, every %.0f ms", m.ms(m.again.later))}}
 	case len(m.units) < least:
 		return nil
 	}
@@ -319,11 +332,19 @@ func (m *Monitor) findings() []sensor.Finding {
 	} else if words = balanceWords(now, usual, known); words != "" {
 		add(CodeBalance, "%s", words)
 	}
-	if same := m.same(); float64(same) >= sameBins*bins {
+	switch same := m.same(); {
+	case float64(same) >= sameBins*bins:
 		add(CodeCopy, "I and Q show one signal, at %d of %d frequencies with the same phase", same, bins)
+	case m.laterQ.found:
+		add(CodeCopy, "I and Q show one signal, in Q %.0f ms later", m.ms(m.laterQ.later))
+	case m.laterI.found:
+		add(CodeCopy, "I and Q show one signal, in I %.0f ms later", m.ms(m.laterI.later))
 	}
 	return all
 }
+
+// ms is the time of so many samples.
+func (m *Monitor) ms(samples int) float64 { return 1000 * float64(samples) / float64(m.rate) }
 
 // same returns at how many frequencies the phase between I and Q stays the same.
 func (m *Monitor) same() (n int) {
@@ -351,36 +372,4 @@ func median(values []float64) float64 {
 		return (sorted[n/2-1] + sorted[n/2]) / 2
 	}
 	return 0
-}
-
-// repeats looks for the first pairs of a second to come again in it.
-type repeats struct {
-	motif   [motif][2]float32
-	n       int  // pairs of the motif that are known
-	changes int  // of them that differ from the one before
-	at      int  // pairs that have come again in a row
-	again   bool // all of them have
-}
-
-func (r *repeats) add(x, y float32) {
-	pair := [2]float32{x, y}
-	if r.n < motif {
-		if r.n > 0 && r.motif[r.n-1] != pair {
-			r.changes++
-		}
-		r.motif[r.n] = pair
-		r.n++
-		return
-	}
-	switch {
-	case pair == r.motif[r.at]:
-		r.at++
-	case pair == r.motif[0]:
-		r.at = 1
-	default:
-		r.at = 0
-	}
-	if r.at == motif {
-		r.at, r.again = 0, r.again || r.changes >= motif/4
-	}
 }

@@ -78,6 +78,7 @@ func TestD05_SignalWithoutLifeIsNamed(t *testing.T) {
 		return late
 	}
 	lowpass := 0.0
+	tape := make([][2]float64, 3*rate)
 	random := rand.New(rand.NewPCG(3, 4))
 	for _, c := range []struct {
 		name    string
@@ -111,6 +112,13 @@ func TestD05_SignalWithoutLifeIsNamed(t *testing.T) {
 			return i + hum, q + hum
 		}, "", "", 0},
 		{"in order: an offset of a tenth, and a channel 2 dB weaker", func(_ int, i, q float64) (float64, float64) { return i + 0.1, 0.8*q - 0.1 }, "", "", 0},
+		{"in order: a vehicle ten times too strong for a second", func(n int, i, q float64) (float64, float64) {
+			if n%(10*rate) > rate {
+				return i, q
+			}
+			return vehicle(10, 2500)(n, i, q)
+		}, "", "", 0},
+		{"in order: a converter that sees little noise", func(_ int, i, q float64) (float64, float64) { return i * 1e-3, q * 1e-3 }, "", "", 0},
 
 		{"all zero", func(int, float64, float64) (float64, float64) { return 0, 0 }, CodeDead, "I and Q do not change, they stay at zero", 1},
 		{"at the rail", func(int, float64, float64) (float64, float64) { return 1, 1 }, CodeDead, "they stay at the rail", 1},
@@ -134,7 +142,7 @@ func TestD05_SignalWithoutLifeIsNamed(t *testing.T) {
 			return i, lowpass
 		}, CodeCopy, "one signal", 2},
 
-		{"noise far too small", func(_ int, i, q float64) (float64, float64) { return i * 1e-3, q * 1e-3 }, CodeNoise, "I has noise of", 2},
+		{"noise far too small", func(_ int, i, q float64) (float64, float64) { return i * 5e-4, q * 5e-4 }, CodeNoise, "I has noise of", 2},
 		{"noise far too big", func(_ int, i, q float64) (float64, float64) { return i * 12, q * 12 }, CodeNoise, "I has noise of", 2},
 		{"one channel 10 dB weaker", func(_ int, i, q float64) (float64, float64) { return i, q * 0.3 }, CodeBalance, "dB against Q", 2},
 		{"a level near the rail", func(_ int, i, q float64) (float64, float64) { return i + 0.7, q }, CodeLevel, "the level of I is 0.70", 2},
@@ -145,7 +153,29 @@ func TestD05_SignalWithoutLifeIsNamed(t *testing.T) {
 			}
 			return 0.02 * random.NormFloat64(), 0.02 * random.NormFloat64()
 		}, CodeRepeats, "again and again", 1},
-		{"only a tone", func(n int, _, _ float64) (float64, float64) { return vehicle(0.1, 1000)(n, 0, 0) }, CodeNoise, "", 2},
+		{"a buffer of 3 s again and again", func(n int, i, q float64) (float64, float64) {
+			if n < len(tape) {
+				tape[n] = [2]float64{i, q}
+			}
+			pair := tape[n%len(tape)]
+			return pair[0], pair[1]
+		}, CodeRepeats, "every 3000 ms", 4},
+		{"a pattern whose start comes again in itself", func(n int, _, _ float64) (float64, float64) {
+			return 0.01 * float64((n+1)%5/4), 0
+		}, CodeDead, "Q does not change", 1},
+		{"such a pattern in both", func(n int, _, _ float64) (float64, float64) {
+			return 0.01 * float64((n+1)%5/4), 0.02 * float64((n+1)%5/4)
+		}, CodeRepeats, "again and again", 1},
+		{"Q equal to I, 50 ms late", func(n int, i, _ float64) (float64, float64) {
+			tape[n%rate][0] = i
+			return i, tape[(n+rate-1000)%rate][0]
+		}, CodeCopy, "in Q 50 ms later", 2},
+		{"I equal to -Q, 1 s late", func(n int, _, q float64) (float64, float64) {
+			tape[n%rate][0] = q
+			return -tape[(n+1)%rate][0], q
+		}, CodeCopy, "in I 1000 ms later", 3},
+		{"mains alone", func(n int, _, _ float64) (float64, float64) { return vehicle(0.3, 50)(n%400, 0, 0) }, CodeRepeats, "every 20 ms", 2},
+		{"only a tone", func(n int, _, _ float64) (float64, float64) { return vehicle(0.1, 1000.37)(n, 0, 0) }, CodeNoise, "", 2},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			p, m := newPlayer(), NewMonitor(rate, Normal{})
@@ -165,6 +195,36 @@ func TestD05_SignalWithoutLifeIsNamed(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A stream that always loses some of its samples hides nothing.
+func TestD05_SignalThatAlwaysLosesSamples(t *testing.T) {
+	for name, change := range map[string]func(int, float64, float64) (float64, float64){
+		"":        nil,
+		CodeDead:  func(int, float64, float64) (float64, float64) { return 0, 0 },
+		CodeCopy:  func(_ int, i, _ float64) (float64, float64) { return i, i },
+		CodeNoise: func(_ int, i, q float64) (float64, float64) { return 12 * i, 12 * q },
+	} {
+		for _, blocks := range []int{1, 5, 40} { // of 20 ms, from loss to loss
+			p, m := newPlayer(), NewMonitor(rate, Normal{})
+			for range 5 {
+				i, q := p.second(change)
+				for k := 0; k < rate; k += 400 {
+					if k/400%blocks == 0 {
+						m.Break()
+					}
+					m.Push(i[k:k+400], q[k:k+400])
+				}
+			}
+			want := name
+			if blocks == 1 && name != CodeDead {
+				want = "" // there is no stretch of 1,024
+			}
+			if got := strings.Join(codes(m.Findings()), "+"); got != want {
+				t.Errorf("lost after each %d blocks: found %q, want %q", blocks, got, want)
+			}
+		}
 	}
 }
 
