@@ -28,7 +28,7 @@ type RingStats struct {
 	Damaged  uint64 // dropped: flagged by the camera, or not a whole JPEG
 	Order    uint64 // dropped: taken at or before the newest frame
 	Lost     uint64 // numbers missing between frames that arrived
-	Repeated uint64 // stored, but byte for byte the frame before
+	Repeated uint64 // stored, but byte for byte one of the last 8 frames
 	Cut      uint64 // stored without the bytes that the camera gave behind their end
 }
 
@@ -37,7 +37,7 @@ type RingStats struct {
 // that is flagged as damaged or fails [CheckJPEG] never enters, and a reader
 // gets copies of its own.
 //
-// A frame that is byte for byte the one before is a picture of that one's instant,
+// A frame that is byte for byte one of the last 8 is a picture of that one's instant,
 // given again: a sensor has noise. It is kept and counted, and is never a shot.
 //
 // One goroutine may call Put while any number call the other methods.
@@ -53,11 +53,15 @@ type Ring struct {
 	changed chan struct{}
 }
 
+// mostStale is among how many frames before it a frame may be found again: a camera
+// that stands still gives its last buffers in turn, of which there are few.
+const mostStale = 8
+
 type slot struct {
 	frame  Frame // Data is nil; the bytes are data[:n]
 	data   []byte
 	n      int
-	repeat bool // the bytes are those of the frame before
+	repeat bool // the bytes are those of one of the last frames
 }
 
 // NewRing returns a ring of the given number of slots, each for a frame of up
@@ -100,8 +104,8 @@ func (r *Ring) Put(f Frame) error {
 		return fmt.Errorf("frame %d: %w", f.Number, ErrOrder)
 	}
 	repeat := false
-	if r.used > 0 {
-		last := r.slot(r.used - 1)
+	for k := r.used - 1; k >= max(0, r.used-mostStale) && !repeat; k-- {
+		last := r.slot(k)
 		repeat = bytes.Equal(last.data[:last.n], f.Data)
 	}
 	s := &r.slots[r.next]
@@ -177,8 +181,8 @@ func (r *Ring) Look(buffer []byte) (newest Frame, since sensor.Mono, ok bool) {
 	return newest, r.since, true
 }
 
-// Still returns the instant since when every frame was byte for byte the same, and
-// that of the newest frame; false when there is none.
+// Still returns the instant since when every frame was byte for byte one of the last
+// 8 before it, and that of the newest frame; false when there is none.
 func (r *Ring) Still() (since, newest sensor.Mono, ok bool) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
@@ -189,14 +193,14 @@ func (r *Ring) Still() (since, newest sensor.Mono, ok bool) {
 }
 
 // Pace returns how many pictures the ring holds that were taken after the instant
-// from, and from the first to the last of them. Repeats are none.
-func (r *Ring) Pace(from sensor.Mono) (pictures int, over time.Duration) {
+// from, and from the first to the last of them. Repeats count only when told.
+func (r *Ring) Pace(from sensor.Mono, repeats bool) (pictures int, over time.Duration) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	var first sensor.Mono
 	for i := range r.used {
 		s := r.slot(i)
-		if s.repeat || s.frame.At <= from {
+		if s.repeat && !repeats || s.frame.At <= from {
 			continue
 		}
 		if pictures == 0 {

@@ -436,10 +436,13 @@ func TestD10_RepeatedFramesAreNoShots(t *testing.T) {
 	if !ok || f.Number != 20 || since != 15*80*ms || !bytes.Equal(f.Data, fakeJPEG(15, 200)) {
 		t.Errorf("newest frame %d, the same since %d, %t", f.Number, since, ok)
 	}
-	if n, over := r.Pace(0); n != 12 || over != 14*80*time.Millisecond {
+	if n, over := r.Pace(0, false); n != 12 || over != 14*80*time.Millisecond {
 		t.Errorf("%d pictures over %v", n, over)
 	}
-	if n, over := r.Pace(12 * 80 * ms); n != 3 || over != 2*80*time.Millisecond {
+	if n, over := r.Pace(0, true); n != 20 || over != 19*80*time.Millisecond {
+		t.Errorf("%d pictures over %v with repeats", n, over)
+	}
+	if n, over := r.Pace(12*80*ms, false); n != 3 || over != 2*80*time.Millisecond {
 		t.Errorf("%d pictures over %v after the twelfth", n, over)
 	}
 	empty := NewRing(2, 10)
@@ -447,7 +450,7 @@ func TestD10_RepeatedFramesAreNoShots(t *testing.T) {
 	if _, _, ok := empty.Look(nil); ok || still {
 		t.Error("an empty ring has a frame")
 	}
-	if n, _ := empty.Pace(0); n != 0 {
+	if n, _ := empty.Pace(0, false); n != 0 {
 		t.Error("an empty ring has a pace")
 	}
 }

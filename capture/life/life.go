@@ -5,7 +5,8 @@
 // and says nothing of what it cannot know. A finding is returned while it holds;
 // how long it then stands is for the device to say.
 //
-//	camera_frozen    the same picture byte for byte for 5 s, or for 30 s the same
+//	camera_frozen    the same picture byte for byte for 5 s, or up to 8 in turn, as
+//	                 from buffers that nobody fills; or for 30 s the same
 //	                 pixels in four of five cells that show any texture, whatever a
 //	                 text in the picture or a header of the file does. A sensor has
 //	                 noise, and a road has light: pixels of a texture never stay.
@@ -228,7 +229,7 @@ func (w *Watch) Findings(now sensor.Mono) (all []sensor.Finding) {
 	switch {
 	case dark:
 	case newest.Sub(since) >= frozenBytes:
-		find(Frozen, " is frozen: it gives the same picture again, byte for byte, for %s", seconds(newest.Sub(since)))
+		find(Frozen, " is frozen: it gives the same pictures again, byte for byte, for %s", seconds(newest.Sub(since)))
 	case w.any && !noiseless && w.at.Sub(w.since) >= frozenPixels:
 		find(Frozen, " is frozen: the road has not changed in any pixel for %s, only a text in the picture or a header may have", seconds(w.at.Sub(w.since)))
 	}
@@ -259,9 +260,10 @@ func (w *Watch) Findings(now sensor.Mono) (all []sensor.Finding) {
 const zoneShare = 0.6
 
 // pace returns how many pictures a second come and are needed, and whether that can
-// be told: a camera that stands still gives none, and it is not the pace.
+// be told: a camera that stands still gives none, and it is not the pace. In the
+// dark pictures may be the same, and all count.
 func (w *Watch) pace(newest sensor.Mono) (pace, need float64, known bool) {
-	pictures, over := w.ring.Pace(newest.Add(-paceWindow))
+	pictures, over := w.ring.Pace(newest.Add(-paceWindow), w.any && w.last.high <= dim)
 	if pictures < 2 || over < paceLeast && pictures < paceEnough || w.o.PhotoRange <= 0 {
 		return 0, 0, false
 	}

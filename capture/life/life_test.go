@@ -168,7 +168,7 @@ func TestD10_SameBytesForEverAreFrozen(t *testing.T) {
 	s.play(5*time.Second, 12.5, func() []byte { return still })
 	s.finds("the same for less than five seconds")
 	s.play(2*time.Second, 12.5, func() []byte { return still })
-	s.finds("the same for longer", Frozen, "camera M is frozen: it gives the same picture again, byte for byte, for 7 s")
+	s.finds("the same for longer", Frozen, "camera M is frozen: it gives the same pictures again, byte for byte, for 7 s")
 	s.play(time.Hour, 2, func() []byte { return still })
 	s.finds("for ever, and slowly", Frozen, "3607 s")
 	s.play(6*time.Second, 12.5, living(shot{noise: 2}, 13))
@@ -177,7 +177,7 @@ func TestD10_SameBytesForEverAreFrozen(t *testing.T) {
 
 func TestD10_SamePictureUnderAChangingTextIsFrozen(t *testing.T) {
 	for name, picture := range map[string]func(n int) []byte{
-		"a text in the picture": func(n int) []byte { return take(shot{noise: 2, text: n%3 + 1}) },
+		"a text in the picture": func(n int) []byte { return take(shot{noise: 2, text: n%12 + 1}) },
 		"a comment in the file": func(n int) []byte {
 			b := take(shot{noise: 2})
 			return append([]byte{0xFF, 0xD8, 0xFF, 0xFE, 0, 4, byte(n >> 8), byte(n)}, b[2:]...)
@@ -271,6 +271,31 @@ func TestD10_DarkPictures(t *testing.T) {
 	day.finds("a dark day", Exposure, "is dark by day")
 	day.play(20*time.Second, 10, living(shot{noise: 2}, 13))
 	day.finds("light again")
+}
+
+// A road so dark that noise seldom makes a step gives few pictures that differ, and
+// is in order.
+func TestD10_DarkPicturesThatSeldomDiffer(t *testing.T) {
+	pictures := [][]byte{take(shot{scale: 0.05}), take(shot{scale: 0.05, noise: 1, seed: 1}), take(shot{scale: 0.05, noise: 1, seed: 2})}
+	for _, often := range []int{1, 2, 3, 5} { // frames with the same picture
+		n := 0
+		night := newStage(t, options, midnight)
+		for range 30 {
+			night.play(2*time.Second, 10, func() []byte { n++; return pictures[n/often%3] })
+			night.finds("a dark night")
+		}
+	}
+}
+
+// A camera whose buffers nobody fills gives them in turn.
+func TestD10_FewPicturesInTurnAreFrozen(t *testing.T) {
+	for _, count := range []int{2, 4, 8} {
+		s := newStage(t, options, noon)
+		s.play(time.Minute, 10, living(shot{noise: 2}, 13))
+		s.finds("a camera in order")
+		s.play(7*time.Second, 10, living(shot{noise: 2, seed: 100}, count))
+		s.finds("in turn", Frozen, "again, byte for byte")
+	}
 }
 
 func TestD10_WhitePictures(t *testing.T) {
