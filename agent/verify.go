@@ -216,6 +216,12 @@ func loadBundle(path string) (*evidence.Bundle, error) {
 		return nil, err
 	}
 	defer f.Close()
+	switch size := info.Size(); {
+	case size == 0:
+		return nil, errors.New("0 bytes")
+	case size > evidence.MaxBundle:
+		return nil, fmt.Errorf("bundle: %w: %d bytes, want at most %d", evidence.ErrTooLarge, size, int64(evidence.MaxBundle))
+	}
 	magic := make([]byte, 2)
 	if n, _ := f.ReadAt(magic, 0); bytes.Equal(magic[:n], []byte("PK")) {
 		return evidence.ReadBundle(f, info.Size())

@@ -380,7 +380,7 @@ func TestH08_ABatchGoesOnBesideWhatCannotBeRead(t *testing.T) {
 			verdicts[strings.TrimPrefix(r.Path, dir+"/")] = r.Verdict + " " + r.Checks[0].Words
 		}
 		for name, want := range map[string]string{
-			"good.cose": "good ", "broken.cose": "bad This is not a record", "unsigned.cose": "bad ", "empty.cose": "bad This is not a record",
+			"good.cose": "good ", "broken.cose": "bad This is not a record", "unsigned.cose": "bad ", "empty.cose": "bad The bundle cannot be read: 0 bytes",
 			"text.zip": "bad The bundle cannot be read", "turned\u202egpj.cose": "bad This is not a record", "huge.zip": "bad The bundle cannot be read: bundle: too large",
 			"pipe.cose": "bad The bundle cannot be read: not a plain file: a pipe", "pipe": "bad The bundle cannot be read: not a plain file: a pipe",
 			"link.cose": "bad The bundle cannot be read: not a plain file: a link", "loop": "bad The bundle cannot be read: not a plain file: a link",

@@ -68,3 +68,14 @@ func TestPageShowsWhatItFound(t *testing.T) {
 		}
 	}
 }
+
+// TestD22_PageNamesAnUnusableTrustFile gives a picture as the trust file: the page
+// must not judge it as evidence.
+func TestD22_PageNamesAnUnusableTrustFile(t *testing.T) {
+	out, err := exec.Command(interpreter(t, "node"), "-e", runDOM, "--", "testdata/frames/1-before.jpg", "testdata/valid/violation.zip").CombinedOutput()
+	for _, want := range []string{"The trust file cannot be used: not a root key and a register.", "Not everything could be checked."} {
+		if err != nil || !strings.Contains(string(out), want) || strings.Contains(string(out), "Do not rely") {
+			t.Errorf("%v: want %q:\n%s", err, want, out)
+		}
+	}
+}

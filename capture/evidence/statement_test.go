@@ -138,3 +138,28 @@ func TestD23_RuleInTheSameWords(t *testing.T) {
 		}
 	}
 }
+
+// TestH08_WhatIsNoRecordIsCalledSo gives files that are neither a record nor a
+// bundle: no verifier may call them a record that is too large.
+func TestH08_WhatIsNoRecordIsCalledSo(t *testing.T) {
+	dir := t.TempDir()
+	bundle := must(os.ReadFile("testdata/valid/violation.zip"))(t)
+	var files []string
+	for name, data := range map[string][]byte{"page.zip": page, "before.zip": append([]byte("#!/bin/sh\n"), bundle...), "picture.cose": testFrames(t)[0]} {
+		files = append(files, filepath.Join(dir, name))
+		must(0, os.WriteFile(files[len(files)-1], data, 0o600))(t)
+	}
+	const want = "it begins neither as a sealed record nor as a zip"
+	for _, file := range files {
+		if v := Verify(&Bundle{Record: must(os.ReadFile(file))(t)}, nil); !strings.Contains(v.Line(), want) {
+			t.Errorf("%s: %s", file, v.Line())
+		}
+	}
+	for _, other := range others(t) {
+		for _, r := range other.run("each", "testdata/trust.pem", files...) {
+			if r.Checks[0].Name != "format" || !strings.Contains(r.Checks[0].Words, want) {
+				t.Errorf("%s: %s: %+v", other.name, r.Path, r.Checks[0])
+			}
+		}
+	}
+}

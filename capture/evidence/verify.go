@@ -1,6 +1,7 @@
 package evidence
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"fmt"
 	"slices"
@@ -124,6 +125,9 @@ func Verify(b *Bundle, t *Trust) Verdict {
 	c := &checker{b: b, t: t}
 	s, err := Open(b.Record)
 	if err != nil {
+		if !bytes.HasPrefix(b.Record, []byte{0xd2, 0x84}) { // as every sealed message begins
+			err = fmt.Errorf("it begins neither as a sealed record nor as a zip, so it is another file, or something stands before it: %w", err)
+		}
 		c.add("format", true, Fail, "This is not a record of profile 1: %v.", err)
 		for _, name := range []string{"device key", "signature", "kind"} {
 			c.add(name, true, NotChecked, "The record cannot be read.")

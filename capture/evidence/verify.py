@@ -703,6 +703,8 @@ class Checker:
         try:
             self.message = open_record(self.files["record.cose"])
         except Bad as e:
+            if self.files["record.cose"][:2] != b"\xd2\x84":  # as every sealed message begins
+                e = "it begins neither as a sealed record nor as a zip, so it is another file, or something stands before it"
             rest = [(n, OPEN, True, "The record cannot be read.") for n in ("device key", "signature", "kind")]
             return [("format", FAIL, True, f"This is not a record of profile 1: {e}.")] + rest + self.around()
         self.r, self.id = self.message.values, sha256(b"ciglio/rec/v1\0", self.message.tbs)
