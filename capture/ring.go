@@ -166,8 +166,8 @@ func (r *Ring) Newest() (sensor.Mono, bool) {
 }
 
 // Look copies the newest frame into the memory of buffer, which grows as needed, and
-// returns it, with the instant since when every frame was byte for byte the same:
-// that of the frame itself when it is no repeat. It returns false when there is
+// returns it, with the instant since when every frame was a repeat: that of the frame
+// itself when it is none. It returns false when there is
 // none.
 func (r *Ring) Look(buffer []byte) (newest Frame, since sensor.Mono, ok bool) {
 	r.mu.RLock()
