@@ -27,9 +27,13 @@ type readiness struct {
 	Notes []string       `json:"notes"`
 }
 
-// ready looks at what the settings name. It opens no device.
+// ready looks at what the settings name. It opens no device. Of a file that is no
+// TOML there are no settings, c is nil, and nothing is said beside its fault.
 func ready(c *config.Config, now time.Time) readiness {
 	r := readiness{Never: []config.Fault{}, Notes: []string{}}
+	if c == nil {
+		return r
+	}
 	never := func(key, format string, args ...any) {
 		r.Never = append(r.Never, config.Fault{Key: key, Words: fmt.Sprintf(format, args...)})
 	}

@@ -159,3 +159,35 @@ func TestD21_AllFaultsOfAFileAreNamedAtOnce(t *testing.T) {
 		t.Errorf("the doctor has %d lines: %s", len(lines), fmt.Sprint(lines))
 	}
 }
+
+func TestD21_AFileThatIsNoTOMLIsNamed(t *testing.T) {
+	for name, text := range map[string]string{
+		"every line twice": readyConfig + readyConfig,
+		"half of a line":   readyConfig[:len(readyConfig)/2] + "\n\"",
+		"YAML":             "device:\n  id: 3\n",
+		"JSON":             `{"device": {"id": "x"}}`,
+		"UTF-16":           "\xff\xfe[\x00d\x00e\x00v\x00",
+		"zeros":            strings.Repeat("\x00", 500),
+		"carriage returns": strings.ReplaceAll(readyConfig, "\n", "\r"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			file := filepath.Join(t.TempDir(), "ciglio.toml")
+			if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			code, out, errs := runCommand("config", "check", "--config", file)
+			if code != 1 || out != "" || !strings.HasPrefix(errs, "ciglio: "+file+": ") {
+				t.Errorf("exit %d\n%s%s", code, out, errs)
+			}
+			code, out, _ = runCommand("config", "check", "--json", "--config", file)
+			if code != 1 || !strings.Contains(out, `"never": []`) || strings.Contains(out, `"good": true`) {
+				t.Errorf("exit %d\n%s", code, out)
+			}
+			config, err := loadConfig(file)
+			lines := examineConfig(file, config, err)
+			if len(lines) != 1 || lines[0].Verdict != doctor.Fail || lines[0].Thing != file {
+				t.Errorf("the doctor says %v", lines)
+			}
+		})
+	}
+}
