@@ -9,6 +9,7 @@ import (
 	"io"
 	"math"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -159,6 +160,8 @@ func measureFile(name string, open func(*bufio.Reader, int64) (recorded, error),
 		if s, ok := r.signal.(*samples); ok && err == nil {
 			if s.index == 0 {
 				err = errors.New("holds no samples: an empty recording, not an empty road")
+			} else if s.still() {
+				err = fmt.Errorf("holds one value from its first sample to its last (%d): no signal of a radar, not an empty road", s.index)
 			}
 			if !in.twice { // it could not be looked at before
 				return append(p.unsaid(), s.file.Remarks()...), err
@@ -315,6 +318,8 @@ type samples struct {
 	format doppler.Format
 	index  uint64
 	i, q   []float32
+	first  [2]float32 // sample of each channel
+	moved  bool       // another sample came since
 }
 
 func newSamples(file *wav.Reader, f doppler.Format) *samples {
@@ -343,9 +348,21 @@ func (s *samples) Next(ctx context.Context) (doppler.Block, error) {
 	if s.format.Complex {
 		b.Q = s.q[:n]
 	}
+	if s.index == 0 && n > 0 {
+		s.first[0] = b.I[0]
+		if s.format.Complex {
+			s.first[1] = b.Q[0]
+		}
+	}
+	differs := func(first float32) func(float32) bool { return func(v float32) bool { return v != first } }
+	s.moved = s.moved || slices.ContainsFunc(b.I, differs(s.first[0])) || slices.ContainsFunc(b.Q, differs(s.first[1]))
 	s.index += uint64(n)
 	return b, nil
 }
+
+// still reports whether each channel has held one value from the first sample on, as
+// no radar in order does, whose noise is never nothing.
+func (s *samples) still() bool { return s.index > 0 && !s.moved }
 
 // parseFrequency reads a frequency with its unit, such as 24.125GHz, exact to
 // the hertz.

@@ -112,6 +112,7 @@ func TestMeasureNamesWhatItCannotRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	silence := make([]float32, 30000)
+	silence[0] = 0.25 // no recording of one value
 	if err := w.Write(silence, silence); err != nil {
 		t.Fatal(err)
 	}
@@ -137,5 +138,34 @@ func TestMeasureNamesWhatItCannotRead(t *testing.T) {
 	}
 	if _, _, code := measureLines(t, "--format", "real16le@100", good); code != 1 {
 		t.Errorf("absurd rate: exit %d", code)
+	}
+}
+
+func TestD17_ARecordingOfOneValueIsNoEmptyRoad(t *testing.T) {
+	const frames = 48_000
+	for name, frame := range map[string]string{
+		"zero":                 "\x00\x00",
+		"at the rail":          "\xff\x7f",
+		"a constant":           "\x64\x00",
+		"zero, I and Q":        "\x00\x00\x00\x00",
+		"constants of I and Q": "\x64\x00\x9c\xff",
+	} {
+		t.Run(name, func(t *testing.T) {
+			format := map[int]string{2: "real16le@48000", 4: "iq16le@48000"}[len(frame)]
+			file := filepath.Join(t.TempDir(), "still.raw")
+			for _, spoiled := range []bool{false, true} {
+				samples := []byte(strings.Repeat(frame, frames))
+				if spoiled { // a single other bit is no proof of a dead sensor
+					samples[len(samples)-2] ^= 1
+				}
+				if err := os.WriteFile(file, samples, 0o600); err != nil {
+					t.Fatal(err)
+				}
+				lines, errs, code := measureLines(t, "--carrier", "24GHz", "--format", format, file)
+				if told := strings.Contains(errs, "not an empty road"); len(lines) != 0 || told == spoiled || (code == exitFailed) == spoiled {
+					t.Errorf("spoiled %v: exit %d, %d lines, %s", spoiled, code, len(lines), errs)
+				}
+			}
+		})
 	}
 }
