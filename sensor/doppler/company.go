@@ -111,7 +111,7 @@ func (c *chain) isTone(f float64) bool {
 func (c *chain) explains(v *vehicle, l faint) bool {
 	w := &v.verdict
 	behind := (float64(l.frame) - w.near) * -w.back() * c.gauge.hop * w.speed // m beyond the closest point
-	if c.amidWheels(l.frame, *w) || behind > 0 && behind < companyWay || c.within(l.frame, float64(l.f), w) {
+	if c.amidWheels(l.frame, *w) || behind > 0 && behind < companyWay {
 		return true
 	}
 	low, high := math.Inf(1), math.Inf(-1) // of the vehicle's line in the window

@@ -128,3 +128,52 @@ func TestD09_LoneOnesBesideThem(t *testing.T) {
 		}
 	}
 }
+
+// TestD09_EightLanes drives a motorway of eight lanes, on which a car of 127 km/h was
+// told as alone while one of 119 km/h was 9 m before it.
+func TestD09_EightLanes(t *testing.T) {
+	s, err := simulate.ReadScenario("eight-lanes")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Seed = 3880790819
+	told := 0
+	for _, p := range passagesOf(t, s) {
+		if p.Direction != sensor.Approaching || p.End < sensor.Mono(20*time.Second) || p.End > sensor.Mono(22*time.Second) {
+			continue
+		}
+		told++
+		if p.Valid() && p.Targets == 0 {
+			t.Errorf("taken for alone: %s", say(p))
+		}
+	}
+	if told == 0 {
+		t.Error("none of the two was told")
+	}
+}
+
+// TestD09_MotorcycleInTheBandOfABody lets a motorcycle pass about a second before or
+// after a car, where its line lies at a frequency that another place of a body as
+// long as a lorry would have.
+func TestD09_MotorcycleInTheBandOfABody(t *testing.T) {
+	if testing.Short() {
+		t.Skip("short: minutes of signal")
+	}
+	for _, c := range []struct {
+		car, motorcycle sensor.Speed
+		after           time.Duration // of the motorcycle
+	}{
+		{50_06, 58_05, -910 * time.Millisecond},
+		{30_01, 26_34, 1540 * time.Millisecond},
+		{69_34, 77_38, -430 * time.Millisecond},
+	} {
+		for seed := range uint64(4) {
+			at := 9 * time.Second
+			s := simulate.Scenario{Seed: seed + 1, Duration: 16 * time.Second, Vehicles: []simulate.Vehicle{
+				{Speed: c.car, Direction: sensor.Approaching, Lane: 2, Passing: at},
+				{Class: simulate.Motorcycle, Speed: c.motorcycle, Direction: sensor.Approaching, Lane: 1, Passing: at + c.after},
+			}}
+			checkCompany(t, s, passagesOf(t, s))
+		}
+	}
+}

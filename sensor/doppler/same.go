@@ -103,9 +103,14 @@ func (c *chain) way(frames float64, w *verdict) float64 {
 	return math.Abs(frames) * c.gauge.hop * w.speed
 }
 
-// partsAlike reports whether two speeds may be those of parts of one vehicle.
+// partsAlike reports whether two speeds may be those of parts of one vehicle. Where
+// one geometry explains each of them, both are known well, and a rigid body has one.
 func partsAlike(a, b *verdict) bool {
-	return math.Abs(a.speed-b.speed) <= partSpeed*max(a.speed, b.speed)
+	share := partSpeed
+	if a.fitted && b.fitted {
+		share = insideSpeed
+	}
+	return math.Abs(a.speed-b.speed) <= share*max(a.speed, b.speed)
 }
 
 // oneWay reports whether two tracks have their closest points at the same end.

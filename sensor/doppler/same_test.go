@@ -73,3 +73,17 @@ func TestEachRuleOfOneVehicle(t *testing.T) {
 		t.Errorf("%d cases of %d rules", len(cases), len(sameVehicle))
 	}
 }
+
+// TestD09_TwoKnownSpeedsAreTwoVehicles gives two verdicts 9 m apart whose speeds
+// differ by 7 %, as parts of one vehicle may where the angle is not known. Where one
+// geometry explains each, both speeds are known, and they are two vehicles.
+func TestD09_TwoKnownSpeedsAreTwoVehicles(t *testing.T) {
+	c := &chain{complex: true, gauge: newGauge(0.0125, 0.1, 1, 0, true)}
+	for _, fitted := range []bool{false, true} {
+		a := verdict{last: 1000, near: 1000, atEnd: true, sign: 1, speed: 20, from: 700, to: 900, fitted: fitted}
+		b := verdict{first: 10, last: 1010, near: 1036, atEnd: true, sign: 1, speed: 21.4, from: 710, to: 910, fitted: fitted, root: reading{frame: 10}}
+		if got := c.together(a, b); got == fitted {
+			t.Errorf("both geometries known %t: one vehicle: %t", fitted, got)
+		}
+	}
+}
