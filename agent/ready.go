@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -49,7 +48,7 @@ func ready(c *config.Config, now time.Time) readiness {
 	if why := aloneProvesNothing(c.Sensor, simulated); why != "" && c.Second.Method == "none" {
 		never("second.method", `none, and sensor.driver is %s: %s, and proves nothing alone. Write "contacts" or "frames", or take a sensor that tells range or angle (isys4001, agd, agdxor)`, c.Sensor.Driver, why)
 	}
-	switch text, err := os.ReadFile(c.Device.Calibration); {
+	switch text, err := readPlain(c.Device.Calibration, maxStatement); {
 	case errors.Is(err, fs.ErrNotExist):
 		never("device.calibration", "%s: no such file: write the calibration statement of sensor %s there, as docs/operation.md shows it", c.Device.Calibration, c.Sensor.Serial)
 	case errors.Is(err, fs.ErrPermission):

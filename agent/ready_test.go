@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -189,5 +190,36 @@ func TestD21_AFileThatIsNoTOMLIsNamed(t *testing.T) {
 				t.Errorf("the doctor says %v", lines)
 			}
 		})
+	}
+}
+
+func TestD21_APipeIsNoConfiguration(t *testing.T) {
+	for name, path := range map[string]func(dir string) string{
+		"pipe": func(dir string) string {
+			pipe := filepath.Join(dir, "ciglio.toml")
+			if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			return pipe
+		},
+		"folder": func(dir string) string { return dir },
+	} {
+		t.Run(name, func(t *testing.T) {
+			file := path(t.TempDir())
+			code, _, errs := runCommand("config", "check", "--config", file)
+			if code != 1 || !strings.Contains(errs, file) || !strings.Contains(errs, "not a plain file") {
+				t.Errorf("exit %d: %s", code, errs)
+			}
+		})
+	}
+}
+
+func TestD21_APipeIsNoCalibration(t *testing.T) {
+	pipe := filepath.Join(t.TempDir(), "calibration.toml")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := readPlain(pipe, maxStatement); err == nil || !strings.Contains(err.Error(), pipe) {
+		t.Errorf("error = %v, want one that names the pipe", err)
 	}
 }

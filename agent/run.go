@@ -193,6 +193,10 @@ func newDialer(c *config.Config) (*mqtt.Dialer, error) {
 	return mqtt.New(mqtt.Options{Broker: c.Uplink.Broker})
 }
 
+// maxStatement bounds what is read of a statement or certificate, in bytes: what is
+// longer is neither.
+const maxStatement = 1 << 20
+
 // serve opens the parts that the configuration names and runs the device until
 // ctx ends.
 func serve(ctx context.Context, c *config.Config, log *slog.Logger) (err error) {
@@ -204,7 +208,7 @@ func serve(ctx context.Context, c *config.Config, log *slog.Logger) (err error) 
 	if err != nil {
 		return err
 	}
-	statement, err := os.ReadFile(c.Device.Calibration)
+	statement, err := readPlain(c.Device.Calibration, maxStatement)
 	if err != nil {
 		return fmt.Errorf("calibration: %w", err)
 	}
@@ -301,7 +305,7 @@ func identity(c *config.Config, id evidence.DeviceID, log *slog.Logger) (*key.Ke
 	if err != nil {
 		return nil, nil, err
 	}
-	text, err := os.ReadFile(c.Device.Certificate)
+	text, err := readPlain(c.Device.Certificate, maxStatement)
 	if errors.Is(err, os.ErrNotExist) {
 		// A clock that is ahead today, as an RTC in local time is, must not make the
 		// records of the first hours invalid; before the key was made there are none.

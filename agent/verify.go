@@ -181,15 +181,7 @@ func shown(name string) string {
 
 // loadTrust reads a trust file.
 func loadTrust(path string) (*evidence.Trust, error) {
-	f, err := openPlain(path)
-	if errors.Is(err, evidence.ErrNotPlain) {
-		err = fmt.Errorf("%s: %w", shown(path), err)
-	}
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, evidence.MaxTrust+1))
+	data, err := readPlain(path, evidence.MaxTrust+1) // one more, so that it shows
 	if err != nil {
 		return nil, err
 	}
@@ -246,4 +238,17 @@ func openPlain(path string) (*os.File, error) {
 		return nil, errors.Join(err, evidence.ErrNotPlain, f.Close())
 	}
 	return f, nil
+}
+
+// readPlain reads a plain file, and nothing else, up to most bytes of it.
+func readPlain(path string, most int64) ([]byte, error) {
+	f, err := openPlain(path)
+	if errors.Is(err, evidence.ErrNotPlain) {
+		err = fmt.Errorf("%s: %w", shown(path), err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, most))
 }

@@ -145,10 +145,15 @@ func Default() *Config {
 	}
 }
 
+var errNotPlain = errors.New("not a plain file")
+
 // Load reads the file at path over the defaults, then the environment (as
 // os.Environ gives it) over both, and validates the whole. What is wrong with it is
 // a [*Faults], which names everything.
 func Load(path string, environ []string) (*Config, error) {
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() { // a pipe would never end
+		return nil, &os.PathError{Op: "read", Path: path, Err: errNotPlain}
+	}
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return nil, err
