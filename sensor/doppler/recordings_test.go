@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 
 	"ciglio/sensor"
@@ -157,6 +158,18 @@ func TestRecordings(t *testing.T) {
 			t.Errorf("%s: invented: %.2f to %.2f s %v %v", file, p.Start.Seconds(), p.End.Seconds(), p.Speed, p.Reasons)
 		}
 	}
+	out.WriteString(recordingsTail)
+	for _, folder := range []string{"radar", "serial"} {
+		files, err := os.ReadDir(recording.Path(t, folder))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range files {
+			if !strings.Contains(out.String(), "`"+f.Name()+"`") {
+				t.Errorf("%s/%s is not told of", folder, f.Name())
+			}
+		}
+	}
 	if t.Failed() {
 		return
 	}
@@ -216,6 +229,21 @@ func TestRecordingsFromOtherSamplesOn(t *testing.T) {
 		}
 	}
 }
+
+const recordingsTail = `
+## The other files
+
+They are not recordings that a vehicle's speed can be measured in:
+
+| file | why |
+| --- | --- |
+| ` + "`reference_passes.csv`, `reference_ridge.csv`" + ` | the references above, and the lines that they were read from |
+| ` + "`hb100_periods_prius_30mph.csv`, `hb100_periods_public_road_a.csv`" + ` | times of single zero crossings, from which another program computed its speeds: no samples of a signal |
+| ` + "`citrad_noise_floor_1024bins_12kHz_iq.csv`" + ` | the noise of a sensor, without vehicles |
+| ` + "`fmcw77_frame_128x128_complex128.npy`" + ` | one frame of a radar that measures range, indoors; no sensor of ours gives such |
+| ` + "`ops243a_uptime_magnitude_speed.csv`" + ` | nine lines of an OPS243: ` + "`ciglio measure`" + ` reads them, and gives no valid speed of so few |
+| ` + "`ops243a_object.jsonl`" + ` | one report about a whole vehicle, by the sensor's own rule: its readings, which the evidence needs, are not in it, so it is refused |
+`
 
 const recordingsHead = `# Measured against reference
 
