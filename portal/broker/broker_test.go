@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"runtime"
 	"sync/atomic"
@@ -41,7 +42,12 @@ func runWith(t *testing.T, known func(evidence.DeviceID) bool) *broker.Broker {
 
 func runOn(t *testing.T, l net.Listener, known func(evidence.DeviceID) bool) *broker.Broker {
 	t.Helper()
-	b, err := broker.New(broker.Options{Listener: l, Shard: portaltest.Shard, Known: known})
+	return runLogging(t, l, known, nil)
+}
+
+func runLogging(t *testing.T, l net.Listener, known func(evidence.DeviceID) bool, log *slog.Logger) *broker.Broker {
+	t.Helper()
+	b, err := broker.New(broker.Options{Listener: l, Shard: portaltest.Shard, Known: known, Log: log})
 	if err != nil {
 		t.Fatal(err)
 	}

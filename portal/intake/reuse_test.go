@@ -208,6 +208,39 @@ func TestH06_TimesAgainstTheArrival(t *testing.T) {
 	}
 }
 
+// Between a record's arrival and its receipt the centre's clock may go back. No
+// receipt is older than a record that says when it is.
+func TestH06_ReceiptWaitsWhenTheCentreGoesBack(t *testing.T) {
+	d := portaltest.NewDevice(t, "one")
+	unsynchronised := func(r *evidence.Record) { r.Clock.Synchronised = false }
+	for _, row := range []struct {
+		name  string
+		seal  func(*evidence.Record)
+		ahead time.Duration // the record, of the centre's clock
+		held  bool
+	}{
+		{"of now", nil, 0, false},
+		{"a microsecond ahead", nil, time.Microsecond, true},
+		{"two minutes ahead", nil, intake.MaxAhead, true},
+		{"a microsecond more", nil, intake.MaxAhead + time.Microsecond, true},
+		{"a day ahead", nil, 24 * time.Hour, true},
+		{"a day ahead, not synchronised", unsynchronised, 24 * time.Hour, false},
+		{"two minutes ahead, not synchronised", unsynchronised, intake.MaxAhead, true},
+		{"a year ago", nil, -365 * 24 * time.Hour, false},
+	} {
+		s := d.Seal(t, func(r *evidence.Record) {
+			if row.seal != nil {
+				row.seal(r)
+			}
+		})
+		now := s.Record.UTC.Add(-row.ahead)
+		at := intake.HeldUntil(&store.Record{ID: s.ID, UTC: s.Record.UTC, Bytes: s.Bytes}, now)
+		if at.After(now) != row.held || row.held && !at.After(s.Record.UTC) {
+			t.Errorf("%s: receipted %v after the centre's time, held is to be %v", row.name, at.Sub(now), row.held)
+		}
+	}
+}
+
 // The clock of a device jumps a year ahead and back without a record of it.
 func TestH06_BackInTimeWithoutAStepIsFlagged(t *testing.T) {
 	seal := func(d *portaltest.Device, from time.Duration, kind evidence.Kind) *evidence.Sealed {
@@ -363,5 +396,30 @@ func TestH10_DefaultQuota(t *testing.T) {
 	// A busy road in a month: 15,000 violations of 1 MB over a line of 2 MB/s.
 	if records, held = intake.Simulate(intake.Quota{}, 15_000, 1_000_000, time.Second/2); held != 0 {
 		t.Errorf("an honest device that was offline for a month is held back %d times", held)
+	}
+}
+
+// The quota keeps no honest device waiting: not one on a busy road, and not for
+// long one that comes back with all it could keep.
+func TestH10_HonestDeviceGetsEverythingThrough(t *testing.T) {
+	const day = 24 * time.Hour
+	if _, held := intake.Simulate(intake.Quota{}, 30*24*60*10, 1_500_000, 6*time.Second); held != 0 {
+		t.Errorf("ten violations of 1.5 MB a minute for a month: held back %d times", held)
+	}
+	for _, row := range []struct {
+		name           string
+		records, bytes int
+		within         time.Duration
+	}{
+		{"a month of heartbeats", 30 * 24 * 60, 600, time.Hour},
+		{"a full outbox of the usual 20 GiB, of records of 1.5 MB", 20 << 30 / 1_500_000, 1_500_000, 6 * time.Hour},
+		{"the same of the largest records", 20 << 30 / 144_000_000, 144_000_000, 6 * time.Hour},
+		{"a month of ten violations of 1.5 MB a minute", 30 * 24 * 60 * 10, 1_500_000, 6 * day},
+	} {
+		if took := intake.Drain(intake.Quota{}, row.records, row.bytes); took > row.within {
+			t.Errorf("%s: %v, want at most %v", row.name, took, row.within)
+		} else {
+			t.Logf("%s: %v", row.name, took.Round(time.Second))
+		}
 	}
 }

@@ -234,8 +234,8 @@ func (r *round) complete(rec *store.Record) {
 	if _, twice := r.measured[rec.ID]; twice {
 		return
 	}
-	if rec.UTC.After(r.now) && rec.UTC.Sub(r.now) <= MaxAhead {
-		r.held[rec.ID] = rec.UTC.Add(time.Millisecond)
+	if at := heldUntil(rec, r.now); at.After(r.now) {
+		r.held[rec.ID] = at
 		return
 	}
 	if len(r.settling[rec.Device]) == 0 {
@@ -245,6 +245,23 @@ func (r *round) complete(rec *store.Record) {
 	r.settling[rec.Device] = append(r.settling[rec.Device], evidence.ReceiptEntry{
 		Epoch: rec.Epoch, Seq: rec.Seq, ID: rec.ID, Index: r.log.Append(rec.ID),
 	})
+}
+
+// heldUntil is when a record may have its receipt, which must not be older than it
+// is: at once when that is not after now. Intake refuses a record that is dated
+// further ahead than MaxAhead, but the centre's clock may have gone back since. A
+// record that does not say when it is waits no longer than that.
+func heldUntil(rec *store.Record, now time.Time) time.Time {
+	ahead := rec.UTC.Sub(now)
+	if ahead > MaxAhead {
+		if sealed, err := evidence.Open(rec.Bytes); err == nil && !dated(sealed.Record) {
+			return now
+		}
+	}
+	if ahead > 0 {
+		return rec.UTC.Add(time.Millisecond)
+	}
+	return now
 }
 
 // settle seals the receipts of the round and stores them with the hashes of the
