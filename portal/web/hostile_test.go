@@ -221,6 +221,25 @@ func TestH04_SilentConnectionsMakeRoom(t *testing.T) {
 	r.Body.Close()
 }
 
+// Nor do those that keep the server at work with requests whose body never comes.
+func TestH04_BusyConnectionsMakeRoom(t *testing.T) {
+	s, _ := violation(t, nil)
+	address := s.served(t)
+	for range 1100 {
+		c, err := net.Dial("tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		fmt.Fprintf(c, "POST / HTTP/1.1\r\nHost: %s\r\nContent-Length: 200000\r\n\r\n", address)
+	}
+	r, err := (&http.Client{}).Get("http://" + address + "/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Body.Close()
+}
+
 // A record that waits names pictures that another was sent with: they are not
 // shown as its own, and not put into its bundle.
 func TestH05_PagesShowOnlyWhatWasSentForTheRecord(t *testing.T) {

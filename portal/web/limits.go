@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net"
@@ -54,10 +55,7 @@ func (l *limits) work(ctx context.Context) (done func(), err error) {
 
 // read takes a reader up, or says that there are too many. The caller calls done.
 func (l *limits) read(r *http.Request) (done func(), err error) {
-	address, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		address = r.RemoteAddr
-	}
+	address := addressOf(r.RemoteAddr)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.readers >= maxReaders || l.from[address] >= maxFromAddress {
@@ -73,6 +71,15 @@ func (l *limits) read(r *http.Request) (done func(), err error) {
 			delete(l.from, address)
 		}
 	}, nil
+}
+
+// addressOf is the address without its port.
+func addressOf(remote string) string {
+	address, _, err := net.SplitHostPort(remote)
+	if err != nil {
+		return remote
+	}
+	return address
 }
 
 // patient is the answer to a reader who may be slow.
@@ -157,38 +164,46 @@ func (m *mapping) close() {
 	m.held = nil
 }
 
-// connections bounds those to the pages: one more ends the oldest that waits for
-// something from its client, or has asked for nothing yet.
+// connections bounds those to the pages: one more ends another, of the address that
+// has most. One that waits for something from its client, or has asked for nothing
+// yet, goes before one that is being answered, and the oldest first.
 type connections struct {
-	mu      sync.Mutex
+	mu    sync.Mutex
+	order uint64
+	all   map[net.Conn]*connection
+	from  map[string]int // by address
+}
+
+type connection struct {
+	address string
 	order   uint64
-	all     map[net.Conn]bool
-	waiting map[net.Conn]uint64
+	waiting bool
 }
 
 func newConnections() *connections {
-	return &connections{all: make(map[net.Conn]bool), waiting: make(map[net.Conn]uint64)}
+	return &connections{all: make(map[net.Conn]*connection), from: make(map[string]int)}
 }
 
 // changed is the server's ConnState.
 func (c *connections) changed(conn net.Conn, state http.ConnState) {
 	var out net.Conn
 	c.mu.Lock()
-	switch state {
-	case http.StateNew, http.StateIdle:
-		c.order++
-		c.all[conn] = true
-		c.waiting[conn] = c.order
+	c.order++
+	x := c.all[conn]
+	switch {
+	case state == http.StateNew:
+		x = &connection{address: addressOf(conn.RemoteAddr().String()), order: c.order, waiting: true}
+		c.all[conn] = x
+		c.from[x.address]++
 		if len(c.all) > maxConnections {
-			out = c.oldest()
-			delete(c.all, out)
-			delete(c.waiting, out)
+			out = c.worst(conn)
+			c.forget(out)
 		}
-	case http.StateActive:
-		delete(c.waiting, conn)
+	case x == nil: // it had to go
+	case state == http.StateIdle, state == http.StateActive:
+		x.order, x.waiting = c.order, state == http.StateIdle
 	default:
-		delete(c.all, conn)
-		delete(c.waiting, conn)
+		c.forget(conn)
 	}
 	c.mu.Unlock()
 	if out != nil {
@@ -196,13 +211,34 @@ func (c *connections) changed(conn net.Conn, state http.ConnState) {
 	}
 }
 
-// oldest is the connection that has waited longest. The caller holds mu, and one
-// waits.
-func (c *connections) oldest() (oldest net.Conn) {
-	for conn, order := range c.waiting {
-		if oldest == nil || order < c.waiting[oldest] {
-			oldest = conn
+// forget takes a connection off the lists. The caller holds mu.
+func (c *connections) forget(conn net.Conn) {
+	x := c.all[conn]
+	delete(c.all, conn)
+	if c.from[x.address]--; c.from[x.address] == 0 {
+		delete(c.from, x.address)
+	}
+}
+
+// worst is the connection that has to go for a new one. The caller holds mu, and
+// there are others.
+func (c *connections) worst(than net.Conn) (worst net.Conn) {
+	var least *connection
+	for conn, x := range c.all {
+		if conn != than && (least == nil || c.before(x, least)) {
+			worst, least = conn, x
 		}
 	}
-	return oldest
+	return worst
+}
+
+// before reports whether x has to go before y.
+func (c *connections) before(x, y *connection) bool {
+	if n := cmp.Compare(c.from[x.address], c.from[y.address]); n != 0 {
+		return n > 0
+	}
+	if x.waiting != y.waiting {
+		return x.waiting
+	}
+	return x.order < y.order
 }
