@@ -39,6 +39,7 @@ var Folders = []string{
 	"sensor/clock",
 	"sensor/csr",
 	"sensor/doppler",
+	"sensor/doppler/spectrum",
 	"sensor/framing",
 	"sensor/gate",
 	"sensor/iqframe",
