@@ -12,8 +12,12 @@ const (
 	shortN     = 24    // readings that tell the geometry of a vehicle without a zone
 	shortStart = 0.5   // s: before, it was in the beam already when the signal began
 	mostChange = 0.006 // of the speed, change within the zone of a vehicle that holds it
-	longest    = 16.0  // m from the near end of a vehicle to the last place that reflects
-	unfitted   = 0.012 // of the speed, the same of the angle where nothing fits
+	// What the angle takes away falls with the square of the distance, and its change
+	// with the cube: 16 m farther out, in the zones in which it matters, to 0.64 or less.
+	stillChange = 0.002 // of the speed, change within the zone in which it matters no more
+	angleChange = 0.7   // of the change before, that is left
+	longest     = 16.0  // m from the near end of a vehicle to the last place that reflects
+	unfitted    = 0.012 // of the speed, the same of the angle where nothing fits
 )
 
 // A course is the way of a vehicle that held its speed.

@@ -3,6 +3,7 @@ package doppler_test
 import (
 	"math"
 	"testing"
+	"time"
 
 	"ciglio/cross/simulate"
 	"ciglio/sensor"
@@ -49,5 +50,43 @@ func TestLongVehiclesAreMeasuredWhereTheirAngleIsSmall(t *testing.T) {
 	}
 	if found < 24 {
 		t.Errorf("%d speeds of 48 vehicles", found)
+	}
+}
+
+// TestLorryWhoseLineLeavesOnePlaceForAnother drives lone lorries whose track goes
+// from their rear to their front before it is measured, so that their path looks
+// nearer than it is. The angle that goes on to matter is waited out.
+func TestLorryWhoseLineLeavesOnePlaceForAnother(t *testing.T) {
+	if testing.Short() {
+		t.Skip("short: minutes of signal")
+	}
+	for _, c := range []struct {
+		speed     sensor.Speed
+		direction sensor.Direction
+		radar     simulate.Radar
+		seed      uint64
+	}{
+		{96_23, sensor.Approaching, simulate.Radar{}, 5003},
+		{96_23, sensor.Approaching, simulate.Radar{Real: true}, 5003},
+		{108_19, sensor.Receding, simulate.Radar{Real: true}, 5011},
+	} {
+		told := 0
+		for n := range uint64(4) {
+			s := simulate.Scenario{Seed: c.seed + n, Radar: c.radar, Duration: 18 * time.Second, Vehicles: []simulate.Vehicle{
+				{Class: simulate.Lorry, Speed: c.speed, Direction: c.direction, Lane: 2, Passing: 7860 * time.Millisecond},
+			}}
+			for _, p := range passagesOf(t, s) {
+				if !p.Valid() || p.Targets > 0 {
+					continue
+				}
+				told++
+				if off := math.Abs(float64(p.Speed-c.speed)) / float64(c.speed); off > 0.01 {
+					t.Errorf("seed %d: %.2f %% off: %s", s.Seed, 100*off, say(p))
+				}
+			}
+		}
+		if told < 3 {
+			t.Errorf("%v, one channel %t: %d speeds of 4 lorries", c.speed, c.radar.Real, told)
+		}
 	}
 }

@@ -60,15 +60,26 @@ func (g *gauge) short(readings []reading, p geometry, f course, w *verdict) {
 // front is beside the sensor, under an angle that hides speed and never adds any.
 // So a vehicle that was faster farther out, and held its speed there, is measured
 // there. One that brakes does not hold it, and is measured where it is near.
+//
+// Where the track leaves one place of the vehicle for another before the zone, its
+// offset is told too small, and the angle goes on to matter. Then the speed still
+// rises, by less and less, as the cosine does, and the zone moves out again. The speed
+// of one that brakes would rise by as much again.
 func (g *gauge) farther(readings []reading, from int, p geometry, w *verdict) {
 	if len(w.reasons) > 0 {
 		return
 	}
-	from = g.until(g.x[from]+longest/p.top) - 1
-	v := *w
-	g.mean(readings, from, g.grow(from, g.m[from]), p, &v)
-	if len(v.reasons) == 0 && v.speed > w.speed && v.change < mostChange*v.speed {
+	for least := math.Inf(1); ; least = angleChange * w.change {
+		from = g.until(g.x[from]+longest/p.top) - 1
+		v := *w
+		g.mean(readings, from, g.grow(from, g.m[from]), p, &v)
+		if len(v.reasons) > 0 || v.speed <= w.speed || v.change >= min(least, mostChange*v.speed) {
+			return
+		}
 		*w = v
+		if w.change < stillChange*w.speed {
+			return
+		}
 	}
 }
 
