@@ -43,7 +43,6 @@ type wiring struct {
 	i, q     []float32
 	filled   int
 	skip     int // samples until the next look begins
-	low      int // bins from frequency 0
 
 	one    bool // the channels carry one signal
 	second bool // Q is the stronger one of them
