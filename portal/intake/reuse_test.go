@@ -394,7 +394,7 @@ func TestH10_DefaultQuota(t *testing.T) {
 		t.Errorf("%d MB of 9,000 in a minute are taken", bytes>>20)
 	}
 	// A busy road in a month: 15,000 violations of 1 MB over a line of 2 MB/s.
-	if records, held = intake.Simulate(intake.Quota{}, 15_000, 1_000_000, time.Second/2); held != 0 {
+	if _, held = intake.Simulate(intake.Quota{}, 15_000, 1_000_000, time.Second/2); held != 0 {
 		t.Errorf("an honest device that was offline for a month is held back %d times", held)
 	}
 }

@@ -11,8 +11,8 @@ import (
 
 // What is wrong with the two channels of a sensor, as [Source.Wiring] tells it.
 var (
-	ErrSwapped    = errors.New("I and Q are swapped, or one of them is inverted: vehicles that come look like such that go")
-	ErrOneChannel = errors.New("I and Q carry one signal: no direction can be known")
+	ErrSwapped    = errors.New("channels I and Q are swapped, or one of them is inverted: vehicles that come look like such that go")
+	ErrOneChannel = errors.New("channels I and Q carry one signal: no direction can be known")
 )
 
 const (
