@@ -180,6 +180,9 @@ func TestRecordsClockIsThatOfTheGate(t *testing.T) {
 
 // At midnight the rule is that of the record's instant.
 func TestRuleOfThePhotosDay(t *testing.T) {
+	if testing.Short() {
+		t.Skip("short: a day of pictures")
+	}
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, nil)
 		day := func(d int) time.Time { return time.Date(2000, 1, d, 0, 0, 0, 0, time.UTC) }

@@ -214,6 +214,9 @@ func TestD05_GateClosesOnASignalWithoutLife(t *testing.T) {
 }
 
 func TestD06_PaceClosesTheGateOnce(t *testing.T) {
+	if testing.Short() {
+		t.Skip("short: minutes of signal, several times")
+	}
 	for _, driver := range []string{"rawiq", "iqframe"} {
 		for _, off := range []float64{0.01, -0.01, 0.003, -0.003, 0.0015} {
 			t.Run(fmt.Sprintf("%s, %+.2f %%", driver, 100*off), func(t *testing.T) {
@@ -274,6 +277,9 @@ func TestD06_PaceThatIsOffFromTheStart(t *testing.T) {
 
 // What a vehicle's samples were is known only some seconds later: its violation waits.
 func TestD06_SpeedsOfAWrongPaceAreDiscarded(t *testing.T) {
+	if testing.Short() {
+		t.Skip("short: minutes of signal, several times")
+	}
 	const passing = 30 * time.Second
 	for _, c := range []struct {
 		name   string
