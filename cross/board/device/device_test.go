@@ -203,7 +203,9 @@ func (r *rig) verify(e entry, source string) *evidence.Bundle {
 	r.must(err)
 	verdict := evidence.Verify(bundle, r.trust)
 	for _, c := range verdict.Checks {
-		if c.Status != evidence.Pass {
+		// No verifier knows which software is approved, and the page is no evidence.
+		unknowable := c.Name == "software" || c.Name == "page"
+		if c.Status != evidence.Pass && !(unknowable && c.Status == evidence.NotChecked) {
 			t.Errorf("%s: %v: %s", c.Name, c.Status, c.Words)
 		}
 	}
