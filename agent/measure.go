@@ -157,10 +157,17 @@ func measureFile(name string, open func(*bufio.Reader, int64) (recorded, error),
 		}
 		signal := &ending{Stream: r.signal}
 		err := measureSignal(signal, d.signal(name, signal, &o), o, p.print)
-		if s, ok := r.signal.(*samples); ok && err == nil {
-			if s.index == 0 {
-				err = errors.New("holds no samples: an empty recording, not an empty road")
-			} else if s.still() {
+		lasts := float64(signal.samples) / float64(r.signal.Format().Rate) // s
+		switch {
+		case err != nil:
+		case signal.samples == 0:
+			err = errors.New("holds no samples: an empty recording, not an empty road")
+		case lasts < shortestSignal:
+			err = fmt.Errorf("holds %d samples, %.2f ms of signal: less than the %.0f ms in which a vehicle could be seen, not an empty road",
+				signal.samples, 1000*lasts, 1000*shortestSignal)
+		}
+		if s, ok := r.signal.(*samples); ok {
+			if err == nil && s.still() {
 				err = fmt.Errorf("holds one value from its first sample to its last (%d): no signal of a radar, not an empty road", s.index)
 			}
 			if !in.twice { // it could not be looked at before
@@ -176,6 +183,9 @@ func measureFile(name string, open func(*bufio.Reader, int64) (recorded, error),
 	}
 	return p.unsaid(), nil
 }
+
+// shortestSignal is less than one frame of package doppler.
+const shortestSignal = 0.032 // s
 
 // gigahertz prints a frequency exact to the hertz.
 func gigahertz(hz int64) string {
@@ -210,8 +220,9 @@ func measureSignal(signal *ending, seen doppler.Stream, o doppler.Options, print
 // ending is a recorded signal that ends at its first error.
 type ending struct {
 	doppler.Stream
-	failed error
-	told   bool // the error has been seen
+	samples int // so far
+	failed  error
+	told    bool // the error has been seen
 }
 
 func (e *ending) Next(ctx context.Context) (doppler.Block, error) {
@@ -222,6 +233,7 @@ func (e *ending) Next(ctx context.Context) (doppler.Block, error) {
 	if err != nil && !errors.Is(err, io.EOF) {
 		e.failed = err
 	}
+	e.samples += len(b.I)
 	return b, err
 }
 

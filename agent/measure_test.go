@@ -3,7 +3,10 @@ package agent
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"math"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -165,6 +168,41 @@ func TestD17_ARecordingOfOneValueIsNoEmptyRoad(t *testing.T) {
 				if told := strings.Contains(errs, "not an empty road"); len(lines) != 0 || told == spoiled || (code == exitFailed) == spoiled {
 					t.Errorf("spoiled %v: exit %d, %d lines, %s", spoiled, code, len(lines), errs)
 				}
+			}
+		})
+	}
+}
+
+func TestD17_ARecordingTooShortForAVehicleIsNoEmptyRoad(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	file := filepath.Join(t.TempDir(), "short.wav")
+	for _, c := range []struct {
+		name  string
+		count int
+		told  bool
+	}{
+		{"one sample", 1, true},
+		{"a hundred", 100, true},
+		{"one less than 32 ms", 639, true},
+		{"32 ms", 640, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var out bytes.Buffer
+			w, err := wav.NewWriter(&out, wav.Format{Rate: 20000, Channels: 2, Bits: 16}, int64(c.count))
+			if err != nil {
+				t.Fatal(err)
+			}
+			i, q := make([]float32, c.count), make([]float32, c.count)
+			for k := range i {
+				i[k], q[k] = float32(random.NormFloat64()/100), float32(random.NormFloat64()/100)
+			}
+			if err := errors.Join(w.Write(i, q), os.WriteFile(file, out.Bytes(), 0o600)); err != nil {
+				t.Fatal(err)
+			}
+			lines, stderr, code := measureLines(t, "--carrier", "24GHz", file)
+			said := strings.Contains(stderr, fmt.Sprintf("holds %d samples", c.count)) && strings.Contains(stderr, "not an empty road")
+			if len(lines) != 0 || said != c.told || (code == exitFailed) != c.told {
+				t.Errorf("exit %d, %d lines, %s", code, len(lines), stderr)
 			}
 		})
 	}

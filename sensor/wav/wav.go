@@ -23,8 +23,10 @@
 // what it does not know. It reads every whole frame that is there: a program that
 // writes into a pipe, or a recorder that lost power, leaves a size of the data
 // that is 0, a largest number, or more than the file has. Then the data reach to
-// the end of the file. [Reader.Remarks] says where the file is not what its sizes
-// say, and the caller decides whether such a recording may be used.
+// the end of the file, unless a chunk that is known to follow data begins at once:
+// then nothing was recorded. [Reader.Remarks] says where the file is not what its
+// sizes say, and names further data chunks, which are not read: the caller decides
+// whether such a recording may be used.
 //
 // Readers and Writers are not safe for concurrent use.
 package wav
@@ -64,7 +66,8 @@ const (
 	tagPCM        = 1
 	tagExtensible = 0xfffe
 
-	// maxChunks bounds the work that a file of empty chunks can cause.
+	// maxChunks bounds the work that a file of empty chunks can cause, before the
+	// data and behind them.
 	maxChunks = 1000
 	// unknownSize is the least that recorders write for a size that they do not
 	// know yet: they take the largest number of 31 or of 32 bits, or one of whole
@@ -75,7 +78,7 @@ const (
 )
 
 // behind are the chunks that are known to follow the data, or an empty data chunk.
-var behind = []string{"LIST", "id3 ", "ID3 ", "bext", "iXML", "fact", "cue ", "PEAK", "JUNK", "junk", "DISP", "PAD ", "afsp", "_PMX", "smpl", "inst", "chna", "axml"}
+var behind = []string{"data", "LIST", "id3 ", "ID3 ", "bext", "iXML", "fact", "cue ", "PEAK", "JUNK", "junk", "DISP", "PAD ", "afsp", "_PMX", "smpl", "inst", "chna", "axml"}
 
 // guidPCM follows the sub-format of WAVE_FORMAT_EXTENSIBLE when it is PCM.
 const guidPCM = "\x01\x00\x00\x00\x00\x00\x10\x00\x80\x00\x00\xaa\x00\x38\x9b\x71"
@@ -147,21 +150,21 @@ func (w *Reader) header() error {
 
 // begin notes how far the data go, as their chunk says.
 func (w *Reader) begin(size uint32) {
+	next, _ := w.r.Peek(8)
+	nothing := len(next) == 8 && slices.Contains(behind, string(next[:4]))
 	switch {
 	case size == openEnd && w.wide > 0:
 		w.size = w.wide
-	case size == openEnd:
-		w.open = true
-		w.remark(unknown, size)
-	case size > 0:
-		w.size = uint64(size)
-	default:
-		next, _ := w.r.Peek(8)
-		if len(next) == 0 || len(next) == 8 && slices.Contains(behind, string(next[:4])) {
-			return // nothing was recorded
+	case nothing && (size == 0 || size >= unknownSize):
+		if size > 0 {
+			w.remark("its data size is %#x, and the chunk %q follows at once: nothing was recorded", size, next[:4])
 		}
+	case size == 0 && len(next) == 0: // nothing was recorded
+	case size == openEnd || size == 0:
 		w.open = true
 		w.remark(unknown, size)
+	default:
+		w.size = uint64(size)
 	}
 	w.left = w.size
 }
@@ -334,7 +337,24 @@ func (w *Reader) end() {
 	w.pad(uint32(w.size & 1))
 	if next, _ := w.r.Peek(4); len(next) > 0 && !isName(next) {
 		w.remark("what lies behind its data chunk is no chunk and was not read: is its data size right?")
+		return
 	}
+	for range maxChunks {
+		var chunk [8]byte
+		if n, _ := io.ReadFull(w.r, chunk[:]); n < len(chunk) || !isName(chunk[:4]) {
+			return
+		}
+		name, size := string(chunk[:4]), binary.LittleEndian.Uint32(chunk[4:])
+		got, err := io.CopyN(io.Discard, w.r, int64(size))
+		if name == "data" {
+			w.remark("another data chunk, of %d bytes, is left out: one recording has one", got)
+		}
+		if err != nil {
+			return
+		}
+		w.pad(size)
+	}
+	w.remark("what lies behind the %d chunks after its data was not looked at", maxChunks)
 }
 
 func (w *Reader) sample(b []byte) float32 {

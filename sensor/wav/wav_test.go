@@ -250,6 +250,7 @@ func ds64(size uint64) [][2]string {
 func TestD17_SizesThatAreNotTheFiles(t *testing.T) {
 	const two = "\x00\x40\x00\x20"
 	list := string(file([2]string{"LIST", "INFO"})[12:])
+	second := string(file([2]string{"data", two})[12:])
 	noPad := file([2]string{"odd ", "abc"}, format(1, mono16, ""), [2]string{"data", two})
 	noPad = append(noPad[:12+8+3:12+8+3], noPad[12+8+4:]...)
 	for _, c := range []struct {
@@ -263,6 +264,15 @@ func TestD17_SizesThatAreNotTheFiles(t *testing.T) {
 		{"0", sized("RIFF", 0, nil, two, ""), 2, "data size is 0x0"},
 		{"0, and nothing there", sized("RIFF", 0, nil, "", ""), 0, ""},
 		{"0, and a chunk behind: nothing there", sized("RIFF", 0, nil, "", list), 0, ""},
+		{"the largest, and a chunk at once: nothing there", sized("RIFF", 0xffffffff, nil, "", list), 0, "nothing was recorded"},
+		{"the largest of 31 bits, likewise", sized("RIFF", 0x7fffffff, nil, "", list), 0, "nothing was recorded"},
+		{"RF64 that does not know, likewise", sized("RF64", 0xffffffff, ds64(0), "", list), 0, "nothing was recorded"},
+		{"a second data chunk", sized("RIFF", 4, nil, two, second), 2, "another data chunk, of 4 bytes, is left out"},
+		{"a second data chunk behind another", sized("RIFF", 4, nil, two, list+second), 2, "another data chunk, of 4 bytes, is left out"},
+		{"a second data chunk that is cut", sized("RIFF", 4, nil, two, second[:10]), 2, "another data chunk, of 2 bytes, is left out"},
+		{"a second data chunk, the first is empty", sized("RIFF", 0, nil, "", list+second), 0, "another data chunk, of 4 bytes, is left out"},
+		{"a second data chunk at once, the first of unknown size", sized("RIFF", 0xffffffff, nil, "", second), 0, "another data chunk, of 4 bytes, is left out"},
+		{"more chunks than anybody writes", sized("RIFF", 4, nil, two, strings.Repeat("LIST\x00\x00\x00\x00", maxChunks)+second), 2, "was not looked at"},
 		{"the largest", sized("RIFF", 0xffffffff, nil, two, ""), 2, "data size is 0xffffffff"},
 		{"the largest less a header", sized("RIFF", 0xffffffff-44, nil, two, ""), 2, "data size is 0xffffffd3"},
 		{"the largest of 31 bits", sized("RIFF", 0x7fffffff, nil, two, ""), 2, "data size is 0x7fffffff"},
