@@ -1,6 +1,9 @@
 package device
 
 import (
+	"errors"
+	"log/slog"
+	"os"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -8,6 +11,7 @@ import (
 
 	"ciglio/capture"
 	"ciglio/capture/evidence"
+	"ciglio/capture/life"
 	"ciglio/cross/simulate/simcam"
 )
 
@@ -84,6 +88,56 @@ func TestD10_CameraThatLivesAndDoesNotWork(t *testing.T) {
 				if len(told) != 2 || !strings.Contains(told[1], test.want) {
 					t.Errorf("records %q, want one of a device in order and one of %q", told, test.want)
 				}
+			})
+		})
+	}
+}
+
+// What was learnt of a sharp camera holds after a restart: a soft lens closes the gate
+// a minute later. A file that cannot be read is told, and learnt anew.
+func TestD10_SharpnessIsKeptOverARestart(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		spoil func(file string) error
+		gate  string // "" for open
+		log   string
+	}{
+		{"as it was", func(string) error { return nil }, "", ""},
+		{"eight times the detail before", func(file string) error {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				return err
+			}
+			n, err := life.ParseNormal(text, `"fake" ""`)
+			n.Dark, n.Bright = 8*n.Dark, 8*n.Bright
+			return errors.Join(err, os.WriteFile(file, n.Text(`"fake" ""`), 0o600))
+		}, "camera fake is not sharp", ""},
+		{"damaged", func(file string) error { return os.WriteFile(file, []byte("damaged"), 0o600) }, "", "what was learnt of the site is lost"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, func(r *rig) { r.camera.pictures = simcam.Noise(17, 64, 48) })
+				r.start(t)
+				time.Sleep(3 * time.Minute)
+				r.end(t)
+				if err := test.spoil(r.config.Device.Dir + "/camera-normal"); err != nil {
+					t.Fatal(err)
+				}
+				log := new(journal)
+				again := newRig(t, func(again *rig) {
+					again.camera.pictures, again.config.Device.Dir = r.camera.pictures, r.config.Device.Dir
+					again.log = slog.New(slog.NewTextHandler(log, nil))
+				})
+				again.start(t)
+				time.Sleep(90 * time.Second)
+				causes := again.Gate()
+				if (len(causes) > 0) != (test.gate != "") || len(causes) > 0 && !strings.Contains(causes[0].Words, test.gate) {
+					t.Errorf("gate: %v, want %q", causes, test.gate)
+				}
+				if !strings.Contains(log.String(), test.log) {
+					t.Errorf("log: %v", log)
+				}
+				again.end(t)
 			})
 		})
 	}

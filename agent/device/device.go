@@ -13,8 +13,10 @@ import (
 	"crypto/ecdsa"
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"log/slog"
 	"math"
+	"path/filepath"
 	"sync"
 	"time"
 	_ "time/tzdata" // the calendar day at the site, on boards without zone files
@@ -109,6 +111,7 @@ type Device struct {
 	sender      *uplink.Sender
 	ring        *capture.Ring
 	life        *life.Watch
+	sharpness   learnt // of the camera
 	steps       *clock.Watcher
 
 	faults   *faults
@@ -155,8 +158,10 @@ func New(o Options) (*Device, error) {
 		Heading:   uint16(site.Heading),
 	}
 	d.ring = capture.NewRing(o.Config.Camera.Slots, int(o.Config.Camera.Slot))
+	d.sharpness = learnt{file: filepath.Join(o.Config.Device.Dir, "camera-normal"), log: o.Log}
 	d.life = life.New(d.ring, life.Options{
-		Model: o.Camera.Info().Model, Fastest: o.Config.Sensor.Maximum, PhotoRange: site.PhotoRange.Metres(),
+		Normal: read(&d.sharpness, cameraName(o.Camera), life.ParseNormal),
+		Model:  o.Camera.Info().Model, Fastest: o.Config.Sensor.Maximum, PhotoRange: site.PhotoRange.Metres(),
 		North: float64(site.Latitude) / 1e7, East: float64(site.Longitude) / 1e7,
 		Noiseless: func() bool { return o.Camera.Info().Test },
 	})
@@ -319,12 +324,22 @@ func (d *Device) await(ctx context.Context) {
 
 // keep writes down what was learnt of the site.
 func (d *Device) keep() {
-	if d.o.Live == nil {
-		return
+	var err error
+	if n := d.life.Normal(); n != (life.Normal{}) {
+		err = d.sharpness.keep(n.Text(cameraName(d.o.Camera)))
 	}
-	if err := d.o.Live.Keep(); err != nil {
+	if d.o.Live != nil {
+		err = errors.Join(err, d.o.Live.Keep())
+	}
+	if err != nil {
 		d.o.Log.Warn("what was learnt of the site is not kept", "error", err)
 	}
+}
+
+// cameraName tells a camera from another one, whose pictures are no measure of its own.
+func cameraName(c capture.Camera) string {
+	info := c.Info()
+	return fmt.Sprintf("%q %q", info.Model, info.Serial)
 }
 
 // expire lets retention drop what is settled, and records what it dropped.

@@ -85,6 +85,7 @@ func newRig(t *testing.T, change func(*rig)) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
+	c.Device.Dir = t.TempDir()
 	r := &rig{
 		config: c,
 		clock:  &fakeClock{start: time.Now()},

@@ -3,15 +3,12 @@ package device
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"sync"
 	"time"
 
 	"ciglio/agent/config"
-	"ciglio/internal/durable"
 	"ciglio/sensor"
 	"ciglio/sensor/doppler"
 	"ciglio/sensor/framing"
@@ -26,26 +23,24 @@ const paceStands = 10 * time.Second
 // pace. What it learns of the site is kept in a file. It is safe for concurrent
 // use, but for push and broke, which have one user.
 type vitals struct {
-	clock sensor.Clock
-	log   *slog.Logger
-	file  string // where the site's normal is kept
-	name  string // of the sensor whose it is
-	rate  int
-	pace  *life.Pace
-	next  uint64 // index of the sample after the last one
+	clock  sensor.Clock
+	learnt learnt // the site's normal
+	name   string // of the sensor whose it is
+	rate   int
+	pace   *life.Pace
+	next   uint64 // index of the sample after the last one
 
 	mu      sync.Mutex
 	monitor *life.Monitor // nil before the first samples
-	kept    life.Normal   // as it is in the file
 	wrong   string        // what the sample clock said last
 	wrongAt sensor.Mono
 }
 
 func newVitals(c *config.Config, clock sensor.Clock, log *slog.Logger) *vitals {
 	return &vitals{
-		clock: clock, log: log, rate: int(c.Sensor.Rate), pace: life.NewPace(int(c.Sensor.Rate)),
-		file: filepath.Join(c.Device.Dir, "radar-normal"),
-		name: fmt.Sprintf("%q %q %d", c.Sensor.Model, c.Sensor.Serial, c.Sensor.Rate),
+		clock: clock, rate: int(c.Sensor.Rate), pace: life.NewPace(int(c.Sensor.Rate)),
+		learnt: learnt{file: filepath.Join(c.Device.Dir, "radar-normal"), log: log},
+		name:   fmt.Sprintf("%q %q %d", c.Sensor.Model, c.Sensor.Serial, c.Sensor.Rate),
 	}
 }
 
@@ -65,14 +60,7 @@ func (v *vitals) begun() *life.Monitor {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if v.monitor == nil {
-		text, err := os.ReadFile(v.file)
-		if err == nil {
-			v.kept, err = life.ParseNormal(text, v.name)
-		}
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			v.log.Warn("what was learnt of the site's signal is lost", "file", v.file, "error", err)
-		}
-		v.monitor = life.NewMonitor(v.rate, v.kept)
+		v.monitor = life.NewMonitor(v.rate, read(&v.learnt, v.name, life.ParseNormal))
 	}
 	return v.monitor
 }
@@ -114,24 +102,15 @@ func (v *vitals) judged() bool {
 }
 
 // keep writes what was learnt of the site to its file. Without it, a device that is
-// started anew knows the physical limits alone, until it has learnt again.
+// started anew knows the physical limits alone, until it has learnt again. One
+// goroutine may be in it at a time.
 func (v *vitals) keep() error {
 	v.mu.Lock()
-	m, kept := v.monitor, v.kept
+	m := v.monitor
 	v.mu.Unlock()
 	if m == nil {
 		return nil
 	}
 	n := m.Normal()
-	text := n.Text(v.name)
-	if string(text) == string(kept.Text(v.name)) {
-		return nil
-	}
-	if err := durable.WriteFile(v.file, text, 0o600); err != nil {
-		return err
-	}
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	v.kept = n
-	return nil
+	return v.learnt.keep(n.Text(v.name))
 }

@@ -398,7 +398,7 @@ func TestD05_NormalIsKept(t *testing.T) {
 		if err := v.keep(); err != nil {
 			t.Error(err)
 		}
-		if err := os.WriteFile(v.file, []byte("damaged"), 0o600); err != nil {
+		if err := os.WriteFile(v.learnt.file, []byte("damaged"), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		if v = newOne(); len(hear(v, 4*time.Second, 8)) > 0 || !strings.Contains(log.String(), "is lost") {

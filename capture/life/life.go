@@ -17,8 +17,9 @@
 //	                 its distance. So every vehicle gives two pictures there.
 //	camera_unsharp   for a minute, fine detail below a quarter of what this camera
 //	                 shows at this site in the same kind of light, its noise left
-//	                 out: what was learnt at dusk holds at noon. Or a picture of
-//	                 one brightness, as behind a cover.
+//	                 out: what was learnt at dusk holds at noon, and after a
+//	                 restart ([Normal]). Or a picture of one brightness, as behind
+//	                 a cover.
 //	camera_exposure  for a minute, half of the picture white, or all of it dark while
 //	                 the sun is more than 3° high. At night a road may be dark.
 //
@@ -84,6 +85,8 @@ type Options struct {
 	// Noiseless says that the camera is simulated, with pictures that hold no noise:
 	// they are judged by their bytes alone. nil means a real one.
 	Noiseless func() bool
+	// Normal is what was learnt of the camera before; zero for nothing.
+	Normal Normal
 }
 
 // A Watch looks at the pictures in a ring. Run and Findings may be called at any
@@ -99,7 +102,9 @@ type Watch struct {
 	last    *look
 	at      sensor.Mono // instant of the last one
 	normals [2]normal   // of dark and of bright pictures
-	normal  float64     // that the last look was compared with, 0 for none
+	width   int         // pixels of the pictures that they are of
+	height  int
+	normal  float64 // that the last look was compared with, 0 for none
 	unsharp spell
 	flat    spell
 	white   spell
@@ -129,7 +134,10 @@ type normal struct {
 }
 
 // New returns a watch of the pictures in a ring.
-func New(ring *capture.Ring, o Options) *Watch { return &Watch{ring: ring, o: o} }
+func New(ring *capture.Ring, o Options) *Watch {
+	n := o.Normal
+	return &Watch{ring: ring, o: o, width: n.Width, height: n.Height, normals: [2]normal{{value: n.Dark}, {value: n.Bright}}}
+}
 
 // Run looks at a picture now and then until ctx ends, and returns ctx.Err().
 func (w *Watch) Run(ctx context.Context, clock sensor.Clock) error {
@@ -188,6 +196,9 @@ func (w *Watch) blurred(l *look) bool {
 	w.normal = 0
 	if l.high-l.low < flat || l.white >= whiteShare {
 		return false // that is another finding, or night
+	}
+	if l.width != w.width || l.height != w.height {
+		w.width, w.height, w.normals = l.width, l.height, [2]normal{} // others show another detail
 	}
 	n := &w.normals[0]
 	if l.mean >= 64 {

@@ -24,7 +24,8 @@ const (
 
 // A look is what is kept of a picture: no more than numbers.
 type look struct {
-	cells [rows * columns]cell
+	width, height int // pixels
+	cells         [rows * columns]cell
 	// low and high are the brightness that 1 in 20 pixels is below, and above.
 	low, high int
 	mean      float64
@@ -69,7 +70,7 @@ func see(data []byte) (*look, error) {
 
 // measure looks at the brightness of a picture.
 func measure(pix []uint8, stride, width, height int) *look {
-	l := new(look)
+	l := &look{width: width, height: height}
 	var histogram [256]int
 	for i := range l.cells {
 		x0, x1 := i%columns*width/columns, (i%columns+1)*width/columns
