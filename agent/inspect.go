@@ -209,7 +209,9 @@ func describe(s *evidence.Sealed) recordJSON {
 		out.Body = map[string]any{}
 	}
 	for _, b := range evidence.BodyFields(r.Kind) {
-		out.Body[b.Name] = describeBody(b, r.Body[b.Key])
+		if value, present := r.Body[b.Key]; present {
+			out.Body[b.Name] = describeBody(b, value)
+		}
 	}
 	return out
 }
@@ -241,6 +243,22 @@ func degrees(e7 int32) string {
 	return fmt.Sprintf("%s%d.%07d", sign, v/1e7, v%1e7)
 }
 
+type actJSON struct {
+	Actor   string         `json:"actor"`
+	Role    string         `json:"role"`
+	Act     string         `json:"act"`
+	Subject string         `json:"subject,omitempty"`
+	Old     string         `json:"old,omitempty"`
+	New     string         `json:"new,omitempty"`
+	OldHash *evidence.Hash `json:"old_hash,omitempty"`
+	NewHash *evidence.Hash `json:"new_hash,omitempty"`
+	Outcome string         `json:"outcome"`
+	Signer  *evidence.Hash `json:"signer,omitempty"`
+	Number  uint64         `json:"number,omitempty"`
+	Answer  string         `json:"answer,omitempty"`
+	Media   string         `json:"media,omitempty"`
+}
+
 // describeBody returns a value of a body as JSON shows it best: a truth value,
 // a statement as its text where it is one, other bytes in hexadecimal.
 func describeBody(field evidence.BodyField, value any) any {
@@ -254,6 +272,12 @@ func describeBody(field evidence.BodyField, value any) any {
 			return string(v)
 		}
 		return hex.EncodeToString(v)
+	case *evidence.Act:
+		answer := string(v.Answer)
+		if !utf8.Valid(v.Answer) {
+			answer = hex.EncodeToString(v.Answer)
+		}
+		return actJSON{v.Actor, v.Role, v.Code, v.Subject, v.Old, v.New, v.OldHash, v.NewHash, v.Outcome, v.Signer, v.Number, answer, v.Media}
 	}
 	return value
 }

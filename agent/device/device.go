@@ -43,8 +43,8 @@ type Signer interface {
 	Class() string // "file", "tpm2" or "se"
 }
 
-// Options is what a device is made of. Every field but Live, Second, Supervisor and
-// Observe is needed.
+// Options is what a device is made of. Every field but Live, Second, Deeds,
+// Supervisor and Observe is needed.
 type Options struct {
 	Config      *config.Config
 	Calibration []byte        // the calibration statement
@@ -61,6 +61,8 @@ type Options struct {
 	Trust       *evidence.Trust // whose receipts count
 	Boot        [16]byte        // names the run of the kernel that Clock counts from
 	Log         *slog.Logger
+	// Deeds are acts to record behind the start: what was done to the device before.
+	Deeds []Deed
 	// Supervisor is told how the device does; nil for nobody.
 	Supervisor Supervisor
 	// Observe is called for each passage once its fate is known, on the
@@ -185,25 +187,25 @@ func New(o Options) (*Device, error) {
 // newRecorder returns what makes the records under the given settings.
 func (d *Device) newRecorder(settings []byte) *recorder {
 	site := d.o.Config.Site
-	return &recorder{
-		store: d.o.Outbox, clock: d.o.Clock, signer: d.o.Signer, log: d.o.Log,
-		opening: beginning(d.o.Outbox.Report(), d.o.Calibration, settings),
-		common: evidence.Record{
-			Device: d.id,
-			Boot:   d.o.Boot,
-			Site:   &d.site,
-			Calibration: &evidence.Calibration{
-				Statement: evidence.Statement{
-					ID: d.calibration.ID, Version: d.calibration.Version, SHA256: sha256.Sum256(d.o.Calibration),
-				},
-				NotAfter: d.calibration.NotAfter,
-				Approval: d.calibration.Approval.Words,
-				Decree:   d.calibration.Decree.Words,
+	common := evidence.Record{
+		Device: d.id,
+		Boot:   d.o.Boot,
+		Site:   &d.site,
+		Calibration: &evidence.Calibration{
+			Statement: evidence.Statement{
+				ID: d.calibration.ID, Version: d.calibration.Version, SHA256: sha256.Sum256(d.o.Calibration),
 			},
-			Configuration: evidence.Statement{ID: site.ID, Version: uint64(site.Version), SHA256: sha256.Sum256(settings)},
-			Software:      d.o.Software,
-			Key:           evidence.KeyInfo{Certificate: d.o.Certificate, Class: d.o.Signer.Class()},
+			NotAfter: d.calibration.NotAfter,
+			Approval: d.calibration.Approval.Words,
+			Decree:   d.calibration.Decree.Words,
 		},
+		Configuration: evidence.Statement{ID: site.ID, Version: uint64(site.Version), SHA256: sha256.Sum256(settings)},
+		Software:      d.o.Software,
+		Key:           evidence.KeyInfo{Certificate: d.o.Certificate, Class: d.o.Signer.Class()},
+	}
+	return &recorder{
+		store: d.o.Outbox, clock: d.o.Clock, signer: d.o.Signer, log: d.o.Log, common: common,
+		opening: beginning(d.o.Outbox.Report(), replaced(lastRecord(d.o.Outbox), common), d.o.Deeds, d.o.Calibration, settings),
 	}
 }
 
@@ -369,12 +371,9 @@ func (d *Device) testSelf() {
 	if !changed {
 		return
 	}
-	pass, words := uint64(1), "sensor and camera work"
-	if len(findings) > 0 {
-		pass, words = 0, evidence.CleanText(trust.Words(findings))
-	}
-	d.o.Log.Info("self-test", "pass", pass == 1, "finding", words)
-	d.recorder.noteOrLog(evidence.KindSelfTest, evidence.Body{1: pass, 2: words})
+	body := selfTestBody(findings)
+	d.o.Log.Info("self-test", "pass", len(findings) == 0, "finding", body[2])
+	d.recorder.noteOrLog(evidence.KindSelfTest, body)
 }
 
 // Gate returns every cause for which the device may not measure now; none when

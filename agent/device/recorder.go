@@ -27,7 +27,7 @@ type recorder struct {
 	log    *slog.Logger
 	common evidence.Record // what every record says
 
-	opening []note      // records of the start that are still to be made
+	opening []opening   // records of the start that are still to be made
 	begun   atomic.Bool // none of them is left
 
 	mu    sync.Mutex
@@ -38,6 +38,13 @@ type recorder struct {
 type note struct {
 	kind evidence.Kind
 	body evidence.Body
+}
+
+// An opening is a note of the start. noted is called once it is on flash; nil for
+// nobody.
+type opening struct {
+	note
+	noted func()
 }
 
 // add makes a record and puts it on flash with its blobs. fill completes it, by
@@ -134,7 +141,8 @@ func (c *recorder) tryAgain(n func() note) error {
 // one goroutine may call it at a time.
 func (c *recorder) begin() error {
 	for len(c.opening) > 0 {
-		err := c.note(c.opening[0].kind, c.opening[0].body)
+		next := c.opening[0]
+		err := c.note(next.kind, next.body)
 		if errors.Is(err, outbox.ErrFull) {
 			return nil // the gate stays closed and says so
 		}
@@ -142,6 +150,9 @@ func (c *recorder) begin() error {
 			return err
 		}
 		c.opening = c.opening[1:]
+		if next.noted != nil {
+			next.noted()
+		}
 	}
 	c.begun.Store(true)
 	return nil
@@ -150,19 +161,25 @@ func (c *recorder) begin() error {
 // room reports whether a violation may be recorded now.
 func (c *recorder) room() bool { return c.begun.Load() && c.store.Room(true) }
 
-// beginning returns the records of a start: what recovery found, and the
-// statements in force, so that every later record can be understood from the
-// chain alone.
-func beginning(report outbox.Report, calibrated, configured []byte) []note {
+// beginning returns the records of a start: what recovery found, what is another
+// than before, what was done meanwhile, and the statements in force, so that every
+// later record can be understood from the chain alone.
+func beginning(report outbox.Report, changed []note, deeds []Deed, calibrated, configured []byte) []opening {
 	clean := uint64(0)
 	if report.Clean {
 		clean = 1
 	}
-	return []note{
-		{evidence.KindBoot, evidence.Body{1: "start of the program", 2: clean, 3: recoveryWords(report)}},
-		{evidence.KindCalibration, evidence.Body{1: calibrated, 2: calibration.MediaType}},
-		{evidence.KindConfiguration, evidence.Body{1: configured, 2: "application/toml"}},
+	all := []opening{{note: note{evidence.KindBoot, evidence.Body{1: "start of the program", 2: clean, 3: recoveryWords(report)}}}}
+	for _, n := range changed {
+		all = append(all, opening{note: n})
 	}
+	for _, d := range deeds {
+		all = append(all, opening{note{evidence.KindOperator, operatorBody(d.What, d.Act)}, d.Noted})
+	}
+	return append(all,
+		opening{note: note{evidence.KindCalibration, evidence.Body{1: calibrated, 2: calibration.MediaType}}},
+		opening{note: note{evidence.KindConfiguration, evidence.Body{1: configured, 2: "application/toml"}}},
+	)
 }
 
 // recoveryWords says what the outbox found when it was opened; the whole is

@@ -307,6 +307,14 @@ func bundleVectors(t testing.TB) []bundleVector {
 	all = append(all, doubtVectors(t)...)
 	all = append(all, receiptVectors(t)...)
 	all = append(all, zipVectors(t)...)
+	byOfficer := bundleOf(t, violation(t), "officer")
+	all = append(all, bundleVector{name: "sealed-by-officer", why: "an officer's key, which seals no records", trust: "trust-officer.pem",
+		fails: "device key", words: ErrForeignKey.Error(), data: zipOf(t, byOfficer)})
+	byOfficer = bundleOf(t, violation(t), "device")
+	receipt, proof := receipted(t, must(Seal(violation(t), testSigner(t, "device")))(t), testTime.Add(time.Hour), "officer")
+	byOfficer.Receipt, byOfficer.Proof = receipt.Bytes, must(proof.Marshal())(t)
+	all = append(all, bundleVector{name: "receipt-of-officer", why: "an officer's key, which receipts no records", trust: "trust-officer.pem",
+		fails: "receipt", words: ErrForeignKey.Error(), data: zipOf(t, byOfficer)})
 	for _, v := range []bundleVector{
 		{trust: "trust-crlf.pem", why: "a trust file with the line ends of another system"},
 		{trust: "trust-older.pem", fails: "device key", words: ErrUnknownSigner.Error(), why: "an older register, before the device was enrolled"},
@@ -321,6 +329,10 @@ func bundleVectors(t testing.TB) []bundleVector {
 		{trust: "trust-root-as-device.pem", fails: "trust", words: ErrForeignKey.Error(), why: "a register that names the root's key as a device's"},
 		{trust: "trust-root-as-centre.pem", fails: "trust", words: ErrForeignKey.Error(), why: "a register that names the root's key as the centre's"},
 		{trust: "trust-centre-as-device.pem", fails: "trust", words: ErrDuplicateKey.Error(), why: "a register that names the centre's key as a device's"},
+		{trust: "trust-officer.pem", why: "a register that names officers beside the centre"},
+		{trust: "trust-officer-epoch.pem", fails: "trust", words: ErrRange.Error(), why: "an officer with an epoch, which only a device has"},
+		{trust: "trust-officer-first.pem", fails: "trust", words: ErrKeyOrder.Error(), why: "officers before centres, a second spelling"},
+		{trust: "trust-unknown-role.pem", fails: "trust", words: ErrRange.Error(), why: "a role that profile 1 does not have"},
 		{trust: "trust-empty.pem", fails: "trust", words: "does not begin", why: "an empty trust file"},
 	} {
 		v.name, v.data = strings.TrimSuffix(v.trust, ".pem"), all[0].data

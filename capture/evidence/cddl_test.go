@@ -188,6 +188,11 @@ func TestGrammarAgreesWithCode(t *testing.T) {
 		located.Site, located.Calibration = violation(t).Site, violation(t).Calibration
 		check(k.String()+" with site", "record", must(located.Marshal())(t))
 	}
+	for _, v := range acts() {
+		r := ofKind(t, v.kind)
+		r.Body = r.Body.WithAct(&v.act)
+		check(v.name, "record", must(r.Marshal())(t))
+	}
 	b := bundleOf(t, violation(t), "device")
 	check("receipt", "receipt", must(OpenReceipt(b.Receipt))(t).message.Payload)
 	check("proof", "proof", b.Proof)

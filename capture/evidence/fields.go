@@ -3,6 +3,7 @@ package evidence
 import (
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"ciglio/sensor"
@@ -20,6 +21,7 @@ const (
 	MaxFrame     = 16 << 20 // of one frame
 	MaxTrace     = 64 << 20 // of the trace
 	maxSpeed     = 99999    // hundredths of km/h
+	maxInteger   = math.MaxInt64
 )
 
 // fields lists the keys of a record, for both directions.
@@ -180,7 +182,7 @@ func (k *KeyInfo) fields(f *form) {
 	f.text(2, "key class", &k.Class, 1, MaxID)
 }
 
-// A BodyField says what one key of a body holds. All keys of a kind are
+// A BodyField says what one key of a body holds. All keys of a kind but an act are
 // mandatory.
 type BodyField struct {
 	Key  uint64
@@ -199,11 +201,13 @@ const (
 	BodyText                  // string, at most MaxBodyText bytes
 	BodyBytes                 // []byte, at most MaxStatement bytes
 	BodyHash                  // []byte, 32 bytes
+	BodyAct                   // *Act; may be absent
 )
 
 // BodyFields returns the keys that a body of kind k has, in ascending order;
 // none for a violation and for a kind that does not exist.
 func BodyFields(k Kind) []BodyField {
+	act := BodyField{bodyAct, "act", BodyAct}
 	switch k {
 	case KindHeartbeat:
 		return []BodyField{
@@ -217,7 +221,7 @@ func BodyFields(k Kind) []BodyField {
 	case KindClockStep:
 		return []BodyField{{1, "step_ns", BodyInt}, {2, "source", BodyText}}
 	case KindCalibration, KindConfiguration:
-		return []BodyField{{1, "statement", BodyBytes}, {2, "media", BodyText}}
+		return []BodyField{{1, "statement", BodyBytes}, {2, "media", BodyText}, act}
 	case KindKeyChange:
 		return []BodyField{{1, "new_kid", BodyHash}}
 	case KindEviction:
@@ -225,11 +229,11 @@ func BodyFields(k Kind) []BodyField {
 	case KindTamper:
 		return []BodyField{{1, "what", BodyText}, {2, "state", BodyText}}
 	case KindOperator:
-		return []BodyField{{1, "what", BodyText}}
+		return []BodyField{{1, "what", BodyText}, act}
 	case KindShutdown:
-		return []BodyField{{1, "reason", BodyText}}
+		return []BodyField{{1, "reason", BodyText}, act}
 	case KindSelfTest:
-		return []BodyField{{1, "pass", BodyFlag}, {2, "words", BodyText}}
+		return []BodyField{{1, "pass", BodyFlag}, {2, "words", BodyText}, act}
 	case KindTest:
 		return []BodyField{{1, "why", BodyText}}
 	}
@@ -241,8 +245,6 @@ func (r *Record) bodyFields(f *form) {
 	want := BodyFields(r.Kind)
 	if f.decoding {
 		r.Body = make(Body, len(want))
-	} else if len(r.Body) > len(want) {
-		f.fail("body", fmt.Errorf("%w: %d keys, %v has %d", ErrUnknownKey, len(r.Body), r.Kind, len(want)))
 	}
 	for _, w := range want {
 		name := "body " + w.Name
@@ -259,8 +261,28 @@ func (r *Record) bodyFields(f *form) {
 			bodyValue(r.Body, w, f, func(p *[]byte) { f.bytes(int64(w.Key), name, p, 1, MaxStatement) })
 		case BodyHash:
 			bodyValue(r.Body, w, f, func(p *[]byte) { f.bytes(int64(w.Key), name, p, 32, 32) })
+		case BodyAct:
+			act, _ := r.Body[w.Key].(*Act)
+			if optionalObject(f, int64(w.Key), name, &act, (*Act).fields); f.decoding && act != nil {
+				r.Body[w.Key] = act
+			} else if value, present := r.Body[w.Key]; present && act == nil {
+				f.fail(name, fmt.Errorf("%w: %T, want *Act", ErrType, value))
+			}
 		}
 	}
+	if key, unknown := unknownKey(r.Body, want); unknown {
+		f.fail("body", fmt.Errorf("%w: %d in the body of %v", ErrUnknownKey, key, r.Kind))
+	}
+}
+
+// unknownKey returns a key of the body that its kind does not have.
+func unknownKey(body Body, want []BodyField) (key uint64, unknown bool) {
+	for key := range body {
+		if !slices.ContainsFunc(want, func(w BodyField) bool { return w.Key == key }) {
+			return key, true
+		}
+	}
+	return 0, false
 }
 
 // bodyValue moves one value between the body and code, which encodes or decodes

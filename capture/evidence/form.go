@@ -52,3 +52,18 @@ func (m *Form) Text(key int64, name string, p *string, lo, hi int) { m.f.text(ke
 func (m *Form) Integer(key int64, name string, p *int64, lo, hi int64) {
 	integer(m.f, key, name, p, lo, hi)
 }
+
+// Code is a code: see [IsCode].
+func (m *Form) Code(key int64, name string, p *string) { m.f.code(key, name, p) }
+
+// OptionalText is a text of 1 to hi bytes that is empty when the key is absent.
+func (m *Form) OptionalText(key int64, name string, p *string, hi int) {
+	m.f.optionalText(key, name, p, hi)
+}
+
+// OptionalInteger is a number from 1 to hi that is 0 when the key is absent.
+func (m *Form) OptionalInteger(key int64, name string, p *int64, hi int64) {
+	if m.f.optional(key, name, *p != 0) {
+		plainInteger(m.f, name, p, 1, hi)
+	}
+}

@@ -179,6 +179,21 @@ func spoiledPayloads() []spoiled {
 		{"body-flag", "a self-test with result 2", ErrRange, KindSelfTest, func(r *node) { r.at(21, 1).n = 2 }},
 		{"body-type", "a boot whose reason is a number", ErrType, KindBoot, func(r *node) { *r.at(21, 1) = *number(1) }},
 		{"body-hash", "a key change to a key id of 31 bytes", ErrRange, KindKeyChange, func(r *node) { r.at(21, 1).data = r.at(21, 1).data[:31] }},
+		{"act-of-heartbeat", "a heartbeat that tells of an act", ErrUnknownKey, KindHeartbeat, func(r *node) { r.at(21).add(9, parseAct()) }},
+		{"act-code-case", "an act in capitals", ErrRange, KindOperator, spoilAct(func(a *node) { a.at(3).data = []byte("Pause") })},
+		{"act-code-empty", "an act without a code", ErrRange, KindSelfTest, spoilAct(func(a *node) { a.at(3).data = nil })},
+		{"act-role-blank", "a role of two words", ErrRange, KindOperator, spoilAct(func(a *node) { a.at(2).data = []byte("chief officer") })},
+		{"act-outcome-newline", "an outcome with a line end", ErrText, KindOperator, spoilAct(func(a *node) { a.at(9).data = []byte("done\n") })},
+		{"act-actor-missing", "an act of nobody", ErrMissingKey, KindShutdown, spoilAct(func(a *node) { a.remove(1) })},
+		{"act-old-empty", "an old value of no letters instead of none", ErrRange, KindOperator, spoilAct(func(a *node) { a.at(5).data = nil })},
+		{"act-signer-alone", "a signed order without its number", ErrRange, KindOperator, spoilAct(func(a *node) { a.remove(11) })},
+		{"act-number-alone", "the number of an order that nobody signed", ErrRange, KindOperator, spoilAct(func(a *node) { a.remove(10) })},
+		{"act-number-zero", "order number 0", ErrRange, KindOperator, spoilAct(func(a *node) { a.at(11).n = 0 })},
+		{"act-answer-alone", "an answer that does not say what it is", ErrRange, KindOperator, spoilAct(func(a *node) { a.remove(13) })},
+		{"act-answer-too-long", "an answer of 12289 bytes", ErrRange, KindOperator, spoilAct(func(a *node) { a.at(12).data = make([]byte, MaxAnswer+1) })},
+		{"act-hash-short", "an old hash of 31 bytes", ErrRange, KindConfiguration, spoilAct(func(a *node) { a.at(7).data = a.at(7).data[1:] })},
+		{"act-unknown-key", "key 14 in an act", ErrUnknownKey, KindCalibration, spoilAct(func(a *node) { a.add(14, number(0)) })},
+		{"act-not-a-map", "an act in words", ErrType, KindOperator, func(r *node) { r.at(21).add(9, text("paused")) }},
 		{"payload-trailing", "a byte after the payload's map", ErrTrailing, 0, func(r *node) { r.raw = append(r.bytes(), 0) }},
 		{"payload-truncated", "the payload lacks its last byte", ErrTruncated, 0, func(r *node) { r.raw = r.bytes()[:len(r.bytes())-1] }},
 		{"payload-empty", "an empty payload", ErrTruncated, 0, func(r *node) { r.raw = []byte{} }},
@@ -189,6 +204,22 @@ func spoiledPayloads() []spoiled {
 
 func parseHeartbeatBody() *node {
 	return table(number(0), number(0), number(0), number(0))
+}
+
+// parseAct returns an act with every key.
+func parseAct() *node {
+	hash := func() *node { return bstr(make([]byte, 32)) }
+	return table(text("centre"), text("centre"), text("pause"), text("enforcement"), text("on"), text("off"), hash(), hash(),
+		text("done"), hash(), number(7), bstr([]byte("{}")), text("application/json"))
+}
+
+// spoilAct gives a record an act with every key, and spoils that.
+func spoilAct(spoil func(act *node)) func(*node) {
+	return func(r *node) {
+		act := parseAct()
+		r.at(21).add(9, act)
+		spoil(act)
+	}
 }
 
 // spoilSecond gives a record the second speed of confirmed, and spoils that.

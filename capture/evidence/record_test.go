@@ -149,6 +149,11 @@ func TestBodyTakesItsTypesOnly(t *testing.T) {
 		{"the longest words", KindOperator, Body{1: strings.Repeat("a", MaxBodyText)}, nil},
 		{"words too long", KindOperator, Body{1: strings.Repeat("a", MaxBodyText+1)}, ErrRange},
 		{"the longest statement", KindConfiguration, Body{1: make([]byte, MaxStatement), 2: ""}, nil},
+		{"an act", KindOperator, Body{1: "", bodyAct: &Act{Actor: "a", Role: "b", Code: "c", Outcome: "d"}}, nil},
+		{"no act under its key", KindOperator, Body{1: "", bodyAct: nil}, ErrType},
+		{"an act by value", KindOperator, Body{1: "", bodyAct: Act{Actor: "a", Role: "b", Code: "c", Outcome: "d"}}, ErrType},
+		{"an act that ran into nothing", KindOperator, Body{1: "", bodyAct: &Act{}}, ErrRange},
+		{"an act of a heartbeat", KindClockStep, Body{1: int64(0), 2: "", bodyAct: &Act{Actor: "a", Role: "b", Code: "c", Outcome: "d"}}, ErrUnknownKey},
 		{"an empty statement", KindConfiguration, Body{1: []byte{}, 2: ""}, ErrRange},
 	} {
 		r := base(test.kind, 7)

@@ -25,16 +25,21 @@ type Role uint8
 // The roles.
 const (
 	RoleDevice Role = 1 // records of one device in one epoch
-	RoleCentre Role = 2 // receipts and commands
+	RoleCentre Role = 2 // receipts, commands and a centre's orders
+	// RoleOfficer is the key of a police officer: orders that only an officer may
+	// give, as opening the gate again after a seal.
+	RoleOfficer Role = 3
 )
 
-// String returns "device" or "centre".
+// String returns "device", "centre" or "officer".
 func (r Role) String() string {
 	switch r {
 	case RoleDevice:
 		return "device"
 	case RoleCentre:
 		return "centre"
+	case RoleOfficer:
+		return "officer"
 	}
 	return fmt.Sprintf("role %d", uint8(r))
 }
@@ -51,8 +56,8 @@ type Register struct {
 // both ends.
 type RegisterEntry struct {
 	Role                Role
-	Device              DeviceID // zero for a centre
-	Epoch               uint64   // 0 for a centre
+	Device              DeviceID // zero for a centre and an officer
+	Epoch               uint64   // 0 for a centre and an officer
 	Key                 []byte   // SubjectPublicKeyInfo, DER
 	Certificate         Hash     // SHA-256 of the key's certificate, DER; zero when there is none
 	NotBefore, NotAfter time.Time
@@ -84,7 +89,7 @@ func (r *Register) fields(f *form) {
 }
 
 func (e *RegisterEntry) fields(f *form) {
-	integer(f, 1, "entry role", &e.Role, 1, 2)
+	integer(f, 1, "entry role", &e.Role, 1, 3)
 	f.fixed(2, "entry dev", e.Device[:])
 	integer(f, 3, "entry epoch", &e.Epoch, 0, math.MaxInt64)
 	f.bytes(4, "entry key", &e.Key, 91, 91)
@@ -100,10 +105,10 @@ func (e *RegisterEntry) fields(f *form) {
 }
 
 // order is the order of entries in a register: one key of a device and epoch,
-// any number of centres' keys.
+// any number of centres' and officers' keys.
 func (e *RegisterEntry) order(o *RegisterEntry) int {
 	c := cmp.Or(cmp.Compare(e.Role, o.Role), bytes.Compare(e.Device[:], o.Device[:]), cmp.Compare(e.Epoch, o.Epoch))
-	if c == 0 && e.Role == RoleCentre {
+	if c == 0 && e.Role != RoleDevice {
 		c = bytes.Compare(e.Key, o.Key)
 	}
 	return c
@@ -117,10 +122,10 @@ func (r *Register) rules() error {
 			return fmt.Errorf("entry %d, %v %v epoch %d: %w: %s", i+1, e.Role, e.Device, e.Epoch, err, words)
 		}
 		if i > 0 && r.Entries[i-1].order(e) >= 0 {
-			return fail(ErrKeyOrder, "entries ascend by role, device, epoch; for centres by key")
+			return fail(ErrKeyOrder, "entries ascend by role, device, epoch; for centres and officers by key")
 		}
-		if centre := e.Role == RoleCentre; centre != (e.Epoch == 0) || centre != (e.Device == DeviceID{}) {
-			return fail(ErrRange, "a device has an id and an epoch, a centre has neither")
+		if person := e.Role != RoleDevice; person != (e.Epoch == 0) || person != (e.Device == DeviceID{}) {
+			return fail(ErrRange, "a device has an id and an epoch, a centre and an officer have neither")
 		}
 		if e.NotAfter.Before(e.NotBefore) {
 			return fail(ErrRange, "ends before it begins")

@@ -208,6 +208,33 @@ func bodies() map[Kind]Body {
 	}
 }
 
+// acts returns records that tell of an act, by each kind that may.
+func acts() []struct {
+	name, why string
+	kind      Kind
+	act       Act
+} {
+	old, new, signer := sumOf([]byte("old")), sumOf([]byte("new")), sumOf([]byte("signer"))
+	least := Act{Actor: "device", Role: "device", Code: "stop", Outcome: "done"}
+	return []struct {
+		name, why string
+		kind      Kind
+		act       Act
+	}{
+		{"act-order", "an order of the centre with all that an act can say", KindOperator, Act{
+			Actor: "centre", Role: "centre", Code: "pause", Subject: "enforcement", Old: "measuring", New: "paused until 18:00",
+			OldHash: &old, NewHash: &new, Outcome: "done", Signer: &signer, Number: 1<<63 - 1,
+			Answer: bytes.Repeat([]byte{'a'}, MaxAnswer), Media: "text/plain"}},
+		{"act-least", "who, in which office, what and with what outcome", KindShutdown, least},
+		{"act-configuration", "a configuration that was replaced", KindConfiguration, Act{Actor: "technician", Role: "technician",
+			Code: "provision", Subject: "site", Old: "version 6", New: "version 7", OldHash: &old, NewHash: &new, Outcome: "done"}},
+		{"act-calibration", "the first calibration, in place of none", KindCalibration, Act{Actor: "stick", Role: "laboratory",
+			Code: "provision", Subject: "calibration", New: "version 3", NewHash: &new, Outcome: "done", Signer: &signer, Number: 1}},
+		{"act-self-test", "a self-test that the centre asked for", KindSelfTest, Act{Actor: "centre", Role: "centre",
+			Code: "selftest", Outcome: "failed", Signer: &signer, Number: 12}},
+	}
+}
+
 // ofKind returns a valid record of any kind.
 func ofKind(t testing.TB, k Kind) *Record {
 	r := base(k, 7)

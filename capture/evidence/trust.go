@@ -137,13 +137,25 @@ func (t *Trust) DeviceKey(dev DeviceID, epoch uint64, kid Hash, at time.Time) (*
 // CentreKey returns the key kid if the register says that a centre signed with
 // it at the given time.
 func (t *Trust) CentreKey(kid Hash, at time.Time) (*ecdsa.PublicKey, RegisterEntry, error) {
+	return t.roleKey(kid, at, RoleCentre)
+}
+
+// OrderKey returns the key kid if the register says that a centre or an officer
+// signed with it at the given time; the entry says which of the two.
+func (t *Trust) OrderKey(kid Hash, at time.Time) (*ecdsa.PublicKey, RegisterEntry, error) {
+	return t.roleKey(kid, at, RoleCentre, RoleOfficer)
+}
+
+// roleKey returns the key kid if it is in force and of one of the roles, which are
+// none of a device.
+func (t *Trust) roleKey(kid Hash, at time.Time, roles ...Role) (*ecdsa.PublicKey, RegisterEntry, error) {
 	i, ok := t.byKey[kid]
 	if !ok {
-		return nil, RegisterEntry{}, fmt.Errorf("centre: %w: %v", ErrUnknownSigner, kid)
+		return nil, RegisterEntry{}, fmt.Errorf("%v: %w: %v", roles[0], ErrUnknownSigner, kid)
 	}
 	e := t.register.Register.Entries[i]
-	if e.Role != RoleCentre {
-		return nil, RegisterEntry{}, fmt.Errorf("centre: %w: key %v is of %v %v", ErrForeignKey, kid, e.Role, e.Device)
+	if !slices.Contains(roles, e.Role) {
+		return nil, RegisterEntry{}, fmt.Errorf("%v: %w: key %v is of %v %v", roles[0], ErrForeignKey, kid, e.Role, e.Device)
 	}
 	pub, err := e.keyAt(at)
 	return pub, e, err

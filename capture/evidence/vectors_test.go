@@ -55,6 +55,11 @@ func vectors(t testing.TB) []vector {
 		}
 	}
 	slices.SortFunc(all, func(a, b vector) int { return strings.Compare(a.Name, b.Name) })
+	for _, v := range acts() {
+		r := ofKind(t, v.kind)
+		r.Body = r.Body.WithAct(&v.act)
+		add(v.name, v.why, ".cose", must(Seal(r, testSigner(t, "device")))(t).Bytes, trust, "", "")
+	}
 	record := must(Seal(violation(t), testSigner(t, "device")))(t).Bytes
 	add("record-alone", "without its pictures a record is not whole evidence", ".cose", record, trust, "frames", "not here")
 	all[len(all)-1].File = "valid/violation.cose" // nothing is wrong with it
@@ -100,6 +105,11 @@ func trustFiles(t testing.TB) map[string][]byte {
 	good := trust(testRegister(t), "root")
 	older := testRegister(t)
 	older.Sequence, older.Entries = 11, older.Entries[4:]
+	officers := testRegister(t)
+	officers.Entries = append(officers.Entries, entry(t, RoleOfficer, DeviceID{}, 0, "officer"), entry(t, RoleOfficer, DeviceID{}, 0, "another officer"))
+	tree := parseTree(t, must(encode((&Register{Sequence: 1, Issued: testTime, Entries: testRegister(t).Entries[:1]}).fields))(t))
+	tree.at(4, 0, 1).n = 4
+	unknownRole := tree.bytes()
 	another, foreign := testKey(t, "another root"), &Register{Sequence: 1, Issued: testTime}
 	foreign.Entries = []RegisterEntry{entry(t, RoleDevice, otherDevice, 1, "stranger")}
 	// A register that SealRegister would not write.
@@ -132,6 +142,10 @@ func trustFiles(t testing.TB) map[string][]byte {
 		"trust.pem":                  good,
 		"trust-crlf.pem":             bytes.ReplaceAll(good, []byte("\n"), []byte("\r\n")),
 		"trust-older.pem":            trust(older, "root"),
+		"trust-officer.pem":          trust(officers, "root"),
+		"trust-officer-epoch.pem":    raw("root", entry(t, RoleOfficer, DeviceID{}, 1, "officer")),
+		"trust-officer-first.pem":    raw("root", entry(t, RoleOfficer, DeviceID{}, 0, "officer"), entry(t, RoleCentre, DeviceID{}, 0, "centre")),
+		"trust-unknown-role.pem":     EncodeTrust(&root.PublicKey, must(SealMessage(ContentTypeRegister, unknownRole, testSigner(t, "root")))(t)),
 		"trust-of-another-root.pem":  EncodeTrust(&another.PublicKey, must(SealRegister(foreign, testSigner(t, "another root")))(t).Bytes),
 		"trust-mismatched-root.pem":  trust(testRegister(t), "another root"),
 		"trust-signed-by-device.pem": raw("device", testRegister(t).Entries...),

@@ -165,6 +165,10 @@ def decode(data, reader):
 HASH, ID, LABEL, WORDS, COUNT, SPEED = blob(32), blob(16), text(1, 64), text(1, 256), integer(), integer(0, 99999)
 SECONDS, MICROS, SAID, MEASURED = integer(0, 253402300799), integer(0, 253402300799 * 10**6), text(0, 1024), (1, 99)
 FRAME_MAX, TRACE_MAX, STATEMENT_MAX = 16 << 20, 64 << 20, 14 << 10
+CODE = text(1, 32)
+ACT = table({1: LABEL, 2: CODE, 3: CODE, 4: WORDS, 5: WORDS, 6: WORDS, 7: HASH, 8: HASH, 9: CODE, 10: HASH, 11: integer(1),
+             12: blob(1, 12 << 10), 13: LABEL}, optional=(4, 5, 6, 7, 8, 10, 11, 12, 13))
+ACTS = (5, 6, 10, 11, 12)  # kinds whose body may tell of an act
 BODIES = {2: [COUNT] * 4, 3: [SAID, integer(0, 1), SAID], 4: [integer(-TOP - 1), SAID], 5: [blob(1, STATEMENT_MAX), SAID],
           6: [blob(1, STATEMENT_MAX), SAID], 7: [HASH], 8: [COUNT, COUNT], 9: [SAID, SAID], 10: [SAID], 11: [SAID],
           12: [integer(0, 1), SAID], 99: [SAID]}
@@ -188,12 +192,12 @@ RECORD = table({
     16: table({1: HASH, 2: integer(1, TRACE_MAX), 3: LABEL, 4: WORDS, 5: text(0, 256), 6: HASH, 7: COUNT, 8: COUNT, 9: COUNT}),
     17: table({**STATEMENT, 4: SECONDS, 5: text(0, 256), 6: text(0, 256)}),
     18: table(STATEMENT), 19: table({1: WORDS, 2: HASH, 3: HASH}), 20: table({1: HASH, 2: LABEL}),
-    21: lambda i, r: table(dict(enumerate(BODIES.get(r[2], []), 1)))(i, None),
+    21: lambda i, r: table({**dict(enumerate(BODIES.get(r[2], []), 1)), **({9: ACT} if r[2] in ACTS else {})}, optional=(9,))(i, None),
 }, optional=(13, 14, 15, 16, 17, 21))
 RECEIPT = table({1: integer(1, 1), 2: ID, 3: array(tuple_of(integer(1), integer(1), HASH, COUNT), 1, 1000), 4: integer(1),
                  5: HASH, 6: MICROS})
 REGISTER = table({1: integer(1, 1), 2: integer(1), 3: SECONDS, 4: array(table({
-    1: integer(1, 2), 2: ID, 3: COUNT, 4: blob(91), 5: HASH, 6: SECONDS, 7: SECONDS, 8: SECONDS}, optional=(8,)), 0, 60000)})
+    1: integer(1, 3), 2: ID, 3: COUNT, 4: blob(91), 5: HASH, 6: SECONDS, 7: SECONDS, 8: SECONDS}, optional=(8,)), 0, 60000)})
 PROOF = table({1: integer(1, 1), 2: COUNT, 3: integer(1), 4: array(HASH, 0, 63)})
 
 
@@ -212,6 +216,11 @@ def check_record(r):
         require(key in r or not measured, f"key {key} is missing")
         require(key not in r or measured or key in (13, 17), f"key {key} does not fit the kind")
     require((21 in r) == (kind in BODIES), "body missing, or in a violation")
+    act = r.get(21, {}).get(9) if kind in ACTS else None
+    if act:
+        require(all(re.fullmatch("[a-z_]+", act[k]) for k in (2, 3, 9)), "a code of the act is none")
+        require((10 in act) == (11 in act), "signer and number of the act belong together")
+        require((12 in act) == (13 in act), "answer and media of the act belong together")
     require((r[5] == 1) == (r[6] == bytes(32)), "prev is zero in the first record of an epoch and in no other")
     require(r[12][0] or not r[12][1], "counter without class")
     require(r[20][2] in ("file", "tpm2", "se"), "no such class of key")
@@ -236,11 +245,11 @@ def check_receipt(r):
 
 
 def check_register(r):
-    order = [(e[1], e[2], e[3], e[4] if e[1] == 2 else b"") for e in r[4]]
+    order = [(e[1], e[2], e[3], e[4] if e[1] != 1 else b"") for e in r[4]]
     require(all(a < b for a, b in zip(order, order[1:])), "keys not in ascending order")
     require(len({e[4] for e in r[4]}) == len(r[4]), "a key stands twice")
     for e in r[4]:
-        require((e[1] == 2) == (e[3] == 0) == (e[2] == bytes(16)) and e[6] <= e[7], "an entry contradicts itself")
+        require((e[1] != 1) == (e[3] == 0) == (e[2] == bytes(16)) and e[6] <= e[7], "an entry contradicts itself")
         parse_key(e[4])
 
 
