@@ -2,8 +2,10 @@ package agent
 
 import (
 	"context"
+	"crypto"
 	"crypto/rand"
 	"crypto/sha256"
+	"crypto/tls"
 	"crypto/x509"
 	"encoding/hex"
 	"encoding/pem"
@@ -30,6 +32,7 @@ import (
 	"ciglio/capture/key"
 	"ciglio/capture/v4l2"
 	"ciglio/internal/durable"
+	"ciglio/internal/mtls"
 	"ciglio/sensor"
 	"ciglio/sensor/clock"
 	"ciglio/uplink/mqtt"
@@ -190,7 +193,27 @@ func cameraKey(c *config.Config) string {
 
 // newDialer returns the way to the broker that c names. It opens nothing yet.
 func newDialer(c *config.Config) (*mqtt.Dialer, error) {
-	return mqtt.New(mqtt.Options{Broker: c.Uplink.Broker})
+	o := mqtt.Options{Broker: c.Uplink.Broker}
+	if c.Uplink.Encrypted() {
+		o.TLS = func() (*tls.Config, error) { return newTLS(c.Uplink) }
+	}
+	return mqtt.New(o)
+}
+
+// newTLS reads whom the device believes and what it shows, as they are now.
+func newTLS(u config.Uplink) (*tls.Config, error) {
+	files := mtls.Files{Authority: u.CA, Certificate: u.Certificate, Key: u.TLSKey}
+	authority, own, err := files.Load(func(path string) (crypto.Signer, error) {
+		k, err := key.Load(path)
+		if err != nil {
+			return nil, err
+		}
+		return k.CryptoSigner(), nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return authority.Client(own), nil
 }
 
 // maxStatement bounds what is read of a statement or certificate, in bytes: what is

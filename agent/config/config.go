@@ -114,10 +114,16 @@ type Outbox struct {
 
 // Uplink says where the centre is.
 type Uplink struct {
-	Broker string `toml:"broker" doc:"MQTT broker"`
-	Shard  string `toml:"shard" doc:"part of the centre's intake that serves this device"`
-	Trust  string `toml:"trust" doc:"trust file: whose receipts count"`
+	Broker      string `toml:"broker" doc:"MQTT broker: tls://host:port; or tcp://host:port without encryption, on this machine or for a try"`
+	Shard       string `toml:"shard" doc:"part of the centre's intake that serves this device"`
+	Trust       string `toml:"trust" doc:"trust file: whose receipts count"`
+	CA          string `toml:"ca" doc:"tls: certificates of the authorities whose brokers are believed, and what they have revoked, PEM"`
+	Certificate string `toml:"certificate" doc:"tls: certificate that this device shows, whose common name is device.id, PEM"`
+	TLSKey      string `toml:"tls_key" doc:"tls: its key, PKCS #8 PEM, readable by this user only; not the evidence key"`
 }
+
+// Encrypted reports whether the broker is reached by TLS.
+func (u Uplink) Encrypted() bool { return strings.HasPrefix(u.Broker, "tls://") }
 
 // DefaultPath is where the service looks for its configuration.
 const DefaultPath = "/etc/ciglio/ciglio.toml"
@@ -141,7 +147,10 @@ func Default() *Config {
 		Camera: Camera{Driver: "http", Login: "digest", Format: "mjpeg", Size: Picture{1280, 720}, Interval: 40 * time.Millisecond, Slots: 96, Slot: 256 << 10},
 		Clock:  Clock{Source: "system", Bound: 100 * time.Millisecond},
 		Outbox: Outbox{Quota: 20 << 30, Reserve: 64 << 20, Retention: 30 * 24 * time.Hour},
-		Uplink: Uplink{Broker: "tcp://127.0.0.1:1883", Shard: "0", Trust: "/var/lib/ciglio/trust.pem"},
+		Uplink: Uplink{
+			Broker: "tcp://127.0.0.1:1883", Shard: "0", Trust: "/var/lib/ciglio/trust.pem",
+			CA: "/var/lib/ciglio/uplink-ca.pem", Certificate: "/var/lib/ciglio/uplink.crt", TLSKey: "/var/lib/ciglio/uplink.key",
+		},
 	}
 }
 
@@ -433,6 +442,10 @@ func (c *Config) validate(faults *Faults) {
 		{"outbox.reserve", c.Outbox.Reserve >= 1<<20, "want at least 1MiB"},
 		{"outbox.retention", c.Outbox.Retention >= 0, "want no less than 0s"},
 		{"uplink.shard", c.Uplink.Shard != "", "missing"},
+		{"uplink.ca", !c.Uplink.Encrypted() || c.Uplink.CA != "", "missing, with a broker at tls://"},
+		{"uplink.certificate", !c.Uplink.Encrypted() || c.Uplink.Certificate != "", "missing, with a broker at tls://"},
+		{"uplink.tls_key", !c.Uplink.Encrypted() || c.Uplink.TLSKey != "", "missing, with a broker at tls://"},
+		{"uplink.tls_key", c.Uplink.TLSKey == "" || c.Uplink.TLSKey != c.Device.Key, "the evidence key seals records and nothing else: want another file"},
 	} {
 		if !need.ok {
 			faults.Add(need.key, need.say)

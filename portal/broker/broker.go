@@ -2,7 +2,8 @@
 // that a small installation needs no other program.
 //
 // It lets in devices of the register alone, and a device publish and receive
-// under its own topics only: the client id must be the device id. It speaks MQTT
+// under its own topics only: the client id must be the device id, and where
+// connections are encrypted the common name of its certificate. It speaks MQTT
 // 3.1.1 with clean sessions and QoS 1, and keeps nothing but the newest state and
 // profile of each device. The centre's own clients come through [Broker.Dial] and
 // no port.
@@ -20,6 +21,7 @@ package broker
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"log/slog"
 	"math"
@@ -31,6 +33,7 @@ import (
 	"github.com/mochi-mqtt/server/v2/listeners"
 
 	"ciglio/capture/evidence"
+	"ciglio/internal/mtls"
 	"ciglio/uplink/wire"
 )
 
@@ -43,6 +46,7 @@ const (
 	maxFromAddress = 256                  // of those, from one address
 	maxConnect     = wire.MaxJSON + 2<<10 // bytes of a CONNECT: a last will and names
 
+	recheckTime  = time.Minute      // between two looks at the sessions' certificates
 	connectTime  = 10 * time.Second // from connection to CONNECT
 	acceptDelay  = 100 * time.Millisecond
 	maxKeepAlive = 20 * 60 // seconds
@@ -60,7 +64,11 @@ type Options struct {
 	Shard    string       // the one shard that devices may use
 	// Known says whether the register has a device. It is called for every
 	// connection, by several goroutines.
-	Known   func(evidence.DeviceID) bool
+	Known func(evidence.DeviceID) bool
+	// TLS has devices connect by TLS 1.3 with certificates whose common name is
+	// their id. It is asked for every connection, and once a minute for those that
+	// are there. nil: connections are plain, and devices are whom they say.
+	TLS     func() (*mtls.Authority, *tls.Certificate)
 	Readers Readers
 	Log     *slog.Logger // nil: nothing is logged
 }
@@ -106,7 +114,7 @@ func New(o Options) (*Broker, error) {
 		}),
 		hook: newHook(o.Shard, o.Log),
 	}
-	b.gate = newGate(o.Listener, o.Known, b.hook)
+	b.gate = newGate(o.Listener, o.Known, newEncrypted(o.TLS, o.Known), b.hook)
 	b.inner = newInner(o.Listener.Addr())
 	err := errors.Join(
 		b.server.AddHook(b.hook, nil),
@@ -132,7 +140,12 @@ func (b *Broker) Run(ctx context.Context) error {
 	if err := b.server.Serve(); err != nil {
 		return err
 	}
+	var watching sync.WaitGroup
+	if b.gate.tls != nil {
+		watching.Go(func() { b.watch(ctx) })
+	}
 	b.hook.tally.Run(ctx)
+	watching.Wait()
 	b.hook.close()
 	err := errors.Join(b.gate.shut(), b.inner.Close())
 	b.gate.work.Wait()
@@ -141,6 +154,20 @@ func (b *Broker) Run(ctx context.Context) error {
 	}
 	b.hook.tally.Flush()
 	return err
+}
+
+// watch ends sessions whose certificate counts no more.
+func (b *Broker) watch(ctx context.Context) {
+	tick := time.NewTicker(recheckTime)
+	defer tick.Stop()
+	for {
+		select {
+		case now := <-tick.C:
+			b.gate.recheck(now)
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // Dial opens a connection of the centre itself: it may publish and subscribe

@@ -19,7 +19,8 @@ import (
 	"ciglio/uplink/wire"
 )
 
-// A gate is where devices connect. It reads the CONNECT of a connection itself
+// A gate is where devices connect. Where connections are encrypted, the certificate
+// says which device it is, and the CONNECT must say the same. It reads the CONNECT of a connection itself
 // and lets only those on to the server that name a device of the register and
 // speak as they should.
 //
@@ -31,6 +32,7 @@ import (
 type gate struct {
 	l     net.Listener
 	known func(evidence.DeviceID) bool
+	tls   *encrypted // nil: connections are plain
 	hook  *hook
 
 	mu        sync.Mutex
@@ -49,8 +51,8 @@ type stranger struct {
 	order   uint64
 }
 
-func newGate(l net.Listener, known func(evidence.DeviceID) bool, h *hook) *gate {
-	return &gate{l: l, known: known, hook: h,
+func newGate(l net.Listener, known func(evidence.DeviceID) bool, e *encrypted, h *hook) *gate {
+	return &gate{l: l, known: known, tls: e, hook: h,
 		strangers: make(map[*stranger]bool), from: make(map[string]int), sessions: make(map[evidence.DeviceID]*session)}
 }
 
@@ -163,29 +165,37 @@ func (g *gate) forget(s *stranger) {
 
 // receive reads a stranger's CONNECT and serves the device that it names.
 func (g *gate) receive(s *stranger, establish listeners.EstablishFn) {
-	head, device, err := g.knock(s)
+	conn, shown, err := g.tls.accept(s.Conn, g.known)
+	var head []byte
+	var device evidence.DeviceID
+	if err == nil {
+		head, device, err = g.knock(conn, shown)
+	}
 	g.mu.Lock()
 	g.forget(s)
 	g.mu.Unlock()
 	var refused *refusal
-	switch {
-	case errors.As(err, &refused):
+	if errors.As(err, &refused) {
 		g.hook.refuse(refused.device, refused.reason)
-		s.Write([]byte{packets.Connack << 4, 2, 0, refused.code})
-		s.Close()
-		return
-	case err != nil: // it went, or never spoke
+		if refused.code != 0 {
+			conn.Write([]byte{packets.Connack << 4, 2, 0, refused.code})
+		}
+	}
+	if err != nil { // or it went, or never spoke
+		if conn != nil {
+			conn.Close()
+		}
 		s.Close()
 		return
 	}
-	g.serve(device, newSession(s.Conn, head), establish)
+	g.serve(device, newSession(conn, head, shown), establish)
 }
 
 // A refusal is why a CONNECT is not taken. The device is named when the register
 // has it.
 type refusal struct {
 	device, reason string
-	code           byte // of the CONNACK
+	code           byte // of the CONNACK; 0 for none
 }
 
 func (r *refusal) Error() string { return r.reason }
@@ -197,9 +207,10 @@ const (
 	codeNotYou  = 5
 )
 
-// knock reads a CONNECT and returns its bytes and the device it names.
-func (g *gate) knock(s *stranger) (head []byte, device evidence.DeviceID, err error) {
-	head, err = readPacket(s.Conn, maxConnect)
+// knock reads a CONNECT and returns its bytes and the device it names, which must
+// be the one of the certificates that were shown, if any.
+func (g *gate) knock(conn net.Conn, shown *shown) (head []byte, device evidence.DeviceID, err error) {
+	head, err = readPacket(conn, maxConnect)
 	if err != nil {
 		return nil, device, err
 	}
@@ -218,6 +229,9 @@ func (g *gate) knock(s *stranger) (head []byte, device evidence.DeviceID, err er
 	device, err = evidence.ParseDeviceID(c.ClientIdentifier)
 	if err != nil {
 		return nil, device, &refusal{reason: "its id is no device id", code: codeID}
+	}
+	if shown != nil && shown.device != device {
+		return nil, device, &refusal{shown.device.String(), "its id is not that of its certificate", codeNotYou}
 	}
 	if !g.known(device) {
 		return nil, device, &refusal{reason: "its id is not in the register", code: codeNotYou}
@@ -264,8 +278,9 @@ func readPacket(r io.Reader, limit int) ([]byte, error) {
 // nobody had before.
 type session struct {
 	net.Conn
-	head []byte        // not yet read by the server
-	done chan struct{} // closed when the server has let go of it
+	head  []byte        // not yet read by the server
+	shown *shown        // nil: the connection is plain
+	done  chan struct{} // closed when the server has let go of it
 
 	once       sync.Once
 	gone       chan struct{} // closed when it is closed
@@ -273,8 +288,8 @@ type session struct {
 	answered   bool
 }
 
-func newSession(c net.Conn, head []byte) *session {
-	return &session{Conn: c, head: head,
+func newSession(c net.Conn, head []byte, by *shown) *session {
+	return &session{Conn: c, head: head, shown: by,
 		done: make(chan struct{}), gone: make(chan struct{}), superseded: make(chan struct{})}
 }
 
@@ -334,6 +349,28 @@ func (g *gate) isPresent(device evidence.DeviceID, s *session) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.sessions[device] == s && !g.ended
+}
+
+// recheck ends the sessions whose certificate counts no more.
+func (g *gate) recheck(now time.Time) {
+	type ended struct {
+		*session
+		device evidence.DeviceID
+		reason string
+	}
+	var all []ended
+	check := g.tls.recheck(now)
+	g.mu.Lock()
+	for device, s := range g.sessions {
+		if r := check(s.shown); r != nil {
+			all = append(all, ended{s, device, string(r.Cause)})
+		}
+	}
+	g.mu.Unlock()
+	for _, e := range all {
+		g.hook.end(e.device.String(), e.reason)
+		e.Close()
+	}
 }
 
 // shut closes the listener and every connection.

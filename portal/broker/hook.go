@@ -46,6 +46,11 @@ func (h *hook) refuse(device, reason string) {
 	h.tally.Add(tally.Key{Level: slog.LevelWarn, Message: "client refused", Device: device, Reason: reason})
 }
 
+// end counts a session of a device that is ended, and that began as it should.
+func (h *hook) end(device, reason string) {
+	h.tally.Add(tally.Key{Level: slog.LevelWarn, Message: "client ended", Device: device, Reason: "it " + reason})
+}
+
 // ID names the hook.
 func (h *hook) ID() string { return "ciglio" }
 

@@ -58,6 +58,12 @@ func (c *conn) fail(err error) {
 	})
 }
 
+// failure returns the first failure of a connection that has failed or was closed.
+func (c *conn) failure() error {
+	<-c.failed
+	return c.err
+}
+
 // Read gives the bytes of the next packet, or of what is left of the present
 // one.
 func (c *conn) Read(b []byte) (int, error) {

@@ -30,6 +30,7 @@ import (
 
 	paho "github.com/eclipse/paho.mqtt.golang"
 
+	"ciglio/internal/mtls"
 	"ciglio/uplink"
 )
 
@@ -39,8 +40,9 @@ type Options struct {
 	// Broker is "tcp://host:port", or "tls://host:port" together with TLS. It
 	// may be empty when Open is given.
 	Broker string
-	// TLS is used for a broker with scheme tls.
-	TLS *tls.Config
+	// TLS is asked at each Dial with scheme tls, so that certificates may change
+	// while this end runs.
+	TLS func() (*tls.Config, error)
 	// Open replaces the network: it returns a connection to the broker.
 	Open func(context.Context) (net.Conn, error)
 	// Username and Password are sent to the broker when the name is not empty.
@@ -107,11 +109,23 @@ func (d *Dialer) open(ctx context.Context) (net.Conn, error) {
 	if d.options.Open != nil {
 		return d.options.Open(ctx)
 	}
-	dialer := &net.Dialer{Control: userTimeout(d.options.WriteTimeout)}
+	var config *tls.Config
 	if d.scheme == "tls" {
-		return (&tls.Dialer{NetDialer: dialer, Config: d.options.TLS}).DialContext(ctx, "tcp", d.address)
+		given, err := d.options.TLS()
+		if err != nil {
+			return nil, err
+		}
+		config = given.Clone()
+		if config.ServerName == "" {
+			config.ServerName, _, _ = net.SplitHostPort(d.address)
+		}
 	}
-	return dialer.DialContext(ctx, "tcp", d.address)
+	dialer := &net.Dialer{Control: userTimeout(d.options.WriteTimeout)}
+	c, err := dialer.DialContext(ctx, "tcp", d.address)
+	if err != nil || config == nil {
+		return c, err
+	}
+	return mtls.Connect(ctx, c, config)
 }
 
 // Dial opens a session. See [uplink.Dialer].
@@ -135,6 +149,10 @@ func (d *Dialer) Dial(ctx context.Context, so uplink.SessionOptions) (uplink.Ses
 			err = context.Cause(ctx)
 		}
 		s.discard()
+		// A client of TLS 1.3 learns by its first read that it is refused.
+		if r := mtls.Explain(s.conn.failure()); r != nil {
+			err = r
+		}
 		return nil, fmt.Errorf("broker %s: %w", d.address, err)
 	}
 	s.start()

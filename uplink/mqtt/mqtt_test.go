@@ -29,7 +29,7 @@ func TestOptionsAreChecked(t *testing.T) {
 		{"a scheme we do not speak", Options{Broker: "ws://host:80"}, "want tcp://"},
 		{"a password in the address, which would reach a log", Options{Broker: "tcp://u:p@host:1"}, "and nothing else"},
 		{"tls without a configuration", Options{Broker: "tls://host:1"}, "go together"},
-		{"a configuration without tls", Options{Broker: "tcp://host:1", TLS: &tls.Config{}}, "go together"},
+		{"a configuration without tls", Options{Broker: "tcp://host:1", TLS: func() (*tls.Config, error) { return nil, nil }}, "go together"},
 		{"half a second of keep-alive", Options{Open: open, KeepAlive: time.Second / 2}, "keep-alive"},
 		{"more messages than there are packet ids", Options{Open: open, MaxPending: 65536}, "pending"},
 	} {
