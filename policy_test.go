@@ -76,6 +76,7 @@ var may = map[string][]string{
 	"docs":                        {},
 	"internal":                    {},
 	"internal/mtls/mtlstest":      {"internal/mtls"},
+	"internal/provisioning":       {"capture/evidence", "internal/strict"},
 	"cross/simulate/roadside":     {"sensor/…", "capture/…", "uplink/…", "agent/…", "portal", "cross/simulate/…"},
 	"cross/simulate":              {"sensor/…", "capture", "cross/simulate/…", "internal/strict"},
 	"sensor/sensortest":           {"sensor"},

@@ -1,0 +1,15 @@
+package provision
+
+import (
+	"ciglio/agent/calibration"
+	"ciglio/capture/evidence"
+	p "ciglio/internal/provisioning"
+)
+
+// Known returns the checks of the kinds that this program can use.
+func Known() Checks {
+	return Checks{
+		p.Calibration: func(text []byte) error { _, err := calibration.Parse(text); return err },
+		p.Trust:       func(text []byte) error { _, err := evidence.ParseTrust(text); return err },
+	}
+}

@@ -1,0 +1,600 @@
+// Package provision keeps what a device was provisioned with, and is the life of
+// a stick that brings it something new.
+//
+// A [Store] keeps these promises. What is installed is exactly what was verified:
+// the bundle itself lies in the store and is hashed whenever it is read. A change
+// is one file renamed: before it all is as it was, after it all is new, whichever
+// instant the power is cut at. A new state is on trial until the device has
+// started with it; a state that it cannot start with is rolled back by itself, and
+// so is one during whose start the device ended three times. Each change and each
+// roll back waits in the store until it is in the chain.
+//
+// # The folder
+//
+//	provisioned/lock              held by the process that may change it
+//	provisioned/SHA256.ciglio     each bundle that is installed, or was before the trial
+//	provisioned/state.json        which of them is in force: the only pointer
+//
+// A Store is safe for concurrent use.
+package provision
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"ciglio/capture/evidence"
+	"ciglio/internal/durable"
+	p "ciglio/internal/provisioning"
+)
+
+// ErrNotInstalled says that the store has nothing of a kind.
+var ErrNotInstalled = errors.New("not installed")
+
+// Checks says of each kind that the device can use whether it can use a
+// statement. A kind without one is refused.
+type Checks map[p.Kind]func(text []byte) error
+
+// Options are what a store must know.
+type Options struct {
+	Device evidence.DeviceID
+	Checks Checks
+	Now    func() time.Time // UTC; nil means time.Now
+	// Trust is the trust file that counts as long as none is installed, and Root the
+	// id of the root's key that counts where there is not even that; empty or zero
+	// for none.
+	Trust []byte
+	Root  evidence.Hash
+
+	disk disk // nil means the real one
+}
+
+// A disk does the five steps that change a folder. Only tests have another.
+type disk interface {
+	prepare(path string, write func(io.Writer) error) (temp string, err error)
+	syncFile(path string) error
+	rename(temp, path string) error // and nothing more
+	syncFolder(path string) error
+	remove(path string) error
+}
+
+type realDisk struct{}
+
+func (realDisk) prepare(path string, write func(io.Writer) error) (string, error) {
+	return durable.Prepare(path, 0o600, write)
+}
+func (realDisk) syncFile(path string) error     { return durable.SyncFile(path) }
+func (realDisk) rename(temp, path string) error { return os.Rename(temp, path) }
+func (realDisk) syncFolder(path string) error   { return durable.SyncFolder(path) }
+func (realDisk) remove(path string) error       { return os.Remove(path) }
+
+// A Store is the provisioned state of a device.
+type Store struct {
+	dir  string
+	o    Options
+	lock *os.File
+
+	mu    sync.Mutex
+	state state
+}
+
+// state is the content of state.json. It is never changed in place.
+type state struct {
+	Format    int      `json:"format"`
+	Installed []entry  `json:"installed"` // ascending by kind
+	Trial     *trial   `json:"trial,omitempty"`
+	Failed    []string `json:"failed,omitempty"` // bundles that the last roll back took out
+	Pending   []Event  `json:"pending,omitempty"`
+}
+
+type entry struct {
+	Kind    p.Kind `json:"kind"`
+	Version uint64 `json:"version"`
+	SHA256  string `json:"sha256"` // of the bundle, in hexadecimal
+}
+
+// A trial is what it was before, and how often the device has begun to start since.
+type trial struct {
+	Previous []entry `json:"previous"`
+	Starts   int     `json:"starts"`
+}
+
+// An Event is a change of the installed state, for the chain.
+type Event struct {
+	At         time.Time `json:"at"`
+	What       What      `json:"what"`
+	Kind       p.Kind    `json:"kind"`
+	OldVersion uint64    `json:"old_version"` // 0 for none
+	NewVersion uint64    `json:"new_version"`
+	Old        string    `json:"old"` // SHA-256 of the bundle in hexadecimal; "" for none
+	New        string    `json:"new"`
+	By         string    `json:"by"`  // whose signatures it has
+	Why        string    `json:"why"` // of a roll back
+}
+
+// What has happened.
+type What string
+
+// What can happen.
+const (
+	Installed  What = "installed"
+	RolledBack What = "rolled back"
+)
+
+// maxStarts is how often the device may begin to start with a new state without
+// ever having started.
+const maxStarts = 3
+
+// Open opens the store in a folder, makes it where there is none, and takes its
+// lock: the error wraps [durable.ErrLocked] when another process has it. What a
+// power cut has left behind is removed.
+func Open(dir string, o Options) (*Store, error) {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.disk == nil {
+		o.disk = realDisk{}
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	lock, err := durable.Lock(filepath.Join(dir, "lock"))
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{dir: dir, o: o, lock: lock}
+	if s.state, err = readState(filepath.Join(dir, "state.json")); err == nil {
+		err = s.clean()
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("provisioned state: %w", err), lock.Close())
+	}
+	return s, nil
+}
+
+// Close frees the lock.
+func (s *Store) Close() error { return s.lock.Close() }
+
+const maxState = 1 << 20
+
+func readState(path string) (state, error) {
+	none := state{Format: 1, Installed: []entry{}}
+	text, err := readAtMost(path, maxState)
+	if errors.Is(err, fs.ErrNotExist) {
+		return none, nil
+	}
+	if err != nil {
+		return none, err
+	}
+	var st state
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&st); err != nil {
+		return none, fmt.Errorf("%s: %w", path, err)
+	}
+	if st.Format != 1 {
+		return none, fmt.Errorf("%s: format %d, want 1", path, st.Format)
+	}
+	return st, nil
+}
+
+func readAtMost(path string, most int64) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, most+1))
+	if err == nil && int64(len(text)) > most {
+		err = fmt.Errorf("%s: more than %d bytes", path, most)
+	}
+	return text, err
+}
+
+// clean removes what no state names.
+func (s *Store) clean() error {
+	used := map[string]bool{}
+	for _, e := range s.state.Installed {
+		used[e.file()] = true
+	}
+	if s.state.Trial != nil {
+		for _, e := range s.state.Trial.Previous {
+			used[e.file()] = true
+		}
+	}
+	all, err := os.ReadDir(s.dir)
+	if err != nil {
+		return err
+	}
+	for _, d := range all {
+		name := d.Name()
+		if strings.HasPrefix(name, ".new-") || strings.HasSuffix(name, p.Extension) && !used[name] {
+			_ = s.o.disk.remove(filepath.Join(s.dir, name)) // it harms nobody; the next start tries again
+		}
+	}
+	return nil
+}
+
+func (e entry) file() string { return e.SHA256 + p.Extension }
+
+func find(list []entry, k p.Kind) (entry, bool) {
+	for _, e := range list {
+		if e.Kind == k {
+			return e, true
+		}
+	}
+	return entry{}, false
+}
+
+// Current returns the bundle of a kind that is in force. The error is
+// [ErrNotInstalled] where there is none; any other says that what is installed
+// cannot be read any more, and nothing else may stand in for it then.
+func (s *Store) Current(k p.Kind) (*p.Bundle, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.current(k)
+}
+
+func (s *Store) current(k p.Kind) (*p.Bundle, error) {
+	e, ok := find(s.state.Installed, k)
+	if !ok {
+		return nil, ErrNotInstalled
+	}
+	text, err := readAtMost(filepath.Join(s.dir, e.file()), p.MaxBundle)
+	if err != nil {
+		return nil, fmt.Errorf("installed %s: %w", k, err)
+	}
+	if sum := sha256.Sum256(text); hex.EncodeToString(sum[:]) != e.SHA256 {
+		return nil, fmt.Errorf("installed %s: not what was installed: its hash differs", k)
+	}
+	b, err := p.Open(text)
+	if err == nil && (b.Kind != k || b.Version != e.Version) {
+		err = fmt.Errorf("it is %s version %d", b.Kind, b.Version)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("installed %s: %w", k, err)
+	}
+	return b, nil
+}
+
+// anchor returns whom the device believes; nil for nobody.
+func (s *Store) anchor() (*p.Anchor, error) {
+	b, err := s.current(p.Trust)
+	switch {
+	case err == nil:
+		return b.Anchor()
+	case !errors.Is(err, ErrNotInstalled):
+		return nil, err
+	case len(s.o.Trust) > 0:
+		return p.NewAnchor(s.o.Trust, nil)
+	case s.o.Root != evidence.Hash{}:
+		return &p.Anchor{Root: s.o.Root}, nil
+	}
+	return nil, nil
+}
+
+// A Named is a file of a stick.
+type Named struct {
+	Name    string
+	Content []byte
+}
+
+// A Passed is a bundle that was passed over, and why.
+type Passed struct {
+	Name string
+	Why  string
+}
+
+// A Plan is what the bundles of a stick would change.
+type Plan struct {
+	Events []Event  // one of each bundle; empty when the stick brings nothing new
+	Passed []Passed // those for other devices, and those that are installed already
+
+	bundles []*p.Bundle
+}
+
+// A BundleError says which bundle was refused.
+type BundleError struct {
+	Name string
+	Err  *p.Refusal
+}
+
+func (e *BundleError) Error() string { return e.Name + ": " + e.Err.Error() }
+func (e *BundleError) Unwrap() error { return e.Err }
+
+// Plan judges the bundles of one stick and changes nothing. Those for other
+// devices are passed over, and so are those that are in force already; one that is
+// refused refuses them all. The error is then a [*BundleError]. A trust bundle
+// counts for the others beside it.
+func (s *Store) Plan(files []Named) (*Plan, error) { return s.plan(files, false) }
+
+// PlanAgain is [Store.Plan], and takes what was rolled back once more.
+func (s *Store) PlanAgain(files []Named) (*Plan, error) { return s.plan(files, true) }
+
+func (s *Store) plan(files []Named, again bool) (*Plan, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	plan := &Plan{}
+	type candidate struct {
+		name string
+		*p.Bundle
+	}
+	var found []candidate
+	for _, f := range files {
+		b, err := p.Open(f.Content)
+		if err != nil {
+			return nil, named(f.Name, err)
+		}
+		if !b.For(s.o.Device) {
+			plan.Passed = append(plan.Passed, Passed{f.Name, "it is for other devices"})
+			continue
+		}
+		if e, ok := find(s.state.Installed, b.Kind); ok && e.SHA256 == b.SHA256().String() {
+			plan.Passed = append(plan.Passed, Passed{f.Name, "it is installed already"})
+			continue
+		}
+		if i := slices.IndexFunc(found, func(c candidate) bool { return c.Kind == b.Kind }); i >= 0 {
+			if found[i].SHA256() == b.SHA256() {
+				plan.Passed = append(plan.Passed, Passed{f.Name, "it is the same as " + found[i].name})
+				continue
+			}
+			return nil, named(f.Name, p.Refuse(p.TwoOfAKind, "%s and %s, both %s", found[i].name, f.Name, b.Kind))
+		}
+		found = append(found, candidate{f.Name, b})
+	}
+	if s.state.Trial != nil && len(found) > 0 {
+		return nil, named(found[0].name, p.Refuse(p.Busy, "%d starts so far", s.state.Trial.Starts))
+	}
+	anchor, err := s.anchor()
+	if err != nil {
+		return nil, fmt.Errorf("whom to believe: %w", err)
+	}
+	slices.SortStableFunc(found, func(a, b candidate) int { return trustFirst(a.Kind) - trustFirst(b.Kind) })
+	now := s.o.Now()
+	for _, c := range found {
+		old, _ := find(s.state.Installed, c.Kind)
+		if err := c.Judge(p.Target{Device: s.o.Device, Now: now, Anchor: anchor, Installed: old.Version}); err != nil {
+			return nil, named(c.name, err)
+		}
+		if !again && slices.Contains(s.state.Failed, c.SHA256().String()) {
+			return nil, named(c.name, p.Refuse(p.NoStart, "%s version %d was rolled back: it needs a new version", c.Kind, c.Version))
+		}
+		check, known := s.o.Checks[c.Kind]
+		if !known {
+			return nil, named(c.name, p.Refuse(p.UnknownKind, "kind %s", c.Kind))
+		}
+		if err := check(c.Text()); err != nil {
+			return nil, named(c.name, p.Refuse(p.BadContent, "%v", err))
+		}
+		before := anchor
+		if c.Kind == p.Trust {
+			if anchor, err = c.Anchor(); err != nil {
+				return nil, named(c.name, err)
+			}
+			if before == nil || before.Roles == nil {
+				before = anchor
+			}
+		}
+		by, err := c.Signed(before, now)
+		if err != nil {
+			return nil, named(c.name, err)
+		}
+		plan.bundles = append(plan.bundles, c.Bundle)
+		plan.Events = append(plan.Events, Event{
+			At: now.UTC().Truncate(time.Second), What: Installed, Kind: c.Kind,
+			OldVersion: old.Version, NewVersion: c.Version, Old: old.SHA256, New: c.SHA256().String(), By: signers(by),
+		})
+	}
+	return plan, nil
+}
+
+func trustFirst(k p.Kind) int {
+	if k == p.Trust {
+		return 0
+	}
+	return 1
+}
+
+func named(name string, err error) error {
+	var r *p.Refusal
+	if !errors.As(err, &r) {
+		return err
+	}
+	return &BundleError{name, r}
+}
+
+func signers(by []p.RoleKey) string {
+	words := make([]string, len(by))
+	for i, k := range by {
+		words[i] = string(k.Role) + " " + k.Name
+	}
+	slices.Sort(words)
+	return strings.Join(words, ", ")
+}
+
+// Install brings a plan into force, on trial. An error says that nothing has
+// changed; a *[p.Refusal] with [p.NotStored] that the flash did not take it.
+func (s *Store) Install(plan *Plan) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.state.Trial != nil {
+		return p.Refuse(p.Busy, "%d starts so far", s.state.Trial.Starts)
+	}
+	if len(plan.bundles) == 0 {
+		return nil
+	}
+	next := s.state
+	next.Installed = slices.Clone(s.state.Installed)
+	next.Trial = &trial{Previous: s.state.Installed}
+	next.Pending = slices.Concat(s.state.Pending, plan.Events)
+	for i, b := range plan.bundles {
+		e := entry{b.Kind, b.Version, plan.Events[i].New}
+		if old, _ := find(s.state.Installed, b.Kind); old.SHA256 != plan.Events[i].Old {
+			return p.Refuse(p.Busy, "%s has changed meanwhile", b.Kind)
+		}
+		if err := s.write(filepath.Join(s.dir, e.file()), b.Bytes); err != nil {
+			return p.Refuse(p.NotStored, "%v", err)
+		}
+		next.Installed = slices.DeleteFunc(next.Installed, func(o entry) bool { return o.Kind == b.Kind })
+		next.Installed = append(next.Installed, e)
+	}
+	slices.SortFunc(next.Installed, func(a, b entry) int { return strings.Compare(string(a.Kind), string(b.Kind)) })
+	if err := s.turn(next); err != nil {
+		return p.Refuse(p.NotStored, "%v", err)
+	}
+	return nil
+}
+
+// turn makes next the state. When it fails, the old state is in force as long as
+// this process lives, and on flash unless the rename alone was done: then, too,
+// the next start finds one of the two, whole.
+func (s *Store) turn(next state) error {
+	text, err := json.Marshal(next)
+	if err != nil {
+		return err
+	}
+	if len(text) > maxState {
+		return fmt.Errorf("state.json: %d bytes, at most %d", len(text), maxState)
+	}
+	path := filepath.Join(s.dir, "state.json")
+	if err := s.write(path, text); err != nil {
+		// The new one may have its name already, and the sync of the folder alone have
+		// failed. What is said to have failed must not come into force later.
+		if now, again := readState(path); again == nil && !same(now, s.state) {
+			if old, e := json.Marshal(s.state); e == nil {
+				err = errors.Join(err, s.write(path, old))
+			}
+		}
+		return err
+	}
+	s.state = next
+	return nil
+}
+
+func same(a, b state) bool {
+	x, err := json.Marshal(a)
+	y, err2 := json.Marshal(b)
+	return err == nil && err2 == nil && bytes.Equal(x, y)
+}
+
+// write is [durable.WriteFile] on the store's disk.
+func (s *Store) write(path string, content []byte) error {
+	d := s.o.disk
+	temp, err := d.prepare(path, func(w io.Writer) error {
+		_, err := w.Write(content)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if err := d.syncFile(temp); err != nil {
+		return errors.Join(err, d.remove(temp))
+	}
+	if err := d.rename(temp, path); err != nil {
+		return errors.Join(err, d.remove(temp))
+	}
+	return d.syncFolder(s.dir)
+}
+
+// Trial reports whether a new state waits for the device to start with it.
+func (s *Store) Trial() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.state.Trial != nil
+}
+
+// Start is called before the device is built. It counts the start of a trial,
+// and takes back a state that was tried often enough; rolledBack says so.
+func (s *Store) Start() (rolledBack bool, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t := s.state.Trial
+	if t == nil {
+		return false, nil
+	}
+	if t.Starts >= maxStarts {
+		return true, s.rollBack(fmt.Sprintf("the device ended %d times while it started", t.Starts))
+	}
+	next := s.state
+	next.Trial = &trial{t.Previous, t.Starts + 1}
+	return false, s.turn(next)
+}
+
+// Started ends a trial: the device has started.
+func (s *Store) Started() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.state.Trial == nil {
+		return nil
+	}
+	next := s.state
+	next.Trial, next.Failed = nil, nil
+	if err := s.turn(next); err != nil {
+		return err
+	}
+	return s.clean()
+}
+
+// RollBack takes back the state on trial, and says why. Without a trial it does
+// nothing.
+func (s *Store) RollBack(why string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.rollBack(why)
+}
+
+func (s *Store) rollBack(why string) error {
+	t := s.state.Trial
+	if t == nil {
+		return nil
+	}
+	next := s.state
+	next.Installed, next.Trial, next.Failed = t.Previous, nil, nil
+	next.Pending = slices.Clone(s.state.Pending)
+	for _, e := range s.state.Installed {
+		old, _ := find(t.Previous, e.Kind)
+		if old.SHA256 == e.SHA256 {
+			continue
+		}
+		next.Failed = append(next.Failed, e.SHA256)
+		next.Pending = append(next.Pending, Event{
+			At: s.o.Now().UTC().Truncate(time.Second), What: RolledBack, Kind: e.Kind,
+			OldVersion: e.Version, NewVersion: old.Version, Old: e.SHA256, New: old.SHA256, Why: evidence.CleanText(why),
+		})
+	}
+	if err := s.turn(next); err != nil {
+		return err
+	}
+	return s.clean()
+}
+
+// Pending returns the events that are not in the chain yet, oldest first.
+func (s *Store) Pending() []Event {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.state.Pending)
+}
+
+// Recorded forgets the n oldest events: they are in the chain, on flash. A power
+// cut just before makes the chain tell them twice, never not at all.
+func (s *Store) Recorded(n int) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if n == 0 {
+		return nil
+	}
+	next := s.state
+	next.Pending = slices.Clone(s.state.Pending[n:])
+	return s.turn(next)
+}
