@@ -38,9 +38,10 @@ func (r *Reading) Has(f Flag) bool { return r.Flags&f == f }
 // says that the sensor works and sees nothing.
 type Cycle struct {
 	At       Mono
-	Readings []Reading // valid until the next call of Next
-	Lost     bool      // reports before this one are missing: a check sum or a sequence failed, a line was cut
-	Anew     bool      // the sensor has started anew since the cycle before: no vehicle's readings go across
+	Own      time.Duration // the instant by the sensor's own clock, which begins anywhere; 0 where it tells none
+	Readings []Reading     // valid until the next call of Next
+	Lost     bool          // reports before this one are missing: a check sum or a sequence failed, a line was cut
+	Anew     bool          // the sensor has started anew since the cycle before: no vehicle's readings go across
 }
 
 // Feed is a sensor that reports readings, one cycle at a time. Package track

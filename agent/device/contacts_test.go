@@ -52,3 +52,41 @@ func TestContactsThatTheTrafficDoesNotMove(t *testing.T) {
 		}
 	})
 }
+
+// A radar that sees nothing of the traffic that crosses the contacts closes the gate;
+// one that sees nothing of a queue does not.
+func TestRadarThatTheTrafficDoesNotMove(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		speed sensor.Speed
+		deaf  bool
+	}{
+		{"60 km/h", 60 * sensor.KmH, true},
+		{"a queue of 20 km/h", 20 * sensor.KmH, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				in := map[string]chan sensor.Edge{}
+				r := newRig(t, withContacts(t, secondText, in))
+				r.start(t)
+				for n := range 500 {
+					if causes := r.Gate(); len(causes) > 0 {
+						t.Fatalf("after %d vehicles: %v", n, causes)
+					}
+					near, far := crossingAt(r.clock.Now().Add(time.Second), c.speed.MPS())
+					for name, list := range map[string][]sensor.Edge{"gpiochip0-17": near, "gpiochip0-27": far} {
+						for _, e := range list {
+							time.AfterFunc(e.At.Sub(r.clock.Now()), func() { in[name] <- e })
+						}
+					}
+					time.Sleep(5 * time.Second)
+				}
+				causes := r.Gate()
+				if (len(causes) > 0) != c.deaf || c.deaf && !strings.Contains(causes[0].Words, "500 vehicles crossed the contacts since the radar last saw one") {
+					t.Errorf("gate %v", causes)
+				}
+				r.end(t)
+			})
+		})
+	}
+}

@@ -84,6 +84,10 @@ const (
 	mostPressed  = 2 * time.Minute
 )
 
+// crossedFrom is the speed from which a radar must see a vehicle that crosses the
+// contacts: in a queue, whose vehicles hide each other, it need not.
+const crossedFrom = 30 * sensor.KmH
+
 // The methods of a second speed in a record.
 var secondMethods = map[string]uint8{"contacts": evidence.MethodContacts, "frames": evidence.MethodDisplacement}
 
@@ -240,6 +244,11 @@ func newContacts(c *config.Config, clock sensor.Clock, log *slog.Logger) (*conta
 		most = mostPressed
 	}
 	s.life = life.NewContacts(s.pins, most, c.Site.Direction == sensor.DirectionUnknown)
+	s.gate.Crossed = func(x gate.Crossing) {
+		if way := c.Site.Direction; x.Valid() && x.Speed >= crossedFrom && (way == sensor.DirectionUnknown || way == x.Direction) {
+			s.life.Crossed()
+		}
+	}
 	_, err := gate.NewTracker(s.gate)
 	return s, err
 }

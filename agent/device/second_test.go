@@ -70,6 +70,7 @@ func withSecond(t *testing.T, s Second, more ...func(*rig)) func(*rig) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		c.Device.Dir = r.config.Device.Dir
 		*r.config, r.second = *c, s
 	}
 }
@@ -210,6 +211,7 @@ func withContacts(t *testing.T, text string, in map[string]chan sensor.Edge, mor
 		if err != nil {
 			t.Fatal(err)
 		}
+		c.Device.Dir = r.config.Device.Dir
 		*r.config = *c
 		for _, change := range more {
 			change(r)
@@ -226,19 +228,21 @@ func withContacts(t *testing.T, text string, in map[string]chan sensor.Edge, mor
 	}
 }
 
+// crossingAt returns the edges of a car with two axles that drives at v m/s: at the far
+// contact at the instant at, at the near one 2 m later.
+func crossingAt(at sensor.Mono, v float64) (near, far []sensor.Edge) {
+	way := func(m float64) time.Duration { return time.Duration(m / v * 1e9) }
+	for _, axle := range []float64{0, 2.6} {
+		far = append(far, edges.Pulse(at.Add(way(axle)), 8*time.Millisecond)...)
+		near = append(near, edges.Pulse(at.Add(way(axle+2)), 8*time.Millisecond)...)
+	}
+	return near, far
+}
+
 // TestContactsConfirm drives vehicles over real contacts, but for the kernel.
 func TestContactsConfirm(t *testing.T) {
 	v := sensor.Speed(9250).MPS()
-	// crossing returns the edges of a car with two axles: at the far contact at
-	// the instant at, at the near one 2 m later.
-	crossing := func(at sensor.Mono) (near, far []sensor.Edge) {
-		way := func(m float64) time.Duration { return time.Duration(m / v * 1e9) }
-		for _, axle := range []float64{0, 2.6} {
-			far = append(far, edges.Pulse(at.Add(way(axle)), 8*time.Millisecond)...)
-			near = append(near, edges.Pulse(at.Add(way(axle+2)), 8*time.Millisecond)...)
-		}
-		return near, far
-	}
+	crossing := func(at sensor.Mono) (near, far []sensor.Edge) { return crossingAt(at, v) }
 	join := func(a, b []sensor.Edge) []sensor.Edge { return append(a, b...) }
 	for _, c := range []struct {
 		name string

@@ -23,6 +23,7 @@ import (
 	"ciglio/sensor/framing"
 	"ciglio/sensor/iqframe"
 	"ciglio/sensor/isys4001"
+	"ciglio/sensor/life"
 	"ciglio/sensor/ops243"
 	"ciglio/sensor/port"
 	"ciglio/sensor/rawiq"
@@ -38,6 +39,7 @@ type driver struct {
 	readings func(context.Context, sensor.Conn, config.Sensor, sensor.Clock) (sensor.Feed, error)
 	samples  func(stream, config.Sensor, sensor.Clock) (doppler.Stream, error)
 	step     func(config.Sensor) sensor.Speed // of its readings; nil for 1 km/h
+	cadence  life.Cadence                     // of its readings, where its protocol has one
 }
 
 // stream is a connection that is only read.
@@ -57,12 +59,12 @@ func drivers() map[string]driver {
 		}},
 		"ops243":    {baud: 19_200, readings: liveOPS243(ops243.JSON), step: stepOPS243},
 		"ops243raw": {baud: 230_400, readings: liveOPS243(ops243.Raw), step: constant(sensor.KmH / 10)},
-		"isys4001": {baud: 115_200, step: constant(isys4001.Step), readings: func(ctx context.Context, conn sensor.Conn, c config.Sensor, clock sensor.Clock) (sensor.Feed, error) {
+		"isys4001": {baud: 115_200, cadence: life.Cadence{Least: 6, Most: 15}, step: constant(isys4001.Step), readings: func(ctx context.Context, conn sensor.Conn, c config.Sensor, clock sensor.Clock) (sensor.Feed, error) {
 			return feed(isys4001.Open(ctx, conn, clock, isys4001.Options{Model: c.Model, Serial: c.Serial}))
 		}},
 		"agd":    {baud: 921_600, parity: "odd", readings: liveAGD(agd.CRC8), step: constant(agd.Step)},
 		"agdxor": {baud: 921_600, parity: "odd", readings: liveAGD(agd.XOR), step: constant(agd.Step)},
-		"csr": {baud: 9_600, readings: func(ctx context.Context, conn sensor.Conn, c config.Sensor, clock sensor.Clock) (sensor.Feed, error) {
+		"csr": {baud: 9_600, cadence: life.Cadence{Least: 31, Most: 46}, readings: func(ctx context.Context, conn sensor.Conn, c config.Sensor, clock sensor.Clock) (sensor.Feed, error) {
 			return feed(csr.Open(ctx, conn, clock, csr.Options{Model: c.Model, Serial: c.Serial}))
 		}},
 	}
@@ -132,6 +134,7 @@ func NewSource(c *config.Config, clock sensor.Clock, log *slog.Logger) (*LiveSou
 		}
 		return &LiveSource{source, l, source.Wiring}, nil
 	}
+	l.reports = newReports(c, d.cadence, log)
 	o := track.Options{Model: c.Sensor.Model, Serial: c.Sensor.Serial}
 	if d.step != nil {
 		o.Step = d.step(c.Sensor)
@@ -178,11 +181,11 @@ func (s *LiveSource) Fault() error {
 	return s.link.fault
 }
 
-// Findings says what is wrong with the raw signal of a sensor that delivers one. It
-// is safe for concurrent use.
+// Findings says what is wrong with the raw signal of a sensor, or with the reports of
+// one that delivers none. It is safe for concurrent use.
 func (s *LiveSource) Findings(now sensor.Mono) []sensor.Finding {
 	if s.link.vitals == nil {
-		return nil
+		return s.link.reports.watch.Findings()
 	}
 	all := s.link.vitals.findings(now)
 	if err := s.wiring(); errors.Is(err, doppler.ErrSwapped) { // one signal in both is heard without vehicles
@@ -207,11 +210,10 @@ func (s *LiveSource) Covered() sensor.Mono {
 	return s.link.vitals.pace.Covered()
 }
 
-// Keep writes down what was learnt of the site's signal. It is safe for concurrent
-// use.
+// Keep writes down what was learnt of the site. One goroutine may be in it at a time.
 func (s *LiveSource) Keep() error {
 	if s.link.vitals == nil {
-		return nil
+		return s.link.reports.keep()
 	}
 	return s.link.vitals.keep()
 }
@@ -236,18 +238,19 @@ func (s *LiveSource) Close() { s.link.close() }
 
 // A link is the way to one sensor.
 type link struct {
-	config config.Sensor
-	driver driver
-	clock  sensor.Clock
-	log    *slog.Logger
-	open   func() (sensor.Conn, error) // the serial port
-	listen func() (stream, error)      // what samples come from
-	conn   io.Closer                   // nil while it is closed
-	before port.LineErrors             // when it was opened
-	turned atomic.Int64                // instant at which the driver last came back
-	tally  session.Totals
-	vitals *vitals     // of a raw signal; nil for a sensor that gives readings
-	pseudo atomic.Bool // the port was a pseudo-terminal, once
+	config  config.Sensor
+	driver  driver
+	clock   sensor.Clock
+	log     *slog.Logger
+	open    func() (sensor.Conn, error) // the serial port
+	listen  func() (stream, error)      // what samples come from
+	conn    io.Closer                   // nil while it is closed
+	before  port.LineErrors             // when it was opened
+	turned  atomic.Int64                // instant at which the driver last came back
+	tally   session.Totals
+	vitals  *vitals     // of a raw signal; nil for a sensor that gives readings
+	reports *reports    // of the other; nil for the first
+	pseudo  atomic.Bool // the port was a pseudo-terminal, once
 
 	mu    sync.Mutex
 	fault error // nil while the sensor reports
@@ -325,6 +328,7 @@ func (l *link) dial(ctx context.Context) (sensor.Feed, error) {
 		return nil, notEnded(err)
 	}
 	l.tally.Follow(f)
+	l.reports.watch.Break()
 	return &liveFeed{f, l}, nil
 }
 
@@ -341,6 +345,7 @@ func (f *liveFeed) Next(ctx context.Context) (sensor.Cycle, error) {
 	switch {
 	case err == nil:
 		f.link.tell(nil)
+		f.link.reports.watch.Push(c)
 	case ctx.Err() == nil:
 		f.link.close()
 	}

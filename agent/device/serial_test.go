@@ -217,6 +217,35 @@ func TestSerialViolationIsSealed(t *testing.T) {
 	}
 }
 
+// A sensor whose reports stay as they are closes the gate.
+func TestReportsThatStayCloseTheGate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		radar := newRadio(asAGD(newAGD()), true)
+		r := newSerialRig(t, radar)
+		r.start(t)
+		for range 10 * 20 {
+			radar.report(sensor.Cycle{At: r.clock.Now(), Readings: []sensor.Reading{{
+				At: r.clock.Now(), Speed: 5010, Direction: sensor.Approaching, Level: 400, Range: 30_000, Target: 1,
+				Flags: sensor.FlagRange | sensor.FlagAngle,
+			}}})
+			time.Sleep(50 * time.Millisecond)
+		}
+		if causes := r.Gate(); len(causes) != 1 || !strings.Contains(causes[0].Words, "radar reports: the same values come for ") {
+			t.Errorf("gate %v", causes)
+		}
+		for range 75 {
+			radar.report(sensor.Cycle{At: r.clock.Now()})
+			time.Sleep(time.Second)
+		}
+		if causes := r.Gate(); len(causes) > 0 {
+			t.Errorf("nothing in the beam: %v", causes)
+		}
+		if err := r.stop(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // A device whose sensor is not plugged in starts, lives and says why it does not
 // measure; it measures once the sensor is there, and again after a replug.
 func TestSerialSensorMayComeLater(t *testing.T) {

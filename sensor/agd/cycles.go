@@ -59,7 +59,7 @@ func (c *cycles) take() sensor.Cycle {
 	t := c.hand
 	c.hand, c.next = c.next, c.hand
 	c.next.readings, c.next.raw = c.next.readings[:0], c.next.raw[:0]
-	return sensor.Cycle{At: t.at, Readings: t.readings, Lost: t.lost, Anew: t.anew}
+	return sensor.Cycle{At: t.at, Own: hundredths(t.time), Readings: t.readings, Lost: t.lost, Anew: t.anew}
 }
 
 // nothing returns the cycle of a radar that sees nothing.

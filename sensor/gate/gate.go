@@ -112,10 +112,11 @@ type lane struct {
 	number  int // from 1
 	lines   []sensor.Edges
 	tracker *Tracker
-	held    []Event     // in order of their instants
-	kept    []Crossing  // in order of their ends
-	room    int         // for crossings in kept
-	since   sensor.Mono // what crossed before it is not known
+	told    func(Crossing) // of each that is over; nil for nobody
+	held    []Event        // in order of their instants
+	kept    []Crossing     // in order of their ends
+	room    int            // for crossings in kept
+	since   sensor.Mono    // what crossed before it is not known
 }
 
 // An Event is an edge of one contact, the nearest first, in one lane, both
@@ -141,7 +142,7 @@ func New(lanes [][]sensor.Edges, clock sensor.Clock, o Options) (*Gate, error) {
 		if err != nil {
 			return nil, fmt.Errorf("gate: %w", err)
 		}
-		g.lanes = append(g.lanes, &lane{number: i + 1, lines: lines, tracker: t, room: maxKept, since: clock.Now()})
+		g.lanes = append(g.lanes, &lane{number: i + 1, lines: lines, tracker: t, told: o.Crossed, room: maxKept, since: clock.Now()})
 	}
 	return g, nil
 }
@@ -305,6 +306,9 @@ func (l *lane) keep() {
 		}
 		c.Lane = l.number
 		l.kept = append(l.kept, c)
+		if l.told != nil {
+			l.told(c)
+		}
 	}
 }
 

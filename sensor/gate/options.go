@@ -62,6 +62,9 @@ type Options struct {
 	// track may lie from the vehicle's closest point; 0 means 12 m, see
 	// [Gate.Match].
 	Slack int64
+	// Crossed is told of each crossing that is over; nil for nobody. It must not
+	// call the [Gate].
+	Crossed func(Crossing)
 }
 
 // The physics by which pulses are told from bounce and vehicles from each

@@ -14,6 +14,7 @@ import (
 const (
 	CodeClosed = "contact_closed" // a contact has been closed for too long
 	CodeSilent = "contact_silent" // it has not moved for too long, for the traffic that the radar saw
+	CodeDeaf   = "sensor_deaf"    // the radar has seen nothing for too long, for the traffic that crossed the contacts
 )
 
 const (
@@ -27,29 +28,61 @@ const (
 	surely = 20.7 // -ln 1e-9
 )
 
-// Contacts watches the contacts of a site beside its radar. A contact that stays
+// Contacts watches the contacts of a site and its radar, each by the other. A contact that stays
 // closed is stuck, or something stands on it. One that has not moved while the
 // radar saw n vehicles go its way is dead: n is 50 for each lane with contacts while
 // it has never moved, ten times that after its first movements, and once it has
 // moved with 40 vehicles, of which it saw the share s, 20.7/s but at least 50 a
-// lane: one in order is silent for so long once in 10⁹ times. It is safe for
-// concurrent use.
+// lane: one in order is silent for so long once in 10⁹ times. The same share, of the
+// vehicles that cross the contacts in order, says after how many of them a radar is
+// deaf that saw none: 500 while it is not known. It is safe for concurrent use.
 type Contacts struct {
 	closed time.Duration // that is too long
 	few    int           // vehicles
 
 	mu    sync.Mutex
 	lines [][]contact // of each lane
+	radar share       // what it saw of those that crossed
 }
 
 type contact struct {
-	name    string
-	closed  sensor.Mono // instant since which it is closed; 0 while it is open, or not known
-	moved   bool        // since the last vehicle
-	silent  int         // vehicles since it moved
-	waited  int         // vehicles before, since one that it moved with
-	crossed int         // vehicles with which it moved
-	of      int         // vehicles up to its last movement
+	share
+	name   string
+	closed sensor.Mono // instant since which it is closed; 0 while it is open, or not known
+}
+
+// A share is what a witness has told of the vehicles that another one saw.
+type share struct {
+	moved   bool // it has, since the last vehicle
+	silent  int  // vehicles since it did
+	waited  int  // vehicles before, since one that it moved with
+	crossed int  // vehicles with which it moved
+	of      int  // vehicles up to its last movement
+}
+
+// tells says that the witness moved.
+func (s *share) tells() { s.moved, s.waited, s.silent = true, s.waited+s.silent, 0 }
+
+// vehicle says that the other one saw a vehicle.
+func (s *share) vehicle() {
+	s.silent++
+	if s.moved {
+		s.crossed++
+		s.of += s.waited + s.silent
+		s.moved, s.silent, s.waited = false, 0, 0
+	}
+}
+
+// patience is for how many vehicles the witness may be silent; few while nothing is
+// known of it.
+func (s *share) patience(few int) int {
+	switch {
+	case s.crossed == 0:
+		return few
+	case s.crossed < knownFrom:
+		return unsure * few
+	}
+	return max(few, int(math.Ceil(surely*float64(s.of)/float64(s.crossed))))
 }
 
 // NewContacts returns a watch of the contacts of each lane, by their names. One may
@@ -75,7 +108,7 @@ func (c *Contacts) Edge(lane, line int, e sensor.Edge) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	l := &c.lines[lane][line]
-	l.moved, l.waited, l.silent = true, l.waited+l.silent, 0
+	l.tells()
 	switch {
 	case !e.Rising:
 		l.closed = 0
@@ -99,31 +132,24 @@ func (c *Contacts) Reset() {
 func (c *Contacts) Vehicle() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.radar.tells()
 	for _, lane := range c.lines {
 		for i := range lane {
-			l := &lane[i]
-			l.silent++
-			if l.moved {
-				l.crossed++
-				l.of += l.waited + l.silent
-				l.moved, l.silent, l.waited = false, 0, 0
-			}
+			lane[i].vehicle()
 		}
 	}
 }
 
-// patience is how many vehicles a contact may be silent for.
-func (c *Contacts) patience(l contact) int {
-	switch {
-	case l.crossed == 0:
-		return c.few
-	case l.crossed < knownFrom:
-		return unsure * c.few
-	}
-	return max(c.few, int(math.Ceil(surely*float64(l.of)/float64(l.crossed))))
+// Crossed says that one crossed the contacts in order, the way that the radar measures
+// and no slower than it does.
+func (c *Contacts) Crossed() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.radar.vehicle()
 }
 
-// Findings says which contacts are closed or silent for too long.
+// Findings says which contacts are closed or silent for too long, and whether the radar
+// is deaf.
 func (c *Contacts) Findings(now sensor.Mono) (all []sensor.Finding) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -134,7 +160,7 @@ func (c *Contacts) Findings(now sensor.Mono) (all []sensor.Finding) {
 			if since := now.Sub(l.closed); l.closed != 0 && since > c.closed {
 				closed = append(closed, fmt.Sprintf("%s has been closed for %v", name, since.Truncate(time.Minute)))
 			}
-			if l.closed == 0 && l.silent >= c.patience(l) {
+			if l.closed == 0 && l.silent >= l.patience(c.few) {
 				silent = append(silent, fmt.Sprintf("%s has not moved for %d vehicles that the radar saw", name, l.silent))
 			}
 		}
@@ -144,6 +170,13 @@ func (c *Contacts) Findings(now sensor.Mono) (all []sensor.Finding) {
 	}
 	if len(silent) > 0 {
 		all = append(all, sensor.Finding{Code: CodeSilent, Words: strings.Join(silent, ", ")})
+	}
+	patience := unsure * fewVehicles // while it may be that most passages are in company
+	if c.radar.crossed >= knownFrom {
+		patience = c.radar.patience(fewVehicles)
+	}
+	if c.radar.silent >= patience {
+		all = append(all, sensor.Finding{Code: CodeDeaf, Words: fmt.Sprintf("%d vehicles crossed the contacts since the radar last saw one", c.radar.silent)})
 	}
 	return all
 }

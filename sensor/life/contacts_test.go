@@ -1,6 +1,7 @@
 package life
 
 import (
+	"math"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -105,5 +106,44 @@ func TestContactThatIsClosed(t *testing.T) {
 	l.now = l.now.Add(time.Hour)
 	if got := l.codes(); got != "" {
 		t.Errorf("opened anew: %s", got)
+	}
+}
+
+func TestRadarThatIsDeaf(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		share float64 // of those that cross, the radar sees; 0 for a deaf one
+		most  int     // crossings until a deafness from then on is found
+	}{
+		{"it sees every vehicle", 1, fewVehicles + 1},
+		{"it sees one in five", 0.2, 150},
+		{"it sees one in fifty", 0.02, 1500},
+		{"it is deaf from the start", 0, unsure * fewVehicles},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			l, random := newLanes(), rand.New(rand.NewPCG(3, 4))
+			for range 20_000 * int(math.Ceil(c.share)) {
+				l.pulse(0)
+				l.pulse(1)
+				l.now = l.now.Add(10 * time.Second)
+				if l.Crossed(); random.Float64() < c.share {
+					l.Vehicle()
+				}
+				if got := l.codes(); got != "" {
+					t.Fatalf("in order: %v", l.Findings(l.now))
+				}
+			}
+			n := 0
+			for ; l.codes() == "" && n < 10_000; n++ {
+				l.Crossed()
+			}
+			if n > c.most || l.codes() != CodeDeaf {
+				t.Errorf("found after %d, want at most %d: %v", n, c.most, l.Findings(l.now))
+			}
+			l.Vehicle()
+			if got := l.codes(); got != "" {
+				t.Errorf("it saw one: %s", got)
+			}
+		})
 	}
 }

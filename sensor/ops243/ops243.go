@@ -265,7 +265,11 @@ func (r *Radar) report(l *Line, at sensor.Mono, raw []byte) (sensor.Cycle, bool,
 	}
 	r.refused = 0
 	r.line.Count.Used.Add(1)
-	return sensor.Cycle{At: at, Readings: r.readings}, true, nil
+	c := sensor.Cycle{At: at, Readings: r.readings}
+	if l.Timed {
+		c.Own = l.Uptime
+	}
+	return c, true, nil
 }
 
 // refuse counts a line that is not what the sensor was set to send.
