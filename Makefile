@@ -2,7 +2,7 @@
 
 GO      ?= go
 TARGETS := arm-6 arm-7 arm64 amd64
-DEBS    := mosquitto nodejs python3 qemu-user-static gcc libc6-dev man-db openssl systemd dpkg-dev
+DEBS    := mosquitto nodejs python3 qemu-user-static gcc libc6-dev man-db openssl systemd dpkg-dev swtpm
 # What installs the packages in a Debian of their own.
 PACKAGEDEBS := debootstrap systemd-container lintian qemu-user-static
 # What the emulated board needs.

@@ -24,6 +24,7 @@ var update = flag.Bool("update", false, "rewrite the golden core_id: a decision,
 var homes = map[string][]string{
 	"github.com/BurntSushi/toml":          {"internal/strict"},
 	"github.com/eclipse/paho.mqtt.golang": {"uplink/mqtt"},
+	"github.com/google/go-tpm":            {"capture/key"},
 	"github.com/icholy/digest":            {"capture/httpcam"},
 
 	"github.com/mochi-mqtt/server": {"portal/broker"},

@@ -27,7 +27,7 @@ func bundleOf(t *testing.T, trace sensor.Trace, c *config.Config) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	k, err := key.Create(filepath.Join(t.TempDir(), "key"))
+	k, err := key.CreateFile(filepath.Join(t.TempDir(), "key"))
 	if err != nil {
 		t.Fatal(err)
 	}

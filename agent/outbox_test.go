@@ -32,7 +32,7 @@ const perDay = 5
 // newKeptStore fills a store with the heartbeats of some days and closes it.
 func newKeptStore(t *testing.T, days int) *keptStore {
 	t.Helper()
-	k, err := key.Create(filepath.Join(t.TempDir(), "key"))
+	k, err := key.CreateFile(filepath.Join(t.TempDir(), "key"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,9 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/hex"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
@@ -16,7 +14,6 @@ import (
 	"net/url"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -29,9 +26,7 @@ import (
 	"ciglio/capture"
 	"ciglio/capture/evidence"
 	"ciglio/capture/httpcam"
-	"ciglio/capture/key"
 	"ciglio/capture/v4l2"
-	"ciglio/internal/durable"
 	"ciglio/internal/mtls"
 	"ciglio/sensor"
 	"ciglio/sensor/clock"
@@ -101,7 +96,7 @@ func loadConfig(path string) (*config.Config, error) {
 	ask("sensor", func() error { _, err := device.NewSource(c, system, silent); return err })
 	ask("second", func() error { _, err := device.NewSecond(c, system, silent); return err })
 	ask(cameraKey(c), func() error { _, err := newCamera(c, system, silent); return err })
-	ask("uplink.broker", func() error { _, err := newDialer(c); return err })
+	ask("uplink.broker", func() error { _, err := newDialer(c, nil); return err })
 	if err := wire.CheckShard(c.Uplink.Shard); err != nil {
 		faults.Add("uplink.shard", err.Error())
 	}
@@ -191,29 +186,24 @@ func cameraKey(c *config.Config) string {
 	return "camera.url"
 }
 
-// newDialer returns the way to the broker that c names. It opens nothing yet.
-func newDialer(c *config.Config) (*mqtt.Dialer, error) {
+// newDialer returns the way to the broker that c names, on which the device proves
+// itself with its TLS key. It opens nothing yet, nor looks at the key.
+func newDialer(c *config.Config, own crypto.Signer) (*mqtt.Dialer, error) {
 	o := mqtt.Options{Broker: c.Uplink.Broker}
 	if c.Uplink.Encrypted() {
-		o.TLS = func() (*tls.Config, error) { return newTLS(c.Uplink) }
+		o.TLS = func() (*tls.Config, error) { return newTLS(c.Uplink, own) }
 	}
 	return mqtt.New(o)
 }
 
 // newTLS reads whom the device believes and what it shows, as they are now.
-func newTLS(u config.Uplink) (*tls.Config, error) {
-	files := mtls.Files{Authority: u.CA, Certificate: u.Certificate, Key: u.TLSKey}
-	authority, own, err := files.Load(func(path string) (crypto.Signer, error) {
-		k, err := key.Load(path)
-		if err != nil {
-			return nil, err
-		}
-		return k.CryptoSigner(), nil
-	})
+func newTLS(u config.Uplink, own crypto.Signer) (*tls.Config, error) {
+	files := mtls.Files{Authority: u.CA, Certificate: u.Certificate}
+	authority, shown, err := files.Load(func(string) (crypto.Signer, error) { return own, nil })
 	if err != nil {
 		return nil, err
 	}
-	return authority.Client(own), nil
+	return authority.Client(shown), nil
 }
 
 // maxStatement bounds what is read of a statement or certificate, in bytes: what is
@@ -227,10 +217,12 @@ func serve(ctx context.Context, c *config.Config, log *slog.Logger) (err error) 
 	if err != nil {
 		return err
 	}
-	signer, certificate, err := identity(c, id, log)
+	keys, certificate, err := identity(ctx, c, id, log)
 	if err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, keys.Close()) }()
+	signer := keys.Evidence()
 	statement, err := readPlain(c.Device.Calibration, maxStatement)
 	if err != nil {
 		return fmt.Errorf("calibration: %w", err)
@@ -276,7 +268,7 @@ func serve(ctx context.Context, c *config.Config, log *slog.Logger) (err error) 
 		return err
 	}
 	defer camera.Close()
-	dialer, err := newDialer(c)
+	dialer, err := newDialer(c, keys.TLS())
 	if err != nil {
 		return err
 	}
@@ -311,53 +303,4 @@ func bootID() (id [16]byte) {
 	}
 	rand.Read(id[:])
 	return id
-}
-
-// identity loads the evidence key and its certificate (DER), and makes them at
-// the first start.
-func identity(c *config.Config, id evidence.DeviceID, log *slog.Logger) (*key.Key, []byte, error) {
-	if err := os.MkdirAll(filepath.Dir(c.Device.Key), 0o700); err != nil {
-		return nil, nil, err
-	}
-	k, err := key.Load(c.Device.Key)
-	if errors.Is(err, os.ErrNotExist) {
-		if k, err = key.Create(c.Device.Key); err == nil {
-			log.Info("evidence key made", "file", c.Device.Key)
-		}
-	}
-	if err != nil {
-		return nil, nil, err
-	}
-	text, err := readPlain(c.Device.Certificate, maxStatement)
-	if errors.Is(err, os.ErrNotExist) {
-		// A clock that is ahead today, as an RTC in local time is, must not make the
-		// records of the first hours invalid; before the key was made there are none.
-		const years, early = 10, 24 * time.Hour
-		der, err := key.Certificate(k, id, time.Now().Add(-early), years, nil, nil)
-		if err != nil {
-			return nil, nil, err
-		}
-		text = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
-		if err := durable.Write(c.Device.Certificate, public, func(w io.Writer) error {
-			_, err := w.Write(text)
-			return err
-		}); err != nil {
-			return nil, nil, fmt.Errorf("certificate: %w", err)
-		}
-		log.Info("certificate made: enrol the device with it", "file", c.Device.Certificate)
-	} else if err != nil {
-		return nil, nil, err
-	}
-	block, _ := pem.Decode(text)
-	if block == nil {
-		return nil, nil, fmt.Errorf("%s: no PEM certificate", c.Device.Certificate)
-	}
-	certificate, err := x509.ParseCertificate(block.Bytes)
-	if err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", c.Device.Certificate, err)
-	}
-	if !k.Public().Equal(certificate.PublicKey) {
-		return nil, nil, fmt.Errorf("%s: not of the key in %s", c.Device.Certificate, c.Device.Key)
-	}
-	return k, certificate.Raw, nil
 }

@@ -43,7 +43,8 @@ type Device struct {
 	ID          string `toml:"id" doc:"device id: 32 hexadecimal digits, for life"`
 	Epoch       int    `toml:"epoch" doc:"counts keys and stores of this device: one more after either was lost, then enrol it anew"`
 	Dir         string `toml:"dir" doc:"folder of the outbox and the device's state"`
-	Key         string `toml:"key" doc:"evidence key, PKCS #8 PEM, readable by this user only"`
+	TPM         string `toml:"tpm" doc:"where new keys are made: the device file of a TPM 2.0; auto for /dev/tpmrm0 if there is one; none for files"`
+	Key         string `toml:"key" doc:"evidence key, PEM, readable by this user only: of the TPM, or PKCS #8"`
 	Certificate string `toml:"certificate" doc:"certificate of the evidence key, PEM"`
 	Calibration string `toml:"calibration" doc:"calibration statement"`
 }
@@ -119,7 +120,7 @@ type Uplink struct {
 	Trust       string `toml:"trust" doc:"trust file: whose receipts count"`
 	CA          string `toml:"ca" doc:"tls: certificates of the authorities whose brokers are believed, and what they have revoked, PEM"`
 	Certificate string `toml:"certificate" doc:"tls: certificate that this device shows, whose common name is device.id, PEM"`
-	TLSKey      string `toml:"tls_key" doc:"tls: its key, PKCS #8 PEM, readable by this user only; not the evidence key"`
+	TLSKey      string `toml:"tls_key" doc:"its key, made and kept as the evidence key is; empty: uplink.key beside that"`
 }
 
 // Encrypted reports whether the broker is reached by TLS.
@@ -135,6 +136,7 @@ func Default() *Config {
 		Device: Device{
 			Epoch:       1,
 			Dir:         "/var/lib/ciglio",
+			TPM:         "auto",
 			Key:         "/var/lib/ciglio/evidence.key",
 			Certificate: "/var/lib/ciglio/device.crt",
 			Calibration: "/var/lib/ciglio/calibration.toml",
@@ -149,7 +151,7 @@ func Default() *Config {
 		Outbox: Outbox{Quota: 20 << 30, Reserve: 64 << 20, Retention: 30 * 24 * time.Hour},
 		Uplink: Uplink{
 			Broker: "tcp://127.0.0.1:1883", Shard: "0", Trust: "/var/lib/ciglio/trust.pem",
-			CA: "/var/lib/ciglio/uplink-ca.pem", Certificate: "/var/lib/ciglio/uplink.crt", TLSKey: "/var/lib/ciglio/uplink.key",
+			CA: "/var/lib/ciglio/uplink-ca.pem", Certificate: "/var/lib/ciglio/uplink.crt",
 		},
 	}
 }
@@ -396,6 +398,7 @@ func (c *Config) validate(faults *Faults) {
 	}{
 		{"device.epoch", c.Device.Epoch > 0, "want 1 or more"},
 		{"device.dir", c.Device.Dir != "", "missing"},
+		{"device.tpm", c.Device.TPM == "auto" || c.Device.TPM == "none" || strings.HasPrefix(c.Device.TPM, "/"), "want auto, none, or the path of a device, such as /dev/tpmrm0"},
 		{"site.id", evidence.Printable(c.Site.ID, evidence.MaxID), "want a text of 1 to 64 bytes"},
 		{"site.version", c.Site.Version > 0, "want 1 or more"},
 		{"site.road", evidence.Printable(c.Site.Road, evidence.MaxText), wantText},
@@ -444,7 +447,6 @@ func (c *Config) validate(faults *Faults) {
 		{"uplink.shard", c.Uplink.Shard != "", "missing"},
 		{"uplink.ca", !c.Uplink.Encrypted() || c.Uplink.CA != "", "missing, with a broker at tls://"},
 		{"uplink.certificate", !c.Uplink.Encrypted() || c.Uplink.Certificate != "", "missing, with a broker at tls://"},
-		{"uplink.tls_key", !c.Uplink.Encrypted() || c.Uplink.TLSKey != "", "missing, with a broker at tls://"},
 		{"uplink.tls_key", c.Uplink.TLSKey == "" || c.Uplink.TLSKey != c.Device.Key, "the evidence key seals records and nothing else: want another file"},
 	} {
 		if !need.ok {

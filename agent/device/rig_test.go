@@ -97,7 +97,7 @@ func newRig(t *testing.T, change func(*rig)) *rig {
 	if change != nil {
 		change(r)
 	}
-	signer, err := key.Create(t.TempDir() + "/evidence.key")
+	signer, err := key.CreateFile(t.TempDir() + "/evidence.key")
 	if err != nil {
 		t.Fatal(err)
 	}

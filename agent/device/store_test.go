@@ -25,14 +25,14 @@ type moodySigner struct {
 	hung    atomic.Pointer[chan struct{}] // until it is closed
 }
 
-func (s *moodySigner) Sign(b []byte) ([64]byte, error) {
+func (s *moodySigner) Sign(m evidence.ToBeSigned) ([64]byte, error) {
 	if hung := s.hung.Load(); hung != nil {
 		<-*hung
 	}
 	if s.failing.Load() {
 		return [64]byte{}, errors.New("key: input/output error")
 	}
-	return s.Signer.Sign(b)
+	return s.Signer.Sign(m)
 }
 
 func TestStoreThatFailsClosesTheGate(t *testing.T) {

@@ -26,10 +26,28 @@ var (
 type Signer interface {
 	// KeyID is the SHA-256 of the key's SubjectPublicKeyInfo, DER.
 	KeyID() Hash
-	// Sign returns the ECDSA signature over the SHA-256 of tbs: r and s, each
-	// 32 bytes big-endian, with s in the lower half of the group's order.
-	Sign(tbs []byte) (sig [64]byte, err error)
+	// Sign returns the ECDSA signature over the digest of m: r and s, each 32
+	// bytes big-endian, with s in the lower half of the group's order. It refuses
+	// the zero value.
+	Sign(m ToBeSigned) (sig [64]byte, err error)
 }
+
+// ToBeSigned is a message on its way to a [Signer]. Only the encoders of this
+// package make one, so that a key behind a Signer has no door for bytes or digests
+// that come from anywhere else. The zero value is no message.
+type ToBeSigned struct {
+	contentType string
+	digest      Hash
+}
+
+// ContentType returns the content type of the message; "" of the zero value.
+func (m ToBeSigned) ContentType() string { return m.contentType }
+
+// Digest returns the SHA-256 of the message's Sig_structure.
+func (m ToBeSigned) Digest() Hash { return m.digest }
+
+// ErrNotEncoded is what a [Signer] says to a [ToBeSigned] that no encoder made.
+var ErrNotEncoded = errors.New("not a message of an encoder")
 
 // KeyID returns the identifier of a key: the SHA-256 of its
 // SubjectPublicKeyInfo. It fails for any curve but P-256.
@@ -89,8 +107,11 @@ type signer struct {
 
 func (s *signer) KeyID() Hash { return s.id }
 
-func (s *signer) Sign(tbs []byte) (sig [64]byte, err error) {
-	digest := sha256.Sum256(tbs)
+func (s *signer) Sign(m ToBeSigned) (sig [64]byte, err error) {
+	if m.contentType == "" {
+		return sig, fmt.Errorf("key %v: %w", s.id, ErrNotEncoded)
+	}
+	digest := m.Digest()
 	der, err := s.key.Sign(nil, digest[:], crypto.SHA256)
 	if err != nil {
 		return sig, fmt.Errorf("key %v: %w", s.id, err)
@@ -139,13 +160,21 @@ type SealedMessage struct {
 }
 
 // SealMessage signs a payload. contentType is a media type of at most 64
-// printable bytes; the payload may be anything.
+// printable bytes; the payload may be anything. A record is sealed by [Seal] alone, which knows
+// what it signs: its content type is refused here.
 func SealMessage(contentType string, payload []byte, s Signer) ([]byte, error) {
+	if contentType == ContentTypeRecord {
+		return nil, fmt.Errorf("message of type %s: %w", contentType, ErrNotEncoded)
+	}
+	return sealMessage(contentType, payload, s)
+}
+
+func sealMessage(contentType string, payload []byte, s Signer) ([]byte, error) {
 	header, err := protectedHeader(contentType, s.KeyID())
 	if err != nil {
 		return nil, err
 	}
-	sig, err := s.Sign(toBeSigned(header, payload))
+	sig, err := s.Sign(ToBeSigned{contentType, sha256.Sum256(toBeSigned(header, payload))})
 	if err != nil {
 		return nil, err
 	}

@@ -133,8 +133,8 @@ func TestStricterThanALibrary(t *testing.T) {
 // broken is a signer whose device gives nonsense.
 type broken struct{ Signer }
 
-func (b broken) Sign(tbs []byte) (sig [64]byte, err error) {
-	sig, err = b.Signer.Sign(tbs)
+func (b broken) Sign(m ToBeSigned) (sig [64]byte, err error) {
+	sig, err = b.Signer.Sign(m)
 	return [64]byte(highS(sig[:])), err
 }
 
@@ -188,5 +188,15 @@ func TestOpenMessageTakesTheWantedTypeOnly(t *testing.T) {
 	}
 	if _, err := SealMessage("text/ä"+strings.Repeat("x", 80), nil, testSigner(t, "centre")); err == nil {
 		t.Error("a content type of 87 bytes was accepted")
+	}
+}
+
+func TestOnlyTheEncoderHandsOverWhatIsSigned(t *testing.T) {
+	device := testSigner(t, "device")
+	if _, err := device.Sign(ToBeSigned{}); !errors.Is(err, ErrNotEncoded) {
+		t.Errorf("nothing: error %v, want %v", err, ErrNotEncoded)
+	}
+	if _, err := SealMessage(ContentTypeRecord, []byte("anything"), device); !errors.Is(err, ErrNotEncoded) {
+		t.Errorf("a record that is none: error %v, want %v", err, ErrNotEncoded)
 	}
 }

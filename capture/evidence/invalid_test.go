@@ -3,6 +3,7 @@ package evidence
 import (
 	"bytes"
 	"crypto/elliptic"
+	"crypto/sha256"
 	"math/big"
 	"strings"
 	"testing"
@@ -281,7 +282,7 @@ func spoiledMessages(t testing.TB) []spoiled {
 
 // sealedPayload seals any payload, however wrong.
 func sealedPayload(t testing.TB, payload []byte) []byte {
-	return must(SealMessage(ContentTypeRecord, payload, testSigner(t, "device")))(t)
+	return must(sealMessage(ContentTypeRecord, payload, testSigner(t, "device")))(t)
 }
 
 // spoilPayload returns a record with a good seal over a spoiled payload.
@@ -300,7 +301,7 @@ func spoilMessage(t testing.TB, v spoiled) []byte {
 	header := bytes.Clone(m.kids[0].data)
 	v.spoil(m)
 	if m.kids[0].raw == nil && !bytes.Equal(header, m.kids[0].data) {
-		sig := must(signer.Sign(toBeSigned(m.kids[0].data, m.kids[2].data)))(t)
+		sig := must(signer.Sign(ToBeSigned{"test", sha256.Sum256(toBeSigned(m.kids[0].data, m.kids[2].data))}))(t)
 		m.kids[3].data = sig[:]
 	}
 	return append([]byte{0xd2}, m.bytes()...)
@@ -317,7 +318,7 @@ func highS(sig []byte) []byte {
 // forgeKid seals the record's payload with another key under the same key id.
 func forgeKid(t testing.TB, record []byte, s Signer) []byte {
 	m := parseTree(t, record[1:])
-	sig := must(s.Sign(toBeSigned(m.kids[0].data, m.kids[2].data)))(t)
+	sig := must(s.Sign(ToBeSigned{"test", sha256.Sum256(toBeSigned(m.kids[0].data, m.kids[2].data))}))(t)
 	m.kids[3].data = sig[:]
 	return append([]byte{0xd2}, m.bytes()...)
 }

@@ -27,7 +27,7 @@ func Seal(r *Record, s Signer) (*Sealed, error) {
 	if err != nil {
 		return nil, err
 	}
-	b, err := SealMessage(ContentTypeRecord, payload, s)
+	b, err := sealMessage(ContentTypeRecord, payload, s)
 	if err != nil {
 		return nil, fmt.Errorf("record: %w", err)
 	}

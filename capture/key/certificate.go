@@ -18,6 +18,11 @@ import (
 // notBefore for the given number of years. With a nil issuer the key signs it
 // itself; otherwise root, whose certificate issuer is, does.
 //
+// The key's own signature under it is the one that is no message of package
+// evidence; what is signed is made here, from the key and the id alone, and a
+// certificate, which begins with 0x30, is never taken for a message, which begins
+// with 0x84.
+//
 // The certificate is for people and their tools. Verification takes keys from
 // the device register, never from a certificate.
 func Certificate(k *Key, device evidence.DeviceID, notBefore time.Time, years int, issuer *x509.Certificate, root crypto.Signer) ([]byte, error) {
@@ -36,7 +41,7 @@ func Certificate(k *Key, device evidence.DeviceID, notBefore time.Time, years in
 		BasicConstraintsValid: true,
 	}
 	if issuer == nil {
-		issuer, root = template, k.private
+		issuer, root = template, k.signer
 	} else if pub, ok := root.Public().(*ecdsa.PublicKey); !ok || !pub.Equal(issuer.PublicKey) {
 		return nil, errors.New("certificate: the root key is not the one of the issuer's certificate")
 	}

@@ -15,15 +15,16 @@ import (
 	"time"
 
 	"ciglio/capture/evidence"
+	"ciglio/sensor"
 )
 
 func TestCreatedKeyLoads(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "evidence.key")
-	made, err := Create(path)
+	made, err := CreateFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	loaded, err := Load(path)
+	loaded, err := LoadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,11 +41,12 @@ func TestCreatedKeyLoads(t *testing.T) {
 }
 
 func TestSignaturesVerifyAndRepeat(t *testing.T) {
-	k, err := Create(filepath.Join(t.TempDir(), "evidence.key"))
+	k, err := CreateFile(filepath.Join(t.TempDir(), "evidence.key"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	const contentType = "text/plain"
+	k.forms = []string{contentType}
 	for _, payload := range []string{"", "a", "b", "c", "d", "e", "f", "g"} { // half of them need s turned round
 		first, err1 := evidence.SealMessage(contentType, []byte(payload), k)
 		second, err2 := evidence.SealMessage(contentType, []byte(payload), k)
@@ -66,7 +68,7 @@ func TestCreateNeverOverwrites(t *testing.T) {
 	if err := os.WriteFile(path, []byte("precious"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Create(path); !errors.Is(err, os.ErrExist) {
+	if _, err := CreateFile(path); !errors.Is(err, os.ErrExist) {
 		t.Errorf("error %v, want %v", err, os.ErrExist)
 	}
 	if b, err := os.ReadFile(path); string(b) != "precious" {
@@ -75,7 +77,7 @@ func TestCreateNeverOverwrites(t *testing.T) {
 	if files, err := os.ReadDir(filepath.Dir(path)); len(files) != 1 || err != nil {
 		t.Errorf("a key that nobody asked for is left: %v, %v", files, err)
 	}
-	if _, err := Create(filepath.Join(t.TempDir(), "no", "folder", "evidence.key")); !errors.Is(err, os.ErrNotExist) {
+	if _, err := CreateFile(filepath.Join(t.TempDir(), "no", "folder", "evidence.key")); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("error %v, want %v", err, os.ErrNotExist)
 	}
 }
@@ -120,20 +122,20 @@ func TestLoadRefuses(t *testing.T) {
 		if err := os.Chmod(path, test.mode); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := Load(path); !errors.Is(err, test.want) || (err == nil) != (test.want == nil) {
+		if _, err := LoadFile(path); !errors.Is(err, test.want) || (err == nil) != (test.want == nil) {
 			t.Errorf("%s: %v, want %v", test.name, err, test.want)
 		}
 	}
-	if _, err := Load(t.TempDir()); !errors.Is(err, ErrFormat) {
+	if _, err := LoadFile(t.TempDir()); !errors.Is(err, ErrFormat) {
 		t.Errorf("a folder: %v, want %v", err, ErrFormat)
 	}
-	if _, err := Load(filepath.Join(t.TempDir(), "none")); !errors.Is(err, os.ErrNotExist) {
+	if _, err := LoadFile(filepath.Join(t.TempDir(), "none")); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("no file: %v, want %v", err, os.ErrNotExist)
 	}
 }
 
 func TestCertificate(t *testing.T) {
-	k, err := Create(filepath.Join(t.TempDir(), "evidence.key"))
+	k, err := CreateFile(filepath.Join(t.TempDir(), "evidence.key"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -181,10 +183,22 @@ func TestCertificate(t *testing.T) {
 	for name, make := range map[string]func() ([]byte, error){
 		"no years":                func() ([]byte, error) { return Certificate(k, device, from, 0, nil, nil) },
 		"issuer without its key":  func() ([]byte, error) { return Certificate(k, device, from, 1, issuer, nil) },
-		"issuer with another key": func() ([]byte, error) { return Certificate(k, device, from, 1, issuer, k.CryptoSigner()) },
+		"issuer with another key": func() ([]byte, error) { return Certificate(k, device, from, 1, issuer, k.signer) },
 	} {
 		if _, err := make(); err == nil {
 			t.Errorf("%s: was accepted", name)
 		}
+	}
+}
+
+// heartbeat is a record that any key may seal.
+func heartbeat(class string) *evidence.Record {
+	return &evidence.Record{
+		Kind: evidence.KindHeartbeat, Device: evidence.DeviceID{1}, Epoch: 1, Seq: 1, Mono: 1, UTC: time.Unix(1e9, 0).UTC(),
+		Clock:         sensor.ClockState{Source: "adjtimex"},
+		Configuration: evidence.Statement{ID: "none"},
+		Software:      evidence.Software{Version: "test"},
+		Key:           evidence.KeyInfo{Class: class},
+		Body:          evidence.Body{1: uint64(0), 2: uint64(0), 3: uint64(0), 4: uint64(0)},
 	}
 }

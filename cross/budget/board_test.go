@@ -91,7 +91,7 @@ func newBoard(t *testing.T, programs map[string]string, qemu ...string) (b *boar
 
 	id, err := evidence.ParseDeviceID(deviceID)
 	must(err)
-	signer, err := key.Create(filepath.Join(share, "evidence.key"))
+	signer, err := key.CreateFile(filepath.Join(share, "evidence.key"))
 	must(err)
 	der, err := key.Certificate(signer, id, time.Now().Add(-time.Hour), 1, nil, nil)
 	must(err)

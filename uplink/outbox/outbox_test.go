@@ -44,8 +44,8 @@ func newSigner(t testing.TB) *signer {
 
 func (s *signer) KeyID() evidence.Hash { return s.id }
 
-func (s *signer) Sign(tbs []byte) (sig [64]byte, err error) {
-	sum := sha256.Sum256(tbs)
+func (s *signer) Sign(m evidence.ToBeSigned) (sig [64]byte, err error) {
+	sum := m.Digest()
 	r, v, err := ecdsa.Sign(rand.Reader, s.key, sum[:])
 	if err != nil {
 		return sig, err

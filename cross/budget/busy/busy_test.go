@@ -57,7 +57,7 @@ func TestDevice(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	signer, err := key.Load(c.Device.Key)
+	signer, err := key.LoadFile(c.Device.Key)
 	if err != nil {
 		t.Fatal(err)
 	}

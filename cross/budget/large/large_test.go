@@ -38,7 +38,7 @@ func device() evidence.DeviceID { return evidence.DeviceID{0xC1, 15: 7} }
 // heartbeats appends records to the store.
 func heartbeats(t *testing.T, o *outbox.Outbox, n int, now func() time.Time) {
 	t.Helper()
-	signer, err := key.Create(filepath.Join(t.TempDir(), "evidence.key"))
+	signer, err := key.CreateFile(filepath.Join(t.TempDir(), "evidence.key"))
 	if err != nil {
 		t.Fatal(err)
 	}

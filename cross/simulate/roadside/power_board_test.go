@@ -364,7 +364,7 @@ func (v *verdict) auditStore(dir string, o order) error {
 		v.fault("start: %v", err)
 		return nil
 	}
-	k, err := key.Load(side.config.Device.Key)
+	k, err := key.LoadFile(side.config.Device.Key)
 	if err != nil {
 		return errors.Join(err, side.outbox.Close())
 	}

@@ -294,10 +294,10 @@ func newRoadside(centreDir string, c *config.Config, p parts) (*roadside, error)
 func enrol(centreDir, keyFile string, id evidence.DeviceID) (*key.Key, []byte, error) {
 	certificateFile := keyFile + ".crt"
 	if der, err := os.ReadFile(certificateFile); err == nil {
-		k, err := key.Load(keyFile)
+		k, err := key.LoadFile(keyFile)
 		return k, der, err
 	}
-	k, err := key.Create(keyFile)
+	k, err := key.CreateFile(keyFile)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -1,0 +1,104 @@
+package agent
+
+import (
+	"context"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"ciglio/agent/config"
+	"ciglio/capture/evidence"
+	"ciglio/capture/key"
+	"ciglio/internal/durable"
+)
+
+// keyOptions says where the keys of the device are.
+func keyOptions(c *config.Config) key.Options {
+	o := key.Options{Evidence: c.Device.Key, TLS: c.Uplink.TLSKey, TPM: c.Device.TPM}
+	if o.TLS == "" {
+		o.TLS = filepath.Join(filepath.Dir(o.Evidence), "uplink.key")
+	}
+	switch o.TPM {
+	case "none":
+		o.TPM = ""
+	case "auto":
+		o.TPM = key.DefaultTPM
+		if _, err := os.Stat(o.TPM); err != nil {
+			o.TPM = ""
+		}
+	}
+	return o
+}
+
+// identity opens the keys of the device and the certificate (DER) of its evidence
+// key, and makes them at the first start.
+func identity(ctx context.Context, c *config.Config, id evidence.DeviceID, log *slog.Logger) (_ *key.Keys, certificate []byte, err error) {
+	o := keyOptions(c)
+	keys, err := key.Open(ctx, o)
+	if errors.Is(err, os.ErrNotExist) {
+		if keys, err = makeKeys(ctx, c, o); err == nil {
+			log.Info("keys made", "evidence", keys.Evidence().Class(), "tls", keys.TLS().Class())
+		}
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, keys.Close())
+		}
+	}()
+	text, err := readPlain(c.Device.Certificate, maxStatement)
+	if errors.Is(err, os.ErrNotExist) {
+		// A clock that is ahead today, as an RTC in local time is, must not make the
+		// records of the first hours invalid; before the key was made there are none.
+		const years, early = 10, 24 * time.Hour
+		der, err := key.Certificate(keys.Evidence(), id, time.Now().Add(-early), years, nil, nil)
+		if err != nil {
+			return nil, nil, err
+		}
+		text = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+		if err := durable.WriteFile(c.Device.Certificate, text, public); err != nil {
+			return nil, nil, fmt.Errorf("certificate: %w", err)
+		}
+		log.Info("certificate made: enrol the device with it", "file", c.Device.Certificate)
+	} else if err != nil {
+		return nil, nil, err
+	}
+	block, _ := pem.Decode(text)
+	if block == nil {
+		return nil, nil, fmt.Errorf("%s: no PEM certificate", c.Device.Certificate)
+	}
+	parsed, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", c.Device.Certificate, err)
+	}
+	if !keys.Evidence().Public().Equal(parsed.PublicKey) {
+		return nil, nil, fmt.Errorf("%s: not of the key in %s", c.Device.Certificate, c.Device.Key)
+	}
+	return keys, parsed.Raw, nil
+}
+
+// makeKeys makes what is missing of the two keys. An evidence key that has a
+// certificate was there: it is lost, and another one is a decision.
+func makeKeys(ctx context.Context, c *config.Config, o key.Options) (*key.Keys, error) {
+	_, noKey := os.Lstat(o.Evidence)
+	_, noCertificate := os.Lstat(c.Device.Certificate)
+	if errors.Is(noKey, os.ErrNotExist) && noCertificate == nil {
+		return nil, fmt.Errorf("evidence key %s: lost, its certificate %s is still there: docs/identity.md says what to do", o.Evidence, c.Device.Certificate)
+	}
+	for _, path := range []string{o.Evidence, o.TLS} {
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			return nil, err
+		}
+	}
+	if err := key.Create(ctx, o); err != nil {
+		return nil, err
+	}
+	return key.Open(ctx, o)
+}
