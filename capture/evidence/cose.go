@@ -40,6 +40,16 @@ type ToBeSigned struct {
 	digest      Hash
 }
 
+// EnvelopeToBeSigned returns what a signature of a DSSE envelope is over: the
+// pre-authentication encoding of its payload. Its content type is "DSSEv1 " and the
+// payload's, so that it is never one of a COSE message, nor are its bytes.
+func EnvelopeToBeSigned(payloadType string, payload []byte) ToBeSigned {
+	h := sha256.New()
+	fmt.Fprintf(h, "DSSEv1 %d %s %d ", len(payloadType), payloadType, len(payload))
+	h.Write(payload)
+	return ToBeSigned{"DSSEv1 " + payloadType, Hash(h.Sum(nil))}
+}
+
 // ContentType returns the content type of the message; "" of the zero value.
 func (m ToBeSigned) ContentType() string { return m.contentType }
 

@@ -393,7 +393,7 @@ func (b *Bundle) Sign(key evidence.Signer) (*Bundle, error) {
 	if signed {
 		return nil, fmt.Errorf("key %v has signed this bundle already", id)
 	}
-	sig, err := key.Sign(preAuth(b.payload))
+	sig, err := key.Sign(evidence.EnvelopeToBeSigned(PayloadType, b.payload))
 	if err != nil {
 		return nil, err
 	}
