@@ -78,6 +78,7 @@ var may = map[string][]string{
 	"internal":                    {},
 	"internal/mtls/mtlstest":      {"internal/mtls"},
 	"internal/provisioning":       {"capture/evidence", "internal/strict"},
+	"internal/catalogue":          {"internal/strict"},
 	"cross/simulate/roadside":     {"sensor/…", "capture/…", "uplink/…", "agent/…", "portal", "cross/simulate/…"},
 	"cross/simulate":              {"sensor/…", "capture", "cross/simulate/…", "internal/strict"},
 	"sensor/sensortest":           {"sensor"},
