@@ -284,7 +284,11 @@ func serve(ctx context.Context, c *config.Config, log *slog.Logger) (err error) 
 		return err
 	}
 	log.Info("device starts", "device", c.Device.ID, "site", c.Site.ID, "version", Version)
-	if err := d.Run(ctx); err != nil {
+	pages, err := newConsole(c, d, log)
+	if err != nil {
+		return err
+	}
+	if err := runBeside(ctx, d.Run, pages.run); err != nil {
 		return err
 	}
 	log.Info("device stopped")

@@ -12,6 +12,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"reflect"
 	"slices"
@@ -36,6 +37,8 @@ type Config struct {
 	Clock  Clock  `toml:"clock" doc:"UTC on this machine."`
 	Outbox Outbox `toml:"outbox" doc:"Records waiting on flash."`
 	Uplink Uplink `toml:"uplink" doc:"The way to the centre."`
+
+	Console Console `toml:"console" doc:"The technician's pages."`
 }
 
 // Device names the device and its files.
@@ -125,6 +128,27 @@ type Uplink struct {
 
 // Encrypted reports whether the broker is reached by TLS.
 func (u Uplink) Encrypted() bool { return strings.HasPrefix(u.Broker, "tls://") }
+
+// Console says where the technician's pages are.
+type Console struct {
+	Listen string `toml:"listen" doc:"address and port of the pages, such as 127.0.0.1:8421 or that of the service port, 192.168.14.1:8421; empty for no pages"`
+}
+
+// check reports what is wrong with the address: the pages are for one who stands
+// at the device, and no address that others reach is one of theirs.
+func (c Console) check() error {
+	if c.Listen == "" {
+		return nil
+	}
+	at, err := netip.ParseAddrPort(c.Listen)
+	if err != nil {
+		return fmt.Errorf("%w: want an address and a port, such as 127.0.0.1:8421", err)
+	}
+	if a := at.Addr(); !a.IsLoopback() && !a.IsPrivate() && !a.IsLinkLocalUnicast() {
+		return fmt.Errorf("%v is no address of a service port: want loopback, private or link-local", a)
+	}
+	return nil
+}
 
 // DefaultPath is where the service looks for its configuration.
 const DefaultPath = "/etc/ciglio/ciglio.toml"
@@ -452,6 +476,9 @@ func (c *Config) validate(faults *Faults) {
 		if !need.ok {
 			faults.Add(need.key, need.say)
 		}
+	}
+	if err := c.Console.check(); err != nil {
+		faults.Add("console.listen", err.Error())
 	}
 	c.Second.validate(faults, c.Site.Frames, len(c.Sensor.Lanes))
 }

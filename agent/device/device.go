@@ -121,6 +121,7 @@ type Device struct {
 	recorder *recorder
 	progress progress
 	tally    tally
+	service  service
 
 	sensorFault, cameraFault failure // that they reported last
 
@@ -168,12 +169,12 @@ func New(o Options) (*Device, error) {
 		Noiseless: func() bool { return o.Camera.Info().Test },
 	})
 	d.recorder = d.newRecorder(settings)
-	d.sensorFault.clock, d.cameraFault.clock = o.Clock, o.Clock
+	d.sensorFault.clock, d.cameraFault.clock, d.service.clock = o.Clock, o.Clock, o.Clock
 	d.faults = &faults{clock: o.Clock, checks: d.checks()}
 	d.gate = &gatekeeper{
 		clock: o.Clock, calibration: d.calibration, bound: o.Config.Clock.Bound,
 		serial:   func() string { return o.Source.Identity().Serial },
-		selfTest: d.faults.now, room: d.recorder.room, log: o.Log,
+		selfTest: d.faults.now, room: d.recorder.room, service: d.service.closed, log: o.Log,
 		changed: func() { d.sender.Refresh() },
 	}
 	d.sender, err = uplink.NewSender(uplink.SenderOptions{

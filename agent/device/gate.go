@@ -22,7 +22,8 @@ type gatekeeper struct {
 	serial      func() string           // of the sensor
 	selfTest    func() []sensor.Finding // what stands now
 	room        func() bool             // for a violation
-	changed     func()                  // called when other causes are found than before
+	service     func(sensor.Mono) []trust.Cause
+	changed     func() // called when other causes are found than before
 	log         *slog.Logger
 
 	mu     sync.Mutex
@@ -61,7 +62,7 @@ func (g *gatekeeper) check(m moment, earlier sensor.Mono) (now, then []trust.Cau
 		Clock: m.clock, ClockError: m.err, ClockBound: g.bound,
 		SelfTest: g.selfTest(), Room: m.room,
 	}
-	now = trust.Check(facts)
+	now = append(trust.Check(facts), g.service(m.mono)...)
 	codes = "gate"
 	for _, c := range now {
 		codes += " " + c.Code
@@ -70,7 +71,7 @@ func (g *gatekeeper) check(m moment, earlier sensor.Mono) (now, then []trust.Cau
 		codes += " " + f.Code
 	}
 	facts.At = m.utc.Add(earlier.Sub(m.mono))
-	return now, trust.Check(facts), codes
+	return now, append(trust.Check(facts), g.service(earlier)...), codes
 }
 
 // look asks the gate and tells what it found.

@@ -10,7 +10,7 @@ func TestBudgetIsRead(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, want := range map[string]int64{"binary": 15e6, "start": 2e9, "memory.idle": 40e6, "memory.busy": 96e6, "goroutines.more": 0} {
+	for name, want := range map[string]int64{"binary": 20e6, "start": 2e9, "memory.idle": 40e6, "memory.busy": 96e6, "goroutines.more": 0} {
 		if limit, ok := b[name]; !ok || limit.Most != want {
 			t.Errorf("%s: %d, %v, want %d", name, limit.Most, ok, want)
 		}

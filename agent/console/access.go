@@ -1,0 +1,167 @@
+package console
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"math/big"
+	"strings"
+	"sync"
+	"time"
+)
+
+// A Role says what somebody may do at the console.
+type Role string
+
+// The roles. What each may is in the table of routes.
+const (
+	Nobody     Role = ""           // not logged in
+	Technician Role = "technician" // sets the device up and sees why it does not measure; never a violation's pictures
+	Officer    Role = "officer"    // of the police
+)
+
+// A Caller is who makes a request.
+type Caller struct {
+	Name string // as the journal names them; no name of a person
+	Role Role
+}
+
+// How codes and sessions live.
+const (
+	codeDigits   = 8
+	codeLives    = 10 * time.Minute
+	codeTries    = 5 // wrong ones, after which a code is worth nothing
+	firstDelay   = time.Second
+	longestDelay = 5 * time.Minute
+	idle         = 30 * time.Minute // after which a session ends
+	longest      = 8 * time.Hour    // a day's work
+	mostSessions = 8                // one more ends the oldest
+)
+
+var (
+	errWrongCode = errors.New("wrong code")
+	errTooSoon   = errors.New("too soon after a wrong code")
+)
+
+// access knows the code that is valid now and the sessions it has opened. All of
+// it is in memory: a restart ends every session. Neither codes nor names of sessions are kept,
+// only their hashes. It is safe for concurrent use.
+type access struct {
+	now func() time.Time
+
+	mu       sync.Mutex
+	code     *code
+	failures int       // wrong codes since the last right one
+	next     time.Time // before which no code is looked at
+	issued   int
+	sessions map[[32]byte]*session
+}
+
+type code struct {
+	hash  [32]byte
+	role  Role
+	until time.Time
+	tries int
+}
+
+type session struct {
+	caller      Caller
+	began, used time.Time
+}
+
+func newAccess(now func() time.Time) *access {
+	return &access{now: now, sessions: map[[32]byte]*session{}}
+}
+
+// issue makes a code that opens one session of the role. The one before is worth
+// nothing then. Whoever can ask for one stands at the device: no delay is left of
+// wrong ones before.
+func (a *access) issue(role Role) (text string, until time.Time, err error) {
+	n, err := rand.Int(rand.Reader, big.NewInt(1e8))
+	if err != nil {
+		return "", time.Time{}, err
+	}
+	text = fmt.Sprintf("%0*d", codeDigits, n)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.failures, a.next = 0, time.Time{}
+	a.code = &code{hash: sha256.Sum256([]byte(text)), role: role, until: a.now().Add(codeLives)}
+	return text, a.code.until, nil
+}
+
+// enter opens a session for one who has the code. Each wrong one makes everybody
+// wait twice as long before the next is looked at.
+func (a *access) enter(text string) (name string, c Caller, err error) {
+	digits := strings.Map(func(r rune) rune {
+		if r >= '0' && r <= '9' {
+			return r
+		}
+		return -1
+	}, text)
+	hash := sha256.Sum256([]byte(digits)) // both are hashes of a secret: how long comparing takes tells nothing
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	now := a.now()
+	if now.Before(a.next) {
+		return "", Caller{}, errTooSoon
+	}
+	if k := a.code; k == nil || now.After(k.until) || k.hash != hash {
+		a.failures++
+		a.next = now.Add(min(firstDelay<<min(a.failures-1, 20), longestDelay))
+		if k != nil {
+			if k.tries++; k.tries >= codeTries {
+				a.code = nil
+			}
+		}
+		return "", Caller{}, errWrongCode
+	}
+	a.issued++
+	c = Caller{Name: fmt.Sprintf("%s %d", a.code.role, a.issued), Role: a.code.role}
+	a.code, a.failures, a.next = nil, 0, time.Time{}
+	name = rand.Text()
+	a.expire(now)
+	if len(a.sessions) >= mostSessions {
+		var oldest [32]byte
+		for h, s := range a.sessions {
+			if o := a.sessions[oldest]; o == nil || s.used.Before(o.used) {
+				oldest = h
+			}
+		}
+		delete(a.sessions, oldest)
+	}
+	a.sessions[sha256.Sum256([]byte(name))] = &session{caller: c, began: now, used: now}
+	return name, c, nil
+}
+
+// caller returns whose session it is; nobody's when it has ended. A request that the
+// page makes by itself is no use: a phone that lies on the dashboard is logged out.
+func (a *access) caller(name string, use bool) Caller {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	now := a.now()
+	a.expire(now)
+	s := a.sessions[sha256.Sum256([]byte(name))]
+	if s == nil {
+		return Caller{}
+	}
+	if use {
+		s.used = now
+	}
+	return s.caller
+}
+
+func (a *access) leave(name string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	delete(a.sessions, sha256.Sum256([]byte(name)))
+}
+
+// expire drops what has ended. The caller holds mu.
+func (a *access) expire(now time.Time) {
+	for h, s := range a.sessions {
+		if now.Sub(s.used) > idle || now.Sub(s.began) > longest {
+			delete(a.sessions, h)
+		}
+	}
+}

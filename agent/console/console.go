@@ -1,0 +1,412 @@
+// Package console is the technician's page on the device: why it does not measure
+// and what to do, what camera and radar see, self-test, aiming, acceptance.
+//
+// What it keeps true: nobody sees a page without a code that was asked for at the
+// device itself; the table of routes says what each role may, and a technician
+// never sees a picture of a violation; every act is in the journal, or is not
+// done; nothing that a page asks makes measuring wait, and what pages take of
+// memory, connections and processor is bounded. No page asks another host for
+// anything, holds a script or a style of its own, or needs a script to work.
+//
+// Sessions and codes are in memory and end with the process. A Console is safe
+// for concurrent use.
+package console
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"embed"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"html/template"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"ciglio/agent/device"
+	"ciglio/internal/catalogue"
+)
+
+//go:embed words templates assets
+var files embed.FS
+
+// Languages are those of the pages, the default first.
+var languages = [...]string{"it", "en", "de"}
+
+// A Device is the one whose console it is. Its methods are safe for concurrent use.
+type Device interface {
+	Status() device.Status
+}
+
+// Options says what a console is made of. All but Log are needed.
+type Options struct {
+	Device Device
+	Now    func() time.Time // for codes and sessions
+	Log    *slog.Logger     // nil: nothing is logged
+}
+
+// A Console answers requests for the pages.
+type Console struct {
+	o      Options
+	words  *catalogue.Set
+	pages  map[string]*template.Template
+	assets map[string]asset
+	access *access
+}
+
+type asset struct {
+	media, version string
+	data           []byte
+}
+
+// New prepares a console. It fails when a page or a text has a fault.
+func New(o Options) (*Console, error) {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	c := &Console{o: o, assets: map[string]asset{}, pages: map[string]*template.Template{}, access: newAccess(o.Now)}
+	words, err := fs.Sub(files, "words")
+	if err != nil {
+		return nil, err
+	}
+	if c.words, err = catalogue.Read(words, languages[:]...); err != nil {
+		return nil, err
+	}
+	for name, media := range map[string]string{"style.css": "text/css; charset=utf-8", "live.js": "text/javascript; charset=utf-8", "icon.svg": "image/svg+xml"} {
+		data, err := files.ReadFile("assets/" + name)
+		if err != nil {
+			return nil, err
+		}
+		sum := sha256.Sum256(data)
+		c.assets[name] = asset{media, hex.EncodeToString(sum[:6]), data}
+	}
+	layout, err := template.New("layout.html").Funcs(template.FuncMap{"asset": c.link}).ParseFS(files, "templates/layout.html")
+	if err != nil {
+		return nil, err
+	}
+	all, err := fs.Glob(files, "templates/*.html")
+	if err != nil {
+		return nil, err
+	}
+	for _, file := range all {
+		page, err := layout.Clone()
+		if err == nil && file != "templates/layout.html" {
+			page, err = page.ParseFS(files, file)
+		}
+		if err != nil {
+			return nil, err
+		}
+		c.pages[strings.TrimSuffix(strings.TrimPrefix(file, "templates/"), ".html")] = page
+	}
+	return c, nil
+}
+
+// link is where an asset lies; its version is part of it, so that it may be kept.
+func (c *Console) link(name string) string { return "/assets/" + name + "?v=" + c.assets[name].version }
+
+// A Code opens one session at the pages.
+type Code struct {
+	Code  string    `json:"code"`
+	Until time.Time `json:"until"`
+}
+
+// A route is a request that the console answers, and who may make it.
+type route struct {
+	pattern string
+	may     []Role
+	handle  func(w http.ResponseWriter, r *http.Request, who Caller) error
+	passive bool // made by the page, not by a person
+}
+
+var (
+	anyone = []Role{Nobody, Technician, Officer}
+	staff  = []Role{Technician, Officer}
+)
+
+// routes is the table of all that may be asked.
+func (c *Console) routes() []route {
+	return []route{
+		{"GET /{$}", staff, c.state, false},
+		{"GET /login", anyone, c.loginPage, false},
+		{"POST /login", anyone, c.login, false},
+		{"POST /logout", staff, c.logout, false},
+		{"POST /language", anyone, c.language, false},
+		{"GET /assets/{name}", anyone, c.asset, true},
+	}
+}
+
+// local is what may be asked at the socket only, by whoever may open it.
+func (c *Console) local() []route {
+	return []route{
+		{"POST /code", staff, c.newCode, false},
+		{"GET /calibration", staff, c.calibration, false},
+	}
+}
+
+// Handler answers what comes over the network.
+func (c *Console) Handler() http.Handler {
+	mux := http.NewServeMux()
+	for _, t := range c.routes() {
+		mux.HandleFunc(t.pattern, c.answer(t, c.session))
+	}
+	mux.HandleFunc("/", c.answer(route{may: anyone, handle: c.absent}, c.session))
+	return c.guard(http.NewCrossOriginProtection().Handler(mux))
+}
+
+// Local answers what comes over the socket: whoever may open it has the device in
+// hand, and is its technician.
+func (c *Console) Local() http.Handler {
+	mux := http.NewServeMux()
+	for _, t := range slices.Concat(c.routes(), c.local()) {
+		mux.HandleFunc(t.pattern, c.answer(t, peer))
+	}
+	return mux
+}
+
+// sessionCookie is the name of the cookie that holds that of the session.
+const sessionCookie = "ciglio_session"
+
+// session returns who makes a request over the network.
+func (c *Console) session(r *http.Request, passive bool) Caller {
+	cookie, err := r.Cookie(sessionCookie)
+	if err != nil {
+		return Caller{}
+	}
+	return c.access.caller(cookie.Value, !passive)
+}
+
+// peerKey is that of the caller in the context of a connection to the socket.
+type peerKey struct{}
+
+func peer(r *http.Request, _ bool) Caller {
+	who, _ := r.Context().Value(peerKey{}).(Caller)
+	return who
+}
+
+// answer is the one place that decides who may, and that turns errors into
+// answers.
+func (c *Console) answer(t route, who func(*http.Request, bool) Caller) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		caller := who(r, t.passive || r.Header.Get(renewHeader) != "")
+		if !slices.Contains(t.may, caller.Role) {
+			if caller.Role == Nobody && r.Method == http.MethodGet && !t.passive {
+				http.Redirect(w, r, "/login", http.StatusSeeOther)
+				return
+			}
+			c.fail(w, r, caller, refusal{http.StatusForbidden, "forbidden"})
+			return
+		}
+		r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+		if err := t.handle(w, r, caller); err != nil {
+			c.fail(w, r, caller, err)
+		}
+	}
+}
+
+// renewHeader is set on what a page asks by itself.
+const renewHeader = "Ciglio-Renew"
+
+// maxForm bounds what a page sends.
+const maxForm = 64 << 10
+
+// A refusal is an answer other than a page, with the code of its words.
+type refusal struct {
+	status int
+	code   string
+}
+
+func (e refusal) Error() string { return e.code }
+
+var errAbsent = refusal{http.StatusNotFound, "absent"}
+
+func (c *Console) absent(http.ResponseWriter, *http.Request, Caller) error { return errAbsent }
+
+// fail answers with the page of an error.
+func (c *Console) fail(w http.ResponseWriter, r *http.Request, who Caller, err error) {
+	var e refusal
+	if !errors.As(err, &e) {
+		c.o.Log.Error("request failed", "path", r.URL.Path, "error", err)
+		e = refusal{http.StatusInternalServerError, "failed"}
+	}
+	if wantsJSON(r) {
+		writeJSON(w, e.status, struct {
+			Error string `json:"error"`
+			Words string `json:"words"`
+		}{e.code, err.Error()})
+		return
+	}
+	v := c.view(r, who)
+	words, fault := v.T("error." + e.code)
+	if fault != nil {
+		c.o.Log.Error("page failed", "page", "error", "error", fault)
+	}
+	if fault = c.show(w, e.status, "error", errorView{v, words}); fault != nil {
+		http.Error(w, http.StatusText(e.status), e.status)
+	}
+}
+
+type errorView struct {
+	View
+	Words string
+}
+
+// show renders a page. It is made whole before anything of it is sent: after an
+// error nothing is.
+func (c *Console) show(w http.ResponseWriter, status int, name string, view any) error {
+	var page bytes.Buffer
+	if err := c.pages[name].ExecuteTemplate(&page, name, view); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.WriteHeader(status)
+	w.Write(page.Bytes())
+	return nil
+}
+
+// wantsJSON reports whether a program asks.
+func wantsJSON(r *http.Request) bool { return r.Header.Get("Accept") == "application/json" }
+
+func writeJSON(w http.ResponseWriter, status int, v any) error {
+	text, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	w.Write(append(text, '\n'))
+	return nil
+}
+
+func (c *Console) asset(w http.ResponseWriter, r *http.Request, _ Caller) error {
+	a, ok := c.assets[r.PathValue("name")]
+	if !ok {
+		return errAbsent
+	}
+	w.Header().Set("Content-Type", a.media)
+	w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
+	w.Write(a.data)
+	return nil
+}
+
+// guard sets what every answer carries, and refuses requests that name another host
+// than an address: otherwise any page in the same browser could read these by a name
+// of its own that leads here.
+func (c *Console) guard(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; "+
+			"connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'")
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("X-Frame-Options", "DENY")
+		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("Cross-Origin-Opener-Policy", "same-origin")
+		h.Set("Cross-Origin-Resource-Policy", "same-origin")
+		h.Set("Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=()")
+		h.Set("Cache-Control", "no-store")
+		if !isAddress(r.Host) {
+			http.Error(w, "ask for this page by the device's address", http.StatusMisdirectedRequest)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// isAddress reports whether a Host header is an address, or this machine's own name
+// for itself.
+func isAddress(host string) bool {
+	name, _, err := net.SplitHostPort(host)
+	if err != nil {
+		name = host
+	}
+	return name == "localhost" || net.ParseIP(strings.Trim(name, "[]")) != nil
+}
+
+// What the pages take at most: one technician, a phone and a notebook.
+const (
+	maxConnections = 32
+	headerTime     = 5 * time.Second
+	requestTime    = 15 * time.Second
+	answerTime     = 30 * time.Second
+	idleTime       = time.Minute
+	grace          = 2 * time.Second
+)
+
+// Serve answers on l until ctx ends, and closes it. Requests in hand get a moment.
+func (c *Console) Serve(ctx context.Context, l net.Listener) error {
+	return c.serve(ctx, &http.Server{Handler: c.Handler()}, newLimited(l, maxConnections))
+}
+
+// ServeLocal is Serve for the socket of [Console.Local].
+func (c *Console) ServeLocal(ctx context.Context, l net.Listener) error {
+	return c.serve(ctx, &http.Server{Handler: c.Local(), ConnContext: func(ctx context.Context, conn net.Conn) context.Context {
+		return context.WithValue(ctx, peerKey{}, callerOf(conn))
+	}}, newLimited(l, maxConnections))
+}
+
+func (c *Console) serve(ctx context.Context, server *http.Server, l net.Listener) error {
+	server.ReadHeaderTimeout, server.ReadTimeout, server.WriteTimeout, server.IdleTimeout = headerTime, requestTime, answerTime, idleTime
+	server.MaxHeaderBytes = 16 << 10
+	server.ErrorLog = slog.NewLogLogger(c.o.Log.Handler(), slog.LevelDebug)
+	ended := make(chan error, 1)
+	go func() { ended <- server.Serve(l) }()
+	select {
+	case err := <-ended:
+		return err
+	case <-ctx.Done():
+	}
+	wait, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
+	defer cancel()
+	err := server.Shutdown(wait)
+	if err != nil {
+		err = server.Close()
+	}
+	if served := <-ended; !errors.Is(served, http.ErrServerClosed) {
+		err = errors.Join(err, served)
+	}
+	return err
+}
+
+// A limited listener has so many connections open at most. One more is closed at
+// once: it would wait for those who hold the others.
+type limited struct {
+	net.Listener
+	free chan struct{}
+}
+
+func newLimited(l net.Listener, most int) *limited {
+	return &limited{l, make(chan struct{}, most)}
+}
+
+// Accept implements [net.Listener].
+func (l *limited) Accept() (net.Conn, error) {
+	for {
+		conn, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		select {
+		case l.free <- struct{}{}:
+			return &counted{Conn: conn, done: sync.OnceFunc(func() { <-l.free })}, nil
+		default:
+			conn.Close()
+		}
+	}
+}
+
+type counted struct {
+	net.Conn
+	done func()
+}
+
+// Close implements [net.Conn].
+func (c *counted) Close() error {
+	defer c.done()
+	return c.Conn.Close()
+}

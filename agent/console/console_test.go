@@ -1,0 +1,503 @@
+package console
+
+import (
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"ciglio/agent/device"
+	"ciglio/sensor"
+	"ciglio/uplink/wire"
+)
+
+// noon is when the tests begin.
+var noon = time.Date(2026, 12, 1, 12, 0, 0, 0, time.UTC)
+
+// fakeDevice says what a test has it say.
+type fakeDevice struct {
+	mu     sync.Mutex
+	status device.Status
+}
+
+func (d *fakeDevice) Status() device.Status {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.status
+}
+
+// inOrder is the status of a device that measures.
+func inOrder() device.Status {
+	return device.Status{
+		At: noon, Device: "00112233445566778899aabbccddeeff",
+		Site:        device.StatusSite{ID: "SP14-12", Version: 1, Road: "SP 14", Limit: 70 * sensor.KmH, Direction: sensor.Approaching, PhotoRange: 20},
+		Sensor:      device.StatusPart{Model: "M1", Serial: "S1"},
+		Camera:      device.StatusPart{Model: "C1"},
+		Calibration: device.StatusValidity{ID: "A-117", NotBefore: noon.AddDate(0, -1, 0), NotAfter: noon.AddDate(0, 0, 41)},
+		ClockOff:    3 * time.Millisecond, ClockBound: 100 * time.Millisecond,
+		Uplink: device.StatusUplink{Broker: "tcp://127.0.0.1:1883", Connected: true, Since: noon.Add(-time.Hour)},
+		Health: wire.Health{
+			Measuring: true, Clock: wire.HealthClock{Source: "chrony", Synchronised: true},
+			Outbox: wire.HealthOutbox{RoomBytes: 5e9, Bytes: 1e9},
+			Counts: wire.HealthCounts{Passages: 12345, Violations: 12},
+		},
+	}
+}
+
+// A bench is a console whose device and time a test plays.
+type bench struct {
+	*Console
+	t      *testing.T
+	device *fakeDevice
+	mu     sync.Mutex
+	now    time.Time
+}
+
+func newBench(t *testing.T) *bench {
+	t.Helper()
+	b := &bench{t: t, device: &fakeDevice{status: inOrder()}, now: noon}
+	var err error
+	b.Console, err = New(Options{Device: b.device, Now: func() time.Time {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		return b.now
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func (b *bench) pass(d time.Duration) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.now = b.now.Add(d)
+}
+
+// session opens one of a role and returns its cookie's value; "" for nobody.
+func (b *bench) session(role Role) string {
+	b.t.Helper()
+	if role == Nobody {
+		return ""
+	}
+	code, _, err := b.access.issue(role)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	name, _, err := b.access.enter(code)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return name
+}
+
+// request asks over the network; form makes it a POST.
+func (b *bench) request(session, method, path string, form url.Values, header ...string) *httptest.ResponseRecorder {
+	r := httptest.NewRequest(method, "http://192.168.14.1:8421"+path, strings.NewReader(form.Encode()))
+	if method == http.MethodPost {
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		r.Header.Set("Sec-Fetch-Site", "same-origin")
+	}
+	if session != "" {
+		r.AddCookie(&http.Cookie{Name: sessionCookie, Value: session})
+	}
+	for i := 0; i+1 < len(header); i += 2 {
+		r.Header.Set(header[i], header[i+1])
+	}
+	if i := slices.Index(header, "Host"); i >= 0 {
+		r.Host = header[i+1]
+	}
+	w := httptest.NewRecorder()
+	b.Handler().ServeHTTP(w, r)
+	return w
+}
+
+// TestEveryRoleAndRoute asks every route as every role and wants the table's answer.
+func TestEveryRoleAndRoute(t *testing.T) {
+	path := map[string]string{"GET /{$}": "/", "GET /assets/{name}": "/assets/style.css"}
+	b := newBench(t)
+	for _, route := range b.routes() {
+		for _, role := range []Role{Nobody, Technician, Officer} {
+			method, target, _ := strings.Cut(route.pattern, " ")
+			if p, ok := path[route.pattern]; ok {
+				target = p
+			}
+			if strings.ContainsAny(target, "{}") {
+				t.Fatalf("%s: the test has no path for it", route.pattern)
+			}
+			got := b.request(b.session(role), method, target, url.Values{"language": {"en"}})
+			toLogin := got.Code == http.StatusSeeOther && got.Header().Get("Location") == "/login"
+			refused := got.Code == http.StatusForbidden && !strings.Contains(got.Body.String(), "name=\"code\"")
+			switch may := slices.Contains(route.may, role); {
+			case may && (refused || toLogin && target != "/logout"):
+				t.Errorf("%s as %q: %d, but it may", route.pattern, role, got.Code)
+			case !may && !refused && !toLogin:
+				t.Errorf("%s as %q: %d, but it may not", route.pattern, role, got.Code)
+			}
+			if got.Code == http.StatusInternalServerError {
+				t.Errorf("%s as %q: %s", route.pattern, role, got.Body)
+			}
+		}
+	}
+	for _, secret := range []string{"/code", "/calibration"} {
+		if got := b.request(b.session(Technician), http.MethodPost, secret, nil); got.Code < 400 {
+			t.Errorf("%s answers over the network: %d", secret, got.Code)
+		}
+	}
+}
+
+func TestCodesAndSessions(t *testing.T) {
+	enter := func(b *bench, code string) int {
+		return b.request("", "POST", "/login", url.Values{"code": {code}}).Code
+	}
+	for _, test := range []struct {
+		name string
+		does func(t *testing.T, b *bench, code string) bool
+	}{
+		{"the code opens a session", func(t *testing.T, b *bench, code string) bool { return enter(b, code) == http.StatusSeeOther }},
+		{"blanks and dashes do not matter", func(t *testing.T, b *bench, code string) bool {
+			return enter(b, " "+code[:4]+"-"+code[4:]) == http.StatusSeeOther
+		}},
+		{"it opens one only", func(t *testing.T, b *bench, code string) bool {
+			return enter(b, code) == http.StatusSeeOther && enter(b, code) == http.StatusForbidden
+		}},
+		{"for ten minutes", func(t *testing.T, b *bench, code string) bool {
+			b.pass(codeLives + time.Second)
+			return enter(b, code) == http.StatusForbidden
+		}},
+		{"a new one ends the old", func(t *testing.T, b *bench, code string) bool {
+			b.access.issue(Technician)
+			return enter(b, code) == http.StatusForbidden
+		}},
+		{"without one nobody enters", func(t *testing.T, b *bench, code string) bool {
+			b.access.code = nil
+			return enter(b, "") == http.StatusForbidden
+		}},
+		{"a right code too soon after a wrong one waits", func(t *testing.T, b *bench, code string) bool {
+			wrong := enter(b, "1") == http.StatusForbidden && enter(b, code) == http.StatusTooManyRequests
+			b.pass(firstDelay)
+			return wrong && enter(b, code) == http.StatusSeeOther
+		}},
+		{"each wrong one doubles the wait", func(t *testing.T, b *bench, code string) bool {
+			enter(b, "1")
+			b.pass(firstDelay)
+			enter(b, "1")
+			b.pass(firstDelay)
+			return enter(b, code) == http.StatusTooManyRequests
+		}},
+		{"after five wrong ones it is worth nothing", func(t *testing.T, b *bench, code string) bool {
+			for range codeTries {
+				enter(b, "1")
+				b.pass(time.Minute)
+			}
+			return enter(b, code) == http.StatusForbidden
+		}},
+		{"the wait has an end", func(t *testing.T, b *bench, _ string) bool {
+			for range 100 {
+				enter(b, "1")
+				b.pass(longestDelay)
+			}
+			again, _, _ := b.access.issue(Technician)
+			return enter(b, again) == http.StatusSeeOther
+		}},
+		{"asking for a code at the device ends the wait", func(t *testing.T, b *bench, _ string) bool {
+			enter(b, "1")
+			again, _, _ := b.access.issue(Technician)
+			return enter(b, again) == http.StatusSeeOther
+		}},
+	} {
+		b := newBench(t)
+		code, _, err := b.access.issue(Technician)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !test.does(t, b, code) {
+			t.Error(test.name)
+		}
+	}
+}
+
+func TestSessionsEnd(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		does func(b *bench, session string)
+		want int
+	}{
+		{"one that is used stays", func(b *bench, s string) {
+			for range 6 {
+				b.pass(idle - time.Minute)
+				b.request(s, "GET", "/", nil)
+			}
+		}, http.StatusOK},
+		{"one that is not used ends", func(b *bench, s string) { b.pass(idle + time.Second) }, http.StatusSeeOther},
+		{"what the page asks by itself is no use", func(b *bench, s string) {
+			for range 4 {
+				b.pass(idle/3 + time.Second)
+				b.request(s, "GET", "/", nil, renewHeader, "1")
+			}
+		}, http.StatusSeeOther},
+		{"none is longer than a day's work", func(b *bench, s string) {
+			for range 20 {
+				b.pass(idle - time.Minute)
+				b.request(s, "GET", "/", nil)
+			}
+		}, http.StatusSeeOther},
+		{"logged out", func(b *bench, s string) { b.request(s, "POST", "/logout", nil) }, http.StatusSeeOther},
+		{"too many others", func(b *bench, s string) {
+			for range mostSessions {
+				b.pass(time.Second)
+				b.session(Technician)
+			}
+		}, http.StatusSeeOther},
+	} {
+		b := newBench(t)
+		s := b.session(Technician)
+		test.does(b, s)
+		if got := b.request(s, "GET", "/", nil); got.Code != test.want {
+			t.Errorf("%s: %d, want %d", test.name, got.Code, test.want)
+		}
+	}
+}
+
+func TestForeignRequestsAreRefused(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		method string
+		header []string
+		want   int
+	}{
+		{"of this page", "POST", nil, http.StatusSeeOther},
+		{"a form of another site", "POST", []string{"Sec-Fetch-Site", "cross-site"}, http.StatusForbidden},
+		{"a form of another origin, by an old browser", "POST", []string{"Sec-Fetch-Site", "", "Origin", "http://evil.example"}, http.StatusForbidden},
+		{"a name that leads here", "GET", []string{"Host", "evil.example"}, http.StatusMisdirectedRequest},
+		{"an address", "GET", []string{"Host", "[fe80::1]:8421"}, http.StatusOK},
+		{"this machine", "GET", []string{"Host", "localhost:8421"}, http.StatusOK},
+	} {
+		b := newBench(t)
+		path := map[string]string{"GET": "/", "POST": "/logout"}[test.method]
+		if got := b.request(b.session(Technician), test.method, path, nil, test.header...); got.Code != test.want {
+			t.Errorf("%s: %d, want %d", test.name, got.Code, test.want)
+		}
+	}
+}
+
+func TestCookiesAreKeptFromOthers(t *testing.T) {
+	b := newBench(t)
+	code, _, _ := b.access.issue(Technician)
+	for _, c := range b.request("", "POST", "/login", url.Values{"code": {code}}).Result().Cookies() {
+		if !c.HttpOnly || c.SameSite != http.SameSiteStrictMode || len(c.Value) < 26 {
+			t.Errorf("cookie = %v", c)
+		}
+	}
+}
+
+func TestLanguage(t *testing.T) {
+	b := newBench(t)
+	for _, test := range []struct{ accept, want string }{{"de-AT", `<html lang="de">`}, {"fr", `<html lang="it">`}, {"en", `<html lang="en">`}} {
+		if got := b.request("", "GET", "/login", nil, "Accept-Language", test.accept).Body.String(); !strings.Contains(got, test.want) {
+			t.Errorf("%s: no %s", test.accept, test.want)
+		}
+	}
+	for back, want := range map[string]string{"/login": "/login", "//evil.example": "/", "https://evil.example": "/", "/\\evil.example": "/", "": "/"} {
+		got := b.request("", "POST", "/language", url.Values{"language": {"de"}, "back": {back}})
+		if got.Code != http.StatusSeeOther || got.Header().Get("Location") != want || !strings.Contains(got.Header().Get("Set-Cookie"), "ciglio_language=de") {
+			t.Errorf("back to %q: %d, %v", back, got.Code, got.Header())
+		}
+	}
+	if got := b.request("", "POST", "/language", url.Values{"language": {"xx"}}); got.Code != http.StatusBadRequest {
+		t.Errorf("a language that is none: %d", got.Code)
+	}
+}
+
+// TestStateSaysWhatToDo plays what may stand against a device and looks for its
+// words.
+func TestStateSaysWhatToDo(t *testing.T) {
+	oldest := noon.Add(-2 * time.Hour)
+	long := noon.Add(-73 * time.Hour)
+	for _, test := range []struct {
+		name   string
+		change func(*device.Status)
+		want   []string
+	}{
+		{"in order", func(*device.Status) {}, []string{"The device measures", "ends in 41 days", "±3 ms, allowed are ±100 ms", "all are settled", "12,345 vehicles measured"}},
+		{"the oldest waits", func(s *device.Status) { s.Health.Outbox.Unsettled, s.Health.Outbox.Oldest = 7, &oldest }, []string{"7 wait, the oldest for 2 h"}},
+		{"for days", func(s *device.Status) { s.Health.Outbox.Unsettled, s.Health.Outbox.Oldest = 7, &long }, []string{"7 wait, the oldest for 3 days", "Nothing is lost"}},
+		{"a month left", func(s *device.Status) { s.Calibration.NotAfter = noon.AddDate(0, 0, 29) }, []string{"ends in 29 days", "Order the new calibration now"}},
+		{"the last day but one", func(s *device.Status) { s.Calibration.NotAfter = noon.Add(25 * time.Hour) }, []string{"ends in 1 day<"}},
+		{"the last day", func(s *device.Status) { s.Calibration.NotAfter = noon.Add(90 * time.Minute) }, []string{"ends today, in 1 h 30 min"}},
+		{"over", func(s *device.Status) { s.Calibration.NotAfter = noon.Add(-time.Second) }, []string{"ended on 1 December 2026"}},
+		{"not yet", func(s *device.Status) { s.Calibration.NotBefore = noon.AddDate(0, 0, 1) }, []string{"in force only from 2 December 2026"}},
+		{"a clock near its bound", func(s *device.Status) { s.ClockOff = 60 * time.Millisecond }, []string{"Check the aerial"}},
+		{"a clock that knows nothing", func(s *device.Status) { s.Health.Clock = wire.HealthClock{} }, []string{"never synchronised"}},
+		{"no room", func(s *device.Status) { s.Health.Outbox.RoomBytes = 0 }, []string{"0 MB", "Connect the device to the centre"}},
+		{"no centre", func(s *device.Status) { s.Uplink.Connected, s.Uplink.Trouble = false, "no route to <host>" }, []string{"not connected for 1 h", "no route to &lt;host&gt;"}},
+		{"closed", func(s *device.Status) {
+			s.Health.Measuring, s.Health.Reasons = false, []wire.Reason{{Code: "calibration_expired", Words: "calibration A-117: expired 2026-11-30"}}
+		}, []string{"does not measure: 1 cause<", "The calibration has expired", "calibration A-117: expired 2026-11-30", "Insert the stick with the new calibration bundle"}},
+		{"a cause that no catalogue knows", func(s *device.Status) {
+			s.Health.Measuring, s.Health.Reasons = false, []wire.Reason{{Code: "new_kind", Words: "something new"}}
+		}, []string{"The device has found a cause", "something new"}},
+		{"a finding", func(s *device.Status) {
+			s.Health.Findings = []wire.Reason{{Code: "camera", Words: "camera C1 gives no pictures"}}
+		}, []string{"1 part is not in order", "camera C1 gives no pictures"}},
+		{"a test", func(s *device.Status) { s.Test = "simulated radar" }, []string{"a test and accuses nobody", "simulated radar"}},
+	} {
+		b := newBench(t)
+		test.change(&b.device.status)
+		page := b.request(b.session(Technician), "GET", "/", nil, "Accept-Language", "en").Body.String()
+		for _, want := range test.want {
+			if !strings.Contains(page, want) {
+				t.Errorf("%s: the page does not say %q", test.name, want)
+			}
+		}
+	}
+}
+
+func TestStateAsJSON(t *testing.T) {
+	b := newBench(t)
+	got := b.request(b.session(Technician), "GET", "/", nil, "Accept", "application/json")
+	if got.Header().Get("Content-Type") != "application/json" || !strings.Contains(got.Body.String(), `"clock_off_ns":3000000`) {
+		t.Errorf("status = %s", got.Body)
+	}
+}
+
+// TestEveryTextIsThereAndUsed walks the templates and the sources.
+func TestEveryTextIsThereAndUsed(t *testing.T) {
+	b := newBench(t)
+	used := map[string]bool{}
+	for name, page := range b.pages {
+		for _, p := range page.Templates() {
+			if p.Tree == nil {
+				continue
+			}
+			for _, err := range b.words.Uses(p.Tree, used) {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+	}
+	for _, key := range literals(t) {
+		used[key] = true
+	}
+	composed := func(prefix string, codes ...string) {
+		for _, code := range codes {
+			used[prefix+code] = true
+			if _, ok := b.words.Arguments(prefix + code); !ok {
+				t.Errorf("%s%s is missing", prefix, code)
+			}
+		}
+	}
+	composed("level.", string(good), string(warn), string(bad))
+	composed("error.", "forbidden", "absent", "form", "failed")
+	composed("cause.", append(causeCodes, "other")...)
+	composed("do.", append(causeCodes, "other")...)
+	if unused := b.words.Unused(used); len(unused) > 0 {
+		t.Errorf("nobody uses %v", unused)
+	}
+}
+
+// causeCodes are those of trust.Check, and of the device's own.
+var causeCodes = []string{
+	"calibration_missing", "calibration_foreign", "calibration_core", "calibration_early", "calibration_expired",
+	"approval", "decree", "register", "functional_check", "clock_unknown", "clock_unsynchronised", "clock_bound",
+	"self_test", "self_test_old", "sensor", "second_sensor", "camera", "aim", "store_fault",
+	"seal_open", "seal_fault", "software", "store_full", "sign_unknown", "paused", device.CauseService,
+}
+
+// literals returns the string literals of this package's sources.
+func literals(t *testing.T) (all []string) {
+	t.Helper()
+	names, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names {
+		if strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		f, err := parser.ParseFile(token.NewFileSet(), name, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ast.Inspect(f, func(n ast.Node) bool {
+			if l, ok := n.(*ast.BasicLit); ok && l.Kind == token.STRING {
+				text, _ := strconv.Unquote(l.Value)
+				all = append(all, text)
+			}
+			return true
+		})
+	}
+	return all
+}
+
+// TestNoLettersOutsideOfTags keeps words out of templates.
+func TestNoLettersOutsideOfTags(t *testing.T) {
+	all, err := files.ReadDir("templates")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range all {
+		text, _ := files.ReadFile("templates/" + f.Name())
+		var b strings.Builder
+		depth := 0
+		for _, r := range strings.ReplaceAll(strings.ReplaceAll(string(text), "{{", "<"), "}}", ">") {
+			switch {
+			case r == '<':
+				depth++
+			case r == '>':
+				depth--
+			case depth == 0:
+				b.WriteRune(r)
+			}
+		}
+		for word := range strings.FieldsSeq(b.String()) {
+			if strings.ContainsFunc(word, func(r rune) bool { return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' }) && word != "ciglio" && word != "console" && word != "code" {
+				t.Errorf("%s: %q stands outside of tags", f.Name(), word)
+			}
+		}
+	}
+}
+
+func TestConnectionsAreBounded(t *testing.T) {
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "here") }))
+	server.Listener = newLimited(server.Listener, 2)
+	server.Start()
+	defer server.Close()
+	ask := func(c *http.Client) error {
+		answer, err := c.Get(server.URL)
+		if err == nil {
+			_, err = io.ReadAll(answer.Body)
+			answer.Body.Close()
+		}
+		return err
+	}
+	clients := make([]http.Client, 3)
+	for i := range clients {
+		clients[i].Transport = &http.Transport{}
+	}
+	for i := range 2 {
+		if err := ask(&clients[i]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := ask(&clients[2]); err == nil {
+		t.Error("a third connection was served")
+	}
+	clients[0].CloseIdleConnections()
+	for began := time.Now(); time.Since(began) < 10*time.Second; { // the server notices in its own time
+		if err := ask(&clients[2]); err == nil {
+			return
+		}
+	}
+	t.Error("a connection that was closed is not free again")
+}
