@@ -19,6 +19,8 @@ type device struct {
 
 	budget    budget
 	heldUntil time.Time // until then what it sends may be more than its quota
+
+	turned []evidence.Hash // blobs of its records that were turned away last
 }
 
 // A waiting record is one of which at least one blob is missing.
@@ -45,6 +47,22 @@ func (l *lane) device(id evidence.DeviceID) *device {
 		l.devices[id] = d
 	}
 	return d
+}
+
+// maxTurned bounds the blobs that are known to come behind records that were turned
+// away: more than a device has in flight.
+const maxTurned = 1024
+
+// turnAway notes the blobs of a record that is not taken. They may be on their way
+// behind it, and are no fault of their own.
+func (d *device) turnAway(r *evidence.Record) {
+	for _, f := range r.Frames {
+		d.turned = append(d.turned, f.SHA256)
+	}
+	if r.Trace != nil {
+		d.turned = append(d.turned, r.Trace.SHA256)
+	}
+	d.turned = slices.Delete(d.turned, 0, max(0, len(d.turned)-maxTurned))
 }
 
 // room reports whether the device may announce the missing blobs of a record.

@@ -421,3 +421,51 @@ func TestReconnectsWithBackOff(t *testing.T) {
 		b.stop()
 	})
 }
+
+// What comes behind a record that was not taken is counted as that and not kept: it is
+// no fault of its own. A chunk of no record at all is.
+func TestChunksBehindARefusedRecord(t *testing.T) {
+	for _, row := range []struct {
+		name string
+		edit func(*evidence.Record)
+		want intake.Reason
+	}{
+		{"dated ahead", func(r *evidence.Record) { r.UTC = r.UTC.Add(time.Hour) }, intake.ReasonAhead},
+		{"of an epoch the key is not for", func(r *evidence.Record) { r.Epoch++ }, intake.ReasonForeignKey},
+		{"in the place of another", func(r *evidence.Record) { r.Seq = 2 }, intake.ReasonEquivocation},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			d := portaltest.NewDevice(t, "one")
+			b := start(t, portaltest.NewCentre(t, d))
+			for range 2 {
+				s := d.Heartbeat(t)
+				b.Deliver(record(d, s))
+				if r := b.receipt(); !names(r, s) {
+					t.Fatalf("receipt = %+v", r)
+				}
+			}
+			b.Deliver(record(d, d.Violation(t, frames, trace, row.edit)))
+			b.Deliver(chunks(d)...)
+			b.Deliver(d.Chunks([]byte("of no record"))...)
+			b.stop()
+			n := uint64(len(chunks(d)))
+			if got := b.intake.Stats().Refused; got[row.want] != 1 || got[intake.ReasonBehind] != n || got[intake.ReasonUnannounced] != 1 {
+				t.Errorf("refused %v, want one %s, %d chunks behind it and one of no record", got, row.want, n)
+			}
+			s, err := store.Open(b.centre.Dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer s.Close()
+			kept, err := s.Refused(t.Context(), nil, 100)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, k := range kept {
+				if k.Reason != string(row.want) && k.Reason != string(intake.ReasonUnannounced) {
+					t.Errorf("kept %s: %s", k.Reason, k.Detail)
+				}
+			}
+		})
+	}
+}

@@ -59,49 +59,53 @@ func (r Reason) told() bool {
 
 // record takes a record and answers it.
 func (l *lane) record(ctx context.Context, j job) *refusal {
-	refused, id := l.take(ctx, j)
-	if refused != nil && refused.reason.told() {
-		refused.record = id
+	refused, sealed := l.take(ctx, j)
+	if refused == nil || sealed == nil {
+		return refused
+	}
+	l.device(j.device).turnAway(sealed.Record)
+	if refused.reason.told() {
+		refused.record = sealed.ID
 	}
 	return refused
 }
 
-// take takes a record.
-func (l *lane) take(ctx context.Context, j job) (*refusal, evidence.Hash) {
+// take takes a record, and returns it as far as it is one.
+func (l *lane) take(ctx context.Context, j job) (*refusal, *evidence.Sealed) {
 	sealed, err := evidence.Open(j.payload)
 	if err != nil {
-		return refuse(ReasonMalformed, err), evidence.Hash{}
+		return refuse(ReasonMalformed, err), nil
 	}
 	r := sealed.Record
 	if r.Device != j.device {
-		return refuse(ReasonOtherDevice, fmt.Errorf("record %v: of device %v", sealed.ID, r.Device)), evidence.Hash{}
+		return refuse(ReasonOtherDevice, fmt.Errorf("record %v: of device %v", sealed.ID, r.Device)), sealed
 	}
 	count(&l.in.stats.received, &l.in.stats.receivedMeas, r.Kind.Measured())
 	expired, refused := l.verify(sealed)
 	if refused != nil {
-		return refused, sealed.ID
+		return refused, sealed
 	}
 	blobs, err := blobsOf(r)
 	if err != nil {
-		return refuse(ReasonMalformed, fmt.Errorf("record %v: %w", sealed.ID, err)), sealed.ID
+		return refuse(ReasonMalformed, fmt.Errorf("record %v: %w", sealed.ID, err)), sealed
 	}
 	d := l.device(j.device)
 	now := time.Now()
 	if ahead := r.UTC.Sub(now); ahead > MaxAhead && dated(r) {
-		return refuse(ReasonAhead, fmt.Errorf("record %v: its instant %s is %v ahead of its arrival", sealed.ID, r.UTC.Format(time.RFC3339), ahead.Round(time.Second))), sealed.ID
+		return refuse(ReasonAhead, fmt.Errorf("record %v: its instant %s is %v ahead of its arrival", sealed.ID, r.UTC.Format(time.RFC3339), ahead.Round(time.Second))), sealed
 	}
 	missing, found, err := l.missing(ctx, d, sealed, blobs)
 	if errors.Is(err, errLength) {
-		return refuse(ReasonMalformed, fmt.Errorf("record %v: %w", sealed.ID, err)), sealed.ID
+		return refuse(ReasonMalformed, fmt.Errorf("record %v: %w", sealed.ID, err)), sealed
 	}
 	if errors.Is(err, errReuse) {
-		return refuse(ReasonReuse, fmt.Errorf("record %v: %w", sealed.ID, err)), sealed.ID
+		return refuse(ReasonReuse, fmt.Errorf("record %v: %w", sealed.ID, err)), sealed
 	}
 	if err != nil {
-		return refuse(ReasonStoreUnable, err), sealed.ID
+		return refuse(ReasonStoreUnable, err), sealed
 	}
 	if err := l.reconcile(d, sealed.ID, missing); err != nil {
-		return refuse(ReasonStoreUnable, err), sealed.ID
+		return refuse(ReasonStoreUnable, err), sealed
 	}
 	cost := uint64(len(sealed.Bytes))
 	for _, length := range missing {
@@ -112,39 +116,40 @@ func (l *lane) take(ctx context.Context, j job) (*refusal, evidence.Hash) {
 			d.heldUntil = now.Add(wait)
 			refused := refuse(ReasonHeldBack, fmt.Errorf("record %v: the device stores more than its quota", sealed.ID))
 			refused.wait = wait
-			return refused, sealed.ID
+			return refused, sealed
 		}
 		cost = 0 // it is stored already
 	}
 	put := &putOp{sealed: sealed, blobs: found, whole: len(missing) == 0, topic: j.topic, expired: expired, cost: cost, budget: &d.budget}
 	if put.whole && len(d.records) == 0 && !expired {
 		l.in.writer.ops <- put // which answers by itself
-		return nil, sealed.ID
+		return nil, sealed
 	}
 	if !put.whole && !d.room(sealed.ID, missing) {
 		put.budget.giveBack(cost)
 		return refuse(ReasonQuota, fmt.Errorf("record %v: the device has %d records of %d bytes that wait for blobs",
-			sealed.ID, len(d.records), d.bytes)), sealed.ID
+			sealed.ID, len(d.records), d.bytes)), sealed
 	}
 	put.done = make(chan outcome, 1)
 	l.in.writer.ops <- put
 	switch <-put.done {
 	case outcomeDisputed:
-		return l.forget(d, put.first), sealed.ID
+		d.turnAway(r)
+		return l.forget(d, put.first), sealed
 	case outcomeBackdated:
-		return refuse(ReasonBackdated, fmt.Errorf("record %v: its key has expired, and its instant %s is before that of the record before", sealed.ID, r.UTC.Format(time.RFC3339))), sealed.ID
+		return refuse(ReasonBackdated, fmt.Errorf("record %v: its key has expired, and its instant %s is before that of the record before", sealed.ID, r.UTC.Format(time.RFC3339))), sealed
 	case outcomeIncomplete:
 		d.announce(sealed.ID, blobs, missing)
 	default:
-		return nil, sealed.ID
+		return nil, sealed
 	}
 	// A blob whose last chunk came just before the power went is whole already.
 	for hash := range missing {
 		if refused := l.finish(d, hash); refused != nil {
-			return refused, sealed.ID
+			return refused, sealed
 		}
 	}
-	return l.answerHave(d, sealed.ID), sealed.ID
+	return l.answerHave(d, sealed.ID), sealed
 }
 
 // dated reports whether a record says when it is: one that accuses somebody, or
@@ -358,6 +363,10 @@ func (l *lane) chunk(j job) *refusal {
 		}
 		if time.Now().Before(d.heldUntil) {
 			l.in.refused.count(j.device, ReasonHeldBack) // its record was
+			return nil
+		}
+		if slices.Contains(d.turned, c.Blob) {
+			l.in.refused.count(j.device, ReasonBehind)
 			return nil
 		}
 		return refuse(ReasonUnannounced, fmt.Errorf("blob %v: no verified record of the device waits for it", c.Blob))

@@ -33,6 +33,7 @@ const (
 	ReasonQuota         Reason = "quota"          // too many records of the device wait for blobs
 	ReasonChunk         Reason = "chunk"          // not a chunk
 	ReasonUnannounced   Reason = "unannounced"    // a chunk of a blob that no record of the device waits for
+	ReasonBehind        Reason = "behind_refused" // a chunk behind a record that was not taken: counted, not kept
 	ReasonChunkLength   Reason = "chunk_length"   // a chunk that gives its blob another length than the record
 	ReasonBlobDamaged   Reason = "blob_damaged"   // the chunks do not make up the blob
 	ReasonReport        Reason = "report"         // not a state, health or profile message

@@ -86,6 +86,7 @@ func refusedFor(reason string) string {
 		intake.ReasonQuota:         "too many records wait for pictures",
 		intake.ReasonChunk:         "not a piece of a picture or trace",
 		intake.ReasonUnannounced:   "picture or trace that no record waits for",
+		intake.ReasonBehind:        "picture or trace of a record that was not taken",
 		intake.ReasonChunkLength:   "picture or trace of another length",
 		intake.ReasonBlobDamaged:   "picture or trace damaged on the way",
 		intake.ReasonReport:        "not a report",
