@@ -123,10 +123,17 @@ func examineRecords(ctx context.Context, dir string) []doctor.Line {
 	if len(losses.Losses) == 0 {
 		return []doctor.Line{line}
 	}
-	line.Verdict, line.Fact, line.Hint = doctor.Fail, line.Fact+"; "+losses.count(), lossHint
+	line.Verdict, line.Fact, line.Hint = doctor.Warn, line.Fact+"; "+losses.count(), lossHint
+	if losses.exit() != exitGood {
+		line.Verdict = doctor.Fail
+	}
 	lines := []doctor.Line{line}
 	for _, l := range losses.Losses {
-		lines = append(lines, doctor.Line{Check: "records", Verdict: doctor.Fail, Thing: dir, Fact: l.Words, Hint: "ciglio outbox stats reads the waiting records through"})
+		one := doctor.Line{Check: "records", Verdict: doctor.Fail, Thing: dir, Fact: l.String(), Hint: "ciglio outbox stats reads the waiting records through"}
+		if l.Acknowledged != nil {
+			one.Verdict = doctor.Warn
+		}
+		lines = append(lines, one)
 	}
 	return lines
 }

@@ -47,6 +47,7 @@ func commands() []command {
 		{name: "inspect", args: "PATH", does: "print a record as JSON", define: inspect},
 		{name: "outbox stats", args: "--dir DIR", does: "what waits, how old, how much", define: outboxStats},
 		{name: "outbox list", args: "--dir DIR", does: "the records in the outbox", define: outboxList},
+		{name: "outbox acknowledge", args: "--dir DIR --by WHO --why TEXT", does: "say who knows of a loss, and why it may stand", more: acknowledgeMore, define: outboxAcknowledge},
 		{name: "outbox export", args: "--dir DIR [--out DIR] SEQ…", does: "write a bundle file of any record", define: outboxExport},
 		{name: "doctor", args: "[--config FILE] [--user NAME]", does: "look at this machine: what is good, doubtful, or keeps it from measuring", define: doctorCommand},
 		{name: "status", args: "[--config FILE]", does: "ask the running service how it stands, and why it does not measure if it does not", define: status},

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"ciglio/agent/config"
+	"ciglio/agent/device"
 	"ciglio/capture/evidence"
 	"ciglio/internal/durable"
 	"ciglio/uplink"
@@ -87,9 +89,10 @@ func (l lossReport) count() string {
 	return text
 }
 
-// exit is the code of a command that has told the losses.
+// exit is the code of a command that has told the losses. What somebody knows of is
+// listed, and is no failure.
 func (l lossReport) exit() int {
-	if len(l.Losses) > 0 {
+	if len(outbox.Unknown(l.Losses)) > 0 {
 		return exitFailed
 	}
 	return exitGood
@@ -137,7 +140,7 @@ func outboxStats(f flags) action {
 				Good      bool       `json:"good"`
 				lossReport
 			}{s.Records, s.Unsettled, s.SetAside, s.Damaged, s.Segments, s.Bytes, s.Head.Epoch, s.Head.Next,
-				nil, !*quick, len(losses.Losses) == 0, losses}
+				nil, !*quick, losses.exit() == exitGood, losses}
 			if !s.Oldest.IsZero() {
 				oldest := s.Oldest.UTC()
 				v.Oldest = &oldest
@@ -165,10 +168,77 @@ func tell(stdout, stderr io.Writer, l lossReport) int {
 	}
 	fmt.Fprintln(stdout, l.count())
 	for _, loss := range l.Losses {
-		fmt.Fprintf(stdout, "LOSS  %s\n", loss.Words)
+		mark := "LOSS"
+		if loss.Acknowledged != nil {
+			mark = "KNOWN"
+		}
+		fmt.Fprintf(stdout, "%-5s %v\n", mark, loss)
 	}
-	fmt.Fprintf(stderr, "hint: %s\n", lossHint)
-	return exitFailed
+	if l.exit() != exitGood {
+		fmt.Fprintf(stderr, "hint: %s\n", lossHint)
+	}
+	return l.exit()
+}
+
+const acknowledgeMore = `Notes who knows of every loss that ciglio outbox stats names now, and why it may
+stand. A loss stays listed, as KNOWN, and the exit code of stats is 0 again when
+nobody has to look at another one. A number that goes missing later, or a loss in
+other words, is named as before. The act enters the chain at the service's next
+start, as a record of kind operator.`
+
+// outboxAcknowledge is the command `ciglio outbox acknowledge`.
+func outboxAcknowledge(f flags) action {
+	dir := dirFlag(f)
+	by := f.String("by", "", "`who` acknowledges, as the device shall know them: no name of a person")
+	why := f.String("why", "", "`reason` for which the losses may stand")
+	return func(args []string, stdout, stderr io.Writer) int {
+		if exit, ok := f.parseAlone(args); !ok {
+			return exit
+		}
+		if *by == "" || *why == "" {
+			return f.wrong("--by and --why say who acknowledges, and why")
+		}
+		view, err := examined(*dir, true)
+		if err != nil {
+			return fail(stderr, err, outboxHint)
+		}
+		defer view.Close()
+		losses := outbox.Unknown(view.Report().Losses())
+		if len(losses) > 0 {
+			if err := outbox.Acknowledge(*dir, losses, *by, *why, time.Now()); err != nil {
+				return fail(stderr, err, outboxHint)
+			}
+		}
+		if *f.json {
+			printJSON(stdout, map[string]any{"acknowledged": len(losses), "losses": view.Report().Losses()})
+			return exitGood
+		}
+		if len(losses) == 0 {
+			fmt.Fprintln(stdout, "no loss that nobody knows of")
+		}
+		return tell(stdout, stderr, lossesOf(view.Report()))
+	}
+}
+
+// acknowledgements returns the acts of acknowledging that are not in the chain yet.
+func acknowledgements(store *outbox.Outbox, log *slog.Logger) (deeds []device.Deed) {
+	for _, a := range store.Report().Acknowledged {
+		if a.Recorded {
+			continue
+		}
+		deeds = append(deeds, device.Deed{
+			What: fmt.Sprintf("loss acknowledged: %s; %s", a.Words, a.Why),
+			Act: evidence.Act{
+				Actor: a.By, Role: "operator", Code: "acknowledge", Subject: "outbox", Old: a.Words, New: a.Why, Outcome: "done",
+			},
+			Noted: func() {
+				if err := store.NoteRecorded(a); err != nil {
+					log.Warn("outbox acknowledgement: not marked as recorded", "error", err)
+				}
+			},
+		})
+	}
+	return deeds
 }
 
 func outboxList(f flags) action {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -160,6 +161,66 @@ func TestD01_OutboxCommandsTellLoss(t *testing.T) {
 				s.restart(t, 0)
 			}
 		})
+	}
+}
+
+// Who knows of a loss and says why it may stand has it listed, and the commands no
+// longer fail; the service records the act once. Another loss fails them again.
+func TestAcknowledgedLossIsNoFailure(t *testing.T) {
+	s := newKeptStore(t, 3)
+	if err := os.Remove(s.segment(2)); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"--by", "ops"}, {"--why", "w"}, {"--by", "a\nb", "--why", "w"}} {
+		if code, _, errs := runCommand(append([]string{"outbox", "acknowledge", "--dir", s.dir}, args...)...); code == 0 || errs == "" {
+			t.Errorf("%q: exit %d, %s", args, code, errs)
+		}
+	}
+	if code, out, _ := runCommand("outbox", "stats", "--dir", s.dir); code != 1 {
+		t.Fatalf("nothing was acknowledged: exit %d\n%s", code, out)
+	}
+	code, out, errs := runCommand("outbox", "acknowledge", "--dir", s.dir, "--by", "ops", "--why", "the card was dropped")
+	if code != 0 || errs != "" || !strings.Contains(out, "KNOWN epoch 1 numbers 6 to 10 missing (acknowledged ") {
+		t.Errorf("exit %d\n%s%s", code, out, errs)
+	}
+	for _, when := range []string{"at once", "after a restart"} {
+		for _, command := range []string{"stats", "list"} {
+			code, out, errs := runCommand("outbox", command, "--dir", s.dir)
+			if code != 0 || errs != "" || !strings.Contains(out, "by ops: the card was dropped)") || !strings.Contains(out, "5 numbers are unaccounted for") {
+				t.Errorf("%s, %s: exit %d\n%s%s", when, command, code, out, errs)
+			}
+		}
+		if code, out, _ := runCommand("outbox", "stats", "--json", "--dir", s.dir); code != 0 || !strings.Contains(out, `"good": true`) || !strings.Contains(out, `"by": "ops"`) {
+			t.Errorf("%s: exit %d\n%s", when, code, out)
+		}
+		for _, l := range examineRecords(t.Context(), s.dir) {
+			if l.Verdict != doctor.Warn {
+				t.Errorf("%s: the doctor says %v of %s", when, l.Verdict, l.Fact)
+			}
+		}
+		s.restart(t, 0)
+	}
+
+	store, err := outbox.Open(s.dir, s.options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	deeds := acknowledgements(store, slog.New(slog.DiscardHandler))
+	if len(deeds) != 1 || deeds[0].Act.Actor != "ops" || deeds[0].Act.Old != "epoch 1 numbers 6 to 10 missing" {
+		t.Fatalf("acts to be recorded: %+v", deeds)
+	}
+	deeds[0].Noted()
+	if again := acknowledgements(store, slog.New(slog.DiscardHandler)); len(again) > 0 {
+		t.Errorf("to be recorded again: %+v", again)
+	}
+	if err := store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(s.segment(1)); err != nil {
+		t.Fatal(err)
+	}
+	if code, out, _ := runCommand("outbox", "stats", "--dir", s.dir); code != 1 || !strings.Contains(out, "LOSS  epoch 1 numbers 1 to 10 missing") {
+		t.Errorf("another loss: exit %d\n%s", code, out)
 	}
 }
 

@@ -244,7 +244,7 @@ func serve(ctx context.Context, c *config.Config, log *slog.Logger) (err error) 
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
 	for _, l := range store.Report().Losses() {
-		log.Error("outbox loss", "code", l.Code, "words", l.Words)
+		log.Error("outbox loss", "code", l.Code, "words", l.String())
 	}
 	if _, _, err := trust.DeviceKey(id, store.Head().Epoch, signer.KeyID(), time.Now()); err != nil {
 		log.Warn("not enrolled as far as the trust file tells: records wait until the centre knows key and epoch",
@@ -279,6 +279,7 @@ func serve(ctx context.Context, c *config.Config, log *slog.Logger) (err error) 
 	d, err := device.New(device.Options{
 		Config: c, Calibration: statement, Certificate: sha256.Sum256(certificate), Signer: signer, Software: software, Clock: system,
 		Source: source, Live: source, Second: second, Camera: camera, Outbox: store, Dialer: dialer, Trust: trust, Boot: bootID(), Log: log, Supervisor: manager,
+		Deeds: acknowledgements(store, log),
 	})
 	if err != nil {
 		return err

@@ -58,7 +58,7 @@ func tellLosses(h *wire.Health, r outbox.Report) {
 	h.Outbox.Missing = r.Missing[:min(len(r.Missing), wire.MaxMissing)]
 	losses := r.Losses()
 	for _, l := range losses[:min(len(losses), maxAlarms)] {
-		h.Alarms = append(h.Alarms, wire.Reason{Code: l.Code, Words: fmt.Sprintf("%.300s", l.Words)})
+		h.Alarms = append(h.Alarms, wire.Reason{Code: l.Code, Words: fmt.Sprintf("%.300s", l)})
 	}
 	if more := len(losses) - maxAlarms; more > 0 {
 		h.Alarms = append(h.Alarms, wire.Reason{Code: outbox.StoreDamaged, Words: fmt.Sprintf("and %d more: ciglio outbox stats names them", more)})

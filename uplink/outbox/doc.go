@@ -25,6 +25,7 @@
 //	mark            one line: newest segment, epoch, a number the next record is at least
 //	tip             the same line after each record, in place and without a sync
 //	ledger          which numbers each segment has taken, a line each; state.db has a copy
+//	acknowledged    which losses somebody knows of, who, and why they may stand
 //	clean           empty; there only while the store is closed in good order
 //	damaged/        what could not be used, each with a .txt that says why; never deleted
 //
@@ -137,6 +138,15 @@
 // release, the gaps between the segments tell. Without state.db as well, nobody
 // knows what was dropped in good order, and all numbers before the first that is
 // there are named.
+//
+// A receipt may come for a number that is missing: it was on its way when the record
+// was lost. It is stored like any other, under the number of the lost segment, and
+// the loss is told with one settled number more.
+//
+// The file acknowledged is text: a head, a line of JSON for each [Acknowledgement],
+// and a CRC-32C. It says nothing of the records. One of missing numbers covers what is
+// left of them, and no number more; any other covers a loss of the same words. Whoever
+// writes it needs no lock; what it says enters the chain at the next start.
 //
 // # Reading from another process
 //

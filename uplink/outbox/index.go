@@ -150,6 +150,24 @@ func (x *index) markLost(s *segment) {
 	x.lost[s.number] = m
 }
 
+// isSettledLost reports whether a number of a segment that is not there, or lies behind
+// its last record, has a receipt.
+func (x *index) isSettledLost(segment, seq uint64) bool {
+	m := x.lost[segment]
+	return m != nil && slices.Contains(m.seqs, seq)
+}
+
+// settleLost notes that it has one now.
+func (x *index) settleLost(segment, seq uint64) {
+	m := x.lost[segment]
+	if m == nil {
+		m = &marks{}
+		x.lost[segment] = m
+	}
+	i, _ := slices.BinarySearch(m.seqs, seq)
+	m.seqs, m.last = slices.Insert(m.seqs, i, seq), max(m.last, seq)
+}
+
 // bitset is a set of numbers.
 type bitset []uint64
 

@@ -4,13 +4,30 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 )
 
 // A Loss is one thing that the store cannot read, misses or has set aside, by a
 // code for programs and in the words that every command, report and page uses.
 type Loss struct {
-	Code  string `json:"code"`
-	Words string `json:"words"`
+	Code    string `json:"code"`
+	Words   string `json:"words"`
+	Numbers *Range `json:"numbers,omitempty"` // of records that are missing
+	// Acknowledged says who knows of it; nil for nobody.
+	Acknowledged *Acknowledgement `json:"acknowledged,omitempty"`
+}
+
+// String returns the words, and who knows of it.
+func (l Loss) String() string {
+	if a := l.Acknowledged; a != nil {
+		return fmt.Sprintf("%s (acknowledged %s by %s: %s)", l.Words, a.Time.Format(time.DateOnly), a.By, a.Why)
+	}
+	return l.Words
+}
+
+// Unknown returns those of the losses that nobody has acknowledged.
+func Unknown(all []Loss) []Loss {
+	return slices.DeleteFunc(slices.Clone(all), func(l Loss) bool { return l.Acknowledged != nil })
 }
 
 // The codes of losses.
@@ -27,9 +44,12 @@ const (
 // is well.
 func (r Report) Losses() []Loss {
 	var all []Loss
-	add := func(code, format string, args ...any) { all = append(all, Loss{code, fmt.Sprintf(format, args...)}) }
+	add := func(code, format string, args ...any) {
+		all = append(all, Loss{Code: code, Words: fmt.Sprintf(format, args...)})
+	}
 	for _, m := range r.Missing {
 		add(RecordsMissing, "%v missing", m)
+		all[len(all)-1].Numbers = &m
 	}
 	for _, t := range slices.Concat(r.Moved, r.Aside) {
 		add(StoreDamaged, "%s", t.Fact)
@@ -46,7 +66,10 @@ func (r Report) Losses() []Loss {
 	if r.Raised != "" {
 		add(EpochRaised, "a new epoch begins: %s", r.Raised)
 	}
-	return all
+	if r.unread != nil {
+		add(StoreDamaged, "%v: what was acknowledged is not known", r.unread)
+	}
+	return r.acknowledge(all)
 }
 
 // Unaccounted returns how many record numbers are missing that were not settled;

@@ -178,6 +178,10 @@ type Report struct {
 	SetAside []Trouble // records not sent until Retry
 	Foreign  []string  // files that are not the store's; they were left alone
 	Missing  []Range   // record numbers that the store should have and has not
+	// Acknowledged is what somebody has said of losses, of this start or of others.
+	Acknowledged []Acknowledgement
+
+	unread error // why that is not known
 }
 
 // Stats counts what the store holds. Sizes are in bytes.
@@ -238,6 +242,7 @@ func (o *Outbox) Report() Report {
 	r.Moved, r.Records = slices.Clone(r.Moved), slices.Clone(r.Records)
 	r.Foreign, r.Missing = slices.Clone(r.Foreign), slices.Clone(r.Missing)
 	r.SetAside = troubles(o.aside)
+	r.Acknowledged, r.unread = readAcknowledged(o.dir)
 	return r
 }
 

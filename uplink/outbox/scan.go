@@ -91,10 +91,14 @@ func (f *scanned) scanTop(dir string) error {
 	}
 	for _, e := range entries {
 		switch name := e.Name(); name {
-		case "segments", "damaged", "lock", "mark", "tip", "ledger", "clean", stateName:
+		case "segments", "damaged", "lock", "mark", "tip", "ledger", "clean", acknowledgedName, stateName:
 		case "mark.new", "ledger.new", "clean.new", stateName + ".new":
 			f.temporary = append(f.temporary, name)
 		default:
+			if strings.HasPrefix(name, ".new-") { // of a file that was to become acknowledged
+				f.temporary = append(f.temporary, name)
+				continue
+			}
 			f.foreign = append(f.foreign, name)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -40,8 +41,9 @@ func (e *EquivocationError) Unwrap() error { return ErrEquivocation }
 // only names records settled before, which is not stored.
 //
 // An entry that names another record than ours settles nothing, and neither
-// does one for a record that is not in the store any more or is damaged; the
-// other entries stand. The error then holds an [EquivocationError] for each that
+// does one for a record that was dropped or is damaged; the other entries stand. One
+// for a record that is missing is believed, as nothing is left to compare it with:
+// the loss becomes smaller. The error then holds an [EquivocationError] for each that
 // contradicts the chain. After one that names a record of the current epoch
 // which was not made yet, the next record begins a new epoch: see [Report].
 func (o *Outbox) Settle(receipt *evidence.SealedReceipt) (settled int, err error) {
@@ -55,8 +57,13 @@ func (o *Outbox) Settle(receipt *evidence.SealedReceipt) (settled int, err error
 	if err != nil {
 		return 0, err
 	}
-	if len(due) > 0 {
-		if err := o.state.update(func(tx *bolt.Tx) error { return putReceipt(tx, receipt, due) }); err != nil {
+	missing := o.settledMissing(r)
+	if len(due)+len(missing) > 0 {
+		all := missing
+		for _, p := range due {
+			all = append(all, taken{p.seg.number, p.key})
+		}
+		if err := o.state.update(func(tx *bolt.Tx) error { return putReceipt(tx, receipt, all) }); err != nil {
 			return 0, errors.Join(append(troubles, err)...)
 		}
 		o.mu.Lock()
@@ -64,11 +71,46 @@ func (o *Outbox) Settle(receipt *evidence.SealedReceipt) (settled int, err error
 			p.seg.settle(p.key.Seq)
 			delete(o.aside, p.key)
 		}
+		for _, t := range missing {
+			o.settleLost(t.segment, t.key.Seq)
+			o.report.Missing[o.hole(t.key)].Settled++
+		}
 		o.ack = receipt.Hash
 		o.notify()
 		o.mu.Unlock()
 	}
-	return len(due), errors.Join(troubles...)
+	return len(due) + len(missing), errors.Join(troubles...)
+}
+
+// hole returns which of the runs that were missing at the start has a number; -1 for
+// none. mu is held.
+func (o *Outbox) hole(k Key) int {
+	return slices.IndexFunc(o.report.Missing, func(m Range) bool { return m.Epoch == k.Epoch && m.From <= k.Seq && k.Seq <= m.To })
+}
+
+// taken is a number that a segment has taken, be the segment there or not.
+type taken struct {
+	segment uint64
+	key     Key
+}
+
+// settledMissing returns the numbers of the receipt that are missing and had none so
+// far.
+func (o *Outbox) settledMissing(r *evidence.Receipt) (all []taken) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, e := range r.Entries {
+		k := at(e.Epoch, e.Seq)
+		if o.find(k) != nil || o.hole(k) < 0 {
+			continue
+		}
+		for _, a := range o.ledger.accounts {
+			if a.epoch == k.Epoch && a.first <= k.Seq && k.Seq < a.next && !o.isSettledLost(a.segment, k.Seq) {
+				all = append(all, taken{a.segment, k})
+			}
+		}
+	}
+	return all
 }
 
 // match finds the unsettled records that the receipt's entries name, and the
@@ -125,7 +167,7 @@ func (o *Outbox) match(r *evidence.Receipt) (due []place, troubles []error, err 
 }
 
 // putReceipt stores the receipt once, and for each record its number.
-func putReceipt(tx *bolt.Tx, receipt *evidence.SealedReceipt, due []place) error {
+func putReceipt(tx *bolt.Tx, receipt *evidence.SealedReceipt, due []taken) error {
 	receipts := tx.Bucket(bucketReceipts)
 	id, err := receipts.NextSequence()
 	if err != nil {
@@ -142,7 +184,7 @@ func putReceipt(tx *bolt.Tx, receipt *evidence.SealedReceipt, due []place) error
 		return err
 	}
 	for _, p := range due {
-		b, err := tx.Bucket(bucketSettled).CreateBucketIfNotExists(number(p.seg.number))
+		b, err := tx.Bucket(bucketSettled).CreateBucketIfNotExists(number(p.segment))
 		if err != nil {
 			return err
 		}

@@ -197,6 +197,7 @@ func (v *View) Report() Report {
 	}
 	r.Records, r.SetAside = troubles(v.damaged), troubles(v.aside)
 	r.Missing = v.missing(v.found.ledger)
+	r.Acknowledged, r.unread = readAcknowledged(v.dir)
 	return r
 }
 
