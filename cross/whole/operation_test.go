@@ -9,9 +9,9 @@ import (
 	"time"
 )
 
-// TestOperationPage does what docs/operation.md says, as it stands: from nothing
-// to settled records with pictures, through the embedded broker and through
-// Mosquitto.
+// TestOperationPage does what docs/operation.md says, as it stands but for its ports,
+// in whose place free ones are taken: from nothing to settled records with pictures,
+// through the embedded broker and through Mosquitto.
 func TestOperationPage(t *testing.T) {
 	if testing.Short() {
 		t.Skip("short: builds three programs and waits for vehicles")
@@ -30,7 +30,7 @@ func TestOperationPage(t *testing.T) {
 	}
 	d := newDesk(t)
 	var shown, brokers int
-	for _, b := range blocks(string(page)) {
+	for _, b := range blocks(withFreePorts(t, string(page))) {
 		out := d.do(b, 4*time.Minute)
 		if strings.Contains(b.text, "ciglio inspect") {
 			shown++

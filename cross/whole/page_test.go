@@ -3,6 +3,7 @@ package whole
 import (
 	"bytes"
 	"context"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -27,6 +28,29 @@ func blocks(page string) []block {
 		all = append(all, block{m[1], m[2]})
 	}
 	return all
+}
+
+// withFreePorts returns a page with another port in the place of each that it names,
+// 8481 to 8489: one that is free now, so that a machine may do two pages at once.
+func withFreePorts(t *testing.T, page string) string {
+	t.Helper()
+	named := regexp.MustCompile(`\b848[1-9]\b`)
+	free := map[string]string{}
+	for _, port := range named.FindAllString(page, -1) {
+		if free[port] != "" {
+			continue
+		}
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close() // when all are chosen, so that no two are one
+		_, free[port], _ = net.SplitHostPort(l.Addr().String())
+	}
+	if len(free) == 0 {
+		t.Fatal("the page names no port")
+	}
+	return named.ReplaceAllStringFunc(page, func(port string) string { return free[port] })
 }
 
 // A desk is a person with as many terminals as the page wants, and a home of
