@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"ciglio/agent/config"
+	"ciglio/agent/provision"
 	"ciglio/capture/evidence"
 	"ciglio/capture/key"
 	"ciglio/internal/durable"
@@ -19,7 +20,7 @@ import (
 
 // keyOptions says where the keys of the device are.
 func keyOptions(c *config.Config) key.Options {
-	o := key.Options{Evidence: c.Device.Key, TLS: c.Uplink.TLSKey, TPM: c.Device.TPM}
+	o := key.Options{Evidence: c.Device.Key, TLS: c.Uplink.TLSKey, TPM: c.Device.TPM, Forms: []string{provision.ReceiptType}}
 	if o.TLS == "" {
 		o.TLS = filepath.Join(filepath.Dir(o.Evidence), "uplink.key")
 	}

@@ -38,7 +38,8 @@ type Config struct {
 	Outbox Outbox `toml:"outbox" doc:"Records waiting on flash."`
 	Uplink Uplink `toml:"uplink" doc:"The way to the centre."`
 
-	Console Console `toml:"console" doc:"The technician's pages."`
+	Console   Console   `toml:"console" doc:"The technician's pages."`
+	Provision Provision `toml:"provision" doc:"What is brought on a USB stick."`
 }
 
 // Device names the device and its files.
@@ -124,6 +125,14 @@ type Uplink struct {
 	CA          string `toml:"ca" doc:"tls: certificates of the authorities whose brokers are believed, and what they have revoked, PEM"`
 	Certificate string `toml:"certificate" doc:"tls: certificate that this device shows, whose common name is device.id, PEM"`
 	TLSKey      string `toml:"tls_key" doc:"its key, made and kept as the evidence key is; empty: uplink.key beside that"`
+}
+
+// Provision says how sticks come in, and whom the device believes before it has
+// been told.
+type Provision struct {
+	Root   string `toml:"root" doc:"fingerprint of the centre's root key, 64 hexadecimal digits as the centre prints it: whose first trust bundle counts; empty: that of the trust file in uplink.trust"`
+	Helper string `toml:"helper" doc:"socket of the helper that mounts sticks; empty: no sticks are taken"`
+	Light  string `toml:"light" doc:"output line of the lamp beside the socket for sticks, such as GPIO17; empty: none"`
 }
 
 // Encrypted reports whether the broker is reached by TLS.

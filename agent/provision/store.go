@@ -102,6 +102,7 @@ type entry struct {
 	Kind    p.Kind `json:"kind"`
 	Version uint64 `json:"version"`
 	SHA256  string `json:"sha256"` // of the bundle, in hexadecimal
+	Text    string `json:"text"`   // SHA-256 of the statement itself
 }
 
 // A trial is what it was before, and how often the device has begun to start since.
@@ -117,10 +118,11 @@ type Event struct {
 	Kind       p.Kind    `json:"kind"`
 	OldVersion uint64    `json:"old_version"` // 0 for none
 	NewVersion uint64    `json:"new_version"`
-	Old        string    `json:"old"` // SHA-256 of the bundle in hexadecimal; "" for none
+	Old        string    `json:"old"` // SHA-256 of the statement in hexadecimal; "" for none
 	New        string    `json:"new"`
-	By         string    `json:"by"`  // whose signatures it has
-	Why        string    `json:"why"` // of a roll back
+	Bundle     string    `json:"bundle"` // SHA-256 of the bundle that came, or was taken out
+	By         string    `json:"by"`     // whose signatures it has
+	Why        string    `json:"why"`    // of a roll back
 }
 
 // What has happened.
@@ -130,6 +132,7 @@ type What string
 const (
 	Installed  What = "installed"
 	RolledBack What = "rolled back"
+	Refused    What = "refused" // Old and New are empty then
 )
 
 // maxStarts is how often the device may begin to start with a new state without
@@ -246,6 +249,11 @@ func (s *Store) Current(k p.Kind) (*p.Bundle, error) {
 	return s.current(k)
 }
 
+func hashOf(text []byte) string {
+	h := sha256.Sum256(text)
+	return hex.EncodeToString(h[:])
+}
+
 func (s *Store) current(k p.Kind) (*p.Bundle, error) {
 	e, ok := find(s.state.Installed, k)
 	if !ok {
@@ -255,7 +263,7 @@ func (s *Store) current(k p.Kind) (*p.Bundle, error) {
 	if err != nil {
 		return nil, fmt.Errorf("installed %s: %w", k, err)
 	}
-	if sum := sha256.Sum256(text); hex.EncodeToString(sum[:]) != e.SHA256 {
+	if hashOf(text) != e.SHA256 {
 		return nil, fmt.Errorf("installed %s: not what was installed: its hash differs", k)
 	}
 	b, err := p.Open(text)
@@ -302,6 +310,8 @@ type Plan struct {
 	Passed []Passed // those for other devices, and those that are installed already
 
 	bundles []*p.Bundle
+	entries []entry // of the bundles
+	old     []entry // that they replace
 }
 
 // A BundleError says which bundle was refused.
@@ -390,10 +400,11 @@ func (s *Store) plan(files []Named, again bool) (*Plan, error) {
 		if err != nil {
 			return nil, named(c.name, err)
 		}
-		plan.bundles = append(plan.bundles, c.Bundle)
+		e := entry{c.Kind, c.Version, c.SHA256().String(), hashOf(c.Text())}
+		plan.bundles, plan.entries, plan.old = append(plan.bundles, c.Bundle), append(plan.entries, e), append(plan.old, old)
 		plan.Events = append(plan.Events, Event{
 			At: now.UTC().Truncate(time.Second), What: Installed, Kind: c.Kind,
-			OldVersion: old.Version, NewVersion: c.Version, Old: old.SHA256, New: c.SHA256().String(), By: signers(by),
+			OldVersion: old.Version, NewVersion: c.Version, Old: old.Text, New: e.Text, Bundle: e.SHA256, By: signers(by),
 		})
 	}
 	return plan, nil
@@ -439,8 +450,8 @@ func (s *Store) Install(plan *Plan) error {
 	next.Trial = &trial{Previous: s.state.Installed}
 	next.Pending = slices.Concat(s.state.Pending, plan.Events)
 	for i, b := range plan.bundles {
-		e := entry{b.Kind, b.Version, plan.Events[i].New}
-		if old, _ := find(s.state.Installed, b.Kind); old.SHA256 != plan.Events[i].Old {
+		e := plan.entries[i]
+		if old, _ := find(s.state.Installed, b.Kind); old != plan.old[i] {
 			return p.Refuse(p.Busy, "%s has changed meanwhile", b.Kind)
 		}
 		if err := s.write(filepath.Join(s.dir, e.file()), b.Bytes); err != nil {
@@ -570,7 +581,7 @@ func (s *Store) rollBack(why string) error {
 		next.Failed = append(next.Failed, e.SHA256)
 		next.Pending = append(next.Pending, Event{
 			At: s.o.Now().UTC().Truncate(time.Second), What: RolledBack, Kind: e.Kind,
-			OldVersion: e.Version, NewVersion: old.Version, Old: e.SHA256, New: old.SHA256, Why: evidence.CleanText(why),
+			OldVersion: e.Version, NewVersion: old.Version, Old: e.Text, New: old.Text, Bundle: e.SHA256, Why: evidence.CleanText(why),
 		})
 	}
 	if err := s.turn(next); err != nil {
@@ -597,4 +608,70 @@ func (s *Store) Recorded(n int) error {
 	next := s.state
 	next.Pending = slices.Clone(s.state.Pending[n:])
 	return s.turn(next)
+}
+
+// maxPending bounds what waits for the chain: of refusals while no device runs only
+// so many are kept.
+const maxPending = 64
+
+// Keep lets an event wait for the chain that no change of the store has made.
+func (s *Store) Keep(e Event) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.state.Pending) >= maxPending {
+		return fmt.Errorf("%d events wait for the chain already", len(s.state.Pending))
+	}
+	next := s.state
+	next.Pending = append(slices.Clone(s.state.Pending), e)
+	return s.turn(next)
+}
+
+// Versions returns what is in force, by kind.
+func (s *Store) Versions() map[p.Kind]uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	versions := map[p.Kind]uint64{}
+	for _, e := range s.state.Installed {
+		versions[e.Kind] = e.Version
+	}
+	return versions
+}
+
+// Act returns the event as it stands in the chain: in words, and as an act.
+func (e Event) Act() (words string, act evidence.Act) {
+	subject := string(e.Kind)
+	if e.Bundle != "" {
+		subject += ", bundle " + e.Bundle
+	}
+	act = evidence.Act{Actor: "stick", Role: "technician", Code: "provision", Subject: clip(subject), Outcome: "done"}
+	version := func(v uint64) string {
+		if v == 0 {
+			return ""
+		}
+		return fmt.Sprintf("version %d", v)
+	}
+	act.Old, act.New = version(e.OldVersion), version(e.NewVersion)
+	act.OldHash, act.NewHash = sum(e.Old), sum(e.New)
+	switch e.What {
+	case RolledBack:
+		act.Actor, act.Role, act.Outcome = "device", "device", "failed"
+		return fmt.Sprintf("%s: taken back: %s", e.Kind, e.Why), act
+	case Refused:
+		act.Outcome = "refused"
+		return "stick refused: " + e.Why, act
+	}
+	return fmt.Sprintf("%s: installed, signed by %s", e.Kind, e.By), act
+}
+
+func clip(s string) string {
+	return strings.ToValidUTF8(s[:min(len(s), evidence.MaxText)], "")
+}
+
+func sum(text string) *evidence.Hash {
+	b, err := hex.DecodeString(text)
+	if err != nil || len(b) != sha256.Size {
+		return nil
+	}
+	h := evidence.Hash(b)
+	return &h
 }

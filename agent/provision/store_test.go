@@ -25,18 +25,23 @@ var (
 	mine = evidence.DeviceID{1}
 )
 
-func newSigner(t testing.TB, name string) (evidence.Signer, *ecdsa.PublicKey) {
+func newKey(t testing.TB, name string) *ecdsa.PrivateKey {
 	t.Helper()
 	seed := sha256.Sum256([]byte(name))
 	private, err := ecdsa.ParseRawPrivateKey(elliptic.P256(), seed[:])
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := evidence.NewSigner(private)
+	return private
+}
+
+func newSigner(t testing.TB, name string) evidence.Signer {
+	t.Helper()
+	s, err := evidence.NewSigner(newKey(t, name))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return s, &private.PublicKey
+	return s
 }
 
 // signersOf are the names of the keys that sign a kind here: they are those of the
@@ -58,8 +63,7 @@ func bundle(t testing.TB, kind p.Kind, version uint64, files ...p.File) []byte {
 		t.Fatal(err)
 	}
 	for _, name := range signersOf(kind) {
-		signer, _ := newSigner(t, name)
-		if b, err = b.Sign(signer); err != nil {
+		if b, err = b.Sign(newSigner(t, name)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -68,15 +72,14 @@ func bundle(t testing.TB, kind p.Kind, version uint64, files ...p.File) []byte {
 
 func trustBundle(t testing.TB, version uint64) []byte {
 	t.Helper()
-	root, public := newSigner(t, "root")
+	root, public := newSigner(t, "root"), &newKey(t, "root").PublicKey
 	register, err := evidence.SealRegister(&evidence.Register{Sequence: version, Issued: now}, root)
 	if err != nil {
 		t.Fatal(err)
 	}
 	roles := "institution = \"example\"\n"
 	for _, r := range []p.Role{p.Laboratory, p.Operator, p.Officer, p.Supplier} {
-		_, public := newSigner(t, string(r))
-		spki, err := evidence.EncodeKey(public)
+		spki, err := evidence.EncodeKey(&newKey(t, string(r)).PublicKey)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -97,7 +100,7 @@ func calibrationBundle(t testing.TB, version uint64) []byte {
 
 func options(t testing.TB) Options {
 	t.Helper()
-	root, _ := newSigner(t, "root")
+	root := newSigner(t, "root")
 	return Options{Device: mine, Checks: Known(), Now: func() time.Time { return now }, Root: root.KeyID()}
 }
 

@@ -260,24 +260,11 @@ func depth(name string) (n int) {
 func (s *Stick) Copy(ctx context.Context, name, path string, limit int64) error {
 	var temp string
 	err := s.do(ctx, func(ctx context.Context, alive func()) error {
-		root, err := s.root()
-		if err != nil {
-			return err
-		}
-		defer root.Close()
-		from, err := s.system.open(root, name)
+		from, err := s.file(name, limit)
 		if err != nil {
 			return err
 		}
 		defer from.Close()
-		switch info, err := from.Stat(); {
-		case err != nil:
-			return err
-		case !info.Mode().IsRegular():
-			return fmt.Errorf("%s: no file", name)
-		case info.Size() > limit:
-			return fmt.Errorf("%s: %d bytes: %w", name, info.Size(), ErrLimit)
-		}
 		temp, err = durable.Prepare(path, 0o600, func(to io.Writer) error {
 			return pour(ctx, to, from, limit, alive)
 		})
@@ -293,6 +280,53 @@ func (s *Stick) Copy(ctx context.Context, name, path string, limit int64) error 
 		}()
 	}
 	return err
+}
+
+// file opens a plain file of at most limit bytes.
+func (s *Stick) file(name string, limit int64) (fs.File, error) {
+	root, err := s.root()
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	f, err := s.system.open(root, name)
+	if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	switch {
+	case err != nil:
+	case !info.Mode().IsRegular():
+		err = fmt.Errorf("%s: no file", name)
+	case info.Size() > limit:
+		err = fmt.Errorf("%s: %d bytes: %w", name, info.Size(), ErrLimit)
+	default:
+		return f, nil
+	}
+	return nil, errors.Join(err, f.Close())
+}
+
+// Read returns what is in a file of at most limit bytes. It is a copy: what the
+// stick holds a moment later may be something else.
+func (s *Stick) Read(ctx context.Context, name string, limit int64) ([]byte, error) {
+	read := make(chan []byte, 1)
+	err := s.do(ctx, func(ctx context.Context, alive func()) error {
+		from, err := s.file(name, limit)
+		if err != nil {
+			return err
+		}
+		defer from.Close()
+		var content bytes.Buffer
+		if err := pour(ctx, &content, from, limit, alive); err != nil {
+			return err
+		}
+		read <- content.Bytes()
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return <-read, nil
 }
 
 // pour copies in chunks, so that it ends with ctx, and tells of each.

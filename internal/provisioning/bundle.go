@@ -41,17 +41,11 @@ package provisioning
 
 import (
 	"bytes"
-	"crypto"
-	"crypto/ecdsa"
-	"crypto/elliptic"
 	"crypto/sha256"
-	"encoding/asn1"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"math/big"
 	"slices"
 	"strconv"
 	"strings"
@@ -390,47 +384,22 @@ func Make(s Statement, files []File) (*Bundle, error) {
 	return b.assemble()
 }
 
-// Sign returns the bundle with one more signature, by a P-256 key. That of an
-// [ecdsa.PrivateKey] is deterministic (RFC 6979).
-func (b *Bundle) Sign(key crypto.Signer) (*Bundle, error) {
-	public, ok := key.Public().(*ecdsa.PublicKey)
-	if !ok {
-		return nil, errors.New("key: not an ECDSA key on P-256")
-	}
-	id, err := evidence.KeyID(public)
-	if err != nil {
-		return nil, err
-	}
+// Sign returns the bundle with one more signature.
+func (b *Bundle) Sign(key evidence.Signer) (*Bundle, error) {
+	id := key.KeyID()
 	at, signed := slices.BinarySearchFunc(b.Signatures, id, func(s Signature, id evidence.Hash) int {
 		return bytes.Compare(s.KeyID[:], id[:])
 	})
 	if signed {
 		return nil, fmt.Errorf("key %v has signed this bundle already", id)
 	}
-	digest := sha256.Sum256(preAuth(b.payload))
-	der, err := key.Sign(nil, digest[:], crypto.SHA256)
+	sig, err := key.Sign(evidence.EnvelopeToBeSigned(PayloadType, b.payload))
 	if err != nil {
-		return nil, fmt.Errorf("key %v: %w", id, err)
+		return nil, err
 	}
-	var rs struct{ R, S *big.Int }
-	if rest, err := asn1.Unmarshal(der, &rs); err != nil || len(rest) > 0 || rs.R.Sign() <= 0 || rs.R.BitLen() > 256 || rs.S.Sign() <= 0 || rs.S.BitLen() > 256 {
-		return nil, fmt.Errorf("key %v: gave a signature that is not ASN.1 of r and s", id)
-	}
-	if high(rs.S) {
-		rs.S.Sub(elliptic.P256().Params().N, rs.S)
-	}
-	s := Signature{KeyID: id}
-	rs.R.FillBytes(s.sig[:32])
-	rs.S.FillBytes(s.sig[32:])
 	more := *b
-	more.Signatures = slices.Insert(slices.Clone(b.Signatures), at, s)
+	more.Signatures = slices.Insert(slices.Clone(b.Signatures), at, Signature{id, sig})
 	return more.assemble()
-}
-
-// high reports whether s lies in the upper half of the order of P-256: of the two
-// values that verify only the lower counts.
-func high(s *big.Int) bool {
-	return s.Cmp(new(big.Int).Rsh(elliptic.P256().Params().N, 1)) > 0
 }
 
 // assemble spells the file of payload, signatures and contents, and reads it back.

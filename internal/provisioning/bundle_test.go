@@ -19,7 +19,7 @@ import (
 
 // A desk holds a key of each role, and a few of nobody.
 type desk struct {
-	root, laboratory, operator, officer, supplier, stranger *ecdsa.PrivateKey
+	root, laboratory, operator, officer, supplier, stranger evidence.Signer
 	roles, trust                                            []byte
 	anchor                                                  *p.Anchor
 }
@@ -30,21 +30,26 @@ var (
 	others = evidence.DeviceID{2}
 )
 
-// newKey returns a key that is the same in each run, for messages that differ in
-// nothing else.
-func newKey(t testing.TB, name string) *ecdsa.PrivateKey {
+// newSigner returns a key that is the same in each run, for messages that differ
+// in nothing else.
+func newSigner(t testing.TB, name string) (evidence.Signer, *ecdsa.PublicKey) {
 	t.Helper()
 	seed := sha256.Sum256([]byte(name))
 	private, err := ecdsa.ParseRawPrivateKey(elliptic.P256(), seed[:])
 	if err != nil {
 		t.Fatal(err)
 	}
-	return private
+	s, err := evidence.NewSigner(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s, &private.PublicKey
 }
 
 func roleEntry(t testing.TB, role p.Role, name string) string {
 	t.Helper()
-	spki, err := evidence.EncodeKey(&newKey(t, name).PublicKey)
+	_, public := newSigner(t, name)
+	spki, err := evidence.EncodeKey(public)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,16 +59,12 @@ func roleEntry(t testing.TB, role p.Role, name string) string {
 
 func trustFile(t testing.TB, root string) []byte {
 	t.Helper()
-	key := newKey(t, root)
-	signer, err := evidence.NewSigner(key)
-	if err != nil {
-		t.Fatal(err)
-	}
+	signer, public := newSigner(t, root)
 	register, err := evidence.SealRegister(&evidence.Register{Sequence: 1, Issued: now}, signer)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return evidence.EncodeTrust(&key.PublicKey, register.Bytes)
+	return evidence.EncodeTrust(public, register.Bytes)
 }
 
 func newDesk(t testing.TB) *desk {
@@ -71,9 +72,9 @@ func newDesk(t testing.TB) *desk {
 	d := &desk{}
 	for _, k := range []struct {
 		name string
-		to   **ecdsa.PrivateKey
+		to   *evidence.Signer
 	}{{"root", &d.root}, {"laboratory", &d.laboratory}, {"operator", &d.operator}, {"officer", &d.officer}, {"supplier", &d.supplier}, {"stranger", &d.stranger}} {
-		*k.to = newKey(t, k.name)
+		*k.to, _ = newSigner(t, k.name)
 	}
 	d.trust = trustFile(t, "root")
 	d.roles = []byte("institution = \"example\"\n")
@@ -101,7 +102,7 @@ func calibrationFiles() []p.File {
 	return []p.File{{"calibration.toml", []byte("id = \"A-117\"\n")}, {"certificate.pdf", []byte("%PDF-1.7\n")}}
 }
 
-func (d *desk) make(t testing.TB, s p.Statement, files []p.File, by ...*ecdsa.PrivateKey) *p.Bundle {
+func (d *desk) make(t testing.TB, s p.Statement, files []p.File, by ...evidence.Signer) *p.Bundle {
 	t.Helper()
 	b, err := p.Make(s, files)
 	if err != nil {
@@ -271,23 +272,19 @@ func TestJudge(t *testing.T) {
 		f(&s)
 		return s
 	}
-	both := []*ecdsa.PrivateKey{d.laboratory, d.operator}
+	both := []evidence.Signer{d.laboratory, d.operator}
 	trustFiles := []p.File{{"trust.pem", d.trust}, {"roles.toml", d.roles}}
 	foreignTrust := []p.File{{"trust.pem", trustFile(t, "stranger")}, {"roles.toml", d.roles}}
 	rootOnly, err := p.NewAnchor(d.trust, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	id, err := evidence.KeyID(&d.root.PublicKey)
-	if err != nil {
-		t.Fatal(err)
-	}
-	factory := &p.Anchor{Root: id}
+	factory := &p.Anchor{Root: d.root.KeyID()}
 	for _, row := range []struct {
 		name      string
 		statement p.Statement
 		files     []p.File
-		by        []*ecdsa.PrivateKey
+		by        []evidence.Signer
 		anchor    *p.Anchor
 		now       time.Time
 		installed uint64
@@ -296,11 +293,11 @@ func TestJudge(t *testing.T) {
 		{"good", statement(p.Calibration), calibrationFiles(), both, d.anchor, now, 2, ""},
 		{"the first ever", statement(p.Calibration), calibrationFiles(), both, d.anchor, now, 0, ""},
 		{"unsigned", statement(p.Calibration), calibrationFiles(), nil, d.anchor, now, 0, p.HalfSigned},
-		{"laboratory only", statement(p.Calibration), calibrationFiles(), []*ecdsa.PrivateKey{d.laboratory}, d.anchor, now, 0, p.HalfSigned},
-		{"operator only", statement(p.Calibration), calibrationFiles(), []*ecdsa.PrivateKey{d.operator}, d.anchor, now, 0, p.HalfSigned},
-		{"an officer is no laboratory", statement(p.Calibration), calibrationFiles(), []*ecdsa.PrivateKey{d.officer, d.operator}, d.anchor, now, 0, p.HalfSigned},
-		{"nor is the root", statement(p.Calibration), calibrationFiles(), []*ecdsa.PrivateKey{d.root, d.operator}, d.anchor, now, 0, p.HalfSigned},
-		{"a stranger counts for nothing", statement(p.Calibration), calibrationFiles(), []*ecdsa.PrivateKey{d.stranger, d.operator}, d.anchor, now, 0, p.HalfSigned},
+		{"laboratory only", statement(p.Calibration), calibrationFiles(), []evidence.Signer{d.laboratory}, d.anchor, now, 0, p.HalfSigned},
+		{"operator only", statement(p.Calibration), calibrationFiles(), []evidence.Signer{d.operator}, d.anchor, now, 0, p.HalfSigned},
+		{"an officer is no laboratory", statement(p.Calibration), calibrationFiles(), []evidence.Signer{d.officer, d.operator}, d.anchor, now, 0, p.HalfSigned},
+		{"nor is the root", statement(p.Calibration), calibrationFiles(), []evidence.Signer{d.root, d.operator}, d.anchor, now, 0, p.HalfSigned},
+		{"a stranger counts for nothing", statement(p.Calibration), calibrationFiles(), []evidence.Signer{d.stranger, d.operator}, d.anchor, now, 0, p.HalfSigned},
 		{"and spoils nothing", statement(p.Calibration), calibrationFiles(), append(both, d.stranger), d.anchor, now, 0, ""},
 		{"another device's", change(func(s *p.Statement) { s.Devices[0] = others }), calibrationFiles(), both, d.anchor, now, 0, p.Foreign},
 		{"for both", change(func(s *p.Statement) { s.Devices = append(s.Devices, others) }), calibrationFiles(), both, d.anchor, now, 0, ""},
@@ -315,17 +312,17 @@ func TestJudge(t *testing.T) {
 		{"keys whose time is over", change(func(s *p.Statement) { s.NotAfter = now.AddDate(3, 0, 0) }), calibrationFiles(), both, d.anchor, now.AddDate(1, 0, 0), 0, p.HalfSigned},
 		{"a calibration before any trust", statement(p.Calibration), calibrationFiles(), both, factory, now, 0, p.NoAnchor},
 		{"a calibration where the root alone is known", statement(p.Calibration), calibrationFiles(), both, rootOnly, now, 0, p.NoAnchor},
-		{"first trust, by the factory's root", statement(p.Trust), trustFiles, []*ecdsa.PrivateKey{d.root}, factory, now, 0, ""},
-		{"first trust, by the root of a trust file", statement(p.Trust), trustFiles, []*ecdsa.PrivateKey{d.root}, rootOnly, now, 0, ""},
-		{"first trust of another root", statement(p.Trust), foreignTrust, []*ecdsa.PrivateKey{d.stranger}, factory, now, 0, p.WrongRoot},
-		{"first trust, not signed by its root", statement(p.Trust), trustFiles, []*ecdsa.PrivateKey{d.operator}, factory, now, 0, p.HalfSigned},
-		{"first trust, no root configured", statement(p.Trust), trustFiles, []*ecdsa.PrivateKey{d.root}, nil, now, 0, p.NoAnchor},
-		{"first trust, another institution's roles", change(func(s *p.Statement) { s.Kind, s.Institution = p.Trust, "elsewhere" }), trustFiles, []*ecdsa.PrivateKey{d.root}, factory, now, 0, p.Foreign},
-		{"first trust, roles that cannot be read", statement(p.Trust), []p.File{{"trust.pem", d.trust}, {"roles.toml", []byte("x")}}, []*ecdsa.PrivateKey{d.root}, factory, now, 0, p.BadContent},
-		{"later trust by the new root alone", statement(p.Trust), foreignTrust, []*ecdsa.PrivateKey{d.stranger}, d.anchor, now, 0, p.HalfSigned},
-		{"a new root, by the old one", statement(p.Trust), foreignTrust, []*ecdsa.PrivateKey{d.root}, d.anchor, now, 0, ""},
-		{"software by the supplier alone", statement(p.Software), []p.File{{"software.toml", []byte("x")}, {"ciglio", []byte("x")}}, []*ecdsa.PrivateKey{d.supplier}, d.anchor, now, 0, p.HalfSigned},
-		{"software is not the laboratory's business", statement(p.Software), []p.File{{"software.toml", []byte("x")}, {"ciglio", []byte("x")}}, []*ecdsa.PrivateKey{d.laboratory, d.operator}, d.anchor, now, 0, p.HalfSigned},
+		{"first trust, by the factory's root", statement(p.Trust), trustFiles, []evidence.Signer{d.root}, factory, now, 0, ""},
+		{"first trust, by the root of a trust file", statement(p.Trust), trustFiles, []evidence.Signer{d.root}, rootOnly, now, 0, ""},
+		{"first trust of another root", statement(p.Trust), foreignTrust, []evidence.Signer{d.stranger}, factory, now, 0, p.WrongRoot},
+		{"first trust, not signed by its root", statement(p.Trust), trustFiles, []evidence.Signer{d.operator}, factory, now, 0, p.HalfSigned},
+		{"first trust, no root configured", statement(p.Trust), trustFiles, []evidence.Signer{d.root}, nil, now, 0, p.NoAnchor},
+		{"first trust, another institution's roles", change(func(s *p.Statement) { s.Kind, s.Institution = p.Trust, "elsewhere" }), trustFiles, []evidence.Signer{d.root}, factory, now, 0, p.Foreign},
+		{"first trust, roles that cannot be read", statement(p.Trust), []p.File{{"trust.pem", d.trust}, {"roles.toml", []byte("x")}}, []evidence.Signer{d.root}, factory, now, 0, p.BadContent},
+		{"later trust by the new root alone", statement(p.Trust), foreignTrust, []evidence.Signer{d.stranger}, d.anchor, now, 0, p.HalfSigned},
+		{"a new root, by the old one", statement(p.Trust), foreignTrust, []evidence.Signer{d.root}, d.anchor, now, 0, ""},
+		{"software by the supplier alone", statement(p.Software), []p.File{{"software.toml", []byte("x")}, {"ciglio", []byte("x")}}, []evidence.Signer{d.supplier}, d.anchor, now, 0, p.HalfSigned},
+		{"software is not the laboratory's business", statement(p.Software), []p.File{{"software.toml", []byte("x")}, {"ciglio", []byte("x")}}, []evidence.Signer{d.laboratory, d.operator}, d.anchor, now, 0, p.HalfSigned},
 	} {
 		b := d.make(t, row.statement, row.files, row.by...)
 		err := b.Judge(p.Target{Device: mine, Now: row.now, Anchor: row.anchor, Installed: row.installed})

@@ -2,6 +2,7 @@ package provisioning
 
 import (
 	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/pem"
@@ -290,7 +291,7 @@ func (a *Anchor) key(id evidence.Hash) (RoleKey, bool) {
 // verifies checks a signature in its low-s form.
 func verifies(public *ecdsa.PublicKey, message []byte, sig [64]byte) bool {
 	r, s := new(big.Int).SetBytes(sig[:32]), new(big.Int).SetBytes(sig[32:])
-	if high(s) {
+	if s.Cmp(new(big.Int).Rsh(elliptic.P256().Params().N, 1)) > 0 {
 		return false
 	}
 	digest := sha256.Sum256(message)

@@ -1,0 +1,323 @@
+package provision
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"ciglio/agent/stick"
+	"ciglio/agent/stick/helper"
+	"ciglio/capture/evidence"
+	p "ciglio/internal/provisioning"
+)
+
+// Limits of what is read off one stick.
+const (
+	maxFiles = 16
+	maxBytes = 80 << 20
+)
+
+// A Signal is what the lights show.
+type Signal int
+
+// The signals.
+const (
+	Idle Signal = iota // no stick, or nothing to say of it
+	Busy               // do not pull it out
+	Good               // all that it brought is in force, or was before
+	Bad                // nothing of it is in force
+)
+
+// Sticks is where sticks come from: [helper.Client].
+type Sticks interface {
+	Next(ctx context.Context) (name, kind string, err error)
+	List(ctx context.Context) ([]stick.Entry, error)
+	Read(ctx context.Context, name string, limit int64) ([]byte, error)
+	Put(ctx context.Context, name string, content []byte) error
+	Release(ctx context.Context) error
+	Close() error
+}
+
+// StationOptions is what a station works with. Every field but Show is needed.
+type StationOptions struct {
+	Store   *Store
+	Device  evidence.DeviceID
+	Signer  evidence.Signer // of receipts
+	Connect func(ctx context.Context) (Sticks, error)
+	// Restart makes the device end and start with what was installed. It returns nil
+	// once it has started, and why it was taken back otherwise.
+	Restart func(ctx context.Context) error
+	// Note puts an act into the chain. An error says that no device runs, or that it is
+	// not on flash.
+	Note func(words string, act evidence.Act) error
+	Show func(Signal) // nil for no lights. It must not wait
+	Log  *slog.Logger
+}
+
+// A Station takes one stick after the other.
+type Station struct{ o StationOptions }
+
+// NewStation returns a station. It starts nothing.
+func NewStation(o StationOptions) *Station {
+	if o.Show == nil {
+		o.Show = func(Signal) {}
+	}
+	return &Station{o}
+}
+
+// Run takes sticks until ctx ends. A helper that is not there, or goes, is tried
+// again: a device must measure without one, too.
+func (s *Station) Run(ctx context.Context) error {
+	const again = 5 * time.Second
+	defer s.o.Show(Idle)
+	for told := ""; ctx.Err() == nil; {
+		sticks, err := s.o.Connect(ctx)
+		if err == nil {
+			told = ""
+			err = s.serve(ctx, sticks)
+			sticks.Close()
+		}
+		if ctx.Err() != nil {
+			break
+		}
+		if err.Error() != told {
+			told = err.Error()
+			s.o.Log.Warn("no sticks are taken", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(again):
+		}
+	}
+	return ctx.Err()
+}
+
+func (s *Station) serve(ctx context.Context, sticks Sticks) error {
+	for {
+		name, _, err := sticks.Next(ctx)
+		var own *helper.Error
+		switch {
+		case err != nil && !errors.As(err, &own):
+			return err
+		case name == "":
+			s.o.Show(Idle)
+			continue
+		}
+		s.o.Show(Busy)
+		r := s.visit(ctx, name, sticks, err)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if r.Outcome == outcomeRefused {
+			s.o.Show(Bad)
+		} else {
+			s.o.Show(Good)
+		}
+	}
+}
+
+// What came of a stick.
+const (
+	outcomeInstalled = "installed"
+	outcomeNothing   = "nothing new"
+	outcomeRefused   = "refused"
+)
+
+// ReceiptType is the content type of a receipt: a COSE_Sign1 by the device's
+// evidence key over the JSON of a [Receipt].
+const ReceiptType = "application/vnd.ciglio.provision-receipt.v1+json"
+
+// A Receipt says what came of a stick.
+type Receipt struct {
+	Format  int            `json:"format"`
+	Device  string         `json:"device"`
+	At      string         `json:"at"` // UTC, RFC 3339
+	Outcome string         `json:"outcome"`
+	Reason  p.Reason       `json:"reason,omitempty"`
+	Words   string         `json:"words"`
+	Files   []ReceiptFile  `json:"files"`
+	Changes []Event        `json:"changes"`
+	Passed  []Passed       `json:"passed"`
+	Force   []ReceiptForce `json:"in_force"` // when this was written
+}
+
+// A ReceiptFile is one that was read off the stick.
+type ReceiptFile struct {
+	Name   string `json:"name"`
+	SHA256 string `json:"sha256"`
+}
+
+// A ReceiptForce is what is in force of a kind.
+type ReceiptForce struct {
+	Kind    p.Kind `json:"kind"`
+	Version uint64 `json:"version"`
+}
+
+// visit takes what a stick brings, and writes the receipt to it. opened is why the
+// stick could not be opened.
+func (s *Station) visit(ctx context.Context, name string, sticks Sticks, opened error) Receipt {
+	log := s.o.Log.With("stick", name)
+	r := Receipt{Format: 1, Device: s.o.Device.String(), Files: []ReceiptFile{}, Changes: []Event{}, Passed: []Passed{}}
+	var files []Named
+	err := opened
+	if err == nil {
+		if files, err = s.read(ctx, sticks); err != nil && reasonOf(err) == "" {
+			err = p.Refuse(p.Unreadable, "%v", err)
+		}
+	} else {
+		err = p.Refuse(p.Unreadable, "%v", err)
+	}
+	for _, f := range files {
+		r.Files = append(r.Files, ReceiptFile{f.Name, hashOf(f.Content)})
+	}
+	var plan *Plan
+	if err == nil {
+		plan, err = s.o.Store.Plan(files)
+	}
+	files = nil // they may be large, and the plan has what is needed
+	if err == nil {
+		r.Passed = append(r.Passed, plan.Passed...)
+		if len(plan.Events) > 0 {
+			err = s.install(ctx, plan, &r)
+		}
+	}
+	if ctx.Err() != nil {
+		return r
+	}
+	switch {
+	case err != nil:
+		r.Outcome, r.Reason, r.Words = outcomeRefused, reasonOf(err), err.Error()
+		log.Warn("stick refused", "reason", string(r.Reason), "error", err)
+		s.refused(r)
+	case len(r.Changes) > 0:
+		r.Outcome, r.Words = outcomeInstalled, changeWords(r.Changes)
+		log.Info("stick taken", "changes", r.Words)
+	default:
+		r.Outcome, r.Words = outcomeNothing, "there is nothing on it that this device needs"
+		log.Info("stick brings nothing new", "files", len(r.Files))
+	}
+	if opened == nil {
+		s.answer(ctx, sticks, &r, log)
+	}
+	return r
+}
+
+func changeWords(changes []Event) string {
+	words := make([]string, len(changes))
+	for i, e := range changes {
+		words[i] = fmt.Sprintf("%s version %d is in force", e.Kind, e.NewVersion)
+	}
+	return strings.Join(words, "; ")
+}
+
+func reasonOf(err error) p.Reason {
+	var r *p.Refusal
+	if errors.As(err, &r) {
+		return r.Reason
+	}
+	return ""
+}
+
+// read copies the bundles of a stick to memory: those in its root folder and in a
+// folder named ciglio.
+func (s *Station) read(ctx context.Context, sticks Sticks) ([]Named, error) {
+	list, err := sticks.List(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var files []Named
+	total := int64(0)
+	for _, e := range list {
+		folder, base := path.Split(e.Name)
+		if folder != "" && !strings.EqualFold(folder, "ciglio/") || strings.HasPrefix(base, ".") ||
+			!strings.EqualFold(path.Ext(base), p.Extension) {
+			continue
+		}
+		if len(files) == maxFiles {
+			return nil, p.Refuse(p.TooLarge, "more than %d bundles", maxFiles)
+		}
+		total += e.Size
+		if e.Size > p.MaxBundle || total > maxBytes {
+			return nil, p.Refuse(p.TooLarge, "%s: %d bytes, and %d of all bundles so far; at most %d and %d", e.Name, e.Size, total, p.MaxBundle, maxBytes)
+		}
+		content, err := sticks.Read(ctx, e.Name, e.Size)
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, Named{e.Name, content})
+	}
+	return files, nil
+}
+
+// install brings a plan into force and waits until the device has started with it.
+func (s *Station) install(ctx context.Context, plan *Plan, r *Receipt) error {
+	if err := s.o.Store.Install(plan); err != nil {
+		return err
+	}
+	if err := s.o.Restart(ctx); err != nil {
+		return p.Refuse(p.NoStart, "%v", err)
+	}
+	r.Changes = plan.Events
+	return nil
+}
+
+// refused lets the chain know, now or with the next start.
+func (s *Station) refused(r Receipt) {
+	e := Event{At: s.o.Store.o.Now().UTC().Truncate(time.Second), What: Refused, Why: evidence.CleanText(cmp.Or(string(r.Reason), "failed") + ": " + r.Words)}
+	words, act := e.Act()
+	if err := s.o.Note(words, act); err != nil {
+		if err := s.o.Store.Keep(e); err != nil {
+			s.o.Log.Error("refusal not recorded", "error", err)
+		}
+	}
+}
+
+// answer writes the receipt to the stick: signed, and in words. A stick that does
+// not take it changes nothing of what is in force.
+func (s *Station) answer(ctx context.Context, sticks Sticks, r *Receipt, log *slog.Logger) {
+	at := s.o.Store.o.Now().UTC()
+	r.At = at.Format(time.RFC3339)
+	r.Force = []ReceiptForce{}
+	versions := s.o.Store.Versions()
+	for _, k := range slices.Sorted(maps.Keys(versions)) {
+		r.Force = append(r.Force, ReceiptForce{k, versions[k]})
+	}
+	text, err := json.Marshal(r)
+	if err != nil {
+		log.Error("receipt not written", "error", err)
+		return
+	}
+	sealed, err := evidence.SealMessage(ReceiptType, text, s.o.Signer)
+	if err == nil {
+		base := fmt.Sprintf("receipt-%.8s-%s", r.Device, at.Format("20060102-150405"))
+		err = errors.Join(sticks.Put(ctx, base+".cose", sealed), sticks.Put(ctx, base+".txt", []byte(r.text())))
+	}
+	if err != nil && ctx.Err() == nil {
+		log.Warn("receipt not written to the stick", "error", err)
+	}
+	if err := sticks.Release(ctx); err != nil && ctx.Err() == nil {
+		log.Warn("stick not released", "error", err)
+	}
+}
+
+// text says the receipt to people.
+func (r *Receipt) text() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "Ciglio device %s, %s\r\n\r\nThis stick: %s.\r\n%s.\r\n", r.Device, r.At, r.Outcome, r.Words)
+	for _, f := range r.Passed {
+		fmt.Fprintf(&b, "%s was passed over: %s.\r\n", f.Name, f.Why)
+	}
+	b.WriteString("\r\nIn force now:\r\n")
+	for _, f := range r.Force {
+		fmt.Fprintf(&b, "  %s version %d\r\n", f.Kind, f.Version)
+	}
+	return b.String()
+}
