@@ -72,6 +72,7 @@ var may = map[string][]string{
 	"agent/doctor":                {"sensor", "sensor/clock", "sensor/port", "capture/v4l2"},
 	"agent/enforce":               {"sensor", "capture/evidence"},
 	"agent/trust":                 {"sensor"},
+	"agent/lawtime":               {"capture/evidence"},
 	"cross":                       {"cross/…"},
 	"portal":                      {"sensor", "capture", "capture/evidence", "capture/still", "uplink", "uplink/wire", "uplink/mqtt", "internal/…", "portal/…"},
 	"portal/cmd/ciglio-demo":      {"sensor/…", "capture/…", "uplink/…", "agent/…", "portal/…", "cross/simulate/…"},

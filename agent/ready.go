@@ -33,6 +33,10 @@ func ready(c *config.Config, now time.Time) readiness {
 	if c == nil {
 		return r
 	}
+	zone, err := time.LoadLocation(c.Site.TimeZone)
+	if err != nil { // told as a fault of the settings
+		zone = time.UTC
+	}
 	never := func(key, format string, args ...any) {
 		r.Never = append(r.Never, config.Fault{Key: key, Words: fmt.Sprintf(format, args...)})
 	}
@@ -61,8 +65,13 @@ func ready(c *config.Config, now time.Time) readiness {
 			never("device.calibration", "%s: %v", c.Device.Calibration, err)
 			break
 		}
+		core, err := CoreID()
+		if err != nil {
+			never("device.calibration", "%v", err)
+			break
+		}
 		for _, cause := range trust.Check(trust.Facts{
-			At: now, Calibration: statement, SensorSerial: cmp.Or(c.Sensor.Serial, statement.Serial), Room: true,
+			At: now, Zone: zone, Calibration: statement, SensorSerial: cmp.Or(c.Sensor.Serial, statement.Serial), Core: core, Room: true,
 			Clock: sensor.ClockState{Synchronised: true}, ClockBound: c.Clock.Bound, // the doctor looks at the clock
 		}) {
 			never("device.calibration", "%s: %s: install the statement of this sensor that is in force today", c.Device.Calibration, cause.Words)

@@ -35,6 +35,7 @@ url = "http://camera/"
 const readyCalibration = `id = "A-117"
 version = 1
 sensor_serial = "S1"
+cores = ["@CORE@"]
 not_before = 2026-01-10T00:00:00Z
 not_after = 2199-01-09T23:59:59Z
 [approval]
@@ -46,6 +47,9 @@ from = 2026-01-01T00:00:00Z
 [register]
 words = "n. 789"
 from = 2026-01-01T00:00:00Z
+[functional_check]
+words = "verbale n. 1"
+on = @TODAY@
 `
 
 // checked writes the two files and checks the configuration. Each replacement is
@@ -60,7 +64,7 @@ func checked(t *testing.T, inConfig, inCalibration []string) (code int, stdout, 
 		t.Fatal(err)
 	}
 	if inCalibration != nil {
-		if err := os.WriteFile(statement, []byte(strings.NewReplacer(inCalibration...).Replace(readyCalibration)), 0o600); err != nil {
+		if err := os.WriteFile(statement, []byte(strings.NewReplacer(inCalibration...).Replace(current(readyCalibration))), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -78,7 +82,7 @@ func TestD21_SettingsThatNeverMeasureAreNamed(t *testing.T) {
 		{"all is there", same, same, ""},
 		{"no calibration", same, nil, "device.calibration: .*no such file: write the calibration statement of sensor S1 there"},
 		{"of another sensor", same, []string{`"S1"`, `"S2"`}, "issued for sensor S2, this sensor is S1"},
-		{"expired", same, []string{"2199-01-09", "2026-02-09"}, "expired 2026-02-09"},
+		{"expired", same, []string{"2199-01-09", "2026-02-09"}, "expired 2026-02-10"},
 		{"not yet in force", same, []string{"not_before = 2026-01-10", "not_before = 2198-01-10"}, "in force from 2198-01-10"},
 		{"a decree that is not in force", same, []string{"from = 2026-01-01T00:00:00Z\n[register]", "from = 2026-01-01T00:00:00Z\nto = 2026-02-01T00:00:00Z\n[register]"}, "prefect's decree n. 56/2026: ended 2026-02-01"},
 		{"no calibration statement", same, []string{"version", "versoin"}, "device.calibration: "},

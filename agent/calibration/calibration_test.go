@@ -56,9 +56,12 @@ func TestBadStatementsAreRefused(t *testing.T) {
 		{"no uncertainty is allowed, or none is stated", `"1km/h"`, `"0km/h"`, "uncertainty: want more"},
 		{"an end that no record holds", "2027-01-09T23:59:59Z", "9999-12-31T23:59:59-01:00", "not_after: want 1970 to 9999"},
 		{"beginning in nobody's time zone", "not_before = 2026-01-10T00:00:00Z", "not_before = 2026-01-10T00:00:00", "time zone"},
-		{"end that is a day", "2027-01-09T23:59:59Z", "2027-01-09", "time zone"},
 		{"end in nobody's time zone, with a space", "2027-01-09T23:59:59Z", "2027-01-09 23:59:59", "time zone"},
-		{"permit in nobody's time zone", "to = 2030-01-10T00:00:00Z", "to = 2030-01-10", "time zone"},
+		{"permit in nobody's time zone", "to = 2030-01-10T00:00:00Z", "to = 2030-01-10T00:00:00", "time zone"},
+		{"functional check at an instant", "[approval]", "[functional_check]\nwords = \"x\"\non = 2026-01-10T00:00:00Z\n[approval]", "want a day"},
+		{"functional check without its day", "[approval]", "[functional_check]\nwords = \"x\"\n[approval]", "functional_check: want words and on"},
+		{"core that is none", "[approval]", "cores = [\"12\"]\n[approval]", "cores"},
+		{"core in capitals", "[approval]", "cores = [\"" + strings.Repeat("AB", 32) + "\"]\n[approval]", "cores"},
 		{"id that no record holds", "A-117", strings.Repeat("A", 65), "id: want"},
 		{"words that no record holds", "n. 789", strings.Repeat("n", 257), "register.words"},
 		{"words with a control character", "n. 789", "n.\\u0007", "register.words"},
@@ -67,6 +70,31 @@ func TestBadStatementsAreRefused(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want it to name %q", c.name, err, c.want)
 		}
+	}
+}
+
+func TestAStatementOfDays(t *testing.T) {
+	c, err := Parse([]byte(`id = "A-117"
+version = 3
+sensor_serial = "S1"
+cores = ["` + strings.Repeat("ab", 32) + `", "` + strings.Repeat("0c", 32) + `"]
+not_before = 2026-03-29
+not_after = 2026-10-25
+[functional_check]
+words = "verbale n. 12"
+on = 2028-02-29
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !c.NotBefore.Equal(time.Date(2026, 3, 28, 23, 0, 0, 0, time.UTC)) || !c.NotAfter.Equal(time.Date(2026, 10, 25, 22, 59, 59, 0, time.UTC)) {
+		t.Errorf("in force from %v to %v", c.NotBefore, c.NotAfter)
+	}
+	if len(c.Cores) != 2 || c.Cores[0][0] != 0xab || c.Cores[1][31] != 0x0c {
+		t.Errorf("cores %x", c.Cores)
+	}
+	if c.Functional.Words != "verbale n. 12" || !c.Functional.LastDay().Equal(time.Date(2029, 2, 28, 0, 0, 0, 0, time.UTC)) {
+		t.Errorf("functional check %+v, until %v", c.Functional, c.Functional.LastDay())
 	}
 }
 

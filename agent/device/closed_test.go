@@ -57,7 +57,7 @@ func TestGateWasOpenAllTheWhile(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			r := newRig(t, nil)
 			force := time.Now().Add(time.Hour)
-			r.gate.calibration.NotBefore = force
+			r.gate.still.Calibration.NotBefore = force
 			r.start(t)
 			// Closed it was until then, and a look may have found that a second ago.
 			r.forget()
@@ -76,7 +76,7 @@ func TestGateWasOpenAtThePhoto(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, func(r *rig) { r.config.Site.PhotoRange, r.config.Camera.Slots = 60e3, 96 })
 		force := time.Now().Add(18 * time.Second)
-		r.gate.calibration.NotBefore = force
+		r.gate.still.Calibration.NotBefore = force
 		r.start(t)
 		time.Sleep(10 * time.Second) // now is 20 s: photo at 17.4 s, track from 18.7 s
 		r.forget()

@@ -172,9 +172,13 @@ func New(o Options) (*Device, error) {
 	d.sensorFault.clock, d.cameraFault.clock, d.service.clock = o.Clock, o.Clock, o.Clock
 	d.faults = &faults{clock: o.Clock, checks: d.checks()}
 	d.gate = &gatekeeper{
-		clock: o.Clock, calibration: d.calibration, bound: o.Config.Clock.Bound,
+		clock: o.Clock,
+		still: trust.Facts{
+			Zone: d.zone, Road: site.Road, Position: d.site.Position, Calibration: d.calibration, Core: o.Software.Core,
+			ClockBound: o.Config.Clock.Bound,
+		},
 		serial:   func() string { return o.Source.Identity().Serial },
-		selfTest: d.faults.now, room: d.recorder.room, service: d.service.closed, log: o.Log,
+		selfTest: d.faults.now, tested: d.faults.last, room: d.recorder.room, service: d.service.closed, log: o.Log,
 		changed: func() { d.sender.Refresh() },
 	}
 	d.sender, err = uplink.NewSender(uplink.SenderOptions{

@@ -208,8 +208,8 @@ func TestPartsThatComeBackMeasureAgain(t *testing.T) {
 				r.start(t)
 				c.set(r, true)
 				time.Sleep(2 * patience)
-				if causes := r.Gate(); len(causes) != 1 || causes[0].Code != "self_test" {
-					t.Errorf("gate %v, want it closed by the self-test", causes)
+				if causes := r.Gate(); len(causes) != 1 || causes[0].Code != strings.Fields(c.name)[0] {
+					t.Errorf("gate %v, want it closed by the %s", causes, c.name)
 				}
 				time.Sleep(time.Minute + 2*time.Second) // between two looks of a device in order
 				c.set(r, false)

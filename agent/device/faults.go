@@ -47,9 +47,10 @@ type faults struct {
 	checks []check // in the order in which their findings are told
 
 	mu       sync.Mutex
-	standing []standing // in the order of the checks
-	tested   bool       // the first test is done
-	recorded []string   // codes of the last one's findings
+	standing []standing  // in the order of the checks
+	tested   bool        // the first test is done
+	at       sensor.Mono // instant at which the last test ended
+	recorded []string    // codes of the last one's findings
 }
 
 // standing is a finding that stands.
@@ -72,8 +73,19 @@ func (f *faults) test() (findings []sensor.Finding, changed bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	changed = !f.tested || !slices.Equal(codes, f.recorded)
-	f.tested, f.recorded = true, codes
+	f.tested, f.recorded, f.at = true, codes, f.clock.Now()
 	return findings, changed
+}
+
+// last returns the instant at which the last test ended, that of the start before
+// there was one: then [pending] stands.
+func (f *faults) last() sensor.Mono {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.tested {
+		return f.clock.Now()
+	}
+	return f.at
 }
 
 // now returns what stands at this moment, or [pending] before the first test.

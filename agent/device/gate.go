@@ -16,15 +16,15 @@ import (
 // judged, and in the transaction that seals it, with the clock that the record
 // itself states. It is safe for concurrent use.
 type gatekeeper struct {
-	clock       sensor.Clock
-	calibration *trust.Calibration
-	bound       time.Duration           // of the clock
-	serial      func() string           // of the sensor
-	selfTest    func() []sensor.Finding // what stands now
-	room        func() bool             // for a violation
-	service     func(sensor.Mono) []trust.Cause
-	changed     func() // called when other causes are found than before
-	log         *slog.Logger
+	clock    sensor.Clock
+	serial   func() string           // of the sensor
+	still    trust.Facts             // what does not change while the device runs
+	selfTest func() []sensor.Finding // what stands now
+	tested   func() sensor.Mono      // instant at which the last self-test ended
+	room     func() bool             // for a violation
+	service  func(sensor.Mono) bool  // a technician works at the device at an instant
+	changed  func()                  // called when other causes are found than before
+	log      *slog.Logger
 
 	mu     sync.Mutex
 	causes []trust.Cause // that were found last
@@ -57,12 +57,8 @@ func (g *gatekeeper) now() moment {
 // which it may not have measured at an earlier instant, with the codes of all that
 // was found now.
 func (g *gatekeeper) check(m moment, earlier sensor.Mono) (now, then []trust.Cause, codes string) {
-	facts := trust.Facts{
-		At: m.utc, Calibration: g.calibration, SensorSerial: g.serial(),
-		Clock: m.clock, ClockError: m.err, ClockBound: g.bound,
-		SelfTest: g.selfTest(), Room: m.room,
-	}
-	now = append(trust.Check(facts), g.service(m.mono)...)
+	facts := g.facts(m)
+	now = trust.Check(facts)
 	codes = "gate"
 	for _, c := range now {
 		codes += " " + c.Code
@@ -70,8 +66,19 @@ func (g *gatekeeper) check(m moment, earlier sensor.Mono) (now, then []trust.Cau
 	for _, f := range facts.SelfTest {
 		codes += " " + f.Code
 	}
-	facts.At = m.utc.Add(earlier.Sub(m.mono))
-	return now, append(trust.Check(facts), g.service(earlier)...), codes
+	facts.At, facts.Service = m.utc.Add(earlier.Sub(m.mono)), g.service(earlier)
+	return now, trust.Check(facts), codes
+}
+
+// facts gathers what is known at a moment.
+func (g *gatekeeper) facts(m moment) trust.Facts {
+	f := g.still
+	f.At, f.Clock, f.ClockError, f.Room = m.utc, m.clock, m.err, m.room
+	f.SensorSerial = g.serial()
+	f.SelfTest = g.selfTest()
+	f.Service = g.service(m.mono)
+	f.SelfTestAge = m.mono.Sub(g.tested())
+	return f
 }
 
 // look asks the gate and tells what it found.
@@ -129,7 +136,7 @@ func (g *gatekeeper) found() []trust.Cause {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.codes == "" {
-		return []trust.Cause{{Code: "self_test", Words: "self-test: " + pending.Words}}
+		return []trust.Cause{{Code: trust.SelfTest, Words: "self-test: " + pending.Words}}
 	}
 	return g.causes
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"ciglio/agent/calibration"
+	"ciglio/agent/trust"
 	"ciglio/sensor"
 )
 
@@ -29,7 +30,7 @@ func newKeptGate(t *testing.T) *keptGate {
 	}
 	k := new(keptGate)
 	k.gatekeeper = &gatekeeper{
-		clock: &fakeClock{start: time.Now()}, calibration: c, bound: 100 * time.Millisecond,
+		clock: &fakeClock{start: time.Now()}, still: trust.Facts{Calibration: c, Core: [32]byte{2}, ClockBound: 100 * time.Millisecond},
 		serial: func() string { return "S1" },
 		selfTest: func() []sensor.Finding {
 			if k.fault == nil {
@@ -37,6 +38,8 @@ func newKeptGate(t *testing.T) *keptGate {
 			}
 			return []sensor.Finding{{Code: findingCamera, Words: k.fault.Error()}}
 		},
+		tested:  func() sensor.Mono { return k.gatekeeper.clock.Now() },
+		service: func(sensor.Mono) bool { return false },
 		room:    func() bool { return !k.full },
 		changed: func() { k.changes++ },
 		log:     slog.New(slog.NewTextHandler(&k.log, nil)),
@@ -78,9 +81,9 @@ func TestGateTellsEachChangeOnce(t *testing.T) {
 		}{
 			{nil, false, 1, gateOpen},
 			{nil, false, 1, gateOpen},
-			{errors.New("camera gone"), false, 2, "gate closed: self_test (self-test: camera gone)"},
-			{errors.New("camera dark"), false, 2, "gate closed: self_test (self-test: camera dark)"},
-			{errors.New("camera dark"), true, 3, "gate closed: self_test (self-test: camera dark); store_full (outbox: no room for evidence)"},
+			{errors.New("camera gone"), false, 2, "gate closed: camera (camera gone)"},
+			{errors.New("camera dark"), false, 2, "gate closed: camera (camera dark)"},
+			{errors.New("camera dark"), true, 3, "gate closed: camera (camera dark); store_full (outbox: no room for evidence)"},
 			{nil, false, 4, gateOpen},
 		} {
 			g.fault, g.full = step.fault, step.full

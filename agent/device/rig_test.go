@@ -45,6 +45,7 @@ const calibrationText = `
 id = "A-117"
 version = 1
 sensor_serial = "S1"
+cores = ["0200000000000000000000000000000000000000000000000000000000000000"]
 not_before = 1999-06-01T00:00:00Z
 not_after = 2000-06-01T00:00:00Z
 uncertainty = "1km/h"
@@ -57,6 +58,9 @@ from = 1999-01-01T00:00:00Z
 [register]
 words = "n. 1"
 from = 1999-01-01T00:00:00Z
+[functional_check]
+words = "verbale n. 1"
+on = 1999-12-01
 `
 
 // A rig is a device whose sensor, camera and clock are played by a test. Time

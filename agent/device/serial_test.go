@@ -254,7 +254,7 @@ func TestSerialSensorMayComeLater(t *testing.T) {
 		r := newSerialRig(t, radar)
 		r.start(t)
 		causes := r.Gate()
-		if len(causes) != 1 || causes[0].Code != "self_test" || !strings.Contains(causes[0].Words, "/dev/ttyUSB0: no such file") {
+		if len(causes) != 1 || causes[0].Code != "sensor" || !strings.Contains(causes[0].Words, "/dev/ttyUSB0: no such file") {
 			t.Errorf("gate %v", causes)
 		}
 		time.Sleep(time.Hour)
@@ -272,7 +272,7 @@ func TestSerialSensorMayComeLater(t *testing.T) {
 		radar.look(t, cut, r.clock)
 		time.Sleep(5 * time.Second)
 		synctest.Wait()
-		if causes := r.Gate(); len(causes) != 1 || causes[0].Code != "self_test" {
+		if causes := r.Gate(); len(causes) != 1 || causes[0].Code != "sensor" {
 			t.Errorf("unplugged: gate %v", causes)
 		}
 		if got := reasons(r); len(got) != 1 || !slices.Contains(got[0], sensor.ReasonLostSamples) {
@@ -322,7 +322,7 @@ func TestSerialSensorOfAnotherKindMeasuresNothing(t *testing.T) {
 				r.start(t)
 				radar.look(t, passing(t, 9250), r.clock)
 				causes := r.Gate()
-				if len(causes) != 1 || causes[0].Code != "self_test" || !strings.Contains(causes[0].Words, c.want) {
+				if len(causes) != 1 || causes[0].Code != "sensor" || !strings.Contains(causes[0].Words, c.want) {
 					t.Errorf("gate %v, want %q", causes, c.want)
 				}
 				if len(r.outcomes) > 0 {

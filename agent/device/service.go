@@ -54,18 +54,15 @@ func (s *service) since() (sensor.Mono, bool) {
 	return s.began, s.began != 0 && s.clock.Now() <= s.until-sensor.Mono(afterService)
 }
 
-// closed returns the cause for which nothing may be recorded of an instant.
-func (s *service) closed(at sensor.Mono) []trust.Cause {
+// closed reports whether nothing may be recorded of an instant.
+func (s *service) closed(at sensor.Mono) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if at > s.until || s.until == 0 {
-		return nil
-	}
-	return []trust.Cause{{Code: CauseService, Words: "service: a technician works at the device"}}
+	return s.until != 0 && at <= s.until
 }
 
 // CauseService is the code of the cause that closes the gate in service.
-const CauseService = "service"
+const CauseService = trust.Service
 
 // BeginService closes the gate for a time, because a technician works at the
 // device; called again it lasts that long from then. It ends by itself.

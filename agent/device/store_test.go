@@ -46,7 +46,7 @@ func TestStoreThatFailsClosesTheGate(t *testing.T) {
 			t.Errorf("reasons %v, want a fault of the store", o.Reasons)
 		}
 		causes := r.Gate()
-		if len(causes) != 1 || causes[0].Code != "self_test" || !strings.Contains(causes[0].Words, "cannot be stored") {
+		if len(causes) != 1 || causes[0].Code != "store_fault" || !strings.Contains(causes[0].Words, "cannot be stored") {
 			t.Errorf("gate %v, want it closed by the store", causes)
 		}
 		key.failing.Store(false)

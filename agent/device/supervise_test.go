@@ -93,8 +93,8 @@ func TestManagerHearsOfTheDevice(t *testing.T) {
 		want := []string{
 			"READY=1", "STATUS=starting: self-test not done yet",
 			"STATUS=" + gateOpen,
-			"STATUS=gate closed: self_test (" + m.closed() + ")",
-			"STATUS=gate closed: self_test (" + m.closed() + ", in order for less than 1m0s)",
+			"STATUS=gate closed: camera (" + m.closed() + ")",
+			"STATUS=gate closed: camera (" + m.closed() + ", in order for less than 1m0s)",
 			"STATUS=" + gateOpen,
 			"STOPPING=1",
 		}
@@ -110,7 +110,7 @@ func TestManagerHearsOfTheDevice(t *testing.T) {
 // closed returns the words of the only cause for which the gate was closed.
 func (m *fakeManager) closed() string {
 	for _, line := range m.told() {
-		if words, ok := strings.CutPrefix(line, "STATUS=gate closed: self_test ("); ok {
+		if words, ok := strings.CutPrefix(line, "STATUS=gate closed: camera ("); ok {
 			return strings.TrimSuffix(words, ")")
 		}
 	}

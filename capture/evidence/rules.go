@@ -154,3 +154,12 @@ func SiteTime(t time.Time) time.Time {
 	}
 	return t.In(time.FixedZone("CEST", 7200))
 }
+
+// SiteDay returns the first instant of a calendar day at the site, by [SiteTime].
+func SiteDay(year int, month time.Month, day int) time.Time {
+	utc := time.Date(year, month, day, 0, 0, 0, 0, time.UTC)
+	if summer := utc.Add(-2 * time.Hour); SiteTime(summer).Hour() == 0 {
+		return SiteTime(summer)
+	}
+	return SiteTime(utc.Add(-time.Hour))
+}

@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"ciglio/agent"
 	"ciglio/capture/evidence"
 	"ciglio/capture/key"
 	"ciglio/cross/board"
@@ -99,13 +100,15 @@ func newBoard(t *testing.T, programs map[string]string, qemu ...string) (b *boar
 	must(err)
 	_, err = portal.Enrol(centreDir, id, 1, certificate)
 	must(err)
+	core, err := agent.CoreID()
+	must(err)
 	trust, err := os.ReadFile(portal.TrustFile(centreDir))
 	must(err)
 	camera, full := startCamera(t)
 	for name, content := range map[string][]byte{
 		"device.crt":       pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
 		"trust.pem":        trust,
-		"calibration.toml": []byte(boardtest.Calibration(time.Now())),
+		"calibration.toml": []byte(boardtest.Calibration(time.Now(), core)),
 		"ciglio.toml":      []byte(configuration(centre.MQTTAddr(), camera)),
 	} {
 		must(os.WriteFile(filepath.Join(share, name), content, 0o600))

@@ -15,6 +15,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"ciglio/agent"
 )
 
 // boot starts the Debian with its own systemd and waits until that is up.
@@ -139,6 +141,7 @@ const calibration = `
 id = "A-117"
 version = 1
 sensor_serial = "S1"
+cores = ["@CORE@"]
 not_before = 2020-01-01T00:00:00Z
 not_after = 2099-01-01T00:00:00Z
 [approval]
@@ -150,7 +153,21 @@ from = 2020-01-01T00:00:00Z
 [register]
 words = "n. 1"
 from = 2020-01-01T00:00:00Z
+[functional_check]
+words = "verbale n. 1"
+on = @TODAY@
 `
+
+// inForce returns the statement as it is in force today for the program's core.
+func inForce(t *testing.T) string {
+	t.Helper()
+	core, err := agent.CoreID()
+	if err != nil {
+		t.Fatal(err)
+	}
+	yesterday := time.Now().UTC().AddDate(0, 0, -1).Format(time.DateOnly)
+	return strings.NewReplacer("@CORE@", core.String(), "@TODAY@", yesterday).Replace(calibration)
+}
 
 // records returns the ids of those in the outbox.
 func (d *debian) records(t *testing.T) []string {
@@ -187,7 +204,7 @@ func serve(t *testing.T, d *debian, packages [3]string) {
 		t.Errorf("the journal does not say what is missing:\n%s", journal)
 	}
 
-	for path, text := range map[string]string{"etc/ciglio/ciglio.toml": configuration, "var/lib/ciglio/calibration.toml": calibration} {
+	for path, text := range map[string]string{"etc/ciglio/ciglio.toml": configuration, "var/lib/ciglio/calibration.toml": inForce(t)} {
 		if err := os.WriteFile(filepath.Join(d.dir, path), []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
@@ -211,7 +228,7 @@ func serve(t *testing.T, d *debian, packages [3]string) {
 			return strings.Contains(text, "gate closed: ") && regexp.MustCompile(want).MatchString(text), text
 		})
 	}
-	status(`self_test .*/dev/ttyUSB0: no such file or directory`)
+	status(`sensor .*/dev/ttyUSB0: no such file or directory`)
 	if text := d.property(t, "StatusText"); strings.Contains(text, "clock_unknown") {
 		t.Errorf("the sandbox keeps the clock from being read: %s", text)
 	}

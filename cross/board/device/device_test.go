@@ -95,11 +95,11 @@ func TestDeviceAmongFaults(t *testing.T) {
 			serial := "/sys/bus/pci/drivers/serial/"
 			for _, part := range []struct{ name, driver, device, says string }{
 				{"camera", camera, "vivid.0", "camera"},
-				{"radar", serial, serial + "0000:*", "sensor"},
+				{"sensor", serial, serial + "0000:*", "sensor"},
 			} {
 				device := r.set(part.driver+"unbind", part.device)
 				gone := time.Now()
-				if line := r.wait("gate closed"); !strings.Contains(line, "self_test") || !strings.Contains(line, part.says) {
+				if line := r.wait("gate closed"); !strings.Contains(line, part.name) || !strings.Contains(line, part.says) {
 					t.Errorf("%s unplugged: %s", part.name, line)
 				}
 				closed := time.Since(gone)

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"ciglio/agent"
 	"ciglio/capture/evidence"
 	"ciglio/cross/board"
 	"ciglio/cross/board/boardtest"
@@ -134,6 +135,8 @@ func newRig(t *testing.T, arch string, camera source) *rig {
 	r.run(r.centre.Run)
 	t.Cleanup(func() { r.centre.Close() })
 
+	core, err := agent.CoreID()
+	r.must(err)
 	program, err := board.Build(t.Context(), arch, "ciglio/agent/cmd/ciglio")
 	r.must(err)
 	tests, err := board.BuildTest(t.Context(), arch, "ciglio/cross/board/onboard")
@@ -149,7 +152,7 @@ func newRig(t *testing.T, arch string, camera source) *rig {
 		Files: map[string]string{"/bin/ciglio": program, "/bin/onboard": tests},
 		Texts: map[string]string{
 			"/etc/ciglio/ciglio.toml":      configuration(r.centre.MQTTAddr(), camera),
-			"/etc/ciglio/calibration.toml": boardtest.Calibration(time.Now()),
+			"/etc/ciglio/calibration.toml": boardtest.Calibration(time.Now(), core),
 		},
 		Disks:        []board.Disk{{Image: disk, Mount: "/data"}},
 		Modules:      camera.modules,

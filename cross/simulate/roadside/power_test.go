@@ -20,6 +20,7 @@ import (
 	"testing"
 	"time"
 
+	"ciglio/agent"
 	"ciglio/capture/evidence"
 	"ciglio/cross/board"
 	"ciglio/cross/board/boardtest"
@@ -225,10 +226,14 @@ func provision(root, centreDir string) error {
 		return err
 	}
 	certificate := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+	core, err := agent.CoreID()
+	if err != nil {
+		return err
+	}
 	return errors.Join(
 		os.WriteFile(portal.TrustFile(filepath.Join(root, "portal")), trust, 0o644),
 		os.WriteFile(filepath.Join(c.Device.Dir, "device.crt"), certificate, 0o644),
-		os.WriteFile(filepath.Join(c.Device.Dir, "calibration.toml"), calibrationOf(time.Now()), 0o644),
+		os.WriteFile(filepath.Join(c.Device.Dir, "calibration.toml"), calibrationOf(time.Now(), core), 0o644),
 	)
 }
 

@@ -279,7 +279,7 @@ func newRoadside(centreDir string, c *config.Config, p parts) (*roadside, error)
 		}
 	}
 	side.device, err = device.New(device.Options{
-		Config: c, Calibration: calibrationOf(time.Now()), Certificate: sha256.Sum256(certificate),
+		Config: c, Calibration: calibrationOf(time.Now(), software.Core), Certificate: sha256.Sum256(certificate),
 		Signer: signer, Software: software, Clock: p.clock, Source: p.source, Camera: p.camera,
 		Outbox: side.outbox, Dialer: p.dialer, Trust: trust, Boot: boot, Log: p.log, Observe: observe,
 	})
@@ -317,15 +317,16 @@ func enrol(centreDir, keyFile string, id evidence.DeviceID) (*key.Key, []byte, e
 
 // calibrationOf returns a statement for the simulated radar, in force for a
 // month from the day before now.
-func calibrationOf(now time.Time) []byte {
+func calibrationOf(now time.Time, core evidence.Hash) []byte {
 	from := now.UTC().Truncate(24*time.Hour).AddDate(0, 0, -1)
 	const form = "2006-01-02T15:04:05Z"
 	return fmt.Appendf(nil, `# A simulated radar has no certificate: this statement exists for the demonstration only.
 id = "DEMO"
 version = 1
 sensor_serial = %q
-not_before = %s
-not_after = %s
+cores = ["%[4]v"]
+not_before = %[2]s
+not_after = %[3]s
 uncertainty = "1.5km/h"
 [approval]
 words = "none: simulated radar"
@@ -336,7 +337,10 @@ from = %[2]s
 [register]
 words = "none: simulated device"
 from = %[2]s
-`, serial, from.Format(form), from.AddDate(0, 1, 0).Format(form))
+[functional_check]
+words = "none: simulated device"
+on = %[5]s
+`, serial, from.Format(form), from.AddDate(0, 1, 0).Format(form), core, from.Format(time.DateOnly))
 }
 
 // endless keeps a device running when its road is over.

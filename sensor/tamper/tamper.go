@@ -1,0 +1,296 @@
+// Package tamper watches what a cabinet's seals and gauges say: switches at the
+// door or in the mounting (tilt), and sensors of supply and temperature.
+//
+// What it keeps true: a switch that shows open for 50 ms is told within a tenth of a
+// second more, and one that is open at the start is told at once; shorter ones are
+// bounces of the contact. A gauge outside of its range for three readings in turn,
+// which is three seconds, is told once, and again when it has come back by a
+// hundredth of the range's width. However a switch or gauge flaps, no more than
+// [Burst] changes at once, and one in [Refill] after that, are worth a record; the
+// others are told as quiet ones, and counted in the next that is not.
+//
+// A line or sensor that could not be opened, or gives no reading for five seconds, is
+// a finding for as long as that lasts. Whether an opened seal stays open is not known
+// here: that is for the device to remember.
+package tamper
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"periph.io/x/conn/v3/gpio"
+
+	"ciglio/sensor"
+)
+
+// The codes of findings.
+const (
+	CodeLine  = "seal_line" // a switch or gauge is not there, or gives no reading
+	CodeRange = "cabinet"   // a gauge is outside of its range
+)
+
+const (
+	settle = 50 * time.Millisecond // a switch shows the same for so long, or it bounces
+	turn   = 20 * time.Millisecond // in which a switch is looked at again without an edge
+	sample = time.Second           // from one reading of a gauge to the next
+	inTurn = 3                     // readings outside that count
+	silent = 5 * time.Second       // without a reading that are a finding
+
+	// Burst is how many changes of a switch or gauge are worth a record at once.
+	Burst = 8
+	// Refill is after how long one more is.
+	Refill = 10 * time.Minute
+)
+
+// A Switch is an input line that shows whether a seal is open. Its pin must have
+// been set to watch both edges.
+type Switch struct {
+	Name string     // of the seal: "door"
+	Pin  gpio.PinIn // nil when it could not be opened: Err says why
+	Open gpio.Level // that it shows while the seal is open
+	Err  error
+}
+
+// A Gauge is a measured quantity with its range.
+type Gauge struct {
+	Name string // "supply", "temperature"
+	// Read returns the quantity in its base unit. It may take a tenth of a second.
+	// nil when it could not be opened: Err says why.
+	Read      func() (int64, error)
+	Err       error
+	Low, High int64              // ends of the range
+	Format    func(int64) string // a value with its unit
+}
+
+// An Event is a change of a switch or gauge.
+type Event struct {
+	What   string // name of the switch or gauge
+	Switch bool   // it is a switch, and so a seal
+	Open   bool   // the seal is open, or the gauge outside of its range
+	At     sensor.Mono
+	Quiet  bool   // it is one of too many: not worth a record
+	Words  string // "open", "closed", "9.8V, below 11V", and how many quiet ones came before
+}
+
+// A Watch watches switches and gauges. Run may be called once; the other methods at
+// any time by any goroutine.
+type Watch struct {
+	clock    sensor.Clock
+	switches []Switch
+	gauges   []Gauge
+
+	mu     sync.Mutex
+	states map[string]*state
+}
+
+// state is what is known of a switch or gauge.
+type state struct {
+	broken  string      // why there is no reading; "" while there is one
+	heard   sensor.Mono // instant of the last reading
+	outside string      // of a gauge: what it reads outside of its range
+	tokens  int
+	refill  sensor.Mono // instant from which the next token counts
+	untold  int
+}
+
+// New returns a watch. It starts nothing.
+func New(clock sensor.Clock, switches []Switch, gauges []Gauge) *Watch {
+	w := &Watch{clock: clock, switches: switches, gauges: gauges, states: map[string]*state{}}
+	now := clock.Now()
+	add := func(name string, err error) {
+		s := &state{heard: now, tokens: Burst, refill: now}
+		if err != nil {
+			s.broken = err.Error()
+		}
+		w.states[name] = s
+	}
+	for _, s := range switches {
+		add(s.Name, s.Err)
+	}
+	for _, g := range gauges {
+		add(g.Name, g.Err)
+	}
+	return w
+}
+
+// Names returns the names of the switches.
+func (w *Watch) Names() []string {
+	var names []string
+	for _, s := range w.switches {
+		names = append(names, s.Name)
+	}
+	return names
+}
+
+// Findings returns which switches and gauges cannot be watched, and which gauges are
+// outside of their range.
+func (w *Watch) Findings(now sensor.Mono) (all []sensor.Finding) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var broken, outside []string
+	look := func(name string, gauge bool) {
+		s := w.states[name]
+		switch {
+		case s.broken != "":
+			broken = append(broken, fmt.Sprintf("%s: %s", name, s.broken))
+		case now.Sub(s.heard) > silent:
+			broken = append(broken, fmt.Sprintf("%s: no reading for %v", name, now.Sub(s.heard).Truncate(time.Second)))
+		case gauge && s.outside != "":
+			outside = append(outside, name+" "+s.outside)
+		}
+	}
+	for _, s := range w.switches {
+		look(s.Name, false)
+	}
+	for _, g := range w.gauges {
+		look(g.Name, true)
+	}
+	if len(broken) > 0 {
+		all = append(all, sensor.Finding{Code: CodeLine, Words: strings.Join(broken, ", ")})
+	}
+	if len(outside) > 0 {
+		all = append(all, sensor.Finding{Code: CodeRange, Words: strings.Join(outside, ", ")})
+	}
+	return all
+}
+
+// Run watches until ctx ends and returns ctx.Err(). tell is called for each event by
+// several goroutines, and may take a while: of a switch that changes meanwhile the
+// last state is told.
+func (w *Watch) Run(ctx context.Context, tell func(Event)) error {
+	var all sync.WaitGroup
+	defer all.Wait()
+	for _, s := range w.switches {
+		if s.Pin != nil {
+			all.Go(func() { w.follow(ctx, s, tell) })
+		}
+	}
+	for _, g := range w.gauges {
+		if g.Read != nil {
+			all.Go(func() { w.measure(ctx, g, tell) })
+		}
+	}
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+// follow watches a switch. It is closed until it has shown otherwise.
+func (w *Watch) follow(ctx context.Context, s Switch, tell func(Event)) {
+	var told, shown bool // open
+	since := w.clock.Now()
+	for first := true; ctx.Err() == nil; first = false {
+		open := s.Pin.Read() == s.Open
+		now := w.clock.Now()
+		w.reading(s.Name, "", nil)
+		if open != shown {
+			shown, since = open, now
+		}
+		if shown != told && (first || now.Sub(since) >= settle) {
+			told = shown
+			words := "closed"
+			switch {
+			case told && first:
+				words = "open at the start"
+			case told:
+				words = "open"
+			}
+			w.event(Event{What: s.Name, Switch: true, Open: told, At: since, Words: words}, tell)
+		}
+		// An edge only wakes: the level counts. The wait is short, since drivers differ on
+		// how they end.
+		if !s.Pin.WaitForEdge(turn) {
+			continue
+		}
+		select { // a line that chatters must not take the processor
+		case <-ctx.Done():
+		case <-time.After(turn / 10):
+		}
+	}
+}
+
+// measure watches a gauge.
+func (w *Watch) measure(ctx context.Context, g Gauge, tell func(Event)) {
+	var outside bool  // as it was told
+	var otherwise int // readings in turn that say so
+	for ctx.Err() == nil {
+		value, err := g.Read()
+		words := ""
+		if err == nil {
+			if otherwise++; g.outside(value, outside) == outside {
+				otherwise = 0
+			}
+			if otherwise >= inTurn {
+				outside, otherwise = !outside, 0
+				w.event(Event{What: g.Name, Open: outside, At: w.clock.Now(), Words: g.words(value)}, tell)
+			}
+			if outside {
+				words = g.words(value)
+			}
+		}
+		w.reading(g.Name, words, err)
+		select {
+		case <-ctx.Done():
+		case <-time.After(sample):
+		}
+	}
+}
+
+// outside reports whether a value lies outside of the range. One that was outside
+// must come back by a hundredth of its width.
+func (g Gauge) outside(value int64, was bool) bool {
+	margin := int64(0)
+	if was {
+		margin = (g.High - g.Low) / 100
+	}
+	return value < g.Low+margin || value > g.High-margin
+}
+
+// words says how a value lies to the range.
+func (g Gauge) words(value int64) string {
+	switch text := g.Format(value); {
+	case value < g.Low:
+		return text + ", below " + g.Format(g.Low)
+	case value > g.High:
+		return text + ", above " + g.Format(g.High)
+	default:
+		return text + ", in its range again"
+	}
+}
+
+// reading keeps that there was one, or none because of err.
+func (w *Watch) reading(name, outside string, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	s := w.states[name]
+	if err != nil {
+		s.broken = err.Error()
+		return
+	}
+	s.broken, s.heard, s.outside = "", w.clock.Now(), outside
+}
+
+// event tells of a change, and counts it when it is one of too many.
+func (w *Watch) event(e Event, tell func(Event)) {
+	w.mu.Lock()
+	s := w.states[e.What]
+	now := w.clock.Now()
+	if s.tokens == Burst {
+		s.refill = now
+	}
+	n := int(now.Sub(s.refill) / Refill)
+	s.tokens, s.refill = min(Burst, s.tokens+n), s.refill.Add(time.Duration(n)*Refill)
+	if e.Quiet = s.tokens == 0; e.Quiet {
+		s.untold++
+	} else {
+		s.tokens--
+		if s.untold > 0 {
+			e.Words += fmt.Sprintf(", %d changes before it are not recorded", s.untold)
+			s.untold = 0
+		}
+	}
+	w.mu.Unlock()
+	tell(e)
+}
