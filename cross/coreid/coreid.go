@@ -49,6 +49,7 @@ var Folders = []string{
 	"sensor/port",
 	"sensor/rawiq",
 	"sensor/session",
+	"sensor/tamper",
 	"sensor/track",
 	"sensor/wav",
 }
