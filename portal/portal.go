@@ -9,17 +9,23 @@ package portal
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"ciglio/capture/evidence"
+	"ciglio/internal/mtls"
 	"ciglio/portal/broker"
+	"ciglio/portal/brokerlog"
+	"ciglio/portal/ca"
+	"ciglio/portal/est"
 	"ciglio/portal/intake"
 	"ciglio/portal/keys"
 	"ciglio/portal/register"
@@ -36,9 +42,12 @@ const (
 	DefaultShard  = "0"
 )
 
-// ErrNotLoopback says that an address can be reached from other machines and
-// nobody has allowed that.
-var ErrNotLoopback = errors.New("can be reached from other machines, where neither pages nor broker are protected yet")
+// ErrNotLoopback says that an address can be reached from other machines, and what
+// is there asks nobody who they are.
+var ErrNotLoopback = errors.New("can be reached from other machines, and asks nobody who they are")
+
+// ErrNoNames says that a server of TLS was not told its names.
+var ErrNoNames = errors.New("want the names by which devices reach this machine")
 
 // errCentreKey says that receipts of this centre would be worth nothing.
 var errCentreKey = errors.New("what it signs does not count")
@@ -47,11 +56,27 @@ var errCentreKey = errors.New("what it signs does not count")
 type Options struct {
 	Dir    string // made by [Init]
 	Listen string // address of the pages; empty means DefaultListen
-	MQTT   string // address of the embedded broker; empty means DefaultMQTT
-	Broker string // URL of another broker, used instead of the embedded one
-	Shard  string // empty means DefaultShard
-	// AllowRemote lets Listen and MQTT be addresses that other machines reach.
-	// Pages and broker ask nobody who they are.
+	// MQTT is the address of the embedded broker; empty means DefaultMQTT. After
+	// "tls://" it is one where devices connect by TLS and show their certificates,
+	// and may be any; otherwise nobody is asked, and it must be this machine's own.
+	MQTT string
+	// Broker is the URL of another broker, used instead of the embedded one. For
+	// tls://host:port BrokerFiles say whom the centre believes and what it shows.
+	Broker      string
+	BrokerFiles mtls.Files
+	// BrokerLog is a file to which that broker, Mosquitto, writes its log: what it
+	// refuses is told from there. Empty: none is read.
+	BrokerLog string
+	// EST is the address where devices get their certificates; empty for none.
+	EST string
+	// Names are the host names and addresses by which devices reach this machine:
+	// its certificate for MQTT and EST, which the centre issues itself, has them.
+	Names []string
+	// Pages says how the pages are served by TLS; zero: they are not.
+	Pages PagesTLS
+	Shard string // empty means DefaultShard
+	// AllowRemote lets Listen and Readers be addresses that other machines reach.
+	// The pages ask nobody who they are, encrypted or not.
 	AllowRemote bool
 	// Readers is the address of the embedded broker for programs of others, which
 	// receive every message and send none; empty for none. They give this name
@@ -62,15 +87,20 @@ type Options struct {
 
 // A Portal is an open centre. [New] opens it; [Portal.Close] releases it.
 type Portal struct {
-	log      *slog.Logger
-	store    *store.Store
-	register *register.File
-	intake   *intake.Intake
-	broker   *broker.Broker // nil when there is another
-	web      *web.Server
-	pages    net.Listener
-	mqtt     net.Listener
-	readers  net.Listener // nil: nobody else reads
+	log       *slog.Logger
+	store     *store.Store
+	register  *register.File
+	intake    *intake.Intake
+	broker    *broker.Broker // nil when there is another
+	web       *web.Server
+	pages     net.Listener
+	mqtt      net.Listener
+	readers   net.Listener // nil: nobody else reads
+	authority *ca.CA       // nil: nothing is encrypted by certificates of the centre
+	names     []string
+	est       *est.Server // nil: nobody is enrolled here
+	enrolment net.Listener
+	brokerLog *brokerlog.Reader // nil: none is read
 }
 
 // New opens the directory and both addresses. Nothing is served before
@@ -122,9 +152,38 @@ func New(ctx context.Context, o Options) (p *Portal, err error) {
 	if p.pages, err = listen(o.Listen, o.AllowRemote); err != nil {
 		return p, fmt.Errorf("pages: %w", err)
 	}
+	if p.pages, err = o.Pages.wrap(p.pages, o.Log); err != nil {
+		return p, fmt.Errorf("pages: %w", err)
+	}
+	mqttAddress, encrypted := strings.CutPrefix(o.MQTT, "tls://")
+	encrypted = encrypted && o.Broker == ""
+	var identity func() (*mtls.Authority, *tls.Certificate)
+	if encrypted || o.EST != "" {
+		if identity, err = p.openCA(o); err != nil {
+			return p, err
+		}
+	}
+	if o.EST != "" {
+		if p.enrolment, err = listen(o.EST, true); err != nil {
+			return p, fmt.Errorf("enrolment: %w", err)
+		}
+		p.est = est.New(est.Options{CA: p.authority, TLS: identity, IsEvidenceKey: p.isEvidenceKey, Propose: proposals{o.Dir}.put, Log: o.Log})
+	}
 	options := mqtt.Options{Broker: o.Broker}
+	if strings.HasPrefix(o.Broker, "tls://") {
+		options.TLS = func() (*tls.Config, error) {
+			authority, own, err := o.BrokerFiles.Load(loadKey)
+			if err != nil {
+				return nil, err
+			}
+			return authority.Client(own), nil
+		}
+	}
+	if o.BrokerLog != "" {
+		p.brokerLog = brokerlog.New(o.BrokerLog, o.Log)
+	}
 	if o.Broker == "" {
-		if p.mqtt, err = listen(o.MQTT, o.AllowRemote); err != nil {
+		if p.mqtt, err = listen(mqttAddress, encrypted); err != nil {
 			return p, fmt.Errorf("broker: %w", err)
 		}
 		readers := broker.Readers{Name: o.ReaderName, Password: o.ReaderPassword}
@@ -134,7 +193,7 @@ func New(ctx context.Context, o Options) (p *Portal, err error) {
 			}
 			readers.Listener = p.readers
 		}
-		if p.broker, err = broker.New(broker.Options{Listener: p.mqtt, Shard: o.Shard, Known: p.known, Readers: readers, Log: o.Log}); err != nil {
+		if p.broker, err = broker.New(broker.Options{Listener: p.mqtt, Shard: o.Shard, Known: p.known, TLS: identityOf(encrypted, identity), Readers: readers, Log: o.Log}); err != nil {
 			return p, err
 		}
 		options.Open = p.broker.Dial
@@ -223,6 +282,15 @@ func (p *Portal) ReadersAddr() string {
 	return p.readers.Addr().String()
 }
 
+// ESTAddr is where devices get their certificates, as host:port; empty when they
+// do not.
+func (p *Portal) ESTAddr() string {
+	if p.enrolment == nil {
+		return ""
+	}
+	return p.enrolment.Addr().String()
+}
+
 // Stats counts what came since New.
 func (p *Portal) Stats() intake.Stats { return p.intake.Stats() }
 
@@ -239,7 +307,7 @@ func (p *Portal) Run(ctx context.Context) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	var serving, carrying sync.WaitGroup
-	errs := make(chan error, 3)
+	errs := make(chan error, 4)
 	if p.broker != nil {
 		carrying.Go(func() {
 			defer stop()
@@ -254,6 +322,18 @@ func (p *Portal) Run(ctx context.Context) error {
 		defer stop()
 		errs <- p.web.Run(ctx, p.pages)
 	})
+	if p.est != nil {
+		serving.Go(func() {
+			defer stop()
+			errs <- p.est.Run(ctx, p.enrolment)
+		})
+	}
+	if p.authority != nil {
+		serving.Go(func() { p.renew(ctx) })
+	}
+	if p.brokerLog != nil {
+		serving.Go(func() { p.brokerLog.Run(ctx) })
+	}
 	serving.Wait()
 	stopBroker()
 	carrying.Wait()
@@ -268,7 +348,7 @@ func (p *Portal) Run(ctx context.Context) error {
 // Close releases what New has opened. It is called after Run, or instead of it.
 func (p *Portal) Close() error {
 	var errs []error
-	for _, l := range []net.Listener{p.pages, p.mqtt, p.readers} {
+	for _, l := range []net.Listener{p.pages, p.mqtt, p.readers, p.enrolment} {
 		if l == nil {
 			continue
 		}

@@ -10,6 +10,7 @@
 package keys
 
 import (
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -108,6 +109,9 @@ func (k *Key) Create(path string) error {
 
 // Public returns the public key.
 func (k *Key) Public() *ecdsa.PublicKey { return &k.private.PublicKey }
+
+// CryptoSigner returns the key for use with TLS and certificates.
+func (k *Key) CryptoSigner() crypto.Signer { return k.private }
 
 // SPKI returns the public key as SubjectPublicKeyInfo, DER. The caller must not
 // change it.

@@ -128,6 +128,16 @@ func (f *File) Known(device evidence.DeviceID) bool {
 	return f.known[device]
 }
 
+// HasKey reports whether a key stands in the register, whoever's.
+func (f *File) HasKey(id evidence.Hash) bool {
+	for _, e := range f.Trust().Register().Register.Entries {
+		if sha256.Sum256(e.Key) == id {
+			return true
+		}
+	}
+	return false
+}
+
 // Refresh reads the trust file if it has changed. A file that is not good, that
 // another root has signed or that is older than the one in use is refused, and
 // the one in use stays.

@@ -1,0 +1,610 @@
+// Package ca is the centre's authority for TLS. It is online, and so it issues
+// nothing that evidence hangs on: certificates by which a device, a broker or the
+// centre says who it is on a connection. Evidence keys are entered in the device
+// register, by the root.
+//
+// What it keeps true, by its code: a device's certificate is for clients, has the
+// device's id for its one name, holds a P-256 key that the device has proved to
+// hold, and ends after [DeviceLife]; a server's is for servers; no certificate is
+// an authority's. Every certificate is on disk before it is given away, so that
+// [CA.Revoke] finds them all.
+//
+// One authority follows another: after [CA.Rotate] both are believed, and the
+// newer issues; [CA.Retire] ends the older. What is believed, with all that was
+// revoked, is one file, [BelievedName], for brokers, servers and devices.
+//
+// All lives in a folder. Programs may work in it at once: each act takes its lock,
+// reads the folder anew, and writes each file whole or not at all. A CA is safe for
+// concurrent use.
+package ca
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/big"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"ciglio/capture/evidence"
+	"ciglio/internal/durable"
+	"ciglio/portal/keys"
+)
+
+// How long certificates and lists are valid.
+const (
+	AuthorityLife = 5 * 365 * 24 * time.Hour
+	DeviceLife    = 90 * 24 * time.Hour
+	ServerLife    = 90 * 24 * time.Hour
+	ListLife      = 30 * 24 * time.Hour // after which brokers refuse everyone
+	listRenewal   = 24 * time.Hour
+	backdated     = 5 * time.Minute // for devices whose clock is a little behind
+)
+
+// The files of the folder that others read.
+const (
+	BelievedName  = "believed.pem" // authorities and what they have revoked
+	ServerName    = "server.crt"
+	ServerKeyName = "server.key"
+
+	authorityName    = "authority.crt" // the issuing one first, PEM
+	authorityKeyName = "authority.key"
+	issuedName       = "issued"
+	lockName         = "ca.lock"
+)
+
+// MaxRequest is how long a certificate request may be, in bytes of DER.
+const MaxRequest = 4 << 10
+
+var (
+	// ErrRequest says that a request asks for what is not issued.
+	ErrRequest = errors.New("certificate request")
+	// ErrNoCA says that a folder is no authority's.
+	ErrNoCA = errors.New("holds no authority for TLS")
+)
+
+// A CA is the authority in a folder.
+type CA struct{ dir string }
+
+// Create makes an authority in a new folder.
+func Create(dir string, now time.Time) (*CA, error) {
+	if err := os.MkdirAll(filepath.Join(dir, issuedName), 0o700); err != nil {
+		return nil, err
+	}
+	c := &CA{dir}
+	return c, c.locked(func() error {
+		if _, err := os.Lstat(c.path(authorityName)); !errors.Is(err, fs.ErrNotExist) {
+			return errors.Join(fmt.Errorf("authority in %s: %w", dir, fs.ErrExist), err)
+		}
+		return c.found(nil, now)
+	})
+}
+
+// Open opens the authority in a folder. The error wraps [ErrNoCA] when it holds
+// none.
+func Open(dir string) (*CA, error) {
+	c := &CA{dir}
+	_, err := c.read()
+	return c, err
+}
+
+func (c *CA) path(name string) string { return filepath.Join(c.dir, name) }
+
+// Believed is the path of the file that says whom to believe.
+func (c *CA) Believed() string { return c.path(BelievedName) }
+
+func (c *CA) locked(act func() error) error {
+	lock, err := durable.Wait(c.path(lockName))
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	return act()
+}
+
+// state is what the folder holds.
+type state struct {
+	authorities []*x509.Certificate // the issuing one first
+	lists       []*x509.RevocationList
+	signer      crypto.Signer // of the issuing one
+}
+
+func (c *CA) read() (*state, error) {
+	s := new(state)
+	text, err := os.ReadFile(c.path(authorityName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("folder %s: %w", c.dir, ErrNoCA)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if s.authorities, _, err = parse(text); err != nil || len(s.authorities) == 0 {
+		return nil, fmt.Errorf("%s: %w", c.path(authorityName), cmpErr(err, "no certificate"))
+	}
+	if text, err = os.ReadFile(c.path(BelievedName)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	if _, s.lists, err = parse(text); err != nil {
+		return nil, fmt.Errorf("%s: %w", c.path(BelievedName), err)
+	}
+	return s, nil
+}
+
+func cmpErr(err error, otherwise string) error {
+	if err != nil {
+		return err
+	}
+	return errors.New(otherwise)
+}
+
+func parse(text []byte) (certificates []*x509.Certificate, lists []*x509.RevocationList, err error) {
+	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
+		switch block.Type {
+		case "CERTIFICATE":
+			c, err := x509.ParseCertificate(block.Bytes)
+			if err != nil {
+				return nil, nil, err
+			}
+			certificates = append(certificates, c)
+		case "X509 CRL":
+			l, err := x509.ParseRevocationList(block.Bytes)
+			if err != nil {
+				return nil, nil, err
+			}
+			lists = append(lists, l)
+		}
+	}
+	return certificates, lists, nil
+}
+
+// readWithKey is read, with the key of the issuing authority.
+func (c *CA) readWithKey() (*state, error) {
+	s, err := c.read()
+	if err != nil {
+		return nil, err
+	}
+	k, err := keys.Load(c.keyPath(s.authorities[0]))
+	if err != nil {
+		return nil, err
+	}
+	if !k.Public().Equal(s.authorities[0].PublicKey) {
+		return nil, fmt.Errorf("%s: not the key of the authority", c.keyPath(s.authorities[0]))
+	}
+	s.signer = k.CryptoSigner()
+	return s, nil
+}
+
+// keyPath is where the key of an authority lies: under its serial number, so that
+// one that follows replaces none.
+func (c *CA) keyPath(authority *x509.Certificate) string {
+	return c.path(fmt.Sprintf("%x-%s", authority.SerialNumber, authorityKeyName))
+}
+
+// found makes an authority that goes before those that are there.
+func (c *CA) found(before *state, now time.Time) error {
+	key, err := keys.Generate()
+	if err != nil {
+		return err
+	}
+	serial, err := newSerial()
+	if err != nil {
+		return err
+	}
+	template := &x509.Certificate{
+		SerialNumber: serial, Subject: pkix.Name{CommonName: fmt.Sprintf("Ciglio TLS %s", key.KeyID().String()[:12])},
+		NotBefore: now.Add(-backdated).UTC().Truncate(time.Second), NotAfter: now.Add(AuthorityLife).UTC().Truncate(time.Second),
+		IsCA: true, BasicConstraintsValid: true, MaxPathLenZero: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key.CryptoSigner())
+	if err != nil {
+		return err
+	}
+	authority, err := x509.ParseCertificate(der)
+	if err != nil {
+		return err
+	}
+	if err := key.Create(c.keyPath(authority)); err != nil {
+		return err
+	}
+	next := &state{authorities: []*x509.Certificate{authority}, signer: key.CryptoSigner()}
+	if before != nil {
+		next.authorities = append(next.authorities, before.authorities...)
+		next.lists = before.lists
+	}
+	var text []byte
+	for _, a := range next.authorities {
+		text = append(text, certificatePEM(a)...)
+	}
+	if err := durable.WriteFile(c.path(authorityName), text, 0o600); err != nil {
+		return err
+	}
+	return c.renewLists(next, now, nil, true)
+}
+
+func newSerial() (*big.Int, error) {
+	n, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 127))
+	if err != nil {
+		return nil, err
+	}
+	return n.Add(n, big.NewInt(1)), nil
+}
+
+// renewLists writes what is believed, with a new list of each authority that adds
+// some certificates to what it has revoked.
+func (c *CA) renewLists(s *state, now time.Time, add []*x509.Certificate, always bool) error {
+	var text []byte
+	for _, a := range s.authorities {
+		text = append(text, certificatePEM(a)...)
+	}
+	for _, a := range s.authorities {
+		l := &x509.RevocationList{Number: big.NewInt(1), ThisUpdate: now.Add(-backdated).UTC(), NextUpdate: now.Add(ListLife).UTC()}
+		had := listOf(s.lists, a)
+		if had != nil {
+			l.Number = new(big.Int).Add(had.Number, big.NewInt(1))
+			l.RevokedCertificateEntries = had.RevokedCertificateEntries
+		}
+		fresh := had != nil && now.Before(had.ThisUpdate.Add(listRenewal))
+		for _, r := range add {
+			if bytes.Equal(r.AuthorityKeyId, a.SubjectKeyId) && !contains(l, r.SerialNumber) {
+				l.RevokedCertificateEntries = append(l.RevokedCertificateEntries, x509.RevocationListEntry{SerialNumber: r.SerialNumber, RevocationTime: now.UTC()})
+				fresh = false
+			}
+		}
+		if fresh && !always {
+			text = append(text, pem.EncodeToMemory(&pem.Block{Type: "X509 CRL", Bytes: had.Raw})...)
+			continue
+		}
+		key, err := keys.Load(c.keyPath(a))
+		if err != nil {
+			return err
+		}
+		der, err := x509.CreateRevocationList(rand.Reader, l, a, key.CryptoSigner())
+		if err != nil {
+			return err
+		}
+		text = append(text, pem.EncodeToMemory(&pem.Block{Type: "X509 CRL", Bytes: der})...)
+	}
+	if had, err := os.ReadFile(c.path(BelievedName)); err == nil && bytes.Equal(had, text) {
+		return nil
+	}
+	return durable.WriteFile(c.path(BelievedName), text, 0o600)
+}
+
+func listOf(lists []*x509.RevocationList, a *x509.Certificate) *x509.RevocationList {
+	for _, l := range lists {
+		if bytes.Equal(l.AuthorityKeyId, a.SubjectKeyId) {
+			return l
+		}
+	}
+	return nil
+}
+
+func contains(l *x509.RevocationList, serial *big.Int) bool {
+	return slices.ContainsFunc(l.RevokedCertificateEntries, func(e x509.RevocationListEntry) bool { return e.SerialNumber.Cmp(serial) == 0 })
+}
+
+// Renew renews the lists of what is revoked where they are older than a day, and
+// the server's certificate for the given names, DNS names or addresses, where it
+// has other names, another authority or less than a third of its life. A key that
+// is there stays. It is called once an hour by whoever serves.
+func (c *CA) Renew(names []string, now time.Time) error {
+	return c.locked(func() error {
+		s, err := c.readWithKey()
+		if err != nil {
+			return err
+		}
+		if err := c.renewLists(s, now, nil, false); err != nil || len(names) == 0 {
+			return err
+		}
+		return c.renewServer(s, c.dir, names, now)
+	})
+}
+
+// Server makes or renews, in another folder, the key and certificate of a server
+// of the given names, as [CA.Renew] does in its own, and copies what is believed.
+func (c *CA) Server(folder string, names []string, now time.Time) error {
+	return c.locked(func() error {
+		s, err := c.readWithKey()
+		if err != nil {
+			return err
+		}
+		if err := c.renewLists(s, now, nil, false); err != nil {
+			return err
+		}
+		believed, err := os.ReadFile(c.path(BelievedName))
+		if err != nil {
+			return err
+		}
+		if err := durable.WriteFile(filepath.Join(folder, BelievedName), believed, 0o600); err != nil {
+			return err
+		}
+		return c.renewServer(s, folder, names, now)
+	})
+}
+
+func (c *CA) renewServer(s *state, folder string, names []string, now time.Time) error {
+	if err := checkNames(names); err != nil {
+		return err
+	}
+	path, keyPath := filepath.Join(folder, ServerName), filepath.Join(folder, ServerKeyName)
+	if text, err := os.ReadFile(path); err == nil {
+		had, _, err := parse(text)
+		if err == nil && len(had) > 0 && now.Before(had[0].NotAfter.Add(-ServerLife/3)) && now.After(had[0].NotBefore) &&
+			bytes.Equal(had[0].AuthorityKeyId, s.authorities[0].SubjectKeyId) && slices.Equal(namesOf(had[0]), sorted(names)) {
+			return nil
+		}
+	}
+	key, err := keys.Load(keyPath)
+	if errors.Is(err, keys.ErrMissing) {
+		if key, err = keys.Generate(); err == nil {
+			err = key.Create(keyPath)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	template := &x509.Certificate{Subject: pkix.Name{CommonName: names[0]}, NotAfter: now.Add(ServerLife), ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}
+	for _, n := range names {
+		if ip := net.ParseIP(n); ip != nil {
+			template.IPAddresses = append(template.IPAddresses, ip)
+		} else {
+			template.DNSNames = append(template.DNSNames, n)
+		}
+	}
+	certificate, err := c.issue(s, template, key.Public(), "server", now)
+	if err != nil {
+		return err
+	}
+	return durable.WriteFile(path, certificatePEM(certificate), 0o600)
+}
+
+func checkNames(names []string) error {
+	if len(names) == 0 || len(names) > 16 {
+		return fmt.Errorf("names of the server: %d, want 1 to 16", len(names))
+	}
+	for _, n := range names {
+		if net.ParseIP(n) == nil && !dnsName(n) {
+			return fmt.Errorf("name of the server %q: want a host name or an address", n)
+		}
+	}
+	return nil
+}
+
+// dnsName reports whether n can be a host's name.
+func dnsName(n string) bool {
+	if n == "" || len(n) > 253 || n[0] == '-' || n[0] == '.' {
+		return false
+	}
+	for _, r := range n {
+		if (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '-' && r != '.' {
+			return false
+		}
+	}
+	return true
+}
+
+func namesOf(c *x509.Certificate) []string {
+	all := slices.Clone(c.DNSNames)
+	for _, ip := range c.IPAddresses {
+		all = append(all, ip.String())
+	}
+	return sorted(all)
+}
+
+func sorted(names []string) []string {
+	all := slices.Clone(names)
+	slices.Sort(all)
+	return all
+}
+
+// issue signs a certificate and keeps it under the holder's name before it returns.
+func (c *CA) issue(s *state, template *x509.Certificate, public *ecdsa.PublicKey, holder string, now time.Time) (*x509.Certificate, error) {
+	authority := s.authorities[0]
+	if now.Before(authority.NotBefore) || now.After(authority.NotAfter) {
+		return nil, fmt.Errorf("authority %q: valid from %s to %s: rotate it", authority.Subject.CommonName,
+			authority.NotBefore.Format(time.DateOnly), authority.NotAfter.Format(time.DateOnly))
+	}
+	var err error
+	if template.SerialNumber, err = newSerial(); err != nil {
+		return nil, err
+	}
+	template.NotBefore = now.Add(-backdated).UTC().Truncate(time.Second)
+	template.NotAfter = template.NotAfter.UTC().Truncate(time.Second)
+	if template.NotAfter.After(authority.NotAfter) {
+		template.NotAfter = authority.NotAfter
+	}
+	template.KeyUsage, template.BasicConstraintsValid, template.IsCA = x509.KeyUsageDigitalSignature, true, false
+	der, err := x509.CreateCertificate(rand.Reader, template, authority, public, s.signer)
+	if err != nil {
+		return nil, err
+	}
+	certificate, err := x509.ParseCertificate(der)
+	if err != nil {
+		return nil, err
+	}
+	folder := c.path(filepath.Join(issuedName, holder))
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		return nil, err
+	}
+	return certificate, durable.WriteFile(filepath.Join(folder, fmt.Sprintf("%x.pem", certificate.SerialNumber)), certificatePEM(certificate), 0o600)
+}
+
+// ParseRequest reads a certificate request, DER, of a device. It takes one with a
+// P-256 key that has signed it, whose subject is one common name, the device's id,
+// and that asks for nothing else. The error wraps [ErrRequest] and says what is
+// wrong.
+func ParseRequest(der []byte) (evidence.DeviceID, *ecdsa.PublicKey, error) {
+	refuse := func(format string, a ...any) (evidence.DeviceID, *ecdsa.PublicKey, error) {
+		return evidence.DeviceID{}, nil, fmt.Errorf("%w: %w", ErrRequest, fmt.Errorf(format, a...))
+	}
+	if len(der) > MaxRequest {
+		return refuse("%d bytes, want at most %d", len(der), MaxRequest)
+	}
+	r, err := x509.ParseCertificateRequest(der)
+	if err != nil {
+		return refuse("malformed: %w", err)
+	}
+	public, ok := r.PublicKey.(*ecdsa.PublicKey)
+	switch {
+	case !ok || public.Curve != elliptic.P256():
+		return refuse("its key is not ECDSA on P-256")
+	case r.SignatureAlgorithm != x509.ECDSAWithSHA256:
+		return refuse("signed by %v, want ECDSA with SHA-256", r.SignatureAlgorithm)
+	case r.CheckSignature() != nil:
+		return refuse("its key has not signed it")
+	case len(r.Extensions) > 0 || len(r.Attributes) > 0: //nolint:staticcheck // what is there must not be
+		return refuse("asks for more than its name")
+	case len(r.Subject.Names) != 1:
+		return refuse("its subject has %d parts, want the device's id as common name alone", len(r.Subject.Names))
+	}
+	device, err := evidence.ParseDeviceID(r.Subject.CommonName)
+	if err != nil {
+		return refuse("its common name is no device id")
+	}
+	return device, public, nil
+}
+
+// Device issues a certificate for the TLS key of a device. Who may have one is the
+// caller's to know.
+func (c *CA) Device(device evidence.DeviceID, public *ecdsa.PublicKey, now time.Time) (certificate *x509.Certificate, err error) {
+	err = c.locked(func() error {
+		s, err := c.readWithKey()
+		if err != nil {
+			return err
+		}
+		if err := c.otherHolder(device, public); err != nil {
+			return err
+		}
+		template := &x509.Certificate{
+			Subject: pkix.Name{CommonName: device.String()}, NotAfter: now.Add(DeviceLife), ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+		}
+		certificate, err = c.issue(s, template, public, device.String(), now)
+		return err
+	})
+	return certificate, err
+}
+
+// otherHolder refuses a key that the centre uses itself.
+func (c *CA) otherHolder(device evidence.DeviceID, public *ecdsa.PublicKey) error {
+	s, err := c.read()
+	if err != nil {
+		return err
+	}
+	for _, a := range s.authorities {
+		if public.Equal(a.PublicKey) {
+			return fmt.Errorf("%w: device %v: the key is the authority's own", ErrRequest, device)
+		}
+	}
+	return nil
+}
+
+// Issued returns the certificates of a device that are still in force by date,
+// revoked or not.
+func (c *CA) Issued(device evidence.DeviceID, now time.Time) ([]*x509.Certificate, error) {
+	folder := c.path(filepath.Join(issuedName, device.String()))
+	entries, err := os.ReadDir(folder)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	var all []*x509.Certificate
+	for _, e := range entries {
+		if filepath.Ext(e.Name()) != ".pem" {
+			continue // one that is being written
+		}
+		text, err := os.ReadFile(filepath.Join(folder, e.Name()))
+		if err != nil {
+			return nil, err
+		}
+		some, _, err := parse(text)
+		if err != nil || len(some) != 1 {
+			return nil, fmt.Errorf("%s: %w", filepath.Join(folder, e.Name()), cmpErr(err, "damaged"))
+		}
+		if now.Before(some[0].NotAfter) {
+			all = append(all, some[0])
+		}
+	}
+	return all, nil
+}
+
+// Revoke revokes every certificate of a device, and returns how many are in force
+// by date. The device can be given another by a new code.
+func (c *CA) Revoke(device evidence.DeviceID, now time.Time) (n int, err error) {
+	err = c.locked(func() error {
+		s, err := c.readWithKey()
+		if err != nil {
+			return err
+		}
+		all, err := c.Issued(device, now)
+		if err != nil {
+			return err
+		}
+		n = len(all)
+		return c.renewLists(s, now, all, false)
+	})
+	return n, err
+}
+
+// Rotate makes the authority that issues from now on. Those before are believed
+// until [CA.Retire]: give every device what is believed now, and each of them a new
+// certificate, which happens by itself within [DeviceLife].
+func (c *CA) Rotate(now time.Time) error {
+	return c.locked(func() error {
+		s, err := c.readWithKey()
+		if err != nil {
+			return err
+		}
+		if len(s.authorities) > 3 {
+			return fmt.Errorf("authority: %d are believed already: retire those before", len(s.authorities))
+		}
+		return c.found(s, now)
+	})
+}
+
+// Retire ends every authority but the one that issues. Certificates that they have
+// issued count no more.
+func (c *CA) Retire(now time.Time) error {
+	return c.locked(func() error {
+		s, err := c.readWithKey()
+		if err != nil {
+			return err
+		}
+		before := s.authorities[1:]
+		s.authorities = s.authorities[:1]
+		if err := durable.WriteFile(c.path(authorityName), certificatePEM(s.authorities[0]), 0o600); err != nil {
+			return err
+		}
+		if err := c.renewLists(s, now, nil, false); err != nil {
+			return err
+		}
+		for _, a := range before {
+			if err := os.Remove(c.keyPath(a)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// Authorities returns the certificates that are believed, the issuing one first.
+func (c *CA) Authorities() ([]*x509.Certificate, error) {
+	s, err := c.read()
+	if err != nil {
+		return nil, err
+	}
+	return s.authorities, nil
+}
+
+func certificatePEM(c *x509.Certificate) []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Raw})
+}

@@ -1,0 +1,366 @@
+// Package est enrols devices over HTTPS: Enrollment over Secure Transport, RFC
+// 7030, with its requests cacerts, simpleenroll and simplereenroll, and one of our
+// own by which a device brings its evidence key, for the root to enter.
+//
+// What it keeps true: a device's first certificate costs a one-time code, each
+// further one the certificate before; a certificate is for the one who asks and
+// no other; whoever asks without right learns nothing, and not whether the device
+// exists. Requests are small, few at a time, and each has its time.
+//
+// What is not here: serverkeygen, as keys are made on devices; fullcmc; csrattrs.
+package est
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/asn1"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"ciglio/capture/evidence"
+	"ciglio/internal/mtls"
+	"ciglio/portal/ca"
+	"ciglio/portal/tally"
+)
+
+// Where the requests are.
+const (
+	Root        = "/.well-known/est/"
+	EvidenceKey = "/ciglio/v1/evidence-key"
+)
+
+// Limits.
+const (
+	maxBody     = 8 << 10 // bytes of a request, in base64
+	maxRequests = 16      // under way
+	requestTime = 20 * time.Second
+)
+
+// Options of a Server.
+type Options struct {
+	CA *ca.CA
+	// TLS has whom the server believes and what it shows; see [mtls.Source].
+	TLS func() (*mtls.Authority, *tls.Certificate)
+	// IsEvidenceKey says whether a key is in the register: it seals records and
+	// nothing else, and so is given no certificate for TLS.
+	IsEvidenceKey func(*ecdsa.PublicKey) bool
+	// Propose keeps the evidence key of a device for the root to enter: what the
+	// device has sent, at most 8 KiB. An error that wraps [ca.ErrRequest] is the
+	// device's, and it is told.
+	Propose func(evidence.DeviceID, []byte) error
+	Log     *slog.Logger // nil: nothing is logged
+}
+
+// A Server answers devices. It is safe for concurrent use.
+type Server struct {
+	o     Options
+	slots chan struct{}
+	tally *tally.Tally
+}
+
+// New prepares a server.
+func New(o Options) *Server {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Server{o: o, slots: make(chan struct{}, maxRequests), tally: tally.New(o.Log)}
+}
+
+// Run serves on l until ctx ends. It closes l.
+func (s *Server) Run(ctx context.Context, l net.Listener) error {
+	server := &http.Server{
+		Handler:           s.Handler(),
+		ReadHeaderTimeout: requestTime,
+		ReadTimeout:       requestTime,
+		WriteTimeout:      requestTime,
+		IdleTimeout:       requestTime,
+		MaxHeaderBytes:    4 << 10,
+		ErrorLog:          slog.NewLogLogger(s.o.Log.Handler(), slog.LevelWarn),
+		TLSNextProto:      map[string]func(*http.Server, *tls.Conn, http.Handler){},
+	}
+	knocks := newListener(l, s)
+	ended := make(chan error, 1)
+	go func() { ended <- server.Serve(knocks) }()
+	go knocks.serve()
+	counting, stop := context.WithCancel(ctx)
+	defer stop()
+	knocks.work.Go(func() { s.tally.Run(counting) })
+	var err error
+	select {
+	case err = <-ended:
+	case <-ctx.Done():
+		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancel()
+		if err = server.Shutdown(grace); err != nil {
+			err = server.Close()
+		}
+		if served := <-ended; !errors.Is(served, http.ErrServerClosed) {
+			err = errors.Join(err, served)
+		}
+	}
+	knocks.Close()
+	stop()
+	knocks.work.Wait()
+	return err
+}
+
+// config is that of a handshake in which a client may show a certificate.
+func (s *Server) config() *tls.Config {
+	authority, own := s.o.TLS()
+	c := authority.Server(own, nil)
+	c.ClientAuth = tls.VerifyClientCertIfGiven
+	verify := c.VerifyConnection
+	c.VerifyConnection = func(state tls.ConnectionState) error {
+		if len(state.PeerCertificates) == 0 {
+			return nil
+		}
+		return verify(state)
+	}
+	c.NextProtos = []string{"http/1.1"}
+	return c
+}
+
+// Handler answers requests.
+func (s *Server) Handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET "+Root+"cacerts", s.authorities)
+	mux.HandleFunc("POST "+Root+"simpleenroll", s.enrol)
+	mux.HandleFunc("POST "+Root+"simplereenroll", s.renew)
+	mux.HandleFunc("POST "+EvidenceKey, s.evidenceKey)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "no-store")
+		select {
+		case s.slots <- struct{}{}:
+			defer func() { <-s.slots }()
+		default:
+			w.Header().Set("Retry-After", "10")
+			http.Error(w, "too many ask at once: try again in a moment", http.StatusServiceUnavailable)
+			return
+		}
+		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+		mux.ServeHTTP(w, r)
+	})
+}
+
+func (s *Server) authorities(w http.ResponseWriter, _ *http.Request) {
+	all, err := s.o.CA.Authorities()
+	if err != nil {
+		s.fail(w, err)
+		return
+	}
+	answer(w, all...)
+}
+
+// enrol gives a device its first certificate, for a one-time code.
+func (s *Server) enrol(w http.ResponseWriter, r *http.Request) {
+	device, code, ok := login(r)
+	if !ok {
+		s.noRight(w, "")
+		return
+	}
+	// The code before the request: who has none is told nothing about his request.
+	if err := s.o.CA.CheckCode(device, code, time.Now()); err != nil {
+		s.refuse(w, device, err)
+		return
+	}
+	public, err := s.request(r, device)
+	if err == nil {
+		err = s.o.CA.UseCode(device, code, public, time.Now())
+	}
+	if err != nil {
+		s.refuse(w, device, err)
+		return
+	}
+	s.issue(w, device, public, "device enrolled")
+}
+
+// renew gives a device another certificate, for the one that it shows.
+func (s *Server) renew(w http.ResponseWriter, r *http.Request) {
+	device, ok := shown(r)
+	if !ok {
+		s.noRight(w, "")
+		return
+	}
+	public, err := s.request(r, device)
+	if err != nil {
+		s.refuse(w, device, err)
+		return
+	}
+	s.issue(w, device, public, "device's certificate renewed")
+}
+
+func (s *Server) issue(w http.ResponseWriter, device evidence.DeviceID, public *ecdsa.PublicKey, event string) {
+	certificate, err := s.o.CA.Device(device, public, time.Now())
+	if err != nil {
+		s.refuse(w, device, err)
+		return
+	}
+	s.o.Log.Info(event, "device", device.String(), "serial", fmt.Sprintf("%x", certificate.SerialNumber), "until", certificate.NotAfter)
+	answer(w, certificate)
+}
+
+// request reads a certificate request of the device.
+func (s *Server) request(r *http.Request, device evidence.DeviceID) (*ecdsa.PublicKey, error) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ca.ErrRequest, err)
+	}
+	der, err := decode(body)
+	if err != nil {
+		return nil, err
+	}
+	named, public, err := ca.ParseRequest(der)
+	switch {
+	case err != nil:
+		return nil, err
+	case named != device:
+		return nil, fmt.Errorf("%w: of another device", ca.ErrRequest)
+	case s.o.IsEvidenceKey != nil && s.o.IsEvidenceKey(public):
+		return nil, fmt.Errorf("%w: its key is an evidence key, which seals records and nothing else", ca.ErrRequest)
+	}
+	return public, nil
+}
+
+// evidenceKey keeps a device's evidence key for the root to enter.
+func (s *Server) evidenceKey(w http.ResponseWriter, r *http.Request) {
+	device, ok := shown(r)
+	if !ok {
+		var code string
+		if device, code, ok = login(r); !ok {
+			s.noRight(w, "")
+			return
+		}
+		if err := s.o.CA.CheckCode(device, code, time.Now()); err != nil {
+			s.refuse(w, device, err)
+			return
+		}
+	}
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		err = fmt.Errorf("%w: %w", ca.ErrRequest, err)
+	} else {
+		err = s.o.Propose(device, body)
+	}
+	if err != nil {
+		s.refuse(w, device, err)
+		return
+	}
+	s.o.Log.Info("evidence key waits for the root", "device", device.String())
+	w.WriteHeader(http.StatusAccepted)
+}
+
+// login reads the device's id and its code.
+func login(r *http.Request) (evidence.DeviceID, string, bool) {
+	name, code, ok := r.BasicAuth()
+	if !ok {
+		return evidence.DeviceID{}, "", false
+	}
+	device, err := evidence.ParseDeviceID(name)
+	return device, code, err == nil
+}
+
+// shown is the device whose certificate the handshake has verified.
+func shown(r *http.Request) (evidence.DeviceID, bool) {
+	if r.TLS == nil || len(r.TLS.VerifiedChains) == 0 {
+		return evidence.DeviceID{}, false
+	}
+	name, err := mtls.Name(r.TLS.PeerCertificates[0])
+	if err != nil {
+		return evidence.DeviceID{}, false
+	}
+	device, err := evidence.ParseDeviceID(name)
+	return device, err == nil
+}
+
+func (s *Server) refuse(w http.ResponseWriter, device evidence.DeviceID, err error) {
+	switch {
+	case errors.Is(err, ca.ErrCode):
+		s.noRight(w, device.String())
+	case errors.Is(err, ca.ErrRequest):
+		s.tally.Add(tally.Key{Level: slog.LevelWarn, Message: "enrolment refused", Reason: "its request"}, "device", device.String(), "error", err)
+		http.Error(w, err.Error(), http.StatusBadRequest)
+	default:
+		s.fail(w, err)
+	}
+}
+
+// noRight is the one answer to whoever has no right, whatever lacks.
+func (s *Server) noRight(w http.ResponseWriter, device string) {
+	s.tally.Add(tally.Key{Level: slog.LevelWarn, Message: "enrolment refused", Reason: "neither certificate nor code that counts"}, "device", device)
+	w.Header().Set("WWW-Authenticate", `Basic realm="Ciglio enrolment"`)
+	http.Error(w, "want a device's certificate, or its id and a one-time code that counts", http.StatusUnauthorized)
+}
+
+func (s *Server) fail(w http.ResponseWriter, err error) {
+	s.tally.Add(tally.Key{Level: slog.LevelError, Message: "enrolment failed"}, "error", err)
+	http.Error(w, "the centre cannot issue certificates now: its log says why", http.StatusInternalServerError)
+}
+
+// decode reads base64 with or without line ends, as RFC 8951 has it, and nothing
+// else.
+func decode(body []byte) ([]byte, error) {
+	der, err := base64.StdEncoding.Strict().DecodeString(string(body))
+	if err != nil {
+		return nil, fmt.Errorf("%w: not base64", ca.ErrRequest)
+	}
+	return der, nil
+}
+
+// answer sends certificates as a degenerate PKCS #7.
+func answer(w http.ResponseWriter, certificates ...*x509.Certificate) {
+	der, err := Bundle(certificates...)
+	if err != nil {
+		http.Error(w, "the answer cannot be made", http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "application/pkcs7-mime; smime-type=certs-only")
+	w.Header().Set("Content-Transfer-Encoding", "base64")
+	text := base64.StdEncoding.EncodeToString(der)
+	for len(text) > 76 {
+		io.WriteString(w, text[:76]+"\r\n")
+		text = text[76:]
+	}
+	io.WriteString(w, text+"\r\n")
+}
+
+var (
+	oidData       = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 7, 1}
+	oidSignedData = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 7, 2}
+)
+
+// Bundle returns certificates as PKCS #7 signed data of nothing that nobody has
+// signed (RFC 5652, RFC 5272 section 4.1), DER.
+func Bundle(certificates ...*x509.Certificate) ([]byte, error) {
+	type content struct {
+		Type asn1.ObjectIdentifier
+	}
+	type signedData struct {
+		Version      int
+		Algorithms   asn1.RawValue
+		Content      content
+		Certificates asn1.RawValue
+		Signers      asn1.RawValue
+	}
+	var all []byte
+	for _, c := range certificates {
+		all = append(all, c.Raw...)
+	}
+	nothing := asn1.RawValue{Tag: asn1.TagSet, IsCompound: true}
+	inner, err := asn1.Marshal(signedData{1, nothing, content{oidData},
+		asn1.RawValue{Class: asn1.ClassContextSpecific, Tag: 0, IsCompound: true, Bytes: all}, nothing})
+	if err != nil {
+		return nil, err
+	}
+	return asn1.Marshal(struct {
+		Type    asn1.ObjectIdentifier
+		Content asn1.RawValue
+	}{oidSignedData, asn1.RawValue{Class: asn1.ClassContextSpecific, Tag: 0, IsCompound: true, Bytes: inner}})
+}

@@ -1,0 +1,319 @@
+package est_test
+
+import (
+	"bytes"
+	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/base64"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"ciglio/capture/evidence"
+	"ciglio/internal/mtls"
+	"ciglio/portal/ca"
+	"ciglio/portal/est"
+	"ciglio/portal/keys"
+)
+
+var (
+	device = evidence.DeviceID{0xc1, 15: 1}
+	other  = evidence.DeviceID{0xc1, 15: 2}
+)
+
+func loadKey(path string) (crypto.Signer, error) {
+	k, err := keys.Load(path)
+	if err != nil {
+		return nil, err
+	}
+	return k.CryptoSigner(), nil
+}
+
+// A bench is a server and its authority.
+type bench struct {
+	ca       *ca.CA
+	url      string
+	proposed map[evidence.DeviceID][]byte
+	evidence *ecdsa.PublicKey
+}
+
+func newBench(t *testing.T) *bench {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "ca")
+	authority, err := ca.Create(dir, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := authority.Renew([]string{"127.0.0.1"}, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	log := slog.New(slog.NewTextHandler(t.Output(), nil))
+	source, err := mtls.NewSource(mtls.Files{Authority: authority.Believed(), Certificate: filepath.Join(dir, ca.ServerName), Key: filepath.Join(dir, ca.ServerKeyName)}, loadKey, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &bench{ca: authority, proposed: make(map[evidence.DeviceID][]byte)}
+	server := est.New(est.Options{
+		CA: authority, TLS: source.Get, Log: log,
+		IsEvidenceKey: func(k *ecdsa.PublicKey) bool { return b.evidence != nil && k.Equal(b.evidence) },
+		Propose: func(d evidence.DeviceID, text []byte) error {
+			if len(text) == 0 {
+				return fmt.Errorf("%w: nothing", ca.ErrRequest)
+			}
+			b.proposed[d] = text
+			return nil
+		},
+	})
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.url = "https://" + l.Addr().String()
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error)
+	go func() { ended <- server.Run(ctx, l) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+	return b
+}
+
+// client asks as a device does that shows a certificate, or none.
+func (b *bench) client(t *testing.T, own *tls.Certificate) *http.Client {
+	t.Helper()
+	text, err := os.ReadFile(b.ca.Believed())
+	if err != nil {
+		t.Fatal(err)
+	}
+	authority, err := mtls.ParseAuthority(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := &tls.Config{RootCAs: authority.Pool(), MinVersion: tls.VersionTLS13}
+	if own != nil {
+		config.Certificates = []tls.Certificate{*own}
+	}
+	transport := &http.Transport{TLSClientConfig: config}
+	t.Cleanup(transport.CloseIdleConnections)
+	return &http.Client{Transport: transport, Timeout: 10 * time.Second}
+}
+
+func newKey(t testing.TB) *ecdsa.PrivateKey {
+	t.Helper()
+	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
+
+func request(t testing.TB, d evidence.DeviceID, key crypto.Signer) string {
+	t.Helper()
+	der, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{Subject: pkix.Name{CommonName: d.String()}}, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return base64.StdEncoding.EncodeToString(der)
+}
+
+func (b *bench) post(t *testing.T, c *http.Client, path, user, code, body string) (int, []byte) {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), "POST", b.url+path, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Content-Type", "application/pkcs10")
+	if user != "" {
+		r.SetBasicAuth(user, code)
+	}
+	answer, err := c.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	text, err := io.ReadAll(answer.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer.StatusCode, text
+}
+
+// certificates reads an answer with openssl.
+func certificates(t *testing.T, body []byte) (all []*x509.Certificate) {
+	t.Helper()
+	der, err := base64.StdEncoding.DecodeString(string(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := exec.CommandContext(t.Context(), "openssl", "pkcs7", "-inform", "DER", "-print_certs")
+	c.Stdin = bytes.NewReader(der)
+	text, err := c.Output()
+	if err != nil {
+		t.Fatalf("openssl: %v", err)
+	}
+	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
+		one, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, one)
+	}
+	return all
+}
+
+// TestADeviceIsEnrolledAndRenewed is the life of a device's certificates.
+func TestADeviceIsEnrolledAndRenewed(t *testing.T) {
+	b := newBench(t)
+	anyone := b.client(t, nil)
+	answer, err := anyone.Get(b.url + est.Root + "cacerts")
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := io.ReadAll(answer.Body)
+	answer.Body.Close()
+	if media := answer.Header.Get("Content-Type"); err != nil || answer.StatusCode != 200 || !strings.HasPrefix(media, "application/pkcs7-mime") {
+		t.Fatalf("%d %s %v", answer.StatusCode, media, err)
+	}
+	authorities, err := b.ca.Authorities()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := certificates(t, body); len(got) != 1 || !got[0].Equal(authorities[0]) {
+		t.Errorf("cacerts are %v", got)
+	}
+	code, err := b.ca.NewCode(device, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := newKey(t)
+	status, body := b.post(t, anyone, est.Root+"simpleenroll", device.String(), code, request(t, device, key))
+	if status != 200 {
+		t.Fatalf("%d %s", status, body)
+	}
+	first := certificates(t, body)
+	if len(first) != 1 || !key.PublicKey.Equal(first[0].PublicKey) {
+		t.Fatalf("enrolled with %v", first)
+	}
+	own := &tls.Certificate{Certificate: [][]byte{first[0].Raw}, PrivateKey: key}
+	next := newKey(t)
+	status, body = b.post(t, b.client(t, own), est.Root+"simplereenroll", "", "", request(t, device, next))
+	if status != 200 {
+		t.Fatalf("%d %s", status, body)
+	}
+	if second := certificates(t, body); len(second) != 1 || !next.PublicKey.Equal(second[0].PublicKey) || second[0].SerialNumber.Cmp(first[0].SerialNumber) == 0 {
+		t.Errorf("renewed with %v", second)
+	}
+	if status, body := b.post(t, b.client(t, own), est.EvidenceKey, "", "", "proof"); status != http.StatusAccepted || string(b.proposed[device]) != "proof" {
+		t.Errorf("evidence key: %d %s", status, body)
+	}
+	if _, err := b.ca.Revoke(device, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.client(t, own).Post(b.url+est.Root+"simplereenroll", "", strings.NewReader(request(t, device, next))); err == nil {
+		t.Error("a revoked certificate is renewed")
+	}
+}
+
+func TestEnrolmentIsRefused(t *testing.T) {
+	b := newBench(t)
+	seal := newKey(t)
+	b.evidence = &seal.PublicKey
+	anyone, id := b.client(t, nil), device.String()
+	code, err := b.ca.NewCode(device, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	good := request(t, device, newKey(t))
+	certificate, err := b.ca.Device(other, &seal.PublicKey, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	others := b.client(t, &tls.Certificate{Certificate: [][]byte{certificate.Raw}, PrivateKey: seal})
+	const enrol, renew = est.Root + "simpleenroll", est.Root + "simplereenroll"
+	var denied []byte
+	for _, row := range []struct {
+		name             string
+		client           *http.Client
+		path, user, code string
+		body             string
+		want             int
+	}{
+		{"no login", anyone, enrol, "", "", good, 401},
+		{"no device", anyone, enrol, "root", code, good, 401},
+		{"another device's name", anyone, enrol, other.String(), code, good, 401},
+		{"another code", anyone, enrol, id, "AAAA-AAAA-AAAA", good, 401},
+		{"another code with a bad request, which nobody is told", anyone, enrol, id, "AAAA-AAAA-AAAA", "?", 401},
+		{"renewal without certificate", anyone, renew, id, code, good, 401},
+		{"renewal by another device", others, renew, "", "", good, 400},
+		{"a request of another device", anyone, enrol, id, code, request(t, other, newKey(t)), 400},
+		{"the evidence key", anyone, enrol, id, code, request(t, device, seal), 400},
+		{"an empty body", anyone, enrol, id, code, "", 400},
+		{"no base64", anyone, enrol, id, code, "-----BEGIN", 400},
+		{"base64 of nothing known", anyone, enrol, id, code, "AAAA", 400},
+		{"a body of 9 KiB", anyone, enrol, id, code, strings.Repeat("A", 9<<10), 400},
+		{"an empty evidence key", anyone, est.EvidenceKey, id, code, "", 400},
+		{"an evidence key without login", anyone, est.EvidenceKey, "", "", "x", 401},
+		{"keys made by the server", anyone, est.Root + "serverkeygen", id, code, good, 404},
+		{"a page", anyone, "/", id, code, "", 404},
+	} {
+		status, body := b.post(t, row.client, row.path, row.user, row.code, row.body)
+		if status != row.want {
+			t.Errorf("%s: %d %s, want %d", row.name, status, body, row.want)
+		}
+		if row.want == 401 {
+			if denied != nil && !bytes.Equal(denied, body) {
+				t.Errorf("%s: answers differ: %s", row.name, body)
+			}
+			denied = body
+		}
+	}
+	if status, body := b.post(t, anyone, enrol, id, code, good); status != 200 {
+		t.Errorf("the good one after all that: %d %s", status, body)
+	}
+	if status, _ := b.post(t, anyone, enrol, id, code, request(t, device, newKey(t))); status != 401 {
+		t.Errorf("the code for a second key: %d", status)
+	}
+	if status, body := b.post(t, anyone, enrol, id, code, good); status != 200 {
+		t.Errorf("the same key, as the answer was lost: %d %s", status, body)
+	}
+}
+
+// TestOldTLSIsRefused shows that nobody is served by less than TLS 1.3.
+func TestOldTLSIsRefused(t *testing.T) {
+	b := newBench(t)
+	c := b.client(t, nil)
+	config := c.Transport.(*http.Transport).TLSClientConfig
+	config.MinVersion, config.MaxVersion = tls.VersionTLS12, tls.VersionTLS12
+	if _, err := c.Get(b.url + est.Root + "cacerts"); err == nil {
+		t.Error("served by TLS 1.2")
+	}
+	plain, err := net.Dial("tcp", strings.TrimPrefix(b.url, "https://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer plain.Close()
+	plain.SetDeadline(time.Now().Add(5 * time.Second))
+	fmt.Fprintf(plain, "GET %scacerts HTTP/1.1\r\nHost: x\r\n\r\n", est.Root)
+	if answer, err := io.ReadAll(plain); err == nil && bytes.Contains(answer, []byte("HTTP/1.1 200")) || errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("plain HTTP: %q, %v", answer, err)
+	}
+}
