@@ -10,12 +10,15 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"runtime/debug"
 	"strings"
 	"syscall"
 	"text/tabwriter"
 
 	"ciglio/capture/evidence"
+	"ciglio/portal/ca"
+	"ciglio/portal/est"
 	"ciglio/portal/keys"
 	"ciglio/portal/register"
 	"ciglio/portal/store"
@@ -41,9 +44,12 @@ type command struct {
 func commands() []command {
 	return []command{
 		{"init", "--dir DIR", "make a centre: keys, register, store", initFlags},
-		{"enrol", "--dir DIR --device HEX --cert FILE", "add a device's evidence key", enrolFlags},
+		{"enrol", "--dir DIR --device HEX --cert FILE | --code", "add a device's evidence key, or print the one-time code for its TLS certificate", enrolFlags},
 		{"serve", "--dir DIR", "receive, answer, show", serveFlags},
 		{"backup", "--dir DIR --to FOLDER", "copy everything but the private keys, and name what is missing or damaged", backupFlags},
+		{"authority", "--dir DIR", "show, make, rotate or retire the authority for TLS", authorityFlags},
+		{"mosquitto", "--dir DIR --name HOST --to FOLDER", "write what Mosquitto needs, or renew it", mosquittoFlags},
+		{"revoke", "--dir DIR --device HEX", "revoke a device's TLS certificates", revokeFlags},
 		{"version", "", "what this program is", versionFlags},
 	}
 }
@@ -167,7 +173,11 @@ func (c command) run(args []string, stdout, stderr io.Writer) int {
 func hint(err error) string {
 	switch {
 	case errors.Is(err, ErrNotLoopback):
-		return "put a protected proxy in front, or allow it with --allow-remote"
+		return "devices connect at --mqtt tls://ADDRESS, with certificates; for pages put a protected proxy in front, or allow it with --allow-remote"
+	case errors.Is(err, ErrNoNames):
+		return "--name HOST, once for each name or address by which devices reach this machine"
+	case errors.Is(err, ca.ErrNoCA):
+		return "make one with: ciglio-portal authority --dir DIR --make; one that was lost comes from a backup"
 	case errors.Is(err, store.ErrLocked):
 		return "another ciglio-portal serves this directory"
 	case errors.Is(err, errCentreKey):
@@ -250,15 +260,22 @@ func (r enrolResult) String() string {
 func enrolFlags(flags *flag.FlagSet) func(context.Context, io.Writer, io.Writer, bool) (any, error) {
 	dir := needDir(flags)
 	device := flags.String("device", "", "device id, 32 `hexadecimal` digits (required)")
-	cert := flags.String("cert", "", "`file` with the certificate of its evidence key, PEM (required)")
+	cert := flags.String("cert", "", "`file` with the certificate of its evidence key, PEM")
+	code := flags.Bool("code", false, "print a one-time code by which the device gets its TLS certificate")
 	epoch := flags.Uint64("epoch", 1, "epoch of the device, one more for each new key or store")
 	return func(context.Context, io.Writer, io.Writer, bool) (any, error) {
-		if err := errors.Join(required("dir", *dir), required("device", *device), required("cert", *cert)); err != nil {
+		if err := errors.Join(required("dir", *dir), required("device", *device)); err != nil {
 			return nil, err
+		}
+		if *code == (*cert != "") {
+			return nil, fmt.Errorf("%w: want either --cert or --code", errUsage)
 		}
 		id, err := evidence.ParseDeviceID(*device)
 		if err != nil {
 			return nil, fmt.Errorf("%w: %w", errUsage, err)
+		}
+		if *code {
+			return newCode(*dir, id)
 		}
 		text, err := os.ReadFile(*cert)
 		if err != nil {
@@ -318,12 +335,24 @@ func versionFlags(*flag.FlagSet) func(context.Context, io.Writer, io.Writer, boo
 type serving struct {
 	Pages string `json:"pages"`
 	MQTT  string `json:"mqtt,omitempty"`
+	EST   string `json:"est,omitempty"`
+
+	encryptedPages, encryptedMQTT bool
 }
 
 func (r serving) String() string {
-	s := "pages  http://" + r.Pages + "/"
+	scheme := func(encrypted bool, name string) string {
+		if !encrypted {
+			return name
+		}
+		return map[string]string{"http": "https", "tcp": "tls"}[name]
+	}
+	s := "pages  " + scheme(r.encryptedPages, "http") + "://" + r.Pages + "/"
 	if r.MQTT != "" {
-		s += "\nbroker tcp://" + r.MQTT
+		s += "\nbroker " + scheme(r.encryptedMQTT, "tcp") + "://" + r.MQTT
+	}
+	if r.EST != "" {
+		s += "\nenrol  https://" + r.EST + est.Root
 	}
 	return s
 }
@@ -332,10 +361,23 @@ func serveFlags(flags *flag.FlagSet) func(context.Context, io.Writer, io.Writer,
 	var o Options
 	flags.StringVar(&o.Dir, "dir", "", "`directory` of the centre (required)")
 	flags.StringVar(&o.Listen, "listen", DefaultListen, "`address` of the pages")
-	flags.StringVar(&o.MQTT, "mqtt", DefaultMQTT, "`address` of the embedded broker")
-	flags.StringVar(&o.Broker, "broker", "", "`URL` of another broker to use, tcp://host:port")
+	flags.StringVar(&o.MQTT, "mqtt", DefaultMQTT, "`address` of the embedded broker; tls://ADDRESS for any but this machine's own")
+	flags.StringVar(&o.Broker, "broker", "", "`URL` of another broker to use, tls://host:port, or tcp://host:port on this machine")
+	flags.StringVar(&o.BrokerFiles.Authority, "broker-ca", "", "`file` with whom to believe to be that broker, PEM (default DIR/ca/believed.pem)")
+	flags.StringVar(&o.BrokerFiles.Certificate, "broker-cert", "", "`file` with what the centre shows it, PEM (default DIR/ca/centre.crt)")
+	flags.StringVar(&o.BrokerFiles.Key, "broker-key", "", "`file` with the key of that, PEM (default DIR/ca/centre.key)")
+	flags.StringVar(&o.BrokerLog, "broker-log", "", "`file` that Mosquitto writes its log to: what it refuses is told from there")
+	flags.StringVar(&o.EST, "est", "", "`address` where devices get their TLS certificates (RFC 7030)")
+	flags.Func("name", "`host` name or address by which devices reach this machine; may be given several times", func(n string) error {
+		o.Names = append(o.Names, n)
+		return nil
+	})
+	flags.StringVar(&o.Pages.Certificate, "pages-cert", "", "`file` with the certificate of the pages, PEM")
+	flags.StringVar(&o.Pages.Key, "pages-key", "", "`file` with its key, PEM")
+	flags.StringVar(&o.Pages.ACMEHost, "acme", "", "`host` name of the pages, for which an ACME server gives the certificate")
+	flags.StringVar(&o.Pages.ACMEDirectory, "acme-directory", "", "`URL` of that server; empty for Let's Encrypt")
 	flags.StringVar(&o.Shard, "shard", DefaultShard, "shard of devices to take")
-	flags.BoolVar(&o.AllowRemote, "allow-remote", false, "let other machines reach pages and broker, which ask nobody who they are")
+	flags.BoolVar(&o.AllowRemote, "allow-remote", false, "let other machines reach the pages, which ask nobody who they are")
 	return func(ctx context.Context, stdout, stderr io.Writer, asJSON bool) (any, error) {
 		if err := required("dir", o.Dir); err != nil {
 			return nil, err
@@ -345,14 +387,16 @@ func serveFlags(flags *flag.FlagSet) func(context.Context, io.Writer, io.Writer,
 			handler = slog.NewJSONHandler(stderr, nil)
 		}
 		o.Log = slog.New(handler)
+		o.BrokerFiles = brokerFiles(o.Dir, o.BrokerFiles)
+		o.Pages.ACMECache = filepath.Join(o.Dir, "acme")
 		p, err := New(ctx, o)
 		if err != nil {
 			return nil, err
 		}
 		if o.AllowRemote {
-			o.Log.Warn("pages and broker may be reached from other machines and ask nobody who they are")
+			o.Log.Warn("pages may be reached from other machines and ask nobody who they are")
 		}
-		addresses := serving{Pages: p.Addr(), MQTT: p.MQTTAddr()}
+		addresses := serving{Pages: p.Addr(), MQTT: p.MQTTAddr(), EST: p.ESTAddr(), encryptedPages: o.Pages.enabled(), encryptedMQTT: strings.HasPrefix(o.MQTT, "tls://")}
 		if asJSON {
 			err = json.NewEncoder(stdout).Encode(addresses)
 		} else {

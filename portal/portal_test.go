@@ -228,11 +228,19 @@ func TestOtherMachinesNeedPermission(t *testing.T) {
 		{Listen: "0.0.0.0:0", MQTT: "127.0.0.1:0"}, {Listen: "127.0.0.1:0", MQTT: ":0"},
 	} {
 		o.Dir = dir
+		bare := o.MQTT == ":0"
 		if p, err := portal.New(t.Context(), o); !errors.Is(err, portal.ErrNotLoopback) || p != nil {
 			t.Errorf("%+v: %v, want ErrNotLoopback", o, err)
 		}
 		o.AllowRemote = true
 		p, err := portal.New(t.Context(), o)
+		if bare { // a broker that asks nobody is for this machine, whatever is allowed
+			if !errors.Is(err, portal.ErrNotLoopback) {
+				t.Errorf("%+v: %v, want ErrNotLoopback", o, err)
+			}
+			o.MQTT, o.Names = "tls://:0", []string{"localhost"}
+			p, err = portal.New(t.Context(), o)
+		}
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"ciglio/capture/evidence"
+	"ciglio/portal/ca"
 	"ciglio/portal/keys"
 	"ciglio/portal/register"
 	"ciglio/portal/store"
@@ -39,8 +40,8 @@ func centreIn(dir string) error {
 	return err
 }
 
-// Init makes a centre in dir: a root key, a centre key, and a register that
-// holds the centre's key alone. It never replaces anything.
+// Init makes a centre in dir: a root key, a centre key, a register that holds the
+// centre's key alone, and an authority for TLS. It never replaces anything.
 func Init(dir string) (root evidence.Hash, err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return root, err
@@ -56,6 +57,9 @@ func Init(dir string) (root evidence.Hash, err error) {
 		return root, err
 	}
 	if err := s.Close(); err != nil {
+		return root, err
+	}
+	if _, err := ca.Create(CAFolder(dir), time.Now()); err != nil {
 		return root, err
 	}
 	made := make([]*keys.Key, 2)

@@ -194,6 +194,9 @@ func (f *follower) read(tell func(string)) error {
 		if os.SameFile(now, f.info) && now.Size() >= f.at {
 			return nil
 		}
+		if err := f.drain(tell); err != nil { // what came before it was rotated
+			return err
+		}
 		f.close() // another file has its name, or it was truncated
 	}
 }
