@@ -9,10 +9,8 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"ciglio/capture/evidence"
@@ -133,40 +131,6 @@ func checkProposal(device evidence.DeviceID, c *x509.Certificate) error {
 		return errors.New("the key has not signed its certificate")
 	}
 	return nil
-}
-
-// get returns the certificate of the key that a device has brought.
-func (p proposals) get(device evidence.DeviceID) (*x509.Certificate, error) {
-	text, err := os.ReadFile(p.path(device))
-	if err != nil {
-		return nil, err
-	}
-	return ReadCertificate(text)
-}
-
-// all returns the devices that have brought a key.
-func (p proposals) all() ([]evidence.DeviceID, error) {
-	entries, err := os.ReadDir(p.folder())
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
-	}
-	var all []evidence.DeviceID
-	for _, e := range entries {
-		name, ok := strings.CutSuffix(e.Name(), ".pem")
-		if device, err := evidence.ParseDeviceID(name); ok && err == nil {
-			all = append(all, device)
-		}
-	}
-	return all, nil
-}
-
-// drop forgets the key that a device has brought: it stands in the register.
-func (p proposals) drop(device evidence.DeviceID) error {
-	err := os.Remove(p.path(device))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	return err
 }
 
 func (p proposals) folder() string { return filepath.Join(p.dir, proposedFolder) }
