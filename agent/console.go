@@ -113,7 +113,10 @@ var errNotRunning = errors.New("the service does not run")
 // ask makes a request of the running service and reads its answer into v. form
 // goes with a POST; nil makes a GET.
 func ask(c *config.Config, path string, form []byte, v any) error {
-	socket := consoleSocket(c)
+	return askAt(consoleSocket(c), path, form, v)
+}
+
+func askAt(socket, path string, form []byte, v any) error {
 	client := &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{
 		DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {

@@ -89,7 +89,7 @@ var completed = []struct {
 	want []string
 }{
 	{"ciglio out", []string{"outbox"}},
-	{"ciglio outbox ", []string{"export", "list", "stats"}},
+	{"ciglio outbox ", []string{"acknowledge", "export", "list", "stats"}},
 	{"ciglio outbox ex", []string{"export"}},
 	{"ciglio outbox export --o", []string{"--out"}},
 	{"ciglio config print --", []string{"--config", "--json"}},

@@ -21,6 +21,7 @@ import (
 	"encoding/json"
 	"errors"
 	"html/template"
+	"io"
 	"io/fs"
 	"log/slog"
 	"net"
@@ -31,7 +32,10 @@ import (
 	"time"
 
 	"ciglio/agent/device"
+	"ciglio/capture"
+	"ciglio/capture/evidence"
 	"ciglio/internal/catalogue"
+	"ciglio/sensor"
 )
 
 //go:embed words templates assets
@@ -43,6 +47,21 @@ var languages = [...]string{"it", "en", "de"}
 // A Device is the one whose console it is. Its methods are safe for concurrent use.
 type Device interface {
 	Status() device.Status
+	// SelfTest looks at every part now and records what it finds.
+	SelfTest(evidence.Act) ([]sensor.Finding, error)
+	// Note records an act; it returns when that is on flash.
+	Note(what string, a evidence.Act) error
+	// Journal returns the newest entries, the newest first.
+	Journal(most int) ([]device.JournalEntry, error)
+
+	// In service the gate is closed, and pictures and vehicles are shown.
+	BeginService(lasts time.Duration)
+	EndService()
+	InService() bool
+	ServicePicture(buffer []byte) (capture.Frame, bool)
+	Seen() []device.Seen
+	Sight() device.Sight
+	WriteSignal(io.Writer) error
 }
 
 // Options says what a console is made of. All but Log are needed.
@@ -59,6 +78,10 @@ type Console struct {
 	pages  map[string]*template.Template
 	assets map[string]asset
 	access *access
+
+	frames  *frames
+	drawing drawing
+	accept  acceptance
 }
 
 type asset struct {
@@ -71,7 +94,7 @@ func New(o Options) (*Console, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	c := &Console{o: o, assets: map[string]asset{}, pages: map[string]*template.Template{}, access: newAccess(o.Now)}
+	c := &Console{o: o, assets: map[string]asset{}, pages: map[string]*template.Template{}, access: newAccess(o.Now), frames: newFrames()}
 	words, err := fs.Sub(files, "words")
 	if err != nil {
 		return nil, err
@@ -136,6 +159,20 @@ func (c *Console) routes() []route {
 		{"GET /{$}", staff, c.state, false},
 		{"GET /login", anyone, c.loginPage, false},
 		{"POST /login", anyone, c.login, false},
+		{"POST /selftest", staff, c.selfTest, false},
+		{"GET /live", staff, c.livePage, false},
+		{"GET /picture.jpg", staff, c.picture, true},
+		{"GET /signal.svg", staff, c.signal, true},
+		{"POST /service/begin", staff, c.serviceOn, false},
+		{"POST /service/end", staff, c.serviceOff, false},
+		{"GET /aim", staff, c.aimPage, false},
+		{"POST /aim/done", staff, c.aimDone, false},
+		{"GET /accept", staff, c.acceptPage, false},
+		{"GET /accept.csv", staff, c.acceptCSV, false},
+		{"POST /accept/plan", staff, c.acceptPlan, false},
+		{"POST /accept/run/{run}", staff, c.acceptRun, false},
+		{"POST /accept/end", staff, c.acceptEnd, false},
+		{"GET /journal", staff, c.journal, false},
 		{"POST /logout", staff, c.logout, false},
 		{"POST /language", anyone, c.language, false},
 		{"GET /assets/{name}", anyone, c.asset, true},
@@ -147,6 +184,7 @@ func (c *Console) local() []route {
 	return []route{
 		{"POST /code", staff, c.newCode, false},
 		{"GET /calibration", staff, c.calibration, false},
+		{"GET /seen", staff, c.seen, false},
 	}
 }
 

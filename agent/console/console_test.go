@@ -18,17 +18,78 @@ import (
 	"time"
 
 	"ciglio/agent/device"
+	"ciglio/agent/trust"
+	"ciglio/capture"
+	"ciglio/capture/evidence"
 	"ciglio/sensor"
+	"ciglio/uplink/outbox"
 	"ciglio/uplink/wire"
 )
 
 // noon is when the tests begin.
 var noon = time.Date(2026, 12, 1, 12, 0, 0, 0, time.UTC)
 
-// fakeDevice says what a test has it say.
+// fakeDevice says what a test has it say. Its pictures are shown in service, as those
+// of a device are: that is tested there.
 type fakeDevice struct {
-	mu     sync.Mutex
-	status device.Status
+	mu      sync.Mutex
+	status  device.Status
+	service bool
+	full    bool // no act can be recorded
+	notes   []evidence.Act
+	seen    []device.Seen
+	sight   device.Sight
+	entries []device.JournalEntry
+	found   []sensor.Finding
+	picture []byte
+	signal  string
+}
+
+func (d *fakeDevice) SelfTest(a evidence.Act) ([]sensor.Finding, error) {
+	return d.found, d.Note("", a)
+}
+
+func (d *fakeDevice) Note(_ string, a evidence.Act) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.full {
+		return fmt.Errorf("note: %w", outbox.ErrFull)
+	}
+	d.notes = append(d.notes, a)
+	return nil
+}
+
+func (d *fakeDevice) Journal(int) ([]device.JournalEntry, error) { return d.entries, nil }
+func (d *fakeDevice) BeginService(time.Duration)                 { d.set(true) }
+func (d *fakeDevice) EndService()                                { d.set(false) }
+func (d *fakeDevice) Seen() []device.Seen                        { return d.seen }
+func (d *fakeDevice) Sight() device.Sight                        { return d.sight }
+
+func (d *fakeDevice) set(on bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.service = on
+}
+
+func (d *fakeDevice) InService() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.service
+}
+
+func (d *fakeDevice) ServicePicture(b []byte) (capture.Frame, bool) {
+	if !d.InService() {
+		return capture.Frame{Data: b}, false
+	}
+	return capture.Frame{Data: append(b[:0], d.picture...)}, true
+}
+
+func (d *fakeDevice) WriteSignal(w io.Writer) error {
+	if d.signal == "" {
+		return device.ErrNoSignal
+	}
+	_, err := io.WriteString(w, d.signal)
+	return err
 }
 
 func (d *fakeDevice) Status() device.Status {
@@ -125,7 +186,7 @@ func (b *bench) request(session, method, path string, form url.Values, header ..
 
 // TestEveryRoleAndRoute asks every route as every role and wants the table's answer.
 func TestEveryRoleAndRoute(t *testing.T) {
-	path := map[string]string{"GET /{$}": "/", "GET /assets/{name}": "/assets/style.css"}
+	path := map[string]string{"GET /{$}": "/", "GET /assets/{name}": "/assets/style.css", "POST /accept/run/{run}": "/accept/run/1"}
 	b := newBench(t)
 	for _, route := range b.routes() {
 		for _, role := range []Role{Nobody, Technician, Officer} {
@@ -398,7 +459,11 @@ func TestEveryTextIsThereAndUsed(t *testing.T) {
 		}
 	}
 	composed("level.", string(good), string(warn), string(bad))
-	composed("error.", "forbidden", "absent", "form", "failed")
+	composed("error.", "plan_reference", "plan_lanes", "plan_repeat", "plan_direction", "plan_speeds")
+	for _, key := range refusals(t) {
+		composed("error.", key)
+	}
+	composed("why.", string(notMeasured), string(noSpeed), string(tooFar), string(wrongLane), string(wrongWay), string(notAsPlanned))
 	composed("cause.", append(causeCodes, "other")...)
 	composed("do.", append(causeCodes, "other")...)
 	if unused := b.words.Unused(used); len(unused) > 0 {
@@ -406,16 +471,49 @@ func TestEveryTextIsThereAndUsed(t *testing.T) {
 	}
 }
 
-// causeCodes are those of trust.Check, and of the device's own.
-var causeCodes = []string{
-	"calibration_missing", "calibration_foreign", "calibration_core", "calibration_early", "calibration_expired",
-	"approval", "decree", "register", "functional_check", "clock_unknown", "clock_unsynchronised", "clock_bound",
-	"self_test", "self_test_old", "sensor", "second_sensor", "camera", "aim", "store_fault",
-	"seal_open", "seal_fault", "software", "store_full", "sign_unknown", "paused", device.CauseService,
+// causeCodes are those of the gate, and of the device's own.
+var causeCodes = append(trust.Codes(), device.CauseService)
+
+// refusals returns the codes of the refusals in this package's sources.
+func refusals(t *testing.T) (all []string) {
+	for _, f := range sources(t) {
+		ast.Inspect(f, func(n ast.Node) bool {
+			c, ok := n.(*ast.CompositeLit)
+			if !ok {
+				return true
+			}
+			if name, ok := c.Type.(*ast.Ident); ok && name.Name == "refusal" {
+				if l, ok := c.Elts[1].(*ast.BasicLit); ok {
+					text, _ := strconv.Unquote(l.Value)
+					all = append(all, text)
+				}
+			}
+			return true
+		})
+	}
+	if len(all) < 10 {
+		t.Fatalf("only %d refusals were found", len(all))
+	}
+	return all
 }
 
 // literals returns the string literals of this package's sources.
 func literals(t *testing.T) (all []string) {
+	t.Helper()
+	for _, f := range sources(t) {
+		ast.Inspect(f, func(n ast.Node) bool {
+			if l, ok := n.(*ast.BasicLit); ok && l.Kind == token.STRING {
+				text, _ := strconv.Unquote(l.Value)
+				all = append(all, text)
+			}
+			return true
+		})
+	}
+	return all
+}
+
+// sources returns the files of this package that are no tests.
+func sources(t *testing.T) (all []*ast.File) {
 	t.Helper()
 	names, err := filepath.Glob("*.go")
 	if err != nil {
@@ -429,13 +527,7 @@ func literals(t *testing.T) (all []string) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		ast.Inspect(f, func(n ast.Node) bool {
-			if l, ok := n.(*ast.BasicLit); ok && l.Kind == token.STRING {
-				text, _ := strconv.Unquote(l.Value)
-				all = append(all, text)
-			}
-			return true
-		})
+		all = append(all, f)
 	}
 	return all
 }

@@ -29,7 +29,7 @@ func (c *Console) login(w http.ResponseWriter, r *http.Request, who Caller) erro
 		v := c.view(r, who)
 		return c.show(w, status, "login", loginView{v, c.text(v.words, key)})
 	}
-	c.o.Log.Info("console: session begins", "who", entered.Name)
+	c.noteSession(entered, "begun")
 	http.SetCookie(w, &http.Cookie{Name: sessionCookie, Value: name, Path: "/", HttpOnly: true, SameSite: http.SameSiteStrictMode, Secure: r.TLS != nil})
 	http.Redirect(w, r, "/", http.StatusSeeOther)
 	return nil
@@ -38,7 +38,7 @@ func (c *Console) login(w http.ResponseWriter, r *http.Request, who Caller) erro
 func (c *Console) logout(w http.ResponseWriter, r *http.Request, who Caller) error {
 	if cookie, err := r.Cookie(sessionCookie); err == nil {
 		c.access.leave(cookie.Value)
-		c.o.Log.Info("console: session ends", "who", who.Name)
+		c.noteSession(who, "ended")
 	}
 	http.SetCookie(w, &http.Cookie{Name: sessionCookie, Path: "/", MaxAge: -1, HttpOnly: true, SameSite: http.SameSiteStrictMode})
 	http.Redirect(w, r, "/login", http.StatusSeeOther)

@@ -37,7 +37,7 @@ const languageCookie = "ciglio_language"
 
 // menu is the pages in their order, with the keys of their names.
 var menu = [...]struct{ path, key string }{
-	{"/", "menu.state"},
+	{"/", "menu.state"}, {"/live", "menu.live"}, {"/aim", "menu.aim"}, {"/accept", "menu.accept"}, {"/journal", "menu.journal"},
 }
 
 // view returns what the page of a request knows.

@@ -122,6 +122,7 @@ type Device struct {
 	progress progress
 	tally    tally
 	service  service
+	seen     seen
 
 	sensorFault, cameraFault failure // that they reported last
 

@@ -120,6 +120,10 @@ func (d *Device) tell(o Outcome) {
 		d.o.Second.Saw()
 	}
 	d.tally.count(o)
+	if since, ok := d.service.since(); ok && o.Passage.End >= since {
+		now, utc := d.o.Clock.Pair()
+		d.seen.add(o.Passage, utc.Add(o.Passage.End.Sub(now)))
+	}
 	if d.o.Observe != nil {
 		d.o.Observe(o)
 	}

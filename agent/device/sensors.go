@@ -122,6 +122,7 @@ func NewSource(c *config.Config, clock sensor.Clock, log *slog.Logger) (*LiveSou
 	}
 	l := &link{config: c.Sensor, driver: d, clock: clock, log: log, fault: fmt.Errorf("sensor %s: not reached yet", c.Sensor.Model)}
 	l.open, l.listen = l.serial, l.stream
+	l.scope = newScope(c, clock, doppler.Format{Rate: int(c.Sensor.Rate), Complex: true})
 	l.turn()
 	if d.samples != nil {
 		l.vitals = newVitals(c, clock, log)
@@ -248,6 +249,7 @@ type link struct {
 	before  port.LineErrors             // when it was opened
 	turned  atomic.Int64                // instant at which the driver last came back
 	tally   session.Totals
+	scope   *scope
 	vitals  *vitals     // of a raw signal; nil for a sensor that gives readings
 	reports *reports    // of the other; nil for the first
 	pseudo  atomic.Bool // the port was a pseudo-terminal, once
@@ -345,6 +347,7 @@ func (f *liveFeed) Next(ctx context.Context) (sensor.Cycle, error) {
 	switch {
 	case err == nil:
 		f.link.tell(nil)
+		f.link.scope.hear(c)
 		f.link.reports.watch.Push(c)
 	case ctx.Err() == nil:
 		f.link.close()
@@ -390,6 +393,7 @@ func (s *liveStream) Next(ctx context.Context) (doppler.Block, error) {
 	case err == nil:
 		s.link.tell(nil)
 		s.link.vitals.push(b)
+		s.link.scope.push(b)
 	case ctx.Err() != nil:
 	case s.link.vitals.broke(err): // the stream goes on
 	case !s.link.samePipe():

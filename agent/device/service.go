@@ -67,12 +67,18 @@ const CauseService = trust.Service
 // BeginService closes the gate for a time, because a technician works at the
 // device; called again it lasts that long from then. It ends by itself.
 func (d *Device) BeginService(lasts time.Duration) {
+	if !d.InService() {
+		d.seen.forget()
+	}
 	d.service.begin(lasts)
 	d.gate.look()
 }
 
-// EndService lets the gate open again, a moment later.
-func (d *Device) EndService() { d.service.end() }
+// EndService lets the gate open again, a moment later. What passed is forgotten.
+func (d *Device) EndService() {
+	d.service.end()
+	d.seen.forget()
+}
 
 // InService reports whether a technician works at the device.
 func (d *Device) InService() bool {

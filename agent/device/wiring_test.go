@@ -18,6 +18,7 @@ func TestD07_WiringIsAFinding(t *testing.T) {
 	c.Device.Dir, c.Sensor.Model = t.TempDir(), "K-LC7"
 	var wrong error
 	l := &link{config: c.Sensor, vitals: newVitals(c, &fakeClock{start: time.Now()}, slog.New(slog.NewTextHandler(io.Discard, nil)))}
+	l.scope = newScope(c, &fakeClock{start: time.Now()}, doppler.Format{Rate: int(c.Sensor.Rate), Complex: true})
 	s := &LiveSource{link: l, wiring: func() error { return wrong }}
 	if all := s.Findings(0); len(all) > 0 {
 		t.Errorf("in order: %v", all)

@@ -2,11 +2,11 @@
 // Renews what the page shows while it is looked at. Without this script the
 // reader reloads it.
 (function () {
+  var asked = { cache: "no-store", headers: { "Ciglio-Renew": "1" } };
   var live = document.getElementById("live");
-  if (!live) { return; }
   function renew() {
     if (document.hidden || live.contains(document.activeElement)) { return; }
-    fetch(location.pathname, { cache: "no-store", headers: { "Ciglio-Renew": "1" } }).then(function (answer) {
+    fetch(location.pathname, asked).then(function (answer) {
       if (!answer.ok || answer.redirected) { throw new Error(answer.status); }
       return answer.text();
     }).then(function (text) {
@@ -15,5 +15,17 @@
       live.classList.remove("stale");
     }).catch(function () { live.classList.add("stale"); });
   }
-  setInterval(renew, 3000);
+  if (live) { setInterval(renew, 3000); }
+  // A picture stays until the next one is there, and is old when none comes.
+  document.querySelectorAll("img[data-live]").forEach(function (img) {
+    var path = img.getAttribute("src"), count = 0, waiting = false;
+    setInterval(function () {
+      if (document.hidden || waiting) { return; }
+      var next = new Image();
+      waiting = true;
+      next.onload = function () { waiting = false; img.src = next.src; img.classList.remove("stale"); };
+      next.onerror = function () { waiting = false; img.classList.add("stale"); };
+      next.src = path + "?n=" + (++count);
+    }, Number(img.dataset.live));
+  });
 })();
