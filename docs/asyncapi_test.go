@@ -187,7 +187,7 @@ func TestChannelsAreTheTopics(t *testing.T) {
 		t.Errorf("last will %+v, %v", will, err)
 	}
 	for what, contentType := range map[string]string{
-		"record": evidence.ContentTypeRecord, "receipt": evidence.ContentTypeReceipt, "have": wire.ContentCommand,
+		"record": evidence.ContentTypeRecord, "receipt": evidence.ContentTypeReceipt, "have": wire.ContentCommand, "order": wire.ContentOrder,
 	} {
 		if got := at(t, d, "components", "messages", what, "contentType"); got != contentType {
 			t.Errorf("message %s has the content type %v, want %s", what, got, contentType)
@@ -199,7 +199,7 @@ func TestChannelsAreTheTopics(t *testing.T) {
 func TestLimitsAreThoseOfTheCode(t *testing.T) {
 	want := map[string]int{
 		"chunkSize": wire.ChunkSize, "chunkHeader": wire.ChunkHeader, "chunkData": wire.ChunkData, "maxBlob": wire.MaxBlob,
-		"maxRecord": evidence.MaxRecord, "maxReceipt": evidence.MaxReceipt, "maxCommand": wire.MaxCommand,
+		"maxRecord": evidence.MaxRecord, "maxReceipt": evidence.MaxReceipt, "maxCommand": wire.MaxCommand, "maxOrder": wire.MaxOrder,
 		"maxHaveBlobs": wire.MaxHaveBlobs, "maxRanges": wire.MaxRanges, "maxJSON": wire.MaxJSON, "maxReasons": wire.MaxReasons,
 		"maxShard": wire.MaxShard, "window": uplink.Window, "maxRecords": uplink.MaxRecords, "maxBytes": uplink.MaxBytes,
 	}
@@ -217,6 +217,7 @@ func TestLimitsAreThoseOfTheCode(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, part := range []string{
+		wire.ContentOrder, fmt.Sprintf("at most %d bytes", wire.MaxOrder),
 		wire.ContentCommand, fmt.Sprintf("at most %d bytes", wire.MaxCommand), fmt.Sprintf("[1*%d have-blob]", wire.MaxHaveBlobs),
 		fmt.Sprintf("[0*%d range]", wire.MaxRanges), fmt.Sprintf("[0..%d, 1..%d]", wire.MaxBlob-1, wire.MaxBlob),
 	} {
@@ -415,6 +416,20 @@ func TestBinaryExamples(t *testing.T) {
 	}
 	if err != nil || refused.Refused == nil {
 		t.Fatalf("the example of a refused: %+v, %v", refused, err)
+	}
+	order, err := wire.OpenOrder(one("order"))
+	if err == nil {
+		err = order.Verify(&centreKey(t).PublicKey)
+	}
+	if err != nil {
+		t.Fatalf("the example of an order: %v", err)
+	}
+	what, err := order.Order()
+	if err != nil || what.Device != receipt.Receipt.Device || what.Kind != wire.OrderPause {
+		t.Fatalf("the example of an order: %+v, %v", what, err)
+	}
+	if again, err := wire.SealOrder(what, signer); err != nil || !bytes.Equal(again, one("order")) {
+		t.Errorf("the example of an order is not what package wire writes: %x, %v", again, err)
 	}
 	if again, err := wire.SealRefused(refused.Refused, signer); err != nil || !bytes.Equal(again, one("refused")) {
 		t.Errorf("the example of a refused is not what package wire writes: %x, %v", again, err)

@@ -39,6 +39,7 @@ type ledger struct {
 	queue   []*flight // those with something to send, by key
 	bytes   int64     // of all flights
 
+	wanted  []Item // to be sent although the store may not offer them
 	page    []Item // listed, not yet taken
 	cursor  Key    // the last key taken in this look through the store
 	highest Key    // the highest key ever taken: at or below it, a record was sent before
@@ -82,17 +83,17 @@ func (l *ledger) list(now time.Time) (bool, error) {
 // admit takes the next record of the list into flight if there is a place for
 // it, and reports whether it did.
 func (l *ledger) admit() bool {
-	for len(l.page) > 0 {
-		item := l.page[0]
+	for len(l.wanted) > 0 || len(l.page) > 0 {
+		item, advance := l.upcoming()
 		if l.flights[item.Key] != nil {
-			l.advance()
+			advance()
 			continue
 		}
 		if len(l.flights) >= MaxRecords || len(l.flights) > 0 && l.bytes+item.Size > MaxBytes {
 			l.full = true
 			return false
 		}
-		l.advance()
+		advance()
 		f := &flight{item: item, wait: firstWait}
 		l.flights[item.Key], l.byID[item.ID] = f, f
 		l.bytes += item.Size
@@ -113,6 +114,15 @@ func (l *ledger) admit() bool {
 	}
 	l.full = false
 	return false
+}
+
+// upcoming returns the record that comes next, and what takes it off its list.
+// What is wanted comes first.
+func (l *ledger) upcoming() (Item, func()) {
+	if len(l.wanted) > 0 {
+		return l.wanted[0], func() { l.wanted = l.wanted[1:] }
+	}
+	return l.page[0], l.advance
 }
 
 func (l *ledger) advance() {

@@ -22,6 +22,10 @@ func (r *run) handle(m Message) {
 	case r.topic[wire.WhatReceipt]:
 		e.receipt, e.unsettled, err = r.receipt(m.Payload)
 	case r.topic[wire.WhatCommand]:
+		if _, no := wire.OpenOrder(m.Payload); no == nil && r.o.Order != nil {
+			r.o.Order(m.Payload)
+			break // whoever takes it says what is wrong with it
+		}
 		e.have, e.refused, err = r.command(m.Payload)
 	default:
 		err = fmt.Errorf("topic %.100q", m.Topic)

@@ -72,6 +72,7 @@ func (r *run) serve(ctx context.Context) error {
 	defer timer.Stop()
 	for {
 		now := time.Now()
+		r.want()
 		if r.atEnd && !now.Before(r.again) {
 			r.rewind(now)
 		}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -38,6 +39,9 @@ const (
 	farewell    = 2 * time.Second  // for the last message of a session that ends in good order
 	storeRetry  = 10 * time.Second // after the store has failed to list its records
 	pageSize    = 64               // records listed at once
+
+	// MaxWanted is how many records may wait to be sent on request.
+	MaxWanted = 4096
 )
 
 // SenderOptions tell a Sender what to send and where to.
@@ -61,6 +65,10 @@ type SenderOptions struct {
 	// Profile returns the device's profile, and false when there is none yet.
 	// The Sender fills in its Head. Nil for none. It must not wait.
 	Profile func() (wire.Profile, bool)
+	// Order takes what came as an order for this device, with nothing of it verified.
+	// It is called by the goroutine that receives and must not wait; nil for a device
+	// that takes no orders.
+	Order func(b []byte)
 	// Log may be nil.
 	Log *slog.Logger
 }
@@ -100,6 +108,10 @@ type Sender struct {
 	reports  uint64 // of health
 
 	notTakenYet map[Key]bool // records that the centre has refused
+
+	mu     sync.Mutex
+	asked  []Item // by Resend, for the goroutine that sends; guarded by mu
+	length int    // of all that was asked for and is not in flight; guarded by mu
 
 	ledger   // what is sent and waits for a receipt
 	suspects // messages that may have ended a session
@@ -145,6 +157,30 @@ func (s *Sender) Refresh() {
 	case s.refresh <- struct{}{}:
 	default:
 	}
+}
+
+// Resend sends records once more, whatever the store says of them, behind what is in
+// flight and before what waits. The centre answers each as any other: with a receipt
+// or with what it lacks. What is asked for lives until the program ends. It returns
+// an error, and asks for nothing, when more than [MaxWanted] would wait.
+func (s *Sender) Resend(items []Item) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.length+len(items) > MaxWanted {
+		return fmt.Errorf("uplink: %d records wait to be sent again, %d more are too many", s.length, len(items))
+	}
+	s.asked = append(s.asked, items...)
+	s.length += len(items)
+	s.Refresh()
+	return nil
+}
+
+// want takes what Resend was asked for.
+func (s *Sender) want() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.wanted = append(s.wanted, s.asked...)
+	s.asked, s.length = nil, len(s.wanted)
 }
 
 // Run sends until ctx is done, then says goodbye to the broker and returns nil.

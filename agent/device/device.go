@@ -17,6 +17,7 @@ import (
 	"log/slog"
 	"math"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 	_ "time/tzdata" // the calendar day at the site, on boards without zone files
@@ -35,6 +36,7 @@ import (
 	"ciglio/sensor/track"
 	"ciglio/uplink"
 	"ciglio/uplink/outbox"
+	"ciglio/uplink/wire"
 )
 
 // Signer is an evidence key in operation.
@@ -44,7 +46,7 @@ type Signer interface {
 }
 
 // Options is what a device is made of. Every field but Live, Second, Deeds,
-// Supervisor and Observe is needed.
+// Reopen, Export, Diagnostics, Supervisor and Observe is needed.
 type Options struct {
 	Config      *config.Config
 	Calibration []byte        // the calibration statement
@@ -63,6 +65,11 @@ type Options struct {
 	Log         *slog.Logger
 	// Deeds are acts to record behind the start: what was done to the device before.
 	Deeds []Deed
+	// Reopen and Export execute what only an officer orders, and say in words what
+	// came of it; nil where that part is not there. Diagnostics gives an answer of at
+	// most evidence.MaxAnswer bytes and its media type; nil for none.
+	Reopen, Export func(*wire.Order, *evidence.Act) (string, error)
+	Diagnostics    func() (answer []byte, media string, err error)
 	// Supervisor is told how the device does; nil for nobody.
 	Supervisor Supervisor
 	// Observe is called for each passage once its fate is known, on the
@@ -119,6 +126,7 @@ type Device struct {
 	faults   *faults
 	gate     *gatekeeper
 	recorder *recorder
+	orders   *orders
 	progress progress
 	tally    tally
 	service  service
@@ -169,7 +177,9 @@ func New(o Options) (*Device, error) {
 		North: float64(site.Latitude) / 1e7, East: float64(site.Longitude) / 1e7,
 		Noiseless: func() bool { return o.Camera.Info().Test },
 	})
-	d.recorder = d.newRecorder(settings)
+	var interrupted []Deed
+	d.orders, interrupted = newOrders(d)
+	d.recorder = d.newRecorder(settings, interrupted)
 	d.sensorFault.clock, d.cameraFault.clock, d.service.clock = o.Clock, o.Clock, o.Clock
 	d.faults = &faults{clock: o.Clock, checks: d.checks()}
 	d.gate = &gatekeeper{
@@ -179,19 +189,20 @@ func New(o Options) (*Device, error) {
 			ClockBound: o.Config.Clock.Bound,
 		},
 		serial:   func() string { return o.Source.Identity().Serial },
-		selfTest: d.faults.now, tested: d.faults.last, room: d.recorder.room, service: d.service.closed, log: o.Log,
+		selfTest: d.faults.now, tested: d.faults.last, room: d.recorder.room, service: d.service.closed, paused: d.orders.words, log: o.Log,
 		changed: func() { d.sender.Refresh() },
 	}
 	d.sender, err = uplink.NewSender(uplink.SenderOptions{
 		Store: o.Outbox, Dialer: o.Dialer, Device: d.id, Shard: o.Config.Uplink.Shard,
 		CentreKey: CentreKeys(o.Trust), Boot: o.Boot, Sequence: uint64(o.Clock.Now()) / uint64(time.Second),
-		Health: d.health, Profile: d.profile, Log: o.Log,
+		Health: d.health, Profile: d.profile, Order: d.orders.receive, Log: o.Log,
 	})
 	return d, err
 }
 
-// newRecorder returns what makes the records under the given settings.
-func (d *Device) newRecorder(settings []byte) *recorder {
+// newRecorder returns what makes the records under the given settings. interrupted
+// are acts that ended with the last run.
+func (d *Device) newRecorder(settings []byte, interrupted []Deed) *recorder {
 	site := d.o.Config.Site
 	common := evidence.Record{
 		Device: d.id,
@@ -211,7 +222,7 @@ func (d *Device) newRecorder(settings []byte) *recorder {
 	}
 	return &recorder{
 		store: d.o.Outbox, clock: d.o.Clock, signer: d.o.Signer, log: d.o.Log, common: common,
-		opening: beginning(d.o.Outbox.Report(), replaced(lastRecord(d.o.Outbox), common), d.o.Deeds, d.o.Calibration, settings),
+		opening: beginning(d.o.Outbox.Report(), replaced(lastRecord(d.o.Outbox), common), slices.Concat(interrupted, d.o.Deeds), d.o.Calibration, settings),
 	}
 }
 
@@ -247,6 +258,7 @@ func (d *Device) Run(ctx context.Context) error {
 	}
 	g.Go(func() error { return d.housekeeping(inner) })
 	g.Go(func() error { return d.supervise(inner) })
+	g.Go(func() error { return d.orders.run(inner) })
 	g.Go(func() error { return d.steps.Run(inner, time.Second, d.clockStepped) })
 	g.Go(func() error {
 		defer stop() // a recording that ends, ends the device

@@ -23,6 +23,7 @@ type gatekeeper struct {
 	tested   func() sensor.Mono      // instant at which the last self-test ended
 	room     func() bool             // for a violation
 	service  func(sensor.Mono) bool  // a technician works at the device at an instant
+	paused   func(time.Time) string  // by whom enforcement is paused at a time; "" when it is not
 	changed  func()                  // called when other causes are found than before
 	log      *slog.Logger
 
@@ -76,7 +77,7 @@ func (g *gatekeeper) facts(m moment) trust.Facts {
 	f.At, f.Clock, f.ClockError, f.Room = m.utc, m.clock, m.err, m.room
 	f.SensorSerial = g.serial()
 	f.SelfTest = g.selfTest()
-	f.Service = g.service(m.mono)
+	f.Service, f.Paused = g.service(m.mono), g.paused(m.utc)
 	f.SelfTestAge = m.mono.Sub(g.tested())
 	return f
 }

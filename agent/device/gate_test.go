@@ -30,7 +30,8 @@ func newKeptGate(t *testing.T) *keptGate {
 	}
 	k := new(keptGate)
 	k.gatekeeper = &gatekeeper{
-		clock: &fakeClock{start: time.Now()}, still: trust.Facts{Calibration: c, Core: [32]byte{2}, ClockBound: 100 * time.Millisecond},
+		paused: func(time.Time) string { return "" },
+		clock:  &fakeClock{start: time.Now()}, still: trust.Facts{Calibration: c, Core: [32]byte{2}, ClockBound: 100 * time.Millisecond},
 		serial: func() string { return "S1" },
 		selfTest: func() []sensor.Finding {
 			if k.fault == nil {

@@ -40,11 +40,8 @@ func operatorBody(what string, a evidence.Act) evidence.Body {
 // SelfTest looks at every part now and records what stands against the device,
 // with who asked for it. The outcome of the act is filled in.
 func (d *Device) SelfTest(a evidence.Act) ([]sensor.Finding, error) {
-	findings, _ := d.faults.test()
-	a.Outcome = outcomeDone
-	if len(findings) > 0 {
-		a.Outcome = outcomeFailed
-	}
+	findings := d.faults.retest()
+	a.Outcome = outcomeOf(findings)
 	return findings, d.recorder.note(evidence.KindSelfTest, selfTestBody(findings).WithAct(&a))
 }
 
@@ -54,6 +51,13 @@ const (
 	outcomeFailed  = "failed"
 	outcomeRefused = "refused"
 )
+
+func outcomeOf(findings []sensor.Finding) string {
+	if len(findings) > 0 {
+		return outcomeFailed
+	}
+	return outcomeDone
+}
 
 func selfTestBody(findings []sensor.Finding) evidence.Body {
 	if len(findings) == 0 {

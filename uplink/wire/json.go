@@ -241,6 +241,9 @@ type Profile struct {
 	Approval    string             `json:"approval"`
 	Decree      string             `json:"decree"`
 	Calibration ProfileCalibration `json:"calibration"`
+	// Orders says which orders the device takes: 1 for those of this package, absent
+	// for a device from before them.
+	Orders uint8 `json:"orders,omitempty"`
 }
 
 // ProfileCalibration names the calibration certificate in force.
