@@ -273,11 +273,17 @@ func describeBody(field evidence.BodyField, value any) any {
 		}
 		return hex.EncodeToString(v)
 	case *evidence.Act:
-		answer := string(v.Answer)
-		if !utf8.Valid(v.Answer) {
-			answer = hex.EncodeToString(v.Answer)
-		}
-		return actJSON{v.Actor, v.Role, v.Code, v.Subject, v.Old, v.New, v.OldHash, v.NewHash, v.Outcome, v.Signer, v.Number, answer, v.Media}
+		return describeAct(v)
 	}
 	return value
+}
+
+// describeAct returns an act with its answer as text where it is one, else in
+// hexadecimal.
+func describeAct(a *evidence.Act) actJSON {
+	answer := string(a.Answer)
+	if !utf8.Valid(a.Answer) {
+		answer = hex.EncodeToString(a.Answer)
+	}
+	return actJSON{a.Actor, a.Role, a.Code, a.Subject, a.Old, a.New, a.OldHash, a.NewHash, a.Outcome, a.Signer, a.Number, answer, a.Media}
 }

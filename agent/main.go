@@ -45,6 +45,7 @@ func commands() []command {
 		{name: "measure", args: "FILE…", does: "run the sensor chain on recordings, one JSON line a passage", more: measureMore, define: measure},
 		{name: "verify", args: "[--trust FILE] PATH…", does: "check bundles, folders or records offline", define: verify},
 		{name: "inspect", args: "PATH", does: "print a record as JSON", define: inspect},
+		{name: "journal", args: "[--dir DIR] [--kind CODES] [PATH…]", does: "what was done to the device, by whom, from its records", more: journalMore, define: journalCommand},
 		{name: "outbox stats", args: "--dir DIR", does: "what waits, how old, how much", define: outboxStats},
 		{name: "outbox list", args: "--dir DIR", does: "the records in the outbox", define: outboxList},
 		{name: "outbox acknowledge", args: "--dir DIR --by WHO --why TEXT", does: "say who knows of a loss, and why it may stand", more: acknowledgeMore, define: outboxAcknowledge},

@@ -46,6 +46,9 @@ func commands() []command {
 		{"init", "--dir DIR", "make a centre: keys, register, store", initFlags},
 		{"enrol", "--dir DIR --device HEX --cert FILE | --code", "add a device's evidence key, or print the one-time code for its TLS certificate", enrolFlags},
 		{"serve", "--dir DIR", "receive, answer, show", serveFlags},
+		{"officer", "--dir DIR --key FILE", "make an officer's key and add it to the register", officerFlags},
+		{"order", "--dir DIR --device HEX --kind KIND", "sign an order for a device, and keep it to be sent", orderFlags},
+		{"order-carry", "--dir DIR --file FILE", "take an order that was signed elsewhere, to be sent", carryFlags},
 		{"backup", "--dir DIR --to FOLDER", "copy everything but the private keys, and name what is missing or damaged", backupFlags},
 		{"authority", "--dir DIR", "show, make, rotate or retire the authority for TLS", authorityFlags},
 		{"mosquitto", "--dir DIR --name HOST --to FOLDER", "write what Mosquitto needs, or renew it", mosquittoFlags},
@@ -184,6 +187,10 @@ func hint(err error) string {
 		return "use the centre.key that the register in trust.pem names"
 	case errors.Is(err, ErrExists):
 		return "choose another directory; init never replaces a centre"
+	case errors.Is(err, errNoDevice):
+		return "ciglio-portal enrol adds a device"
+	case errors.Is(err, errOffice):
+		return "reopen and export are signed with --key and an officer's key, all else without"
 	case errors.Is(err, register.ErrEnrolled):
 		return "a device that got a new key or a new store needs the next --epoch"
 	case errors.Is(err, register.ErrNotInForce):

@@ -28,6 +28,7 @@ import (
 	"ciglio/portal/est"
 	"ciglio/portal/intake"
 	"ciglio/portal/keys"
+	"ciglio/portal/orders"
 	"ciglio/portal/register"
 	"ciglio/portal/store"
 	"ciglio/portal/web"
@@ -206,7 +207,7 @@ func New(ctx context.Context, o Options) (p *Portal, err error) {
 	dials.began.Store(time.Now().UnixMicro())
 	if p.intake, err = intake.New(ctx, intake.Options{
 		Store: p.store, Register: p.register, Signer: centre, Dialer: dials,
-		ClientID: "ciglio-portal-" + o.Shard, Shard: o.Shard, Log: o.Log,
+		ClientID: "ciglio-portal-" + o.Shard, Shard: o.Shard, Orders: orders.Open(o.Dir), Log: o.Log,
 	}); err != nil {
 		return p, err
 	}
@@ -216,7 +217,7 @@ func New(ctx context.Context, o Options) (p *Portal, err error) {
 	}
 	p.web, err = web.New(web.Options{
 		Store: p.store, Register: p.register, Loopback: !o.AllowRemote, Log: o.Log,
-		Stats: p.intake.Stats, Session: dials.Began, Dropped: dropped,
+		Orders: orders.Open(o.Dir), Stats: p.intake.Stats, Session: dials.Began, Dropped: dropped,
 	})
 	return p, err
 }

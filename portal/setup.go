@@ -13,6 +13,7 @@ import (
 	"ciglio/capture/evidence"
 	"ciglio/portal/ca"
 	"ciglio/portal/keys"
+	"ciglio/portal/orders"
 	"ciglio/portal/register"
 	"ciglio/portal/store"
 )
@@ -118,5 +119,5 @@ func Backup(ctx context.Context, dir, dest string) error {
 	if err != nil && !errors.Is(err, store.ErrDamaged) {
 		return err
 	}
-	return errors.Join(err, register.Backup(dir, dest))
+	return errors.Join(err, register.Backup(dir, dest), orders.Open(dir).Backup(dest))
 }

@@ -1,8 +1,11 @@
 package intake
 
 import (
+	"context"
 	"time"
 
+	"ciglio/capture/evidence"
+	"ciglio/portal/orders"
 	"ciglio/portal/store"
 )
 
@@ -40,3 +43,18 @@ func Simulate(q Quota, records, bytes int, every time.Duration) (taken, held int
 	}
 	return taken, held
 }
+
+// A Dispatcher sends orders when a test says so.
+type Dispatcher struct{ d dispatcher }
+
+// NewDispatcher returns one of the intake, which must be running.
+func NewDispatcher(in *Intake) *Dispatcher {
+	return &Dispatcher{dispatcher{in: in, sent: make(map[evidence.Hash]dispatch), known: make(map[evidence.Hash]bool)}}
+}
+
+// Look sends what is due at a time.
+func (d *Dispatcher) Look(ctx context.Context, now time.Time) error { return d.d.look(ctx, now) }
+
+// WithOrders gives an intake that does not run yet its orders, without the goroutine
+// that sends them by itself.
+func (in *Intake) WithOrders(b *orders.Book) { in.o.Orders = b }

@@ -25,6 +25,7 @@ import (
 
 	"ciglio/capture/evidence"
 	"ciglio/portal/log"
+	"ciglio/portal/orders"
 	"ciglio/portal/store"
 	"ciglio/uplink"
 	"ciglio/uplink/wire"
@@ -38,7 +39,7 @@ type Register interface {
 	Refresh() error
 }
 
-// Options of an Intake. All but Log are needed.
+// Options of an Intake. All but Orders and Log are needed.
 type Options struct {
 	Store    *store.Store
 	Register Register
@@ -47,6 +48,7 @@ type Options struct {
 	ClientID string // of the session with the broker
 	Shard    string
 	Quota    Quota        // of each device; zero for the default
+	Orders   *orders.Book // what devices are to do; nil for nothing
 	Log      *slog.Logger // nil: nothing is logged
 }
 
@@ -165,7 +167,7 @@ func (in *Intake) lane(d evidence.DeviceID) *lane {
 // returns, every message taken has been dealt with and every goroutine has
 // ended. It returns nil when ctx has ended.
 func (in *Intake) Run(ctx context.Context) error {
-	var verifying, writing, answering, counting sync.WaitGroup
+	var verifying, writing, answering, counting, ordering sync.WaitGroup
 	work := context.WithoutCancel(ctx) // what is in hand is finished
 	counts, stop := context.WithCancel(work)
 	defer stop()
@@ -176,7 +178,12 @@ func (in *Intake) Run(ctx context.Context) error {
 	for _, l := range in.lanes {
 		verifying.Go(func() { l.run(work) })
 	}
+	if in.o.Orders != nil {
+		d := &dispatcher{in: in, sent: make(map[evidence.Hash]dispatch), known: make(map[evidence.Hash]bool)}
+		ordering.Go(func() { d.run(ctx) })
+	}
 	in.receive(ctx)
+	ordering.Wait()
 	// Each stage ends when the one before it has.
 	for _, l := range in.lanes {
 		close(l.jobs)

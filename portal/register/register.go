@@ -267,6 +267,36 @@ func Add(dir string, root Root, device evidence.DeviceID, epoch uint64, certific
 	return entry, issue(filepath.Join(dir, trustName), root, &next)
 }
 
+// AddOfficer issues the register anew with the key of one more officer, valid from
+// now for the given time. The error wraps [ErrEnrolled] when the key stands in the
+// register already.
+func AddOfficer(dir string, root Root, key []byte, now time.Time, valid time.Duration) (evidence.RegisterEntry, error) {
+	from := now.UTC().Truncate(time.Second)
+	entry := evidence.RegisterEntry{Role: evidence.RoleOfficer, Key: key, NotBefore: from.Add(-time.Minute), NotAfter: from.Add(valid)}
+	lock, err := durable.Wait(filepath.Join(dir, lockName))
+	if err != nil {
+		return entry, err
+	}
+	defer lock.Close()
+	f, err := Open(dir)
+	if err != nil {
+		return entry, err
+	}
+	if f.trust.Root() != root.KeyID() {
+		return entry, fmt.Errorf("register: signed by root %v, the key here is %v", f.trust.Root(), root.KeyID())
+	}
+	next := *f.trust.Register().Register
+	for _, e := range next.Entries {
+		if bytes.Equal(e.Key, key) {
+			return entry, fmt.Errorf("key %x: %w", sha256.Sum256(key), ErrEnrolled)
+		}
+	}
+	next.Sequence++
+	next.Issued = from
+	next.Entries = append(next.Entries[:len(next.Entries):len(next.Entries)], entry)
+	return entry, issue(filepath.Join(dir, trustName), root, &next)
+}
+
 // Backup copies the trust file and the certificates from dir to dest. The error
 // wraps [ErrLost], and names each, when certificates that the register names are
 // missing or damaged; all the others are copied.

@@ -142,3 +142,23 @@ func (s *Store) Equivocations(ctx context.Context, device evidence.DeviceID, lim
 	}
 	return all, rows.Err()
 }
+
+// Acts returns the newest records of a device that may tell of an act that somebody
+// asked for, the newest first.
+func (s *Store) Acts(ctx context.Context, device evidence.DeviceID, limit int) ([]*Record, error) {
+	rows, err := s.read.QueryContext(ctx, selectRecord+` WHERE device = $1 AND kind IN ($2, $3) ORDER BY arrival DESC LIMIT $4`,
+		device[:], int64(evidence.KindOperator), int64(evidence.KindSelfTest), limit)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var all []*Record
+	for rows.Next() {
+		r, err := scanRecord(rows)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, r)
+	}
+	return all, rows.Err()
+}

@@ -10,6 +10,7 @@ import (
 
 	"ciglio/capture/evidence"
 	"ciglio/portal/intake"
+	"ciglio/portal/orders"
 	"ciglio/portal/store"
 	"ciglio/uplink/wire"
 )
@@ -174,7 +175,44 @@ type devicePage struct {
 	Counts            []store.RefusalCount
 	MissingSpans      []store.Span
 	MoreSpans         bool
+	Orders            []orderRow
+	OrdersDamaged     bool
 }
+
+// maxOrders is how many orders a page shows, maxActs in how many records their
+// answers are looked for: the newest.
+const maxOrders, maxActs = 20, 2000
+
+// An orderRow is an order and what became of it.
+type orderRow struct {
+	*orders.Entry
+	State  orders.State
+	Answer *orders.Answer // nil when there is none
+}
+
+// orders returns the newest orders of a device with what its records say of them.
+func (s *Server) orders(ctx context.Context, id evidence.DeviceID, now time.Time) (rows []orderRow, damaged bool, err error) {
+	if s.o.Orders == nil {
+		return nil, false, nil
+	}
+	list, unread := s.o.Orders.List(id)
+	if unread != nil {
+		s.o.Log.Error("orders cannot be read", "device", id.String(), "error", unread)
+	}
+	if len(list) == 0 {
+		return nil, unread != nil, nil
+	}
+	acts, err := s.o.Store.Acts(ctx, id, maxActs)
+	for _, e := range list[:min(len(list), maxOrders)] {
+		row := orderRow{Entry: e}
+		row.State, row.Answer = e.State(now, intake.Answers(e, acts))
+		rows = append(rows, row)
+	}
+	return rows, unread != nil, err
+}
+
+// TakesOrders reports whether the device says that it takes orders.
+func (d deviceRow) TakesOrders() bool { return d.Profile != nil && d.Profile.Orders > 0 }
 
 // maxSpans is how many gaps of a chain a page names.
 const maxSpans = 20
@@ -202,6 +240,9 @@ func (s *Server) device(w http.ResponseWriter, r *http.Request) {
 	}
 	if err == nil {
 		page.MissingSpans, err = s.o.Store.MissingSpans(r.Context(), id, maxSpans+1)
+	}
+	if err == nil {
+		page.Orders, page.OrdersDamaged, err = s.orders(r.Context(), id, time.Now())
 	}
 	if len(page.MissingSpans) > maxSpans {
 		page.MissingSpans, page.MoreSpans = page.MissingSpans[:maxSpans], true

@@ -32,6 +32,7 @@ import (
 
 	"ciglio/capture/evidence"
 	"ciglio/portal/intake"
+	"ciglio/portal/orders"
 	"ciglio/portal/store"
 )
 
@@ -50,6 +51,7 @@ type Register interface {
 type Options struct {
 	Store    *store.Store
 	Register Register
+	Orders   *orders.Book // what devices are to do; nil for nothing
 	Stats    func() intake.Stats
 	// Session says when the newest session with the broker began, which told
 	// then what devices it holds. nil: a device is connected if it ever said so.

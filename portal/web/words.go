@@ -8,8 +8,10 @@ import (
 
 	"ciglio/capture/evidence"
 	"ciglio/portal/intake"
+	"ciglio/portal/orders"
 	"ciglio/portal/store"
 	"ciglio/sensor"
+	"ciglio/uplink/wire"
 )
 
 // kind names a kind of record, at the beginning of a line.
@@ -117,7 +119,7 @@ func (s *Server) functions() template.FuncMap {
 	}
 	return template.FuncMap{
 		"kind": kind, "place": evidence.Place, "whole": whole, "decimals": decimals, "ago": ago, "facts": evidence.Facts,
-		"status": status, "refusedFor": refusedFor, "spanned": spanned,
+		"status": status, "refusedFor": refusedFor, "ordered": ordered, "orderState": orderState, "spanned": spanned,
 		"place1":  func(index uint64) uint64 { return index + 1 }, // places count from one
 		"less":    func(a, b sensor.Speed) sensor.Speed { return a - b },
 		"size":    func(n uint32) string { return size(uint64(n)) },
@@ -140,4 +142,44 @@ func (s *Server) functions() template.FuncMap {
 		"class": func(c evidence.Status) string { return strings.ReplaceAll(c.String(), " ", "-") },
 		"micro": func(d time.Duration) string { return fmt.Sprintf("%d µs", d.Microseconds()) },
 	}
+}
+
+// ordered says in words what an order asks for.
+func ordered(k wire.OrderKind) string {
+	switch k {
+	case wire.OrderSelfTest:
+		return "Test itself"
+	case wire.OrderStatus:
+		return "Say how it is"
+	case wire.OrderDiagnostics:
+		return "Give diagnostics"
+	case wire.OrderResend:
+		return "Send records again"
+	case wire.OrderPause:
+		return "Pause enforcement"
+	case wire.OrderResume:
+		return "Resume enforcement"
+	case wire.OrderReopen:
+		return "Reopen after a seal"
+	case wire.OrderExport:
+		return "Export records to a stick"
+	}
+	return string(k)
+}
+
+// orderState says in words how far an order is.
+func orderState(s orders.State) string {
+	switch s {
+	case orders.Waiting:
+		return "Waits for the device"
+	case orders.Done:
+		return "Done"
+	case orders.Failed:
+		return "Failed"
+	case orders.Refused:
+		return "Refused"
+	case orders.Expired:
+		return "Expired, not executed"
+	}
+	return string(s)
 }
