@@ -27,7 +27,9 @@ import (
 	"ciglio/capture/evidence"
 	"ciglio/capture/httpcam"
 	"ciglio/capture/v4l2"
+	"ciglio/internal/durable"
 	"ciglio/internal/mtls"
+	p "ciglio/internal/provisioning"
 	"ciglio/sensor"
 	"ciglio/sensor/clock"
 	"ciglio/uplink/mqtt"
@@ -54,7 +56,7 @@ func run(f flags) action {
 		defer stop()
 		if err := serve(ctx, c, slog.New(handler)); err != nil {
 			hint := "docs/operation.md says what a device needs"
-			if errors.Is(err, outbox.ErrLocked) {
+			if errors.Is(err, outbox.ErrLocked) || errors.Is(err, durable.ErrLocked) {
 				hint = "another ciglio runs on this folder; one device is one process"
 			}
 			return fail(stderr, err, hint)
@@ -210,8 +212,7 @@ func newTLS(u config.Uplink, own crypto.Signer) (*tls.Config, error) {
 // longer is neither.
 const maxStatement = 1 << 20
 
-// serve opens the parts that the configuration names and runs the device until
-// ctx ends.
+// serve runs the device, and takes sticks, until ctx ends.
 func serve(ctx context.Context, c *config.Config, log *slog.Logger) (err error) {
 	id, err := evidence.ParseDeviceID(c.Device.ID)
 	if err != nil {
@@ -222,17 +223,41 @@ func serve(ctx context.Context, c *config.Config, log *slog.Logger) (err error) 
 		return err
 	}
 	defer func() { err = errors.Join(err, keys.Close()) }()
+	state, err := openProvisioned(c, id)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, state.Close()) }()
+	manager, err := notify.FromEnvironment(os.Getenv, os.Getpid())
+	if err != nil {
+		return err
+	}
+	l := &lives{
+		config: c, id: id, keys: keys, certificate: certificate, state: state, manager: manager, log: log,
+		restart: make(chan chan error),
+	}
+	return runBeside(ctx, l.run, l.takeSticks)
+}
+
+// operate opens the parts that the configuration names and runs the device until
+// ctx ends.
+func (l *lives) operate(ctx context.Context, manager device.Supervisor) (err error) {
+	c, id, keys, log := l.config, l.id, l.keys, l.log
 	signer := keys.Evidence()
-	statement, err := readPlain(c.Device.Calibration, maxStatement)
+	calibrated, from, err := statement(l.state, p.Calibration, c.Device.Calibration, maxStatement)
 	if err != nil {
 		return fmt.Errorf("calibration: %w", err)
 	}
-	if _, err := calibration.Parse(statement); err != nil {
-		return fmt.Errorf("%s: %w", c.Device.Calibration, err)
+	if _, err := calibration.Parse(calibrated); err != nil {
+		return fmt.Errorf("%s: %w", from, err)
 	}
-	trust, err := loadTrust(c.Uplink.Trust)
+	trusted, from, err := statement(l.state, p.Trust, c.Uplink.Trust, evidence.MaxTrust+1)
 	if err != nil {
 		return fmt.Errorf("trust: %w", err)
+	}
+	trust, err := evidence.ParseTrust(trusted)
+	if err != nil {
+		return fmt.Errorf("trust: %s: %w", from, err)
 	}
 	system := newClock(c)
 	store, err := outbox.Open(outboxDir(c), outbox.Options{
@@ -272,14 +297,10 @@ func serve(ctx context.Context, c *config.Config, log *slog.Logger) (err error) 
 	if err != nil {
 		return err
 	}
-	manager, err := notify.FromEnvironment(os.Getenv, os.Getpid())
-	if err != nil {
-		return err
-	}
 	d, err := device.New(device.Options{
-		Config: c, Calibration: statement, Certificate: sha256.Sum256(certificate), Signer: signer, Software: software, Clock: system,
+		Config: c, Calibration: calibrated, Certificate: sha256.Sum256(l.certificate), Signer: signer, Software: software, Clock: system,
 		Source: source, Live: source, Second: second, Camera: camera, Outbox: store, Dialer: dialer, Trust: trust, Boot: bootID(), Log: log, Supervisor: manager,
-		Deeds: acknowledgements(store, log),
+		Deeds: append(acknowledgements(store, log), l.deeds()...),
 	})
 	if err != nil {
 		return err
@@ -289,6 +310,8 @@ func serve(ctx context.Context, c *config.Config, log *slog.Logger) (err error) 
 	if err != nil {
 		return err
 	}
+	l.set(d)
+	defer l.set(nil)
 	if err := runBeside(ctx, d.Run, pages.run); err != nil {
 		return err
 	}

@@ -186,6 +186,7 @@ func Default() *Config {
 			Broker: "tcp://127.0.0.1:1883", Shard: "0", Trust: "/var/lib/ciglio/trust.pem",
 			CA: "/var/lib/ciglio/uplink-ca.pem", Certificate: "/var/lib/ciglio/uplink.crt",
 		},
+		Provision: Provision{Helper: "/run/ciglio-stick/socket"},
 	}
 }
 
