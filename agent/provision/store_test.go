@@ -55,14 +55,19 @@ func signersOf(k p.Kind) (names []string) {
 
 func bundle(t testing.TB, kind p.Kind, version uint64, files ...p.File) []byte {
 	t.Helper()
-	b, err := p.Make(p.Statement{
+	return signed(t, p.Statement{
 		Kind: kind, Version: version, Institution: "example", Devices: []evidence.DeviceID{mine},
 		NotBefore: now.Add(-time.Hour), NotAfter: now.Add(time.Hour),
-	}, files)
+	}, signersOf(kind), files...)
+}
+
+func signed(t testing.TB, s p.Statement, names []string, files ...p.File) []byte {
+	t.Helper()
+	b, err := p.Make(s, files)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range signersOf(kind) {
+	for _, name := range names {
 		if b, err = b.Sign(newSigner(t, name)); err != nil {
 			t.Fatal(err)
 		}

@@ -99,7 +99,9 @@ func send(w io.Writer, message any, body []byte) error {
 	if _, err := w.Write(append(line, '\n')); err != nil {
 		return err
 	}
-	_, err = w.Write(body)
+	if len(body) > 0 {
+		_, err = w.Write(body)
+	}
 	return err
 }
 
