@@ -24,6 +24,9 @@ func (m *Form) Constant(key int64, name string, value int64) { m.f.constant(key,
 // Fixed is a byte string exactly as long as p.
 func (m *Form) Fixed(key int64, name string, p []byte) { m.f.fixed(key, name, p) }
 
+// Bytes is a byte string of lo to hi bytes.
+func (m *Form) Bytes(key int64, name string, p *[]byte, lo, hi int) { m.f.bytes(key, name, p, lo, hi) }
+
 // Pair is an array of two numbers below 2^63, as an item of a list.
 func (m *Form) Pair(name string, a, b *uint64) {
 	m.f.arrayOf(2, name)
