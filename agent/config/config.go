@@ -122,6 +122,7 @@ type Uplink struct {
 	Broker      string `toml:"broker" doc:"MQTT broker: tls://host:port; or tcp://host:port without encryption, on this machine or for a try"`
 	Shard       string `toml:"shard" doc:"part of the centre's intake that serves this device"`
 	Trust       string `toml:"trust" doc:"trust file: whose receipts count"`
+	Enrolment   string `toml:"enrolment" doc:"where the centre renews this device's certificate, https://host:port; empty: certificates come by stick"`
 	CA          string `toml:"ca" doc:"tls: certificates of the authorities whose brokers are believed, and what they have revoked, PEM"`
 	Certificate string `toml:"certificate" doc:"tls: certificate that this device shows, whose common name is device.id, PEM"`
 	TLSKey      string `toml:"tls_key" doc:"its key, made and kept as the evidence key is; empty: uplink.key beside that"`
@@ -481,6 +482,7 @@ func (c *Config) validate(faults *Faults) {
 		{"uplink.shard", c.Uplink.Shard != "", "missing"},
 		{"uplink.ca", !c.Uplink.Encrypted() || c.Uplink.CA != "", "missing, with a broker at tls://"},
 		{"uplink.certificate", !c.Uplink.Encrypted() || c.Uplink.Certificate != "", "missing, with a broker at tls://"},
+		{"uplink.enrolment", c.Uplink.Enrolment == "" || strings.HasPrefix(c.Uplink.Enrolment, "https://"), "want https://host:port"},
 		{"uplink.tls_key", c.Uplink.TLSKey == "" || c.Uplink.TLSKey != c.Device.Key, "the evidence key seals records and nothing else: want another file"},
 	} {
 		if !need.ok {

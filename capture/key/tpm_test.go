@@ -233,7 +233,7 @@ func code(command []byte) tpm2.TPMCC { return tpm2.TPMCC(binary.BigEndian.Uint32
 func TestKeysOutliveTheDictionaryLockout(t *testing.T) {
 	e := newEmulator(t)
 	k := e.keys(t)
-	if err := k.tpm.drop(); err != nil {
+	if err := errors.Join(k.tpm.connect(t.Context()), k.tpm.tidy(), k.tpm.drop()); err != nil {
 		t.Fatal(err)
 	}
 	lockOut(t, e)
