@@ -16,11 +16,12 @@ import (
 	"ciglio/capture/evidence"
 	"ciglio/capture/key"
 	"ciglio/internal/durable"
+	"ciglio/uplink/wire"
 )
 
 // keyOptions says where the keys of the device are.
 func keyOptions(c *config.Config) key.Options {
-	o := key.Options{Evidence: c.Device.Key, TLS: c.Uplink.TLSKey, TPM: c.Device.TPM, Forms: []string{provision.ReceiptType}}
+	o := key.Options{Evidence: c.Device.Key, TLS: c.Uplink.TLSKey, TPM: c.Device.TPM, Forms: []string{wire.ContentRequest, provision.ReceiptType}}
 	if o.TLS == "" {
 		o.TLS = filepath.Join(filepath.Dir(o.Evidence), "uplink.key")
 	}
@@ -36,9 +37,17 @@ func keyOptions(c *config.Config) key.Options {
 	return o
 }
 
+// The life of the certificate of an evidence key. A clock that is ahead today, as an
+// RTC in local time is, must not make the records of the first hours invalid; before
+// the key was made there are none.
+const certificateYears, certificateEarly = 10, 24 * time.Hour
+
 // identity opens the keys of the device and the certificate (DER) of its evidence
 // key, and makes them at the first start.
 func identity(ctx context.Context, c *config.Config, id evidence.DeviceID, log *slog.Logger) (_ *key.Keys, certificate []byte, err error) {
+	if err := finishChange(c); err != nil {
+		return nil, nil, err
+	}
 	o := keyOptions(c)
 	keys, err := key.Open(ctx, o)
 	if errors.Is(err, os.ErrNotExist) {
@@ -56,10 +65,7 @@ func identity(ctx context.Context, c *config.Config, id evidence.DeviceID, log *
 	}()
 	text, err := readPlain(c.Device.Certificate, maxStatement)
 	if errors.Is(err, os.ErrNotExist) {
-		// A clock that is ahead today, as an RTC in local time is, must not make the
-		// records of the first hours invalid; before the key was made there are none.
-		const years, early = 10, 24 * time.Hour
-		der, err := key.Certificate(keys.Evidence(), id, time.Now().Add(-early), years, nil, nil)
+		der, err := key.Certificate(keys.Evidence(), id, time.Now().Add(-certificateEarly), certificateYears, nil, nil)
 		if err != nil {
 			return nil, nil, err
 		}

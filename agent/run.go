@@ -261,7 +261,7 @@ func (l *lives) operate(ctx context.Context, manager device.Supervisor) (err err
 	}
 	system := newClock(c)
 	store, err := outbox.Open(outboxDir(c), outbox.Options{
-		Device: id, Epoch: uint64(c.Device.Epoch), Quota: int64(c.Outbox.Quota), Reserve: int64(c.Outbox.Reserve), Retention: c.Outbox.Retention, Log: log,
+		Device: id, Epoch: epoch(c), Quota: int64(c.Outbox.Quota), Reserve: int64(c.Outbox.Reserve), Retention: c.Outbox.Retention, Log: log,
 		Now: func() time.Time { _, utc := system.Pair(); return utc },
 	})
 	if err != nil {
@@ -304,6 +304,16 @@ func (l *lives) operate(ctx context.Context, manager device.Supervisor) (err err
 	})
 	if err != nil {
 		return err
+	}
+	if c.Uplink.Enrolment != "" {
+		renewal, err := client(c, id, keys)
+		if err != nil {
+			return fmt.Errorf("uplink.enrolment: %w", err)
+		}
+		renewing, stop := context.WithCancel(ctx)
+		renewed := make(chan struct{})
+		go func() { renewal.Run(renewing, log); close(renewed) }()
+		defer func() { stop(); <-renewed }()
 	}
 	log.Info("device starts", "device", c.Device.ID, "site", c.Site.ID, "version", Version)
 	pages, err := newConsole(c, d, log)

@@ -71,7 +71,7 @@ const (
 	exchangeTime = 60 * time.Second
 	maxAnswer    = 64 << 10 // bytes
 	maxWait      = 24 * time.Hour
-	private      = 0o644 // mode of the files: certificates are public
+	public       = 0o644 // mode of the files: certificates are no secret
 )
 
 // Options of a Client. All but Dial and Now are needed.
@@ -417,9 +417,64 @@ func (c *Client) install(path string, text []byte, check func([]byte) error) err
 	if err := check(text); err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
-	return durable.WriteFile(path, text, private)
+	return durable.WriteFile(path, text, public)
 }
 
 func encode(c *x509.Certificate) []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Raw})
+}
+
+// Install installs certificates that came in a signed bundle: PEM, the device's own
+// first, then the authorities that it is to believe from now on, then their lists of
+// what they have revoked. Nothing is written unless all of it is good.
+func Install(text []byte, authorityPath, certificatePath string, device evidence.DeviceID, key crypto.Signer, now time.Time) (*x509.Certificate, error) {
+	own, rest, err := split(text)
+	if err != nil {
+		return nil, err
+	}
+	fresh, err := Check(own, func() (*mtls.Authority, error) { return mtls.ParseAuthority(rest) }, device, key, now)
+	if err != nil {
+		return nil, err
+	}
+	// A device that believes a new authority and shows an old certificate is refused,
+	// and can be asked; the other way round it would hear nobody.
+	if err := durable.WriteFile(authorityPath, rest, public); err != nil {
+		return nil, err
+	}
+	return fresh.Leaf, durable.WriteFile(certificatePath, own, public)
+}
+
+// CheckBundle is the check of certificates that come in a bundle, as far as it needs
+// neither the device's key nor the time: see [Install].
+func CheckBundle(text []byte) error {
+	own, rest, err := split(text)
+	if err != nil {
+		return err
+	}
+	block, _ := pem.Decode(own)
+	leaf, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		return fmt.Errorf("certificates: the first: %w", err)
+	}
+	name, err := mtls.Name(leaf)
+	if err != nil {
+		return fmt.Errorf("certificates: the first: %w", err)
+	}
+	if _, err := evidence.ParseDeviceID(name); err != nil {
+		return fmt.Errorf("certificates: the first is of %q: want one of a device", name)
+	}
+	_, err = mtls.ParseAuthority(rest)
+	return err
+}
+
+// split parts the device's certificate from what follows.
+func split(text []byte) (own, rest []byte, err error) {
+	block, rest := pem.Decode(text)
+	if block == nil || block.Type != "CERTIFICATE" {
+		return nil, nil, errors.New("certificates: want the device's own first, PEM")
+	}
+	if len(bytes.TrimSpace(rest)) == 0 {
+		return nil, nil, errors.New("certificates: want the authorities behind the device's own")
+	}
+	return pem.EncodeToMemory(block), rest, nil
 }

@@ -2,6 +2,7 @@ package provision
 
 import (
 	"ciglio/agent/calibration"
+	"ciglio/agent/enrol"
 	"ciglio/capture/evidence"
 	p "ciglio/internal/provisioning"
 )
@@ -9,7 +10,8 @@ import (
 // Known returns the checks of the kinds that this program can use.
 func Known() Checks {
 	return Checks{
-		p.Calibration: func(text []byte) error { _, err := calibration.Parse(text); return err },
-		p.Trust:       func(text []byte) error { _, err := evidence.ParseTrust(text); return err },
+		p.Calibration:  func(text []byte) error { _, err := calibration.Parse(text); return err },
+		p.Certificates: enrol.CheckBundle,
+		p.Trust:        func(text []byte) error { _, err := evidence.ParseTrust(text); return err },
 	}
 }

@@ -99,6 +99,14 @@ func Open(ctx context.Context, o Options) (*Keys, error) {
 	return k, nil
 }
 
+// Probe opens one key, to see whether what holds it knows it. Its errors are those of
+// [Open].
+func Probe(ctx context.Context, tpmPath, path string) error {
+	k := &Keys{queue: newQueue(0)}
+	_, err := k.load(ctx, tpmPath, path)
+	return errors.Join(err, k.Close())
+}
+
 // load opens the holder of one key file.
 func (k *Keys) load(ctx context.Context, tpmPath, path string) (holder, error) {
 	text, err := read(path)
