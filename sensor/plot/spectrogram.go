@@ -11,6 +11,7 @@ import (
 
 	"ciglio/sensor"
 	"ciglio/sensor/doppler"
+	"ciglio/sensor/doppler/spectrum"
 )
 
 const (
@@ -44,12 +45,12 @@ type Spectrogram struct {
 	binHz   float64
 	zero    int // row of frequency 0
 
-	transform *transform
-	i, q      []float32
-	filled    int
-	next      uint64 // index of the next sample
-	at        sensor.Mono
-	index     uint64 // of the sample at at
+	spectrum *spectrum.Spectrum
+	i, q     []float32
+	filled   int
+	next     uint64 // index of the next sample
+	at       sensor.Mono
+	index    uint64 // of the sample at at
 
 	started    bool
 	first      sensor.Mono
@@ -88,7 +89,7 @@ func NewSpectrogram(f doppler.Format, o Options) (*Spectrogram, error) {
 		s.q = make([]float32, size)
 	}
 	s.i = make([]float32, size)
-	s.transform = newTransform(size)
+	s.spectrum = spectrum.New(size, f.Complex)
 	s.columnTime = s.span(size / overlap)
 	s.cells = make([]uint8, maxColumns*s.rows)
 	return s, nil
@@ -143,10 +144,12 @@ func (s *Spectrogram) frame() {
 	column := int(since / s.columnTime)
 	s.columns = max(s.columns, column+1)
 	cells := s.cells[column*s.rows : (column+1)*s.rows]
-	x := s.transform.spectrum(s.i, s.q)
+	power := s.spectrum.Compute(s.i, s.q)
+	if s.format.Complex { // whose rows begin at the negative frequency that is the highest shown
+		power = power[size/2-s.zero:]
+	}
 	for row := range cells {
-		v := x[(row-s.zero+size)%size]
-		db := 10 * math.Log10(real(v)*real(v)+imag(v)*imag(v)+1e-30)
+		db := 10 * math.Log10(float64(power[row])+1e-30)
 		if math.IsNaN(db) {
 			db = 0
 		}
