@@ -28,6 +28,7 @@ demo: ## a whole roadside in one process: prints the address of a page to open
 test: deps ## every test; as root or with sudo it installs the Debian packages they need
 	$(GO) test $(TESTED)
 	$(GO) test -count=1 $(BUILT)
+	$(GO) -C cross/reference test ./...
 # Those of cross, but for the simulated world, compile the program anew, of which
 # Go's store of results knows nothing.
 BUILT = $(shell $(GO) list ./cross/... | grep -v /cross/simulate)
@@ -37,6 +38,7 @@ check: deps vet race cross reproducible arm packages-short board-short ## vet, s
 
 bench: ## speed against the limit measured in the same run
 	$(GO) test -run '^$$' -bench . -benchmem $(BENCHED)
+	$(GO) -C cross/reference test -run '^$$' -bench .
 BENCHED := ./sensor/doppler ./uplink/outbox ./cross/simulate/roadside
 
 programs: ## the programs for this machine, in bin/: ciglio, ciglio-portal, ciglio-demo
@@ -109,7 +111,10 @@ vet:
 	$(GO) run $(STATICCHECK) ./...
 	$(GO) mod verify
 	$(GO) -C cross/tools mod verify
+	$(GO) -C cross/reference mod verify
+	$(GO) -C cross/reference vet ./...
 	$(GO) test -count=1 . ./docs/...
+	$(GO) -C cross/reference test -count=1 ./...
 
 # Where goroutines meet.
 race:

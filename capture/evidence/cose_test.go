@@ -13,8 +13,6 @@ import (
 	"testing"
 
 	"ciglio/sensor/sensortest/recording"
-
-	"github.com/veraison/go-cose"
 )
 
 // TestSignaturesOfOthers checks our primitive against the examples of the COSE
@@ -84,51 +82,7 @@ func TestSignaturesOfOthers(t *testing.T) {
 	}
 }
 
-func goCOSE(t testing.TB, b []byte) error {
-	var m cose.Sign1Message
-	if err := m.UnmarshalCBOR(b); err != nil {
-		return err
-	}
-	v := must(cose.NewVerifier(cose.AlgorithmES256, &testKey(t, "device").PublicKey))(t)
-	return m.Verify(nil, v)
-}
-
-// TestAnotherLibraryVerifiesOurs shows that a record is ordinary COSE.
-func TestAnotherLibraryVerifiesOurs(t *testing.T) {
-	for k := range bodies() {
-		if err := goCOSE(t, must(Seal(ofKind(t, k), testSigner(t, "device")))(t).Bytes); err != nil {
-			t.Errorf("%v: %v", k, err)
-		}
-	}
-}
-
-// TestStricterThanALibrary shows why the codec is our own: all of this passes a
-// good library, its signature verified, and is refused here.
-func TestStricterThanALibrary(t *testing.T) {
-	records := map[string][]byte{}
-	for _, v := range spoiledPayloads() {
-		records[v.name] = spoilPayload(t, v)
-	}
-	for _, v := range spoiledMessages(t) {
-		records[v.name] = spoilMessage(t, v)
-	}
-	passed := 0
-	for name, b := range records {
-		if goCOSE(t, b) == nil {
-			passed++
-		}
-		if _, err := Open(b); err == nil {
-			t.Errorf("%s: was opened", name)
-		}
-	}
-	for _, name := range []string{"unprotected-entry", "unprotected-kid", "signature-high-s", "kid-missing", "header-extra",
-		"payload-length-not-minimal", "integer-not-minimal", "missing-key", "null", "float"} {
-		if err := goCOSE(t, records[name]); err != nil {
-			t.Errorf("%s: go-cose refuses it now: %v", name, err)
-		}
-	}
-	t.Logf("go-cose verifies %d of %d spoiled records", passed, len(records))
-}
+// What another library makes of our records is tested in cross/reference.
 
 // broken is a signer whose device gives nonsense.
 type broken struct{ Signer }

@@ -100,3 +100,10 @@ func BenchmarkBound(b *testing.B) {
 		}
 	}
 }
+
+func kind(cplx bool) string {
+	if cplx {
+		return "complex"
+	}
+	return "real"
+}

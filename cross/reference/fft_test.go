@@ -1,4 +1,4 @@
-package doppler
+package reference_test
 
 import (
 	"fmt"
