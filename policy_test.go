@@ -83,7 +83,7 @@ var may = map[string][]string{
 	"internal/mtls/mtlstest":      {"internal/mtls"},
 	"internal/provisioning":       {"capture/evidence", "internal/strict"},
 	"internal/catalogue":          {"internal/strict"},
-	"cross/simulate/roadside":     {"sensor/…", "capture/…", "uplink/…", "agent/…", "portal", "cross/simulate/…"},
+	"cross/simulate/roadside":     {"sensor/…", "capture/…", "uplink/…", "agent/…", "portal", "cross/simulate/…", "cross/statement"},
 	"cross/simulate":              {"sensor/…", "capture", "cross/simulate/…", "internal/strict"},
 	"sensor/sensortest":           {"sensor"},
 	"sensor/sensortest/recording": {},

@@ -24,7 +24,7 @@ type keptGate struct {
 
 func newKeptGate(t *testing.T) *keptGate {
 	t.Helper()
-	c, err := calibration.Parse([]byte(calibrationText))
+	c, err := calibration.Parse(calibrationText())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,6 +17,7 @@ import (
 	"ciglio/capture/evidence"
 	"ciglio/capture/key"
 	"ciglio/cross/simulate/simcam"
+	"ciglio/cross/statement"
 	"ciglio/sensor"
 	"ciglio/sensor/track"
 	"ciglio/uplink"
@@ -41,27 +42,14 @@ slots = 32
 slot = "16KiB"
 `
 
-const calibrationText = `
-id = "A-117"
-version = 1
-sensor_serial = "S1"
-cores = ["0200000000000000000000000000000000000000000000000000000000000000"]
-not_before = 1999-06-01T00:00:00Z
-not_after = 2000-06-01T00:00:00Z
-uncertainty = "1km/h"
-[approval]
-words = "D.D. 1/1999"
-from = 1999-01-01T00:00:00Z
-[decree]
-words = "Decreto 1/1999"
-from = 1999-01-01T00:00:00Z
-[register]
-words = "n. 1"
-from = 1999-01-01T00:00:00Z
-[functional_check]
-words = "verbale n. 1"
-on = 1999-12-01
-`
+// calibrationText returns the statement of its sensor.
+func calibrationText() []byte {
+	return statement.Calibration{
+		ID: "A-117", Serial: "S1", Core: evidence.Hash{2}, Uncertainty: "1km/h",
+		From: time.Date(1999, 6, 1, 0, 0, 0, 0, time.UTC), To: time.Date(2000, 6, 1, 0, 0, 0, 0, time.UTC),
+		Checked: time.Date(1999, 12, 1, 0, 0, 0, 0, time.UTC),
+	}.Text()
+}
 
 // A rig is a device whose sensor, camera and clock are played by a test. Time
 // is that of a synctest bubble, which begins at midnight of 2000-01-01.
@@ -119,7 +107,7 @@ func newRig(t *testing.T, change func(*rig)) *rig {
 		t.Cleanup(r.live.Close)
 	}
 	r.Device, err = New(Options{
-		Config: c, Calibration: []byte(calibrationText), Certificate: evidence.Hash{1}, Software: evidence.Software{Version: "1.2.3", Core: evidence.Hash{2}, Binary: evidence.Hash{3}},
+		Config: c, Calibration: calibrationText(), Certificate: evidence.Hash{1}, Software: evidence.Software{Version: "1.2.3", Core: evidence.Hash{2}, Binary: evidence.Hash{3}},
 		Signer: signer, Clock: r.clock, Source: source, Live: live, Second: r.second, Camera: r.camera,
 		Outbox: r.outbox, Dialer: noNetwork{}, Boot: [16]byte{7}, Log: r.log, Supervisor: r.manager,
 		Observe: func(o Outcome) {

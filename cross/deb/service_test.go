@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"ciglio/agent"
+	"ciglio/cross/statement"
 )
 
 // boot starts the Debian with its own systemd and waits until that is up.
@@ -137,27 +138,6 @@ url = "http://127.0.0.1:9/"
 broker = "tcp://127.0.0.1:9"
 `
 
-const calibration = `
-id = "A-117"
-version = 1
-sensor_serial = "S1"
-cores = ["@CORE@"]
-not_before = 2020-01-01T00:00:00Z
-not_after = 2099-01-01T00:00:00Z
-[approval]
-words = "D.D. 1/2020"
-from = 2020-01-01T00:00:00Z
-[decree]
-words = "Decreto 1/2020"
-from = 2020-01-01T00:00:00Z
-[register]
-words = "n. 1"
-from = 2020-01-01T00:00:00Z
-[functional_check]
-words = "verbale n. 1"
-on = @TODAY@
-`
-
 // inForce returns the statement as it is in force today for the program's core.
 func inForce(t *testing.T) string {
 	t.Helper()
@@ -165,8 +145,10 @@ func inForce(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	yesterday := time.Now().UTC().AddDate(0, 0, -1).Format(time.DateOnly)
-	return strings.NewReplacer("@CORE@", core.String(), "@TODAY@", yesterday).Replace(calibration)
+	now := time.Now()
+	return string(statement.Calibration{
+		ID: "A-117", Serial: "S1", Core: core, From: now.AddDate(-1, 0, 0), To: now.AddDate(1, 0, 0), Checked: now.AddDate(0, 0, -1),
+	}.Text())
 }
 
 // records returns the ids of those in the outbox.

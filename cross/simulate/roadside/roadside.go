@@ -28,6 +28,7 @@ import (
 	"ciglio/capture/key"
 	"ciglio/cross/simulate"
 	"ciglio/cross/simulate/simcam"
+	"ciglio/cross/statement"
 	"ciglio/portal"
 	"ciglio/sensor"
 	"ciglio/sensor/doppler"
@@ -319,28 +320,9 @@ func enrol(centreDir, keyFile string, id evidence.DeviceID) (*key.Key, []byte, e
 // month from the day before now.
 func calibrationOf(now time.Time, core evidence.Hash) []byte {
 	from := now.UTC().Truncate(24*time.Hour).AddDate(0, 0, -1)
-	const form = "2006-01-02T15:04:05Z"
-	return fmt.Appendf(nil, `# A simulated radar has no certificate: this statement exists for the demonstration only.
-id = "DEMO"
-version = 1
-sensor_serial = %q
-cores = ["%[4]v"]
-not_before = %[2]s
-not_after = %[3]s
-uncertainty = "1.5km/h"
-[approval]
-words = "none: simulated radar"
-from = %[2]s
-[decree]
-words = "none: simulated road"
-from = %[2]s
-[register]
-words = "none: simulated device"
-from = %[2]s
-[functional_check]
-words = "none: simulated device"
-on = %[5]s
-`, serial, from.Format(form), from.AddDate(0, 1, 0).Format(form), core, from.Format(time.DateOnly))
+	return statement.Calibration{
+		ID: "DEMO", Serial: serial, Core: core, From: from, To: from.AddDate(0, 1, 0), Checked: from, Uncertainty: "1.5km/h",
+	}.Text()
 }
 
 // endless keeps a device running when its road is over.
