@@ -12,10 +12,12 @@ import (
 	"time"
 
 	"ciglio/agent/config"
+	"ciglio/agent/enrol"
 	"ciglio/agent/provision"
 	"ciglio/capture/evidence"
 	"ciglio/capture/key"
 	"ciglio/internal/durable"
+	p "ciglio/internal/provisioning"
 	"ciglio/uplink/wire"
 )
 
@@ -108,4 +110,32 @@ func makeKeys(ctx context.Context, c *config.Config, o key.Options) (*key.Keys, 
 		return nil, err
 	}
 	return key.Open(ctx, o)
+}
+
+// installCertificates puts the certificates of a bundle into their places, unless
+// those there are newer, as after a renewal. What is on trial and does not fit this
+// device's key is an error, by which it is taken back; what fitted once and does no
+// longer, as after a key change, is told and left.
+func (l *lives) installCertificates(now time.Time) error {
+	b, err := l.state.Current(p.Certificates)
+	if errors.Is(err, provision.ErrNotInstalled) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	u := l.config.Uplink
+	if there, err := os.ReadFile(u.Certificate); err == nil && !enrol.Newer(b.Text(), there) {
+		return nil
+	}
+	own, err := enrol.Install(b.Text(), u.CA, u.Certificate, l.id, l.keys.TLS(), now)
+	switch {
+	case err == nil:
+		l.log.Info("certificates installed", "version", b.Version, "until", own.NotAfter)
+	case l.state.Trial():
+		return fmt.Errorf("certificates version %d: %w", b.Version, err)
+	default:
+		l.log.Warn("installed certificates do not fit", "version", b.Version, "error", err)
+	}
+	return nil
 }

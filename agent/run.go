@@ -244,6 +244,9 @@ func serve(ctx context.Context, c *config.Config, log *slog.Logger) (err error) 
 func (l *lives) operate(ctx context.Context, manager device.Supervisor) (err error) {
 	c, id, keys, log := l.config, l.id, l.keys, l.log
 	signer := keys.Evidence()
+	if err := l.installCertificates(time.Now()); err != nil {
+		return err
+	}
 	calibrated, from, err := statement(l.state, p.Calibration, c.Device.Calibration, maxStatement)
 	if err != nil {
 		return fmt.Errorf("calibration: %w", err)

@@ -18,6 +18,7 @@ import (
 	"ciglio/internal/mtls"
 	"ciglio/portal/ca"
 	"ciglio/portal/keys"
+	"ciglio/uplink/wire"
 )
 
 const (
@@ -100,12 +101,15 @@ func (p *Portal) isEvidenceKey(k *ecdsa.PublicKey) bool {
 // directory, for the root to enter.
 type proposals struct{ dir string }
 
-// put keeps the certificate that a device has made for its evidence key. It proves
-// that the device holds the key, as the key has signed it.
+// put keeps the request in which a device has brought its evidence key, and beside
+// it the certificate of that key, which the key has signed.
 func (p proposals) put(device evidence.DeviceID, text []byte) error {
-	certificate, err := ReadCertificate(text)
+	r, err := wire.OpenRequest(text)
+	if err == nil && r.Device != device {
+		err = fmt.Errorf("of device %v", r.Device)
+	}
 	if err == nil {
-		err = checkProposal(device, certificate)
+		err = checkProposal(device, r.Evidence)
 	}
 	if err != nil {
 		return fmt.Errorf("%w: evidence key: %w", ca.ErrRequest, err)
@@ -113,6 +117,10 @@ func (p proposals) put(device evidence.DeviceID, text []byte) error {
 	if err := os.MkdirAll(p.folder(), 0o700); err != nil {
 		return err
 	}
+	if err := durable.WriteFile(filepath.Join(p.folder(), device.String()+".request"), text, 0o600); err != nil {
+		return err
+	}
+	certificate := r.Evidence
 	return durable.WriteFile(p.path(device), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate.Raw}), 0o600)
 }
 

@@ -478,3 +478,20 @@ func split(text []byte) (own, rest []byte, err error) {
 	}
 	return pem.EncodeToMemory(block), rest, nil
 }
+
+// Newer reports whether the device's certificate in a bundle began later than one
+// that is in its place, PEM both. What is in its place and no certificate is older.
+func Newer(bundle, there []byte) bool {
+	begins := func(text []byte) time.Time {
+		block, _ := pem.Decode(text)
+		if block == nil {
+			return time.Time{}
+		}
+		c, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return time.Time{}
+		}
+		return c.NotBefore
+	}
+	return begins(bundle).After(begins(there))
+}

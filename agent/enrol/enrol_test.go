@@ -381,6 +381,44 @@ func (s *stopper) Write(b []byte) (int, error) {
 	return s.Buffer.Write(b)
 }
 
+func TestInstall(t *testing.T) {
+	a := mtlstest.NewAuthority(t, "authority")
+	key, other := mtlstest.NewKey(t), mtlstest.NewAuthority(t, "another authority")
+	own := a.IssueTo(key, device.String(), x509.ExtKeyUsageClientAuth)
+	good := bytes.Join([][]byte{own.PEM(), a.PEM(), a.List()}, nil)
+	dir := t.TempDir()
+	for _, test := range []struct {
+		name   string
+		text   []byte
+		bundle bool // the check that knows no key takes it
+		good   bool
+	}{
+		{"none", nil, false, false},
+		{"no authority", own.PEM(), false, false},
+		{"the authority alone", append(a.PEM(), a.List()...), false, false},
+		{"a list of another authority", bytes.Join([][]byte{own.PEM(), a.PEM(), other.List()}, nil), false, false},
+		{"of another authority", bytes.Join([][]byte{own.PEM(), other.PEM()}, nil), true, false},
+		{"of another key", bytes.Join([][]byte{a.Client(device.String()).PEM(), a.PEM()}, nil), true, false},
+		{"of another device", bytes.Join([][]byte{a.IssueTo(key, evidence.DeviceID{2}.String(), x509.ExtKeyUsageClientAuth).PEM(), a.PEM()}, nil), true, false},
+		{"of no device", bytes.Join([][]byte{a.IssueTo(key, "centre", x509.ExtKeyUsageClientAuth).PEM(), a.PEM()}, nil), false, false},
+		{"all of it", good, true, true},
+	} {
+		if err := CheckBundle(test.text); (err == nil) != test.bundle {
+			t.Errorf("%s: check: %v", test.name, err)
+		}
+		_, err := Install(test.text, dir+"/ca.pem", dir+"/own.crt", device, key, time.Now())
+		if (err == nil) != test.good {
+			t.Errorf("%s: %v", test.name, err)
+		}
+		if left, err := os.ReadDir(dir); err != nil || (len(left) == 2) != test.good {
+			t.Errorf("%s: left %v, %v", test.name, left, err)
+		}
+	}
+	if Newer(good, own.PEM()) || !Newer(good, []byte("nothing")) || !Newer(a.IssueTo(key, "x", x509.ExtKeyUsageClientAuth, func(c *x509.Certificate) { c.NotBefore = time.Now() }).PEM(), own.PEM()) {
+		t.Error("which is newer is told wrongly")
+	}
+}
+
 func TestNewTakesHTTPSOnly(t *testing.T) {
 	for _, url := range []string{"http://centre", "centre:8443", "https://", "https://u:p@centre", "https://centre/est", "https://centre?x"} {
 		if _, err := New(Options{URL: url}); err == nil {
