@@ -17,7 +17,9 @@ func ExampleCheck() {
 		Calibration: &trust.Calibration{
 			ID: "A-117", Version: 1, Serial: "S1", NotBefore: now.AddDate(0, -1, 0), NotAfter: now.AddDate(0, 11, 0),
 			Approval: permit, Decree: permit, Register: permit,
+			Cores: [][32]byte{{2}}, Functional: trust.Functional{Words: "in order", On: now.AddDate(0, -1, 0)},
 		},
+		Core:         [32]byte{2},
 		SensorSerial: "S1", Room: true, ClockBound: 100 * time.Millisecond,
 		Clock: sensor.ClockState{Source: "adjtimex", Synchronised: true, Uncertainty: time.Millisecond},
 	}
@@ -29,5 +31,6 @@ func ExampleCheck() {
 	// Output:
 	// 0 causes
 	// calibration_expired
+	// functional_check
 	// clock_unsynchronised
 }
