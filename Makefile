@@ -2,7 +2,7 @@
 
 GO      ?= go
 TARGETS := arm-6 arm-7 arm64 amd64
-DEBS    := mosquitto nodejs python3 qemu-user-static gcc libc6-dev man-db openssl systemd dpkg-dev swtpm
+DEBS    := mosquitto nodejs python3 qemu-user-static gcc libc6-dev man-db openssl systemd dpkg-dev swtpm chromium npm
 # What installs the packages in a Debian of their own.
 PACKAGEDEBS := debootstrap systemd-container lintian qemu-user-static
 # What the emulated board needs.
@@ -13,7 +13,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.7.0
 # the agent take longest, so they begin.
 DEVICE  := $(shell $(GO) list ./agent/... ./uplink/... ./sensor/... ./capture/... | grep -v test)
 
-.PHONY: help demo test check bench programs build packages packages-test packages-short accuracy board board-soak board-short board-figures deps package-deps board-deps vet race cross reproducible arm clean
+.PHONY: help demo test browser check bench programs build packages packages-test packages-short accuracy board board-soak board-short board-figures deps package-deps board-deps vet race cross reproducible arm clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -25,7 +25,7 @@ demo: ## a whole roadside in one process: prints the address of a page to open
 	@echo "Compiled. The landscape is painted, then the road begins."
 	@bin/ciglio-demo
 
-test: deps ## every test; as root or with sudo it installs the Debian packages they need
+test: deps browser ## every test; as root or with sudo it installs the Debian packages they need
 	$(GO) test $(TESTED)
 	$(GO) test -count=1 $(BUILT)
 	$(GO) -C cross/reference test ./...
@@ -92,6 +92,12 @@ FORCE:
 
 deps:
 	$(call install,$(DEBS))
+
+# What looks at pages in a browser: cross/browser.
+BROWSER := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/ciglio/browser-$(shell sha256sum cross/browser/package-lock.json | cut -c1-12)
+browser: deps ## fetch what tests of pages need beside Chromium, into the user's cache
+	@[ -d $(BROWSER)/node_modules/playwright-core ] || { mkdir -p $(BROWSER) && cp cross/browser/package.json cross/browser/package-lock.json $(BROWSER)/ && \
+	  npm ci --prefix $(BROWSER) --ignore-scripts --no-audit --no-fund --loglevel=error; } || echo "not fetched: tests of pages are skipped"
 
 package-deps:
 	$(call install,$(PACKAGEDEBS))

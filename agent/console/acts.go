@@ -116,26 +116,21 @@ type selfTestView struct {
 	Findings []string // in the device's own words
 }
 
-// A step of aiming, as the device sees it.
-type step struct {
-	fact
-	OK bool
-}
-
 // An Aim is how aiming stands.
 type Aim struct {
-	InService bool   `json:"in_service"`
-	Camera    bool   `json:"camera_good"`
-	Sensor    bool   `json:"sensor_good"`
-	Marks     bool   `json:"marks"` // lanes and photo position can be drawn
-	Vehicles  int    `json:"vehicles"`
-	Stand     int    `json:"stand"` // of them, with a speed that stands
-	Good      bool   `json:"good"`
-	Words     string `json:"-"`
+	InService bool `json:"in_service"`
+	Camera    bool `json:"camera_good"`
+	Sensor    bool `json:"sensor_good"`
+	Marks     bool `json:"marks"` // lanes and photo position can be drawn
+	Vehicles  int  `json:"vehicles"`
+	Stand     int  `json:"stand"` // of them, with a speed that stands
+	Good      bool `json:"good"`
+
+	cameraWords, sensorWords string // the device's own, of what is wrong
 }
 
-// Enough vehicles show that the radar looks along the road: in nine of ten both
-// ends of the track are heard.
+// So many vehicles, most of them with a speed that stands, show that the radar looks
+// along the road.
 const (
 	aimVehicles = 5
 	aimShare    = 0.8
@@ -147,9 +142,9 @@ func (c *Console) aimed() Aim {
 	for _, f := range s.Health.Findings {
 		switch {
 		case strings.HasPrefix(f.Code, "camera"):
-			a.Camera = false
+			a.Camera, a.cameraWords = false, f.Words
 		case f.Code != "store":
-			a.Sensor = false
+			a.Sensor, a.sensorWords = false, f.Words
 		}
 	}
 	for _, v := range c.o.Device.Seen() {
@@ -164,7 +159,7 @@ func (c *Console) aimed() Aim {
 
 type aimView struct {
 	liveView
-	Steps []step
+	Steps []fact // of aiming, as the device sees them
 	Good  bool
 }
 
@@ -184,17 +179,19 @@ func (c *Console) aimPage(w http.ResponseWriter, r *http.Request, who Caller) er
 		return warn
 	}
 	page := aimView{liveView: c.liveOf(v), Good: a.Good}
-	add := func(ok bool, name, words, do string) {
+	add := func(ok bool, name, words, do, detail string) {
 		if ok {
 			do = ""
 		}
-		page.Steps = append(page.Steps, step{t.fact(level(ok), name, words, do), ok})
+		f := t.fact(level(ok), name, words, do)
+		f.Detail = detail
+		page.Steps = append(page.Steps, f)
 	}
-	add(a.Camera, "aim.camera", t.text("aim.camera_why"), "do.camera")
-	add(a.Marks, "aim.lanes", t.text("aim.lanes_why"), "aim.lanes_do")
-	add(a.Sensor, "aim.sensor", t.text("aim.sensor_why"), "do.sensor")
+	add(a.Camera, "aim.camera", t.text("aim.camera_why"), "do.camera", a.cameraWords)
+	add(a.Marks, "aim.lanes", t.text("aim.lanes_why"), "aim.lanes_do", "")
+	add(a.Sensor, "aim.sensor", t.text("aim.sensor_why"), "do.sensor", a.sensorWords)
 	enough := a.Vehicles >= aimVehicles && float64(a.Stand) >= aimShare*float64(a.Vehicles)
-	add(enough, "aim.vehicles", t.text("aim.vehicles_so_far", "stand", a.Stand, "vehicles", a.Vehicles), "aim.vehicles_do")
+	add(enough, "aim.vehicles", t.text("aim.vehicles_so_far", "stand", a.Stand, "vehicles", a.Vehicles), "aim.vehicles_do", "")
 	return c.show(w, http.StatusOK, "aim", page)
 }
 

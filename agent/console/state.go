@@ -2,6 +2,7 @@ package console
 
 import (
 	"net/http"
+	"strings"
 	"time"
 
 	"ciglio/agent/device"
@@ -150,9 +151,11 @@ func (t teller) clock(s device.Status) fact {
 func (t teller) selfTest(s device.Status) fact {
 	if n := len(s.Health.Findings); n > 0 {
 		f := t.fact(bad, "fact.self_test", t.text("fact.self_test_failed", "n", n), "do.self_test")
+		var words []string
 		for _, found := range s.Health.Findings {
-			f.Detail += found.Words + ". "
+			words = append(words, found.Words)
 		}
+		f.Detail = strings.Join(words, "; ")
 		return f
 	}
 	for _, cause := range s.Health.Reasons {

@@ -1,0 +1,167 @@
+package console
+
+import (
+	"bytes"
+	"fmt"
+	"image"
+	"image/color"
+	"image/jpeg"
+	"net"
+	"testing"
+	"time"
+
+	"ciglio/agent/device"
+	"ciglio/cross/browser"
+	"ciglio/sensor"
+	"ciglio/uplink/wire"
+)
+
+// road is a picture of one, as a camera might give it.
+func road(t *testing.T) []byte {
+	m := image.NewRGBA(image.Rect(0, 0, 1280, 720))
+	for y := range 720 {
+		for x := range 1280 {
+			c := color.RGBA{120, 160, 210, 255}
+			if y > 260 {
+				half := (y - 260) * 3 / 2
+				c = color.RGBA{70, 110, 60, 255}
+				if x > 640-half && x < 640+half {
+					c = color.RGBA{90, 90, 95, 255}
+				}
+			}
+			m.SetRGBA(x, y, c)
+		}
+	}
+	var b bytes.Buffer
+	if err := jpeg.Encode(&b, m, nil); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// atWork is a bench whose device shows all that a page can show.
+func atWork(t *testing.T) *bench {
+	b := newBench(t)
+	oldest := noon.Add(-2 * time.Hour)
+	d := b.device
+	d.picture, d.service = road(t), true
+	d.signal = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1600 900" width="1600" height="900"><rect width="1600" height="900" fill="#0b0f20"/><path d="M200 700L900 300" stroke="#ffe600" stroke-width="9"/></svg>`
+	d.sight = device.Sight{Width: 1280, Height: 720, Photo: []device.Pixel{{X: 430, Y: 400}, {X: 850, Y: 400}},
+		Lanes: [][]device.Pixel{{{X: 0, Y: 690}, {X: 600, Y: 290}, {X: 640, Y: 290}, {X: 640, Y: 700}}, {{X: 640, Y: 700}, {X: 640, Y: 290}, {X: 680, Y: 290}, {X: 1270, Y: 690}}}}
+	for i := range 7 {
+		s := device.Seen{Number: i + 1, At: noon.Add(time.Duration(i) * time.Minute), Speed: sensor.Speed(6950 + 310*i), U: 21, Direction: sensor.Approaching, Lane: 1 + i%2}
+		if i == 3 {
+			s.Reasons = []string{"two_targets", "acceleration"}
+		}
+		d.seen = append(d.seen, s)
+	}
+	d.status.Health.Measuring = false
+	d.status.Health.Reasons = []wire.Reason{
+		{Code: "calibration_expired", Words: "calibration A-117: expired 2026-11-30"},
+		{Code: "clock_bound", Words: "clock: off by up to 140ms, allowed are 100ms"},
+		{Code: device.CauseService, Words: "service: a technician works at the device"},
+	}
+	d.status.Calibration.NotAfter = noon.AddDate(0, 0, -1)
+	d.status.ClockOff = 140 * time.Millisecond
+	d.status.Health.Outbox.Unsettled, d.status.Health.Outbox.Oldest = 12, &oldest
+	d.status.Health.Findings = []wire.Reason{{Code: "camera_unsharp", Words: "camera C1 is not sharp: its pictures show 20 % of the detail that is normal here. Is the lens dirty, wet or out of focus?"}}
+	d.status.Uplink.Connected, d.status.Uplink.Trouble = false, "dial tcp 10.0.0.1:8883: connect: no route to host"
+	d.status.Test = "simulated radar and camera"
+	d.found = []sensor.Finding{{Code: "camera_unsharp", Words: d.status.Health.Findings[0].Words}}
+	for i := range 3 {
+		d.entries = append(d.entries, device.JournalEntry{Seq: uint64(90 - i), At: noon, Kind: "operator", Who: "technician 1", Role: "technician", Words: "service begun: the gate is closed"})
+	}
+	return b
+}
+
+// accepted puts an acceptance into the bench: one run passed, one not, one open.
+func (b *bench) accepted(ended bool) {
+	a := newAcceptance(Plan{Reference: "GPS speedometer 12, certificate 7/2026", Lanes: 1, Directions: []sensor.Direction{sensor.Approaching}, Speeds: []sensor.Speed{7000}, Repeat: 3}, inOrder(), "technician 1")
+	a.Runs[0].try(7050, &b.device.seen[0])
+	a.Runs[1].try(7050, &b.device.seen[2])
+	if ended {
+		at := noon.Add(time.Hour)
+		a.Ended = &at
+	}
+	b.accept.so = a
+}
+
+// TestBrowser looks at every page in every language, on a phone and on a desk, with
+// and without scripts.
+func TestBrowser(t *testing.T) {
+	rules := browser.Rules{Target: 44, Letters: 16}
+	for name, set := range map[string]func(*bench){
+		"in-order": func(b *bench) {
+			*b.device = fakeDevice{status: inOrder(), picture: b.device.picture, signal: b.device.signal, sight: b.device.sight}
+		},
+		"at-work":  func(b *bench) { b.accepted(false) },
+		"accepted": func(b *bench) { b.accepted(true) },
+	} {
+		b := atWork(t)
+		set(b)
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		served := make(chan error)
+		go func() { served <- b.Serve(t.Context(), l) }()
+		pages := []string{"/", "/live", "/aim", "/accept", "/journal"}
+		if name == "accepted" {
+			pages = []string{"/accept"}
+		}
+		in := []browser.Cookie{{Name: sessionCookie, Value: b.session(Technician)}}
+		var visits []browser.Visit
+		for _, lang := range languages {
+			for _, width := range []int{320, 1280} {
+				if name == "in-order" && width != 320 {
+					continue // at work there is more of everything
+				}
+				for _, page := range pages {
+					visits = append(visits, browser.Visit{Name: fmt.Sprintf("%s %s %s %d", name, page, lang, width), Path: page, Language: lang, Width: width, Cookies: in})
+				}
+			}
+			switch name {
+			case "in-order":
+				visits = append(visits,
+					browser.Visit{Name: "login " + lang, Path: "/login", Language: lang, Width: 320},
+					browser.Visit{Name: "absent " + lang, Path: "/nothing", Status: 404, Language: lang, Width: 320, Cookies: in},
+					browser.Visit{Name: "dark " + lang, Path: "/", Language: lang, Width: 320, Dark: true, Cookies: in})
+			case "at-work":
+				visits = append(visits, browser.Visit{Name: "dark at work " + lang, Path: "/aim", Language: lang, Width: 320, Dark: true, Cookies: in})
+			case "accepted":
+				visits = append(visits, browser.Visit{Name: "printed " + lang, Path: "/accept", Language: lang, Width: 794, Print: true, Cookies: in, Want: []string{"GPS speedometer 12"}})
+			}
+		}
+		if name == "at-work" {
+			visits = append(visits, b.journeys()...)
+		}
+		t.Run(name, func(t *testing.T) { browser.Look(t, "http://"+l.Addr().String(), rules, visits) })
+		l.Close()
+		<-served
+	}
+}
+
+// journeys are what a technician does, without a script and with the keyboard alone.
+func (b *bench) journeys() []browser.Visit {
+	in := []browser.Cookie{{Name: sessionCookie, Value: b.session(Technician)}}
+	code, _, err := b.access.issue(Technician)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return []browser.Visit{
+		{Name: "logs in, tests, changes the language, without script", Path: "/login", Language: "en", Width: 320, NoScript: true, Steps: []browser.Step{
+			{Do: "fill", Label: "One-time code", Value: code[:4] + " " + code[4:]},
+			{Do: "click", Selector: "button.main"},
+			{Do: "click", Selector: "button.main"},
+			{Do: "click", Selector: "button[value=de]"},
+		}, Want: []string{"Selbsttest jetzt", "Das Gerät misst nicht"}},
+		{Name: "enters a run by the keyboard", Path: "/accept", Language: "en", Width: 320, Cookies: in, Steps: []browser.Step{
+			{Do: "focus", Label: "True speed in km/h"},
+			{Do: "fill", Label: "True speed in km/h", Value: "72.00"},
+			{Do: "press", Value: "Tab"},
+			{Do: "press", Value: "Tab"},
+			{Do: "press", Value: "Space"},
+			{Do: "press", Value: "Enter"},
+		}, Want: []string{"72.00", "error too large"}},
+	}
+}
