@@ -37,6 +37,7 @@ var homes = map[string][]string{
 
 	"github.com/warthog618/go-gpiocdev": {"sensor/port"},
 	"periph.io/x/conn":                  {"sensor", "agent/provision"},
+	"periph.io/x/devices":               {"sensor/tamper"},
 	"periph.io/x/host":                  {"sensor/port"},
 }
 
@@ -51,7 +52,7 @@ var testHomes = map[string][]string{
 	"gonum.org/v1/gonum":                    {"cross/reference"},
 	"github.com/santhosh-tekuri/jsonschema": {"docs", "cross/deb"},
 	"gopkg.in/yaml.v3":                      {"docs"},
-	"periph.io/x/conn":                      {"cross/board/onboard"},
+	"periph.io/x/conn":                      {"cross/board/onboard", "agent/device"},
 }
 
 // may says what each folder's programs may import of the module. The longest
@@ -70,7 +71,7 @@ var may = map[string][]string{
 	"agent":                       {"sensor/…", "capture/…", "uplink/…", "agent/…", "internal/…"},
 	"agent/config":                {"sensor", "capture/evidence", "internal/strict"},
 	"agent/console":               {"sensor", "capture", "capture/evidence", "uplink/wire", "uplink/outbox", "agent/device", "internal/catalogue"},
-	"agent/device":                {"sensor/…", "capture/…", "uplink/…", "agent/calibration", "agent/config", "agent/enforce", "agent/notify", "agent/trust", "internal/…"},
+	"agent/device":                {"sensor/…", "capture/…", "uplink/…", "agent/calibration", "agent/config", "agent/enforce", "agent/lawtime", "agent/notify", "agent/trust", "internal/…"},
 	"agent/doctor":                {"sensor", "sensor/clock", "sensor/port", "capture/v4l2"},
 	"agent/enforce":               {"sensor", "capture/evidence"},
 	"agent/trust":                 {"sensor"},

@@ -291,6 +291,7 @@ func (l *lives) operate(ctx context.Context, manager device.Supervisor) (err err
 	if err != nil {
 		return err
 	}
+	cabinet := device.NewTamper(c, system)
 	camera, err := newCamera(c, system, log)
 	if err != nil {
 		return err
@@ -302,7 +303,7 @@ func (l *lives) operate(ctx context.Context, manager device.Supervisor) (err err
 	}
 	d, err := device.New(device.Options{
 		Config: c, Calibration: calibrated, Certificate: sha256.Sum256(l.certificate), Signer: signer, Software: software, Clock: system,
-		Source: source, Live: source, Second: second, Camera: camera, Outbox: store, Dialer: dialer, Trust: trust, Boot: bootID(), Log: log, Supervisor: manager,
+		Source: source, Live: source, Second: second, Camera: camera, Tamper: cabinet, Outbox: store, Dialer: dialer, Trust: trust, Boot: bootID(), Log: log, Supervisor: manager,
 		Deeds: append(acknowledgements(store, log), l.deeds()...),
 	})
 	if err != nil {

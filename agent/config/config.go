@@ -34,6 +34,7 @@ type Config struct {
 	Sensor Sensor `toml:"sensor" doc:"The speed sensor."`
 	Second Second `toml:"second" doc:"The second speed, which must agree with the sensor's."`
 	Camera Camera `toml:"camera" doc:"The camera: pictures as they come."`
+	Seals  Seals  `toml:"seals" doc:"What watches the cabinet."`
 	Clock  Clock  `toml:"clock" doc:"UTC on this machine."`
 	Outbox Outbox `toml:"outbox" doc:"Records waiting on flash."`
 	Uplink Uplink `toml:"uplink" doc:"The way to the centre."`
@@ -180,6 +181,7 @@ func Default() *Config {
 			Driver: "rawiq", Rate: 20e3, Carrier: 24.125e9, Maximum: 200 * sensor.KmH,
 		},
 		Second: defaultSecond(),
+		Seals:  defaultSeals(),
 		Camera: Camera{Driver: "http", Login: "digest", Format: "mjpeg", Size: Picture{1280, 720}, Interval: 40 * time.Millisecond, Slots: 96, Slot: 256 << 10},
 		Clock:  Clock{Source: "system", Bound: 100 * time.Millisecond},
 		Outbox: Outbox{Quota: 20 << 30, Reserve: 64 << 20, Retention: 30 * 24 * time.Hour},
@@ -343,7 +345,7 @@ func (c *Config) MarshalJSON() ([]byte, error) {
 func (c *Config) Statement() ([]byte, error) {
 	return c.appendKeys(nil, func(section, key string) bool {
 		switch section {
-		case "site", "second", "clock":
+		case "site", "second", "seals", "clock":
 			return true
 		case "sensor":
 			return key != "path" && key != "port" && key != "baud" && key != "parity"
@@ -493,6 +495,7 @@ func (c *Config) validate(faults *Faults) {
 		faults.Add("console.listen", err.Error())
 	}
 	c.Second.validate(faults, c.Site.Frames, len(c.Sensor.Lanes))
+	c.Seals.validate(faults)
 }
 
 // Drivers returns the names that sensor.driver may have.

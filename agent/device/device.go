@@ -33,6 +33,7 @@ import (
 	"ciglio/capture/life"
 	"ciglio/sensor"
 	"ciglio/sensor/clock"
+	"ciglio/sensor/tamper"
 	"ciglio/sensor/track"
 	"ciglio/uplink"
 	"ciglio/uplink/outbox"
@@ -45,8 +46,8 @@ type Signer interface {
 	Class() string // "file", "tpm2" or "se"
 }
 
-// Options is what a device is made of. Every field but Live, Second, Deeds,
-// Reopen, Export, Diagnostics, Supervisor and Observe is needed.
+// Options is what a device is made of. Every field but Live, Second, Tamper,
+// Deeds, Export, Diagnostics, Supervisor and Observe is needed.
 type Options struct {
 	Config      *config.Config
 	Calibration []byte        // the calibration statement
@@ -58,6 +59,7 @@ type Options struct {
 	Live        Live   // what the source tells of itself; nil for nothing
 	Second      Second // nil where the configuration wants none
 	Camera      capture.Camera
+	Tamper      *tamper.Watch // of the cabinet; nil where nothing is watched
 	Outbox      *outbox.Outbox
 	Dialer      uplink.Dialer
 	Trust       *evidence.Trust // whose receipts count
@@ -65,11 +67,11 @@ type Options struct {
 	Log         *slog.Logger
 	// Deeds are acts to record behind the start: what was done to the device before.
 	Deeds []Deed
-	// Reopen and Export execute what only an officer orders, and say in words what
-	// came of it; nil where that part is not there. Diagnostics gives an answer of at
+	// Export executes what only an officer orders, and says in words what came of it;
+	// nil where that part is not there. Diagnostics gives an answer of at
 	// most evidence.MaxAnswer bytes and its media type; nil for none.
-	Reopen, Export func(*wire.Order, *evidence.Act) (string, error)
-	Diagnostics    func() (answer []byte, media string, err error)
+	Export      func(*wire.Order, *evidence.Act) (string, error)
+	Diagnostics func() (answer []byte, media string, err error)
 	// Supervisor is told how the device does; nil for nobody.
 	Supervisor Supervisor
 	// Observe is called for each passage once its fate is known, on the
@@ -124,6 +126,7 @@ type Device struct {
 	steps       *clock.Watcher
 
 	faults   *faults
+	seals    *seals
 	gate     *gatekeeper
 	recorder *recorder
 	orders   *orders
@@ -181,6 +184,11 @@ func New(o Options) (*Device, error) {
 	d.orders, interrupted = newOrders(d)
 	d.recorder = d.newRecorder(settings, interrupted)
 	d.sensorFault.clock, d.cameraFault.clock, d.service.clock = o.Clock, o.Clock, o.Clock
+	var watched []string
+	if o.Tamper != nil {
+		watched = o.Tamper.Names()
+	}
+	d.seals = newSeals(o.Config.Device.Dir, watched, o.Outbox.Report().Fresh, o.Log)
 	d.faults = &faults{clock: o.Clock, checks: d.checks()}
 	d.gate = &gatekeeper{
 		clock: o.Clock,
@@ -189,7 +197,7 @@ func New(o Options) (*Device, error) {
 			ClockBound: o.Config.Clock.Bound,
 		},
 		serial:   func() string { return o.Source.Identity().Serial },
-		selfTest: d.faults.now, tested: d.faults.last, room: d.recorder.room, service: d.service.closed, paused: d.orders.words, log: o.Log,
+		selfTest: d.faults.now, tested: d.faults.last, seals: d.seals.broken, sealFaults: d.sealFaults, room: d.recorder.room, service: d.service.closed, paused: d.orders.words, log: o.Log,
 		changed: func() { d.sender.Refresh() },
 	}
 	d.sender, err = uplink.NewSender(uplink.SenderOptions{
@@ -252,6 +260,7 @@ func (d *Device) Run(ctx context.Context) error {
 	defer stop()
 	g.Go(func() error { return d.ring.Run(inner, d.o.Camera, d.cameraFault.reporter(d.tellCamera)) })
 	g.Go(func() error { return d.life.Run(inner, d.o.Clock) })
+	g.Go(func() error { return d.watchCabinet(inner) })
 	g.Go(func() error { return d.sender.Run(inner) })
 	if d.o.Second != nil {
 		g.Go(func() error { return d.o.Second.Run(inner) })

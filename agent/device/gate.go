@@ -2,6 +2,7 @@ package device
 
 import (
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -16,16 +17,18 @@ import (
 // judged, and in the transaction that seals it, with the clock that the record
 // itself states. It is safe for concurrent use.
 type gatekeeper struct {
-	clock    sensor.Clock
-	serial   func() string           // of the sensor
-	still    trust.Facts             // what does not change while the device runs
-	selfTest func() []sensor.Finding // what stands now
-	tested   func() sensor.Mono      // instant at which the last self-test ended
-	room     func() bool             // for a violation
-	service  func(sensor.Mono) bool  // a technician works at the device at an instant
-	paused   func(time.Time) string  // by whom enforcement is paused at a time; "" when it is not
-	changed  func()                  // called when other causes are found than before
-	log      *slog.Logger
+	clock      sensor.Clock
+	serial     func() string           // of the sensor
+	still      trust.Facts             // what does not change while the device runs
+	selfTest   func() []sensor.Finding // what stands now
+	tested     func() sensor.Mono      // instant at which the last self-test ended
+	room       func() bool             // for a violation
+	seals      func() []string         // that are open
+	sealFaults func() []sensor.Finding // what keeps them from being watched
+	service    func(sensor.Mono) bool  // a technician works at the device at an instant
+	paused     func(time.Time) string  // by whom enforcement is paused at a time; "" when it is not
+	changed    func()                  // called when other causes are found than before
+	log        *slog.Logger
 
 	mu     sync.Mutex
 	causes []trust.Cause // that were found last
@@ -64,7 +67,7 @@ func (g *gatekeeper) check(m moment, earlier sensor.Mono) (now, then []trust.Cau
 	for _, c := range now {
 		codes += " " + c.Code
 	}
-	for _, f := range facts.SelfTest {
+	for _, f := range slices.Concat(facts.SelfTest, facts.SealFaults) {
 		codes += " " + f.Code
 	}
 	facts.At, facts.Service = m.utc.Add(earlier.Sub(m.mono)), g.service(earlier)
@@ -78,6 +81,7 @@ func (g *gatekeeper) facts(m moment) trust.Facts {
 	f.SensorSerial = g.serial()
 	f.SelfTest = g.selfTest()
 	f.Service, f.Paused = g.service(m.mono), g.paused(m.utc)
+	f.OpenSeals, f.SealFaults = g.seals(), g.sealFaults()
 	f.SelfTestAge = m.mono.Sub(g.tested())
 	return f
 }

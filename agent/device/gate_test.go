@@ -39,7 +39,8 @@ func newKeptGate(t *testing.T) *keptGate {
 			}
 			return []sensor.Finding{{Code: findingCamera, Words: k.fault.Error()}}
 		},
-		tested:  func() sensor.Mono { return k.gatekeeper.clock.Now() },
+		tested: func() sensor.Mono { return k.gatekeeper.clock.Now() },
+		seals:  func() []string { return nil }, sealFaults: func() []sensor.Finding { return nil },
 		service: func(sensor.Mono) bool { return false },
 		room:    func() bool { return !k.full },
 		changed: func() { k.changes++ },

@@ -121,7 +121,7 @@ func newOrders(d *Device) (o *orders, deeds []Deed) {
 	o.do = map[wire.OrderKind]func(*wire.Order, *evidence.Act) (string, error){
 		wire.OrderStatus: o.status, wire.OrderDiagnostics: o.diagnostics, wire.OrderResend: o.resend,
 		wire.OrderPause: o.pause, wire.OrderResume: o.resume,
-		wire.OrderReopen: hook(d.o.Reopen), wire.OrderExport: hook(d.o.Export),
+		wire.OrderReopen: d.reopen, wire.OrderExport: hook(d.o.Export),
 	}
 	book, err := readOrderBook(o.file)
 	if err != nil {

@@ -97,7 +97,6 @@ func withOrders(t *testing.T, test func(t *testing.T, r *rig, c *chancery)) {
 		r := newRig(t, nil)
 		c := newChancery(t)
 		r.o.Trust = c.trust
-		r.o.Reopen = func(o *wire.Order, a *evidence.Act) (string, error) { a.Subject = o.Reason; return "opened", nil }
 		r.o.Diagnostics = func() ([]byte, string, error) { return []byte("all is well"), "text/plain", nil }
 		r.remake(t)
 		test(t, r, c)

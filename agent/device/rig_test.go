@@ -19,6 +19,7 @@ import (
 	"ciglio/cross/simulate/simcam"
 	"ciglio/cross/statement"
 	"ciglio/sensor"
+	"ciglio/sensor/tamper"
 	"ciglio/sensor/track"
 	"ciglio/uplink"
 	"ciglio/uplink/outbox"
@@ -63,6 +64,7 @@ type rig struct {
 	live     *LiveSource // in place of sensor, when a test sets it
 	camera   *fakeCamera
 	second   Second
+	tamper   *tamper.Watch
 	log      *slog.Logger
 	manager  Supervisor
 	mu       sync.Mutex // guards outcomes while the device runs
@@ -108,7 +110,7 @@ func newRig(t *testing.T, change func(*rig)) *rig {
 	}
 	r.Device, err = New(Options{
 		Config: c, Calibration: calibrationText(), Certificate: evidence.Hash{1}, Software: evidence.Software{Version: "1.2.3", Core: evidence.Hash{2}, Binary: evidence.Hash{3}},
-		Signer: signer, Clock: r.clock, Source: source, Live: live, Second: r.second, Camera: r.camera,
+		Signer: signer, Clock: r.clock, Source: source, Live: live, Second: r.second, Tamper: r.tamper, Camera: r.camera,
 		Outbox: r.outbox, Dialer: noNetwork{}, Boot: [16]byte{7}, Log: r.log, Supervisor: r.manager,
 		Observe: func(o Outcome) {
 			r.mu.Lock()

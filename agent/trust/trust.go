@@ -40,6 +40,7 @@ const (
 	SecondFault         = "second_sensor"
 	CameraFault         = "camera"
 	AimDrift            = "aim"
+	Cabinet             = "cabinet"
 	StoreFault          = "store_fault"
 	SealOpen            = "seal_open"
 	SealFault           = "seal_fault"
@@ -56,7 +57,7 @@ func Codes() []string {
 		CalibrationMissing, CalibrationForeign, CalibrationCore, CalibrationEarly, CalibrationExpired,
 		Approval, Decree, RegisterEntry, FunctionalCheck,
 		ClockUnknown, ClockUnsynchronised, ClockBound,
-		SelfTest, SelfTestOld, SensorFault, SecondFault, CameraFault, AimDrift, StoreFault,
+		SelfTest, SelfTestOld, SensorFault, SecondFault, CameraFault, AimDrift, Cabinet, StoreFault,
 		SealOpen, SealFault, Software, StoreFull, SignUnknown, Paused, Service,
 	}
 }
@@ -353,7 +354,7 @@ func (f Facts) parts(all *causes) {
 	if f.SelfTestAge > SelfTestValid {
 		all.add(SelfTestOld, "self-test: the last one is %v old, at most %v", f.SelfTestAge.Truncate(time.Second), SelfTestValid)
 	}
-	for _, part := range []string{SensorFault, SecondFault, CameraFault, AimDrift, StoreFault} {
+	for _, part := range []string{SensorFault, SecondFault, CameraFault, AimDrift, Cabinet, StoreFault} {
 		if found := by[part]; len(found) > 0 {
 			all.add(part, "%s", Words(found))
 		}
@@ -364,7 +365,7 @@ func (f Facts) parts(all *causes) {
 // told: of the part that it is about, which its own code begins with.
 func Part(finding string) string {
 	for _, p := range []struct{ prefix, code string }{
-		{"pending", SelfTest}, {"store", StoreFault}, {"camera", CameraFault}, {"aim", AimDrift},
+		{"pending", SelfTest}, {"store", StoreFault}, {"camera", CameraFault}, {"aim", AimDrift}, {"cabinet", Cabinet},
 		{"second", SecondFault}, {"contact", SecondFault},
 	} {
 		if strings.HasPrefix(finding, p.prefix) {

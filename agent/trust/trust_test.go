@@ -202,6 +202,7 @@ func faults() []fault {
 		{SecondFault, with("contact_silent")},
 		{CameraFault, with("camera_frozen")},
 		{AimDrift, with("aim_angle")},
+		{Cabinet, with("cabinet")},
 		{StoreFault, with("store")},
 		{SealOpen, func(f *Facts) { f.OpenSeals = append(f.OpenSeals, "door") }},
 		{SealFault, func(f *Facts) { f.SealFaults = []sensor.Finding{{Code: "seal_line", Words: "no line"}} }},

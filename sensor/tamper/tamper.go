@@ -50,7 +50,7 @@ const (
 type Switch struct {
 	Name string     // of the seal: "door"
 	Pin  gpio.PinIn // nil when it could not be opened: Err says why
-	Open gpio.Level // that it shows while the seal is open
+	High bool       // it shows high while the seal is open, and low while it is closed; false: the other way
 	Err  error
 }
 
@@ -58,9 +58,7 @@ type Switch struct {
 type Gauge struct {
 	Name string // "supply", "temperature"
 	// Read returns the quantity in its base unit. It may take a tenth of a second.
-	// nil when it could not be opened: Err says why.
 	Read      func() (int64, error)
-	Err       error
 	Low, High int64              // ends of the range
 	Format    func(int64) string // a value with its unit
 }
@@ -111,7 +109,7 @@ func New(clock sensor.Clock, switches []Switch, gauges []Gauge) *Watch {
 		add(s.Name, s.Err)
 	}
 	for _, g := range gauges {
-		add(g.Name, g.Err)
+		add(g.Name, nil)
 	}
 	return w
 }
@@ -169,9 +167,7 @@ func (w *Watch) Run(ctx context.Context, tell func(Event)) error {
 		}
 	}
 	for _, g := range w.gauges {
-		if g.Read != nil {
-			all.Go(func() { w.measure(ctx, g, tell) })
-		}
+		all.Go(func() { w.measure(ctx, g, tell) })
 	}
 	<-ctx.Done()
 	return ctx.Err()
@@ -182,7 +178,7 @@ func (w *Watch) follow(ctx context.Context, s Switch, tell func(Event)) {
 	var told, shown bool // open
 	since := w.clock.Now()
 	for first := true; ctx.Err() == nil; first = false {
-		open := s.Pin.Read() == s.Open
+		open := s.Pin.Read() == gpio.Level(s.High)
 		now := w.clock.Now()
 		w.reading(s.Name, "", nil)
 		if open != shown {
