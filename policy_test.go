@@ -76,6 +76,8 @@ var may = map[string][]string{
 	"agent/enforce":               {"sensor", "capture/evidence"},
 	"agent/trust":                 {"sensor"},
 	"agent/lawtime":               {"capture/evidence"},
+	"agent/register":              {"capture/evidence", "agent/config", "agent/lawtime", "agent/trust", "internal/strict"},
+	"agent/site":                  {"sensor", "capture/evidence", "agent/config", "agent/enforce", "agent/lawtime", "agent/trust", "internal/strict"},
 	"cross":                       {"cross/…"},
 	"portal":                      {"sensor", "capture", "capture/evidence", "capture/still", "uplink", "uplink/wire", "uplink/mqtt", "internal/…", "portal/…"},
 	"portal/cmd/ciglio-demo":      {"sensor/…", "capture/…", "uplink/…", "agent/…", "portal/…", "cross/simulate/…"},

@@ -342,16 +342,23 @@ func (c *Config) MarshalJSON() ([]byte, error) {
 // on, as it is sealed into the chain: no paths, no addresses. So a sensor on
 // another port of the machine is no change of the site; it is the same sensor by
 // its driver, model and serial number, which it is held to when it is opened.
-func (c *Config) Statement() ([]byte, error) {
-	return c.appendKeys(nil, func(section, key string) bool {
-		switch section {
-		case "site", "second", "seals", "clock":
-			return true
-		case "sensor":
-			return key != "path" && key != "port" && key != "baud" && key != "parity"
-		}
-		return false
-	})
+func (c *Config) Statement() ([]byte, error) { return c.appendKeys(nil, measures) }
+
+// StatementWithoutSite is [Config.Statement] for a device whose site has a statement
+// of its own.
+func (c *Config) StatementWithoutSite() ([]byte, error) {
+	return c.appendKeys(nil, func(section, key string) bool { return section != "site" && measures(section, key) })
+}
+
+// measures reports whether a measurement depends on a key.
+func measures(section, key string) bool {
+	switch section {
+	case "site", "second", "seals", "clock":
+		return true
+	case "sensor":
+		return key != "path" && key != "port" && key != "baud" && key != "parity"
+	}
+	return false
 }
 
 func (c *Config) appendKeys(b []byte, wanted func(section, key string) bool) ([]byte, error) {

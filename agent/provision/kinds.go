@@ -3,6 +3,8 @@ package provision
 import (
 	"ciglio/agent/calibration"
 	"ciglio/agent/enrol"
+	"ciglio/agent/register"
+	"ciglio/agent/site"
 	"ciglio/capture/evidence"
 	p "ciglio/internal/provisioning"
 )
@@ -11,6 +13,8 @@ import (
 func Known() Checks {
 	return Checks{
 		p.Calibration:  func(text []byte) error { _, err := calibration.Parse(text); return err },
+		p.Site:         site.Check,
+		p.Register:     register.Check,
 		p.Certificates: enrol.CheckBundle,
 		p.Trust:        func(text []byte) error { _, err := evidence.ParseTrust(text); return err },
 	}
