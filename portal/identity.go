@@ -9,8 +9,10 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"ciglio/capture/evidence"
@@ -117,11 +119,14 @@ func (p proposals) put(device evidence.DeviceID, text []byte) error {
 	if err := os.MkdirAll(p.folder(), 0o700); err != nil {
 		return err
 	}
-	if err := durable.WriteFile(filepath.Join(p.folder(), device.String()+".request"), text, 0o600); err != nil {
+	if err := durable.WriteFile(p.requestPath(device), text, 0o600); err != nil {
 		return err
 	}
-	certificate := r.Evidence
-	return durable.WriteFile(p.path(device), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate.Raw}), 0o600)
+	return durable.WriteFile(p.path(device), certificatePEM(r.Evidence), 0o600)
+}
+
+func certificatePEM(c *x509.Certificate) []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Raw})
 }
 
 func checkProposal(device evidence.DeviceID, c *x509.Certificate) error {
@@ -141,8 +146,47 @@ func checkProposal(device evidence.DeviceID, c *x509.Certificate) error {
 	return nil
 }
 
+// get returns the request in which a device has brought its key.
+func (p proposals) get(device evidence.DeviceID) (*wire.SealedRequest, error) {
+	text, err := os.ReadFile(p.requestPath(device))
+	if err != nil {
+		return nil, err
+	}
+	return wire.OpenRequest(text)
+}
+
+// all returns the devices that have brought a key.
+func (p proposals) all() ([]evidence.DeviceID, error) {
+	entries, err := os.ReadDir(p.folder())
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	var all []evidence.DeviceID
+	for _, e := range entries {
+		name, ok := strings.CutSuffix(e.Name(), ".pem")
+		if device, err := evidence.ParseDeviceID(name); ok && err == nil {
+			all = append(all, device)
+		}
+	}
+	return all, nil
+}
+
+// drop forgets the key that a device has brought: it stands in the register.
+func (p proposals) drop(device evidence.DeviceID) error {
+	for _, path := range []string{p.path(device), p.requestPath(device)} {
+		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
 func (p proposals) folder() string { return filepath.Join(p.dir, proposedFolder) }
 
 func (p proposals) path(device evidence.DeviceID) string {
 	return filepath.Join(p.folder(), device.String()+".pem")
+}
+
+func (p proposals) requestPath(device evidence.DeviceID) string {
+	return filepath.Join(p.folder(), device.String()+".request")
 }

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"syscall"
 	"text/tabwriter"
+	"time"
 
 	"ciglio/capture/evidence"
 	"ciglio/portal/ca"
@@ -50,6 +51,11 @@ func commands() []command {
 		{"order", "--dir DIR --device HEX --kind KIND", "sign an order for a device, and keep it to be sent", orderFlags},
 		{"order-carry", "--dir DIR --file FILE", "take an order that was signed elsewhere, to be sent", carryFlags},
 		{"backup", "--dir DIR --to FOLDER", "copy everything but the private keys, and name what is missing or damaged", backupFlags},
+		{"request", "--dir DIR --out FILE", "ask a root on another machine for keys to be entered or revoked", requestFlags},
+		{"root", "--key FILE", "on the root's machine: make its key, look at a request, sign it", rootFlags},
+		{"install", "--dir DIR --request FILE --answer FILE", "put the root's answer in its place", installFlags},
+		{"backup-keys", "--dir DIR --to FILE --recipient KEY", "encrypt the private keys (age)", backupKeysFlags},
+		{"restore-keys", "--dir DIR --from FILE --identity FILE", "decrypt them where they are missing", restoreKeysFlags},
 		{"authority", "--dir DIR", "show, make, rotate or retire the authority for TLS", authorityFlags},
 		{"mosquitto", "--dir DIR --name HOST --to FOLDER", "write what Mosquitto needs, or renew it", mosquittoFlags},
 		{"revoke", "--dir DIR --device HEX", "revoke a device's TLS certificates", revokeFlags},
@@ -201,6 +207,10 @@ func hint(err error) string {
 		return "keep the last copy that was whole, and see to the disk"
 	case errors.Is(err, errCertificate):
 		return "--cert names the certificate that the device makes at its first start"
+	case errors.Is(err, register.ErrAnswer):
+		return "the register has changed since the request was made, or the answer is another centre's"
+	case errors.Is(err, ErrOtherRequest):
+		return "look at it again on both machines: ciglio-portal root --key FILE --request FILE"
 	case errors.Is(err, keys.ErrMissing):
 		return "put the key file back from where it is kept"
 	case errors.Is(err, ErrNoCentre):
@@ -236,14 +246,23 @@ type initResult struct {
 }
 
 func (r initResult) String() string {
-	return fmt.Sprintf("centre made in %s\ntrust file  %s\nroot key    %s\nPublish the root key's value: whoever compares it knows the trust file is yours.", r.Dir, r.Trust, r.Root)
+	return fmt.Sprintf("centre made in %s\ntrust file  %s\nroot key    %s\nPublish the root key's value: whoever compares it knows the trust file is yours.\nWhoever takes %s can enter keys: keep it on a machine without network once devices are enrolled (docs/ceremony.md).", r.Dir, r.Trust, r.Root, filepath.Join(r.Dir, rootKeyName))
 }
 
 func initFlags(flags *flag.FlagSet) func(context.Context, io.Writer, io.Writer, bool) (any, error) {
 	dir := needDir(flags)
+	request := flags.String("request", "", "`file` to bring to a root on another machine, instead of making a root here")
 	return func(_ context.Context, _, stderr io.Writer, _ bool) (any, error) {
 		if err := required("dir", *dir); err != nil {
 			return nil, err
+		}
+		if *request != "" {
+			r, err := InitForRoot(*dir, time.Now())
+			warnOpen(stderr, *dir)
+			if err != nil {
+				return nil, err
+			}
+			return writeRequest(*request, r)
 		}
 		root, err := Init(*dir)
 		warnOpen(stderr, *dir)

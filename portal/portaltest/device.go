@@ -9,6 +9,7 @@ import (
 	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/sha256"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -43,6 +44,24 @@ type Device struct {
 	Prev        evidence.Hash
 	Certificate *x509.Certificate
 	signer      evidence.Signer
+}
+
+// Request is the form in which the device brings its evidence key to the centre.
+func (d *Device) Request(t testing.TB) []byte {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	csr, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{Subject: pkix.Name{CommonName: d.ID.String()}}, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := wire.SealRequest(&wire.Request{Device: d.ID, Epoch: d.Epoch, Class: "file", Certificate: d.Certificate.Raw, TLS: csr}, d.signer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r.Bytes
 }
 
 // NewDevice returns the device of a name: always the same id and key.

@@ -20,6 +20,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -72,13 +74,9 @@ func Create(dir string, root Root, centre evidence.RegisterEntry, now time.Time)
 }
 
 func issue(path string, root Root, r *evidence.Register) error {
-	sealed, err := evidence.SealRegister(r, root)
+	text, err := Sign(r, root)
 	if err != nil {
 		return err
-	}
-	text := evidence.EncodeTrust(root.Public(), sealed.Bytes)
-	if _, err := evidence.ParseTrust(text); err != nil {
-		return fmt.Errorf("register as issued: %w", err)
 	}
 	return durable.WriteFile(path, text, 0o600)
 }
@@ -196,13 +194,11 @@ func (f *File) Certificate(hash evidence.Hash) []byte {
 	return block.Bytes
 }
 
-// Add issues the register anew with one more device key, that of the
-// certificate, valid as long as the certificate, and from now on when that
-// begins up to a day later. The error wraps [ErrEnrolled] when the device and
-// epoch or the key stand in the register already, and [ErrOtherDevice] when the
-// certificate does not name the device: an epoch and a key once given away
-// cannot be taken back.
-func Add(dir string, root Root, device evidence.DeviceID, epoch uint64, certificate *x509.Certificate, now time.Time) (evidence.RegisterEntry, error) {
+// DeviceEntry returns the entry of a device's key, that of the certificate, valid
+// as long as the certificate, and from now on when that begins up to a day later.
+// The error wraps [ErrOtherDevice] when the certificate does not name the device,
+// and [ErrNotInForce] when it is not valid today.
+func DeviceEntry(device evidence.DeviceID, epoch uint64, certificate *x509.Certificate, now time.Time) (evidence.RegisterEntry, error) {
 	var entry evidence.RegisterEntry
 	pub, ok := certificate.PublicKey.(*ecdsa.PublicKey)
 	if !ok {
@@ -226,6 +222,25 @@ func Add(dir string, root Root, device evidence.DeviceID, epoch uint64, certific
 	if certificate.NotBefore.Before(from) {
 		from = certificate.NotBefore
 	}
+	return evidence.RegisterEntry{
+		Role:        evidence.RoleDevice,
+		Device:      device,
+		Epoch:       epoch,
+		Key:         spki,
+		Certificate: sha256.Sum256(certificate.Raw),
+		NotBefore:   from,
+		NotAfter:    certificate.NotAfter,
+	}, nil
+}
+
+// Add issues the register anew with one more device key; see [DeviceEntry]. The
+// error wraps [ErrEnrolled] when the device and epoch or the key stand in the
+// register already: an epoch and a key once given away cannot be taken back.
+func Add(dir string, root Root, device evidence.DeviceID, epoch uint64, certificate *x509.Certificate, now time.Time) (evidence.RegisterEntry, error) {
+	entry, err := DeviceEntry(device, epoch, certificate, now)
+	if err != nil {
+		return entry, err
+	}
 	lock, err := durable.Wait(filepath.Join(dir, lockName))
 	if err != nil {
 		return entry, err
@@ -238,33 +253,133 @@ func Add(dir string, root Root, device evidence.DeviceID, epoch uint64, certific
 	if f.trust.Root() != root.KeyID() {
 		return entry, fmt.Errorf("register: signed by root %v, the key here is %v", f.trust.Root(), root.KeyID())
 	}
-	entry = evidence.RegisterEntry{
-		Role:        evidence.RoleDevice,
-		Device:      device,
-		Epoch:       epoch,
-		Key:         spki,
-		Certificate: sha256.Sum256(certificate.Raw),
-		NotBefore:   from,
-		NotAfter:    certificate.NotAfter,
-	}
-	next := *f.trust.Register().Register
-	for _, e := range next.Entries {
-		if e.Role == evidence.RoleDevice && e.Device == device && e.Epoch == epoch {
-			return entry, fmt.Errorf("device %v epoch %d: %w", device, epoch, ErrEnrolled)
-		}
-		if bytes.Equal(e.Key, spki) {
-			return entry, fmt.Errorf("key %x: %w", sha256.Sum256(spki), ErrEnrolled)
-		}
-	}
-	path := filepath.Join(dir, certificateFolder, entry.Certificate.String()+".pem")
-	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate.Raw})
-	if err := durable.WriteFile(path, text, 0o600); err != nil {
+	next, err := Next(f.trust.Register().Register, []evidence.RegisterEntry{entry}, nil, now)
+	if err != nil {
 		return entry, err
 	}
-	next.Sequence++
-	next.Issued = now.UTC().Truncate(time.Second)
-	next.Entries = append(next.Entries[:len(next.Entries):len(next.Entries)], entry)
-	return entry, issue(filepath.Join(dir, trustName), root, &next)
+	if err := keepCertificate(dir, certificate); err != nil {
+		return entry, err
+	}
+	return entry, issue(filepath.Join(dir, trustName), root, next)
+}
+
+func keepCertificate(dir string, certificate *x509.Certificate) error {
+	hash := evidence.Hash(sha256.Sum256(certificate.Raw))
+	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate.Raw})
+	return durable.WriteFile(filepath.Join(dir, certificateFolder, hash.String()+".pem"), text, 0o600)
+}
+
+// Next returns the issue of a register that follows r, which may be nil, with more
+// entries and with the keys of some revoked from now on. The error wraps
+// [ErrEnrolled] when a device and epoch, or a key, stand in the register already.
+func Next(r *evidence.Register, add []evidence.RegisterEntry, revoke []evidence.Hash, now time.Time) (*evidence.Register, error) {
+	at := now.UTC().Truncate(time.Second)
+	next := &evidence.Register{Sequence: 1, Issued: at}
+	if r != nil {
+		next.Sequence = r.Sequence + 1
+		next.Entries = slices.Clone(r.Entries)
+	}
+	for _, entry := range add {
+		for _, e := range next.Entries {
+			if entry.Role == evidence.RoleDevice && e.Role == evidence.RoleDevice && e.Device == entry.Device && e.Epoch == entry.Epoch {
+				return nil, fmt.Errorf("device %v epoch %d: %w", entry.Device, entry.Epoch, ErrEnrolled)
+			}
+			if bytes.Equal(e.Key, entry.Key) {
+				return nil, fmt.Errorf("key %x: %w", sha256.Sum256(entry.Key), ErrEnrolled)
+			}
+		}
+		next.Entries = append(next.Entries, entry)
+	}
+	for _, id := range revoke {
+		i := slices.IndexFunc(next.Entries, func(e evidence.RegisterEntry) bool { return sha256.Sum256(e.Key) == id })
+		if i < 0 {
+			return nil, fmt.Errorf("key %v: not in the register", id)
+		}
+		if next.Entries[i].Revoked == nil {
+			next.Entries[i].Revoked = &at
+		}
+	}
+	return next, nil
+}
+
+// Sign returns the trust file of a register.
+func Sign(r *evidence.Register, root Root) ([]byte, error) {
+	sealed, err := evidence.SealRegister(r, root)
+	if err != nil {
+		return nil, err
+	}
+	text := evidence.EncodeTrust(root.Public(), sealed.Bytes)
+	if _, err := evidence.ParseTrust(text); err != nil {
+		return nil, fmt.Errorf("register as issued: %w", err)
+	}
+	return text, nil
+}
+
+// ErrAnswer says that a trust file does not follow the one that is there.
+var ErrAnswer = errors.New("does not follow the register here")
+
+// Install puts a trust file that the root has signed elsewhere in the place of the
+// one in dir, with the certificates of its new entries. It must be of the same
+// root and a later issue, and may only add entries and revoke some: the error wraps
+// [ErrAnswer] otherwise.
+func Install(dir string, text []byte, certificates []*x509.Certificate) error {
+	lock, err := durable.Wait(filepath.Join(dir, lockName))
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	trust, err := evidence.ParseTrust(text)
+	if err != nil {
+		return err
+	}
+	path := filepath.Join(dir, trustName)
+	if _, err := os.Stat(path); err == nil {
+		f, err := Open(dir)
+		if err != nil {
+			return err
+		}
+		if bytes.Equal(f.text, text) {
+			return nil // installed already
+		}
+		if err := follows(f.trust, trust); err != nil {
+			return err
+		}
+	} else if !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Join(dir, certificateFolder), 0o700); err != nil {
+		return err
+	}
+	for _, c := range certificates {
+		if err := keepCertificate(dir, c); err != nil {
+			return err
+		}
+	}
+	return durable.WriteFile(path, text, 0o600)
+}
+
+func follows(before, after *evidence.Trust) error {
+	if after.Root() != before.Root() {
+		return fmt.Errorf("%w: signed by root %v, not by %v", ErrAnswer, after.Root(), before.Root())
+	}
+	have, next := before.Register().Register, after.Register().Register
+	if next.Sequence <= have.Sequence {
+		return fmt.Errorf("%w: issue %d, and issue %d is here: make a new request", ErrAnswer, next.Sequence, have.Sequence)
+	}
+	entries := make(map[string]evidence.RegisterEntry, len(next.Entries))
+	for _, e := range next.Entries {
+		entries[string(e.Key)] = e
+	}
+	for _, e := range have.Entries {
+		n, there := entries[string(e.Key)]
+		if e.Revoked == nil {
+			n.Revoked = nil // which is what an issue may do
+		}
+		if !there || !reflect.DeepEqual(n, e) {
+			return fmt.Errorf("%w: it lacks or changes the key %x of %v %v", ErrAnswer, sha256.Sum256(e.Key), e.Role, e.Device)
+		}
+	}
+	return nil
 }
 
 // AddOfficer issues the register anew with the key of one more officer, valid from
