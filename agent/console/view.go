@@ -47,6 +47,9 @@ func (c *Console) view(r *http.Request, who Caller) View {
 		choice = cookie.Value
 	}
 	v := View{words: c.words.Match(choice, r.Header.Get("Accept-Language")), Path: r.URL.Path, In: who.Role != Nobody}
+	if r.Method != http.MethodGet {
+		v.Path = "/" // nobody can go back to the answer of a form
+	}
 	for _, tag := range languages {
 		v.Other = append(v.Other, link{Path: tag, Words: own[tag], Here: tag == v.Lang()})
 	}

@@ -50,6 +50,7 @@ async function byKeyboard(page) {
   const faults = [];
   const all = await page.evaluate(() => {
     let n = 0;
+    window.fetch = () => new Promise(() => {}); // a page that renews itself stands still meanwhile
     const groups = new Set();
     document.activeElement.blur();
     document.querySelectorAll("a[href], button, input:not([type=hidden]), select, textarea, summary, [tabindex='0']").forEach((e) => {
