@@ -15,6 +15,7 @@ import (
 
 	"ciglio/agent/config"
 	"ciglio/agent/device"
+	"ciglio/agent/diag"
 	"ciglio/agent/notify"
 	"ciglio/agent/provision"
 	"ciglio/agent/stick/helper"
@@ -35,6 +36,7 @@ type lives struct {
 	state       *provision.Store
 	manager     *notify.Socket
 	log         *slog.Logger
+	tail        *diag.Tail // the end of the log
 
 	// restart asks for a new life. It is answered once that has begun, or was taken
 	// back.

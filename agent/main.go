@@ -62,6 +62,7 @@ func commands() []command {
 		{name: "accept", args: "[--plan REFERENCE | --run N --true SPEED --vehicle N | --end]", does: "compare the device with a reference vehicle", more: acceptMore, define: accept},
 		{name: "calibration show", args: "[--config FILE]", does: "ask the running service under which calibration it measures", define: calibrationShow},
 		{name: "console code", args: "[--config FILE]", does: "make a one-time code for the technician's pages", define: consoleCode},
+		{name: "diag collect", args: "[--config FILE] [--out FILE]", does: "one archive for whoever looks into a fault, without secrets", more: diagMore, define: diagCollect},
 		{name: "config check", args: "--config FILE", does: "say whether the configuration is good", define: configCheck},
 		{name: "config print", args: "[--config FILE]", does: "print it with comments and defaults", define: configPrint},
 		{name: "version", does: "what this program is", define: version},

@@ -22,6 +22,7 @@ import (
 	"ciglio/agent/calibration"
 	"ciglio/agent/config"
 	"ciglio/agent/device"
+	"ciglio/agent/diag"
 	"ciglio/agent/notify"
 	"ciglio/capture"
 	"ciglio/capture/evidence"
@@ -48,13 +49,15 @@ func run(f flags) action {
 		if err != nil {
 			return fail(stderr, err, "ciglio config print shows every key with its default")
 		}
-		var handler slog.Handler = slog.NewTextHandler(stderr, nil)
+		tail := diag.NewTail(diagLog)
+		logged := io.MultiWriter(stderr, tail)
+		var handler slog.Handler = slog.NewTextHandler(logged, nil)
 		if *f.json {
-			handler = slog.NewJSONHandler(stderr, nil)
+			handler = slog.NewJSONHandler(logged, nil)
 		}
 		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 		defer stop()
-		if err := serve(ctx, c, slog.New(handler)); err != nil {
+		if err := serve(ctx, c, slog.New(handler), tail); err != nil {
 			hint := "docs/operation.md says what a device needs"
 			if errors.Is(err, outbox.ErrLocked) || errors.Is(err, durable.ErrLocked) {
 				hint = "another ciglio runs on this folder; one device is one process"
@@ -212,8 +215,9 @@ func newTLS(u config.Uplink, own crypto.Signer) (*tls.Config, error) {
 // longer is neither.
 const maxStatement = 1 << 20
 
-// serve runs the device, and takes sticks, until ctx ends.
-func serve(ctx context.Context, c *config.Config, log *slog.Logger) (err error) {
+// serve runs the device, and takes sticks, until ctx ends. tail keeps what the program
+// logs.
+func serve(ctx context.Context, c *config.Config, log *slog.Logger, tail *diag.Tail) (err error) {
 	id, err := evidence.ParseDeviceID(c.Device.ID)
 	if err != nil {
 		return err
@@ -233,7 +237,7 @@ func serve(ctx context.Context, c *config.Config, log *slog.Logger) (err error) 
 		return err
 	}
 	l := &lives{
-		config: c, id: id, keys: keys, certificate: certificate, state: state, manager: manager, log: log,
+		config: c, id: id, keys: keys, certificate: certificate, state: state, manager: manager, log: log, tail: tail,
 		restart: make(chan chan error),
 	}
 	return runBeside(ctx, l.run, l.takeSticks)
@@ -304,7 +308,7 @@ func (l *lives) operate(ctx context.Context, manager device.Supervisor) (err err
 	d, err := device.New(device.Options{
 		Config: c, Calibration: calibrated, Certificate: sha256.Sum256(l.certificate), Signer: signer, Software: software, Clock: system,
 		Source: source, Live: source, Second: second, Camera: camera, Tamper: cabinet, Outbox: store, Dialer: dialer, Trust: trust, Boot: bootID(), Log: log, Supervisor: manager,
-		Deeds: append(acknowledgements(store, log), l.deeds()...),
+		Deeds: append(acknowledgements(store, log), l.deeds()...), Diagnostics: diagnostics(c, store, l.tail),
 	})
 	if err != nil {
 		return err
