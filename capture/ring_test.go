@@ -454,3 +454,34 @@ func TestD10_RepeatedFramesAreNoShots(t *testing.T) {
 		t.Error("an empty ring has a pace")
 	}
 }
+
+// TestRingKeepsOriginals passes stills of 20 megapixels, and the pictures of a second
+// of video at 2 MB, byte for byte.
+func TestRingKeepsOriginals(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		slots  int
+		size   int
+		frames uint64
+		every  sensor.Mono
+	}{
+		{"stills of 12 MB, four a second", 8, 12_000_000, 12, 250 * ms},
+		{"pictures of 2 MB, thirty a second", 32, 2_000_000, 40, 33 * ms},
+	} {
+		r := NewRing(test.slots, 16<<20)
+		var last Frame
+		for n := range test.frames {
+			last = frame(n, sensor.Mono(n)*test.every+1, test.size)
+			if err := r.Put(last); err != nil {
+				t.Fatalf("%s: %v", test.name, err)
+			}
+		}
+		got, _, ok := r.Look(nil)
+		if !ok || got.Number != last.Number || !bytes.Equal(got.Data, last.Data) {
+			t.Errorf("%s: picture %d of %d bytes, want %d of %d as they came", test.name, got.Number, len(got.Data), last.Number, test.size)
+		}
+		if s := r.Stats(); s.Stored != test.frames || s.TooLarge+s.Damaged+s.Lost != 0 {
+			t.Errorf("%s: %+v", test.name, s)
+		}
+	}
+}

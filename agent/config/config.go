@@ -479,7 +479,7 @@ func (c *Config) validate(faults *Faults) {
 		{"camera.interval", c.Camera.Interval >= 5*time.Millisecond && c.Camera.Interval <= 100*time.Millisecond, "want 5ms to 100ms"},
 		{"camera.latency", c.Camera.Latency >= 0 && c.Camera.Latency <= 2*time.Second, "want 0s to 2s"},
 		{"camera.slots", c.Camera.Slots >= 8 && c.Camera.Slots <= 1024, "want 8 to 1024"},
-		{"camera.slot", c.Camera.Slot >= 16<<10 && c.Camera.Slot <= 8<<20, "want 16KiB to 8MiB"},
+		{"camera.slot", c.Camera.Slot >= 16<<10 && c.Camera.Slot <= evidence.MaxFrame, "want 16KiB to 16MiB"},
 		{"camera.slots", c.Camera.Driver != "v4l2" || c.held() >= c.needed(), fmt.Sprintf("%d pictures are %v, and one may be asked for after %v: want more, of a smaller camera.slot",
 			c.Camera.Slots, c.held(), c.needed().Round(10*time.Millisecond))},
 		{"camera.slots", int64(c.Camera.Slots)*int64(c.Camera.Slot) <= 256<<20, "want at most 256MiB with camera.slot"},

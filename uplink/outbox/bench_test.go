@@ -62,17 +62,35 @@ func race(b *testing.B, callers int, rivals []*rival) map[string]float64 {
 // writes.
 func BenchmarkViolation(b *testing.B) {
 	for _, callers := range []int{1, 2} {
-		b.Run(fmt.Sprintf("callers=%d", callers), func(b *testing.B) { benchmarkViolation(b, callers) })
+		b.Run(fmt.Sprintf("callers=%d", callers), func(b *testing.B) {
+			benchmarkViolation(b, callers, noise(1, 400_000), noise(2, 400_000), noise(3, 400_000), noise(4, 4_000))
+		})
 	}
 }
 
-func benchmarkViolation(b *testing.B, callers int) {
-	frames := [][]byte{noise(1, 400_000), noise(2, 400_000), noise(3, 400_000), noise(4, 4_000)}
+// BenchmarkOriginals is BenchmarkViolation with the originals of large cameras: five
+// stills of 20 megapixels and 12 MB each, and five pictures of 2 MB of a camera that
+// gives 30 a second. A round writes 720 MB: run it with -benchtime 3x.
+func BenchmarkOriginals(b *testing.B) {
+	for name, size := range map[string]int{"stills=5x12MB": 12_000_000, "video=5x2MB": 2_000_000} {
+		b.Run(name, func(b *testing.B) {
+			benchmarkViolation(b, 1, noise(1, size), noise(2, size), noise(3, size), noise(4, size), noise(5, size), noise(6, 64_000))
+		})
+	}
+}
+
+func benchmarkViolation(b *testing.B, callers int, frames ...[]byte) {
+	var size int
+	for _, f := range frames {
+		size += len(f)
+	}
+	perFile := max(1, perFile*1_204_000/size)
+	b.SetBytes(int64(size))
 	bed := newBed(b, func(o *Options) { o.SegmentSize = DefaultSegmentSize })
 	sample := bed.violate(evidence.KindViolation, frames...)
-	raw := &rawFile{dir: b.TempDir()}
+	raw := &rawFile{dir: b.TempDir(), perFile: perFile}
 	defer raw.close()
-	bare := &bareBolt{dir: b.TempDir()}
+	bare := &bareBolt{dir: b.TempDir(), perFile: perFile}
 	defer bare.close()
 	rivals := []*rival{
 		{name: "outbox", put: func() error {
@@ -92,16 +110,17 @@ func benchmarkViolation(b *testing.B, callers int) {
 	b.ReportMetric(m["raw"]/m["outbox"], "of-raw")
 }
 
-// perFile is how many violations go into a file before a new one is begun: as
-// many as a segment takes.
+// perFile is how many violations of three frames go into a file before a new one is
+// begun: as many as a segment takes. Of larger ones it is fewer.
 const perFile = 180
 
 // rawFile appends to a file.
 type rawFile struct {
-	dir string
-	mu  sync.Mutex
-	n   int
-	f   *os.File
+	dir     string
+	perFile int
+	mu      sync.Mutex
+	n       int
+	f       *os.File
 }
 
 func (s *rawFile) close() {
@@ -113,7 +132,7 @@ func (s *rawFile) close() {
 func (s *rawFile) put(record []byte, blobs [][]byte) (err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.n%perFile == 0 {
+	if s.n%s.perFile == 0 {
 		s.close()
 		if s.f, err = os.Create(filepath.Join(s.dir, "raw")); err != nil {
 			return err
@@ -130,10 +149,11 @@ func (s *rawFile) put(record []byte, blobs [][]byte) (err error) {
 
 // bareBolt stores chunks in one flat bucket, without hashing or sealing.
 type bareBolt struct {
-	dir string
-	mu  sync.Mutex
-	n   int
-	db  *bolt.DB
+	dir     string
+	perFile int
+	mu      sync.Mutex
+	n       int
+	db      *bolt.DB
 }
 
 func (s *bareBolt) close() {
@@ -147,7 +167,7 @@ func (s *bareBolt) put(record []byte, blobs [][]byte) error {
 	defer s.mu.Unlock()
 	i := s.n
 	s.n++
-	if i%perFile == 0 {
+	if i%s.perFile == 0 {
 		s.close()
 		path := filepath.Join(s.dir, "bare.db")
 		if err := os.RemoveAll(path); err != nil {
