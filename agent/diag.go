@@ -3,7 +3,6 @@ package agent
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -52,7 +51,7 @@ func diagCollect(f flags) action {
 			parts = append(parts, diag.Failed("journal.txt", unread))
 		} else {
 			parts = append(parts, diagStore(view, view.Stats())...)
-			unread = view.Close()
+			view.Close()
 		}
 		b, err := diag.Archive(parts, maxDiag, diagSecrets(c)...)
 		if err == nil {
@@ -61,7 +60,7 @@ func diagCollect(f flags) action {
 			}
 			err = durable.Create(*out, b)
 		}
-		if err = errors.Join(err); err != nil {
+		if err != nil {
 			return fail(stderr, err, "--out names a new file where you may write")
 		}
 		if *f.json {
