@@ -1,0 +1,72 @@
+package portal
+
+import (
+	"crypto/tls"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"strings"
+	"testing"
+
+	"ciglio/internal/mtls/mtlstest"
+)
+
+// TestCertificateOfThePagesIsReadAgain changes the files while pages are served.
+func TestCertificateOfThePagesIsReadAgain(t *testing.T) {
+	ours, next := mtlstest.NewAuthority(t, "ours"), mtlstest.NewAuthority(t, "next")
+	first, second := ours.Server(), next.Server()
+	files := first.Write(t, ours.PEM())
+	book := new(notebook)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	pages, err := PagesTLS{Certificate: files.Certificate, Key: files.Key}.wrap(l, slog.New(slog.NewTextHandler(book, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		for {
+			c, err := pages.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer c.Close()
+				io.Copy(io.Discard, c)
+			}()
+		}
+	}()
+	shown := func() string {
+		t.Helper()
+		c, err := tls.Dial("tcp", l.Addr().String(), &tls.Config{InsecureSkipVerify: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		return c.ConnectionState().PeerCertificates[0].Issuer.CommonName
+	}
+	if got := shown(); got != "ours" {
+		t.Errorf("shows a certificate of %s", got)
+	}
+	second.Rewrite(t, files, next.PEM())
+	if got := shown(); got != "next" {
+		t.Errorf("after the change shows one of %s", got)
+	}
+	if err := os.WriteFile(files.Certificate, []byte("half"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := shown(); got != "next" || !strings.Contains(book.String(), "the one before stays in use") {
+		t.Errorf("after a bad file shows one of %s; the log: %s", got, book)
+	}
+	for name, o := range map[string]PagesTLS{
+		"a certificate without key": {Certificate: files.Certificate}, "files and ACME": {Certificate: files.Certificate, Key: files.Key, ACMEHost: "x"},
+		"a bad file": {Certificate: files.Certificate, Key: files.Key},
+	} {
+		if _, err := o.wrap(l, slog.New(slog.DiscardHandler)); err == nil {
+			t.Errorf("%s is taken", name)
+		}
+	}
+}
