@@ -34,16 +34,18 @@ const (
 type pace struct {
 	stretch   float64 // times by which all lasts longer than at the usual pace
 	low, high float64 // m/s, what is given out
+	steady    bool    // of what held its speed alone: with the others the frames are too long
 }
 
 // The paces overlap, so that no vehicle falls between two of them. Where two tell
 // of one, that with a speed counts, and of two the first: a short frame follows
 // the fall of the frequency near the closest point, a long one sees farther.
 var (
-	slowPace  = pace{8, 0.8 / 3.6, 16 / 3.6}
-	usualPace = pace{1, 9 / 3.6, 128 / 3.6}
-	fastPace  = pace{0.5, 122 / 3.6, 1000 / 3.6}
-	racePace  = pace{0.25, 180 / 3.6, 1000 / 3.6}
+	slowPace  = pace{stretch: 8, low: 0.8 / 3.6, high: 22 / 3.6}
+	townPace  = pace{stretch: 2, low: 14 / 3.6, high: 70 / 3.6, steady: true}
+	usualPace = pace{stretch: 1, low: 9 / 3.6, high: 128 / 3.6}
+	fastPace  = pace{stretch: 0.5, low: 122 / 3.6, high: 1000 / 3.6}
+	racePace  = pace{stretch: 0.25, low: 180 / 3.6, high: 1000 / 3.6}
 )
 
 // A chain finds the vehicles of one pace.

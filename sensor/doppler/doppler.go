@@ -11,8 +11,10 @@
 //  2. Frames (package spectrum, chain.go). The signal is cut into frames of 32 to 64 ms
 //     that overlap by three quarters, weighted with a Hann window and transformed.
 //     Frames of half and a quarter of that follow the fall of the frequency of
-//     fast vehicles, and ones eight times as long see walking pace: all that
-//     follows is done at four paces. A frame in which more than a twentieth of the
+//     fast vehicles, ones eight times as long see walking pace, and ones twice as
+//     long, where I and Q tell the ways apart, hear weak vehicles that hold their
+//     speed: all that follows is done at five paces. What the frames of another pace
+//     contradict does not stand. A frame in which more than a twentieth of the
 //     samples touch full scale is clipped: it may carry a track on, and measures
 //     nothing.
 //  3. Noise and background (detect.go). The noise of a bin is the median of the
@@ -60,7 +62,9 @@
 //  9. The speed is Huber's mean over the zone, never the maximum. Only where a
 //     vehicle held its speed within 0.4 %, so that one geometry explains every
 //     reading (fit.go), is the angle known at every instant and corrected for;
-//     half of that correction counts as uncertainty; so is a vehicle measured that
+//     half of that correction counts as uncertainty. A change of speed looks much like
+//     the angle, so unless the readings exclude one (change.go) nothing is stated more
+//     than 0.9 % above what was read, and what may lack more does not stand; so is a vehicle measured that
 //     was too weak to be followed to a zone. Otherwise the speed is the
 //     radial one, which is never higher than the true one, and what the cosine may
 //     hide counts as uncertainty.

@@ -12,11 +12,15 @@ import (
 const (
 	pieceSize = 1024 // samples that are handed on at a time
 
-	fastest     = 360 / 3.6 // m/s, beyond which a speed is out of range
-	sameSpeed   = 0.06      // share within which two chains tell of one speed
-	doubtTime   = 1.2       // s for which what has no speed waits for another chain
-	pieceGap    = 60.0      // m of road on which a line may be lost between two pieces of it
-	otherTarget = 0.3       // s for which another chain's vehicle must share the beam
+	fastest         = 360 / 3.6 // m/s, beyond which a speed is out of range
+	contradictFlat  = 1 / 3.6   // m/s, and
+	contradictShare = 0.01      // of the speed, by which two chains must differ to contradict each other
+	changes         = 3.0       // times the change of speed within the zones that is left out of it
+	opinionWay      = 0.5       // times the pace's bounds, to which its opinion of a speed counts
+	sameSpeed       = 0.06      // share within which two chains tell of one speed
+	doubtTime       = 1.2       // s at the usual pace for which what has no speed waits for another chain
+	pieceGap        = 60.0      // m of road on which a line may be lost between two pieces of it
+	otherTarget     = 0.3       // s for which another chain's vehicle must share the beam
 )
 
 // A Processor finds passages in a signal. It is not safe for concurrent use.
@@ -47,17 +51,21 @@ type Processor struct {
 // A departure is a vehicle that a chain gave out, in samples from the start of
 // the signal and metres a second.
 type departure struct {
-	chain    *chain
-	near     float64
-	speed    float64
-	sign     int
-	from, to int64 // of the track
-	lost     bool  // the signal was interrupted
-	slant    bool  // the closest point was not seen
-	against  bool  // the sign and the closest point contradict each other
-	until    int64 // when what is doubtful is given out
-	passage  sensor.Passage
-	line     []Point
+	chain      *chain
+	near       float64
+	speed      float64
+	sign       int
+	atEnd      bool
+	speechless bool // it tells no speed that stands
+	fitted     bool
+	change     float64 // m/s, of the speed within the zone, standard uncertainty
+	from, to   int64   // of the track
+	lost       bool    // the signal was interrupted
+	slant      bool    // the closest point was not seen
+	against    bool    // the sign and the closest point contradict each other
+	until      int64   // when what is doubtful is given out
+	passage    sensor.Passage
+	line       []Point
 }
 
 // A clock relates sample numbers to instants, block by block.
@@ -100,7 +108,10 @@ func (p *Processor) join(cplx bool) {
 	angle := float64(o.Angle) / 1000 * math.Pi / 180
 	perHz := speedOfLight / (2 * float64(o.Carrier)) // m/s
 	p.chains = p.chains[:0]
-	for _, s := range []pace{usualPace, slowPace, fastPace, racePace} {
+	for _, s := range []pace{usualPace, townPace, slowPace, fastPace, racePace} {
+		if s.steady && !cplx { // two vehicles of a real signal share a line too easily
+			continue
+		}
 		if c := newChain(s, Format{p.format.Rate, cplx}, p.size, perHz, angle, o.Observe != nil); c != nil {
 			p.chains = append(p.chains, c)
 		}
@@ -251,7 +262,7 @@ func (p *Processor) collect(c *chain) {
 			continue
 		}
 		d := departure{
-			chain: c, near: w.near*float64(c.step) + float64(c.middle), speed: speed, sign: w.sign,
+			chain: c, near: w.near*float64(c.step) + float64(c.middle), speed: speed, sign: w.sign, atEnd: w.atEnd, fitted: w.fitted, change: w.change / c.stretch,
 			from: c.at(w.first), to: c.at(w.last), lost: slices.Contains(w.reasons, sensor.ReasonLostSamples),
 		}
 		if p.known(&d) {
@@ -263,6 +274,10 @@ func (p *Processor) collect(c *chain) {
 				targets = max(targets, other.beside(&d, p.format.Rate))
 			}
 		}
+		if len(w.reasons) == 0 && (p.contradicted(&d) || c.steady && w.change > mostChange*w.speed) {
+			w.reasons = append(w.reasons, sensor.ReasonUncertain)
+		}
+		d.speechless = len(w.reasons) > 0
 		d.passage, d.against = p.passage(c, w, targets)
 		for k := range v.line {
 			v.line[k].At = p.instant(int64(v.line[k].At))
@@ -275,12 +290,38 @@ func (p *Processor) collect(c *chain) {
 			d.slant, d.until = true, d.to+int64((slantWait/speed+holdTime)*float64(p.format.Rate))
 			p.doubtful = append(p.doubtful, d)
 		case !d.passage.Valid():
+			d.until = d.to + int64(2*doubtTime*p.longest(speed)*float64(p.format.Rate))
+			p.doubtful = append(p.doubtful, d)
+		case c.steady: // unless it comes at the usual pace
 			d.until = d.to + int64(doubtTime*float64(p.format.Rate))
 			p.doubtful = append(p.doubtful, d)
 		default:
 			p.give(d)
 		}
 	}
+}
+
+// longest returns by how much the frames last longer than at the usual pace in which
+// a vehicle of that speed is looked for.
+func (p *Processor) longest(speed float64) float64 {
+	stretch := 1.0
+	for _, c := range p.chains {
+		if speed >= c.low && speed <= c.high {
+			stretch = max(stretch, c.stretch)
+		}
+	}
+	return stretch
+}
+
+// contradicted reports whether a chain of longer or shorter frames has another speed
+// for the same vehicle: then it is not known which of them is right.
+func (p *Processor) contradicted(d *departure) bool {
+	for _, c := range p.chains {
+		if c != d.chain && c.contradicts(d, p.format.Rate) {
+			return true
+		}
+	}
+	return false
 }
 
 func (p *Processor) give(d departure) {
@@ -323,11 +364,22 @@ func (p *Processor) known(d *departure) bool {
 		if d.lost && min(d.to, g.to) > max(d.from, g.from) {
 			return true
 		}
-		if math.Abs(d.speed-g.speed) > sameSpeed*d.speed || d.chain.complex && d.sign != g.sign {
+		if math.Abs(d.speed-g.speed) > sameSpeed*d.speed {
+			continue
+		}
+		// Where the image is strong, another chain may follow it instead of the line.
+		image := (d.chain.steady || g.chain.steady) && math.Abs(d.speed-g.speed) < insideSpeed*d.speed &&
+			math.Abs(p.seconds(d.near-g.near)) < partTime
+		if d.chain.complex && d.sign != g.sign && !image {
 			continue
 		}
 		// What one chain tells twice, it has told apart.
 		if d.chain != g.chain && math.Abs(p.seconds(d.near-g.near)) < max(partTime, vehicleLength/d.speed) {
+			return true
+		}
+		// Of two tracks of one vehicle, that of the longer frames holds the other, and
+		// one without a speed is a piece of that with one.
+		if shared := min(d.to, g.to) - max(d.from, g.from); (d.chain != g.chain || d.speechless) && 2*shared > min(d.to-d.from, g.to-g.from) {
 			return true
 		}
 		// A piece of a way, before or after the rest of it.

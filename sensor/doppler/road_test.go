@@ -129,6 +129,9 @@ func TestSpeeds(t *testing.T) {
 	}
 }
 
+// TestSeveralVehicles lets vehicles share the beam whose lines can be told apart: each
+// is told with its own speed and counts the others, which a device discards as
+// two_targets. Where lines cannot be told apart, see TestD09: none is told as alone.
 func TestSeveralVehicles(t *testing.T) {
 	if testing.Short() {
 		t.Skip("short: minutes of signal")

@@ -3,6 +3,8 @@ package doppler
 import (
 	"math"
 	"slices"
+
+	"ciglio/sensor"
 )
 
 const (
@@ -12,6 +14,8 @@ const (
 	slantLeast = 0.015 // share of the speed that the angle may hide at least
 	slantFall  = 0.008 // share by which the cosine lets the near quarter of it lie below the far one, at least
 	slantSide  = 3.0   // dB by which the near quarter is stronger where the vehicle gained speed instead
+	slantNear  = 45.0  // m, the farthest at which a beam loses a vehicle that passes
+	slantMost  = 0.008 // share of the speed that the angle may hide there
 	slantWait  = 25.0  // m beyond the track's end in which a closest point may follow
 )
 
@@ -64,6 +68,11 @@ func (g *gauge) slanted(readings []reading) (verdict, bool) {
 	p := geometry{x0: 1e3, tau: 1e-3, top: top} // as good as along the road
 	g.mean(readings, from, to, p, &w)
 	w.deficit = max(slantLeast, 1-math.Cos(g.angle), math.Abs(1-steep/w.speed), math.Abs(1-g.m[to-1]/w.speed))
+	// The angle took fall of the speed on the way from the far to the near end. How
+	// much it took before, only the way tells.
+	if way := top * frames * g.hop / slantNear; len(w.reasons) == 0 && fall > slantMost*(way*(2+way)) {
+		w.reasons = append(w.reasons, sensor.ReasonUncertain)
+	}
 	w.tau = 4 / w.speed / g.hop
 	w.near = float64(readings[g.source[0]].frame) - w.back()*(10/w.speed+near)/g.hop
 	return w, w.speed*3.6 >= slantSpeed*g.stretch && !w.tonal

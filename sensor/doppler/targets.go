@@ -209,7 +209,13 @@ func (c *chain) beside(d *departure, rate int) int {
 		if speed < c.low || speed > c.high || math.Abs(speed-d.speed) < sameSpeed*d.speed {
 			return false
 		}
-		return float64(min(c.at(last), d.to)-max(c.at(first), d.from)) >= otherTarget*float64(rate)
+		from, to := float64(max(c.at(first), d.from)), float64(min(c.at(last), d.to))
+		if wheels := wheelWay / d.speed * float64(rate); d.atEnd {
+			to = min(to, d.near-wheels)
+		} else {
+			from = max(from, d.near+wheels)
+		}
+		return to-from >= otherTarget*max(1, c.stretch)*float64(rate)
 	}
 	n := 0
 	for _, v := range c.recent {
@@ -223,6 +229,38 @@ func (c *chain) beside(d *departure, rate int) int {
 		}
 	}
 	return n
+}
+
+// contradicts reports whether a track of this chain tells another speed of the same
+// vehicle, more than 1 km/h and 1 % away. What changed its speed is measured at other
+// places by other frames, and may differ by as much.
+func (c *chain) contradicts(d *departure, rate int) bool {
+	if d.speed < c.low*(1-opinionWay) || d.speed > c.high*(1+opinionWay) {
+		return false
+	}
+	other := func(w *verdict) bool {
+		speed := w.speed / c.stretch
+		off := math.Abs(speed - d.speed)
+		if speed < d.speed && !(w.fitted && d.fitted) { // the angle only ever hides speed
+			return false
+		}
+		near := w.near*float64(c.step) + float64(c.middle)
+		return len(w.reasons) == 0 && !w.slant && w.sign == d.sign && w.atEnd == d.atEnd &&
+			math.Abs(near-d.near) < partTime*float64(rate) && off < partSpeed*d.speed && off > max(contradictFlat, contradictShare*d.speed)+changes*(w.change/c.stretch+d.change)
+	}
+	for i := range c.recent {
+		if v := &c.recent[i]; v.judged && other(&v.verdict) {
+			return true
+		}
+	}
+	for _, k := range c.tracker.tracks {
+		if k.confirmed {
+			if w, ok := c.gauge.judge(k.readings); ok && other(&w) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // top returns the frequency in bins below which nine of ten readings lie: the

@@ -17,6 +17,12 @@ func (g *gauge) measure(readings []reading, p geometry, w *verdict) {
 	if ok && slices.Equal(w.reasons, []sensor.Reason{sensor.ReasonTooFewReadings}) {
 		g.short(readings, p, f, w)
 	} else if ok && len(w.reasons) == 0 && f.speed > w.speed {
+		speed, sure := g.bounded(f, p, from, to)
+		if !sure {
+			w.reasons = append(w.reasons, sensor.ReasonUncertain)
+			return
+		}
+		f.speed = speed
 		// Half of what the angle adds counts as not known.
 		w.deficit = (f.speed - w.speed) / f.speed / 2
 		w.speed, w.noise, w.near = f.speed, max(f.u, w.noise), w.near+(p.x0-f.x0)/g.hop*w.back()
@@ -24,6 +30,9 @@ func (g *gauge) measure(readings []reading, p geometry, w *verdict) {
 	} else if !ok {
 		// Long vehicles reflect from several places, whose closest points differ.
 		g.farther(readings, from, p, w)
+		if len(w.reasons) == 0 && w.deficit > mostHidden {
+			w.reasons = append(w.reasons, sensor.ReasonUncertain)
+		}
 		w.deficit = max(w.deficit, unfitted)
 	}
 	slices.Sort(w.reasons)
@@ -48,10 +57,27 @@ func (g *gauge) short(readings []reading, p geometry, f course, w *verdict) {
 	if float64(to-from) < minDensity*float64(v.to-v.from) || f.speed < v.speed {
 		return
 	}
-	v.reasons = nil
+	speed, sure := g.bounded(f, p, from, to)
+	if !sure {
+		return
+	}
+	v.reasons, f.speed = nil, speed
 	v.speed, v.noise, v.near, v.change = f.speed, 2*f.u, w.near+(p.x0-f.x0)/g.hop*w.back(), 0
 	v.deficit = max(unfitted, (f.speed-g.m[to-1])/f.speed/2)
 	*w = v
+}
+
+// bounded returns the speed that a course may state of the values from … to, and
+// whether it may state one. What a vehicle that leaves gains in speed looks like what
+// the angle gives back, so unless it is known to have held its speed nothing is stated
+// more than a little above what was read: no reading is higher than the speed. Where
+// the course says that still more is missing, it is not known how much.
+func (g *gauge) bounded(f course, p geometry, from, to int) (float64, bool) {
+	most := (1 + angleGain) * slices.Max(g.m[from:to])
+	if f.speed <= most || g.held(f, p, from, to) {
+		return f.speed, true
+	}
+	return most, f.speed < (1+angleLost)*most
 }
 
 // farther measures in a zone that begins a long vehicle's length beyond the one at
