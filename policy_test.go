@@ -23,6 +23,7 @@ var update = flag.Bool("update", false, "rewrite the golden core_id: a decision,
 // module. A folder counts with all below it.
 var homes = map[string][]string{
 	"filippo.io/age":                      {"portal"},
+	"filippo.io/age":                      {"agent"},
 	"github.com/BurntSushi/toml":          {"internal/strict"},
 	"github.com/eclipse/paho.mqtt.golang": {"uplink/mqtt"},
 	"github.com/google/go-tpm":            {"capture/key"},

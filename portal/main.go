@@ -50,6 +50,7 @@ func commands() []command {
 		{"officer", "--dir DIR --key FILE", "make an officer's key and add it to the register", officerFlags},
 		{"order", "--dir DIR --device HEX --kind KIND", "sign an order for a device, and keep it to be sent", orderFlags},
 		{"order-carry", "--dir DIR --file FILE", "take an order that was signed elsewhere, to be sent", carryFlags},
+		{"provision-inspect", "--bundle FILE [--trust BUNDLE]", "say what is in a provisioning bundle, and whether its signatures are complete", inspectFlags},
 		{"backup", "--dir DIR --to FOLDER", "copy everything but the private keys, and name what is missing or damaged", backupFlags},
 		{"request", "--dir DIR --out FILE", "ask a root on another machine for keys to be entered or revoked", requestFlags},
 		{"root", "--key FILE", "on the root's machine: make its key, look at a request, sign it", rootFlags},

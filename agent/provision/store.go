@@ -439,11 +439,11 @@ func signers(by []p.RoleKey) string {
 func (s *Store) Install(plan *Plan) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.state.Trial != nil {
-		return p.Refuse(p.Busy, "%d starts so far", s.state.Trial.Starts)
-	}
 	if len(plan.bundles) == 0 {
 		return nil
+	}
+	if s.state.Trial != nil {
+		return p.Refuse(p.Busy, "%d starts so far", s.state.Trial.Starts)
 	}
 	next := s.state
 	next.Installed = slices.Clone(s.state.Installed)
