@@ -22,8 +22,7 @@ var update = flag.Bool("update", false, "rewrite the golden core_id: a decision,
 // homes names the only folders whose programs may import each third-party
 // module. A folder counts with all below it.
 var homes = map[string][]string{
-	"filippo.io/age":                      {"portal"},
-	"filippo.io/age":                      {"agent"},
+	"filippo.io/age":                      {"agent", "portal"},
 	"github.com/BurntSushi/toml":          {"internal/strict"},
 	"github.com/eclipse/paho.mqtt.golang": {"uplink/mqtt"},
 	"github.com/google/go-tpm":            {"capture/key"},
