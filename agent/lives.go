@@ -18,7 +18,10 @@ import (
 	"ciglio/agent/diag"
 	"ciglio/agent/notify"
 	"ciglio/agent/provision"
+	"ciglio/agent/register"
+	"ciglio/agent/site"
 	"ciglio/agent/stick/helper"
+	"ciglio/agent/trust"
 	"ciglio/capture/evidence"
 	"ciglio/capture/key"
 	p "ciglio/internal/provisioning"
@@ -287,4 +290,28 @@ func (l *lives) deeds() (deeds []device.Deed) {
 		}})
 	}
 	return deeds
+}
+
+// installed returns the configuration with the site that is installed in the place of
+// its own, that site, and the extract of the register; nil for what is not installed.
+func installed(state *provision.Store, own *config.Config) (c *config.Config, placed *site.Statement, extract *trust.Register, err error) {
+	c = own
+	b, err := state.Current(p.Site)
+	if err == nil {
+		if placed, err = site.Parse(b.Text()); err == nil {
+			with := *own
+			c, err = &with, placed.Apply(&with)
+		}
+	}
+	if err != nil && !errors.Is(err, provision.ErrNotInstalled) {
+		return nil, nil, nil, err
+	}
+	b, err = state.Current(p.Register)
+	if err == nil {
+		extract, err = register.Parse(b.Text())
+	}
+	if err != nil && !errors.Is(err, provision.ErrNotInstalled) {
+		return nil, nil, nil, err
+	}
+	return c, placed, extract, nil
 }

@@ -251,6 +251,10 @@ func (l *lives) operate(ctx context.Context, manager device.Supervisor) (err err
 	if err := l.installCertificates(time.Now()); err != nil {
 		return err
 	}
+	c, placed, extract, err := installed(l.state, c)
+	if err != nil {
+		return err
+	}
 	calibrated, from, err := statement(l.state, p.Calibration, c.Device.Calibration, maxStatement)
 	if err != nil {
 		return fmt.Errorf("calibration: %w", err)
@@ -296,6 +300,9 @@ func (l *lives) operate(ctx context.Context, manager device.Supervisor) (err err
 		return err
 	}
 	cabinet := device.NewTamper(c, system)
+	if cabinet != nil {
+		defer cabinet.Close()
+	}
 	camera, err := newCamera(c, system, log)
 	if err != nil {
 		return err
@@ -307,7 +314,7 @@ func (l *lives) operate(ctx context.Context, manager device.Supervisor) (err err
 	}
 	d, err := device.New(device.Options{
 		Config: c, Calibration: calibrated, Certificate: sha256.Sum256(l.certificate), Signer: signer, Software: software, Clock: system,
-		Source: source, Live: source, Second: second, Camera: camera, Tamper: cabinet, Outbox: store, Dialer: dialer, Trust: trust, Boot: bootID(), Log: log, Supervisor: manager,
+		Source: source, Live: source, Second: second, Camera: camera, Tamper: cabinet, Site: placed, Register: extract, Outbox: store, Dialer: dialer, Trust: trust, Boot: bootID(), Log: log, Supervisor: manager,
 		Deeds: append(acknowledgements(store, log), l.deeds()...), Diagnostics: diagnostics(c, store, l.tail),
 	})
 	if err != nil {

@@ -28,6 +28,7 @@ const (
 	ReasonUncertain          Reason = 18 // the uncertainty exceeds what the approval allows
 	ReasonDirectionUndecided Reason = 19 // the sensor cannot tell the direction and the site needs it
 	ReasonStoreFault         Reason = 20 // the outbox could not store the record, or does not know whether it did
+	ReasonLimit              Reason = 22 // the limit changed while the vehicle passed
 	ReasonContradiction      Reason = 21 // its record would contradict itself, and no verifier would pass it
 )
 
@@ -52,6 +53,7 @@ var reasons = [...]struct{ code, words string }{
 	ReasonUncertain:          {"uncertain", "the uncertainty of the speed exceeds the bound"},
 	ReasonDirectionUndecided: {"direction_unknown", "the direction of travel is unknown"},
 	ReasonStoreFault:         {"store_fault", "the outbox could not store the record"},
+	ReasonLimit:              {"limit", "the limit changed while the vehicle passed"},
 	ReasonContradiction:      {"contradiction", "the record would contradict a good measurement"},
 }
 

@@ -27,6 +27,7 @@ import (
 	"ciglio/agent/calibration"
 	"ciglio/agent/config"
 	"ciglio/agent/enforce"
+	"ciglio/agent/site"
 	"ciglio/agent/trust"
 	"ciglio/capture"
 	"ciglio/capture/evidence"
@@ -50,7 +51,11 @@ type Signer interface {
 // Deeds, Export, Diagnostics, Supervisor and Observe is needed.
 type Options struct {
 	Config      *config.Config
-	Calibration []byte        // the calibration statement
+	Calibration []byte // the calibration statement
+	// Site is the installed site, which Config was given already; nil for that of the
+	// configuration alone. Register is the installed extract; nil for none.
+	Site        *site.Statement
+	Register    *trust.Register
 	Certificate evidence.Hash // of the evidence key's certificate, DER
 	Signer      Signer
 	Software    evidence.Software // the running program
@@ -159,25 +164,25 @@ func New(o Options) (*Device, error) {
 	if d.calibration, err = calibration.Parse(o.Calibration); err != nil {
 		return nil, err
 	}
-	settings, err := o.Config.Statement()
+	settings, err := d.settings()
 	if err != nil {
 		return nil, err
 	}
-	site := o.Config.Site
+	place := o.Config.Site
 	d.site = evidence.Site{
-		ID:        site.ID,
-		Road:      site.Road,
-		Position:  uint32(min(int64(site.Position/1000), math.MaxUint32)),
-		Latitude:  int32(site.Latitude),
-		Longitude: int32(site.Longitude),
-		Heading:   uint16(site.Heading),
+		ID:        place.ID,
+		Road:      place.Road,
+		Position:  uint32(min(int64(place.Position/1000), math.MaxUint32)),
+		Latitude:  int32(place.Latitude),
+		Longitude: int32(place.Longitude),
+		Heading:   uint16(place.Heading),
 	}
 	d.ring = capture.NewRing(o.Config.Camera.Slots, int(o.Config.Camera.Slot))
 	d.sharpness = learnt{file: filepath.Join(o.Config.Device.Dir, "camera-normal"), log: o.Log}
 	d.life = life.New(d.ring, life.Options{
 		Normal: read(&d.sharpness, cameraName(o.Camera), life.ParseNormal),
-		Model:  o.Camera.Info().Model, Fastest: o.Config.Sensor.Maximum, PhotoRange: site.PhotoRange.Metres(),
-		North: float64(site.Latitude) / 1e7, East: float64(site.Longitude) / 1e7,
+		Model:  o.Camera.Info().Model, Fastest: o.Config.Sensor.Maximum, PhotoRange: place.PhotoRange.Metres(),
+		North: float64(place.Latitude) / 1e7, East: float64(place.Longitude) / 1e7,
 		Noiseless: func() bool { return o.Camera.Info().Test },
 	})
 	var interrupted []Deed
@@ -193,12 +198,15 @@ func New(o Options) (*Device, error) {
 	d.gate = &gatekeeper{
 		clock: o.Clock,
 		still: trust.Facts{
-			Zone: d.zone, Road: site.Road, Position: d.site.Position, Calibration: d.calibration, Core: o.Software.Core,
-			ClockBound: o.Config.Clock.Bound,
+			Zone: d.zone, Road: place.Road, Position: d.site.Position, Calibration: d.calibration, Core: o.Software.Core,
+			ClockBound: o.Config.Clock.Bound, Register: o.Register,
 		},
 		serial:   func() string { return o.Source.Identity().Serial },
 		selfTest: d.faults.now, tested: d.faults.last, seals: d.seals.broken, sealFaults: d.sealFaults, room: d.recorder.room, service: d.service.closed, paused: d.orders.words, log: o.Log,
 		changed: func() { d.sender.Refresh() },
+	}
+	if o.Site != nil {
+		d.gate.still.Decree, d.gate.still.Functional = o.Site.Decree, o.Site.Functional
 	}
 	d.sender, err = uplink.NewSender(uplink.SenderOptions{
 		Store: o.Outbox, Dialer: o.Dialer, Device: d.id, Shard: o.Config.Uplink.Shard,
@@ -208,10 +216,35 @@ func New(o Options) (*Device, error) {
 	return d, err
 }
 
+// settings returns what a measurement depends on, as it is sealed into the chain.
+func (d *Device) settings() ([]byte, error) {
+	if d.o.Site != nil {
+		return d.o.Site.Sealed(d.o.Config)
+	}
+	return d.o.Config.Statement()
+}
+
+// decree returns the prefect's decree of the site.
+func (d *Device) decree() trust.Permit {
+	if d.o.Site != nil {
+		return d.o.Site.Decree
+	}
+	return d.calibration.Decree
+}
+
+// limit returns the limit for a passage of a lane from one instant to another.
+func (d *Device) limit(from, to time.Time, lane int) (sensor.Speed, error) {
+	if d.o.Site == nil {
+		return d.o.Config.Site.Limit, nil
+	}
+	l, err := d.o.Site.Calendar.Constant(from, to, lane, 0)
+	return l.Speed, err
+}
+
 // newRecorder returns what makes the records under the given settings. interrupted
 // are acts that ended with the last run.
 func (d *Device) newRecorder(settings []byte, interrupted []Deed) *recorder {
-	site := d.o.Config.Site
+	place := d.o.Config.Site
 	common := evidence.Record{
 		Device: d.id,
 		Boot:   d.o.Boot,
@@ -222,9 +255,9 @@ func (d *Device) newRecorder(settings []byte, interrupted []Deed) *recorder {
 			},
 			NotAfter: d.calibration.NotAfter,
 			Approval: d.calibration.Approval.Words,
-			Decree:   d.calibration.Decree.Words,
+			Decree:   d.decree().Words,
 		},
-		Configuration: evidence.Statement{ID: site.ID, Version: uint64(site.Version), SHA256: sha256.Sum256(settings)},
+		Configuration: evidence.Statement{ID: place.ID, Version: uint64(place.Version), SHA256: sha256.Sum256(settings)},
 		Software:      d.o.Software,
 		Key:           evidence.KeyInfo{Certificate: d.o.Certificate, Class: d.o.Signer.Class()},
 	}

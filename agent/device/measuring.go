@@ -181,7 +181,12 @@ func (d *Device) judge(ctx context.Context, p sensor.Passage) (v violation, open
 		o.Reasons = []sensor.Reason{sensor.ReasonClock}
 		return v, false
 	}
-	o.Assessment = enforce.Assess(p.Speed, d.o.Config.Site.Limit, rule)
+	limit, err := d.limit(utc.Add(d.first(p).Sub(now)), utc.Add(max(p.End, v.photo).Sub(now)), p.Lane)
+	if err != nil {
+		o.Reasons = []sensor.Reason{sensor.ReasonLimit}
+		return v, false
+	}
+	o.Assessment = enforce.Assess(p.Speed, limit, rule)
 	if !o.Assessment.Violation() {
 		return v, false
 	}
@@ -386,7 +391,7 @@ func (d *Device) record(p sensor.Passage, a enforce.Assessment, photo sensor.Mon
 		site := d.site
 		site.Lane = uint8(min(max(lane, 0), math.MaxUint8))
 		r.Site = &site
-		statement, err := d.o.Config.Statement()
+		statement, err := d.settings()
 		if err == nil {
 			err = r.Doubt(statement, d.o.Calibration)
 		}

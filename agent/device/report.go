@@ -96,7 +96,7 @@ func (d *Device) profile() (wire.Profile, bool) {
 		SiteID: site.ID, Road: site.Road, PositionM: d.site.Position,
 		LatitudeE7: d.site.Latitude, LongitudeE7: d.site.Longitude, Heading: d.site.Heading,
 		Limit: int32(site.Limit), Model: identity.Model, Serial: identity.Serial,
-		Orders: 1, Approval: d.calibration.Approval.Words, Decree: d.calibration.Decree.Words,
+		Orders: 1, Approval: d.calibration.Approval.Words, Decree: d.decree().Words,
 		Calibration: wire.ProfileCalibration{
 			ID: d.calibration.ID, Version: d.calibration.Version, NotAfter: d.calibration.NotAfter,
 		},

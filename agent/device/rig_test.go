@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"ciglio/agent/config"
+	"ciglio/agent/site"
 	"ciglio/capture"
 	"ciglio/capture/evidence"
 	"ciglio/capture/key"
@@ -65,6 +66,7 @@ type rig struct {
 	camera   *fakeCamera
 	second   Second
 	tamper   *tamper.Watch
+	site     *site.Statement
 	log      *slog.Logger
 	manager  Supervisor
 	mu       sync.Mutex // guards outcomes while the device runs
@@ -110,7 +112,7 @@ func newRig(t *testing.T, change func(*rig)) *rig {
 	}
 	r.Device, err = New(Options{
 		Config: c, Calibration: calibrationText(), Certificate: evidence.Hash{1}, Software: evidence.Software{Version: "1.2.3", Core: evidence.Hash{2}, Binary: evidence.Hash{3}},
-		Signer: signer, Clock: r.clock, Source: source, Live: live, Second: r.second, Tamper: r.tamper, Camera: r.camera,
+		Signer: signer, Clock: r.clock, Source: source, Live: live, Second: r.second, Tamper: r.tamper, Site: r.site, Camera: r.camera,
 		Outbox: r.outbox, Dialer: noNetwork{}, Boot: [16]byte{7}, Log: r.log, Supervisor: r.manager,
 		Observe: func(o Outcome) {
 			r.mu.Lock()

@@ -16,6 +16,7 @@ package tamper
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -121,6 +122,17 @@ func (w *Watch) Names() []string {
 		names = append(names, s.Name)
 	}
 	return names
+}
+
+// Close gives the lines back. It must not be called while Run does.
+func (w *Watch) Close() error {
+	var all error
+	for _, s := range w.switches {
+		if s.Pin != nil {
+			all = errors.Join(all, s.Pin.Halt())
+		}
+	}
+	return all
 }
 
 // Findings returns which switches and gauges cannot be watched, and which gauges are

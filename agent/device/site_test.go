@@ -1,0 +1,70 @@
+package device
+
+import (
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"ciglio/agent/site"
+	"ciglio/sensor"
+)
+
+// A site with a limit of 50 at night, which ends at seven in the morning, and of 100
+// by day.
+const siteText = `[site]
+id = "SP14-12"
+version = 2
+road = "SP 14"
+latitude = "44.4949deg"
+direction = "approaching"
+photo_range = "20m"
+frames = 3
+[decree]
+words = "none: simulated road"
+from = 1999-01-01
+[[limit]]
+speed = "50km/h"
+hours = "22:00-07:00"
+[[limit]]
+speed = "100km/h"
+`
+
+// A vehicle of 92 km/h exceeds the limit of the night, and not that of the day; one
+// that passes as the limit changes is discarded.
+func TestTheInstalledSiteSaysTheLimit(t *testing.T) {
+	seven := time.Date(2000, 1, 1, 6, 0, 0, 0, time.UTC) // at the site
+	for _, c := range []struct {
+		name     string
+		end      time.Duration // of the track, from seven
+		recorded bool
+		reasons  []sensor.Reason
+	}{
+		{"by night", -time.Minute, true, nil},
+		{"as it changes", time.Second, false, []sensor.Reason{sensor.ReasonLimit}},
+		{"by day", time.Minute, false, nil},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			s, err := site.Parse([]byte(siteText))
+			if err != nil {
+				t.Fatal(err)
+			}
+			r := newRig(t, func(r *rig) {
+				r.site = s
+				if err := s.Apply(r.config); err != nil {
+					t.Fatal(err)
+				}
+			})
+			r.start(t)
+			time.Sleep(time.Until(seven.Add(c.end)) + 300*time.Millisecond)
+			o := r.send(speeding(), 3*time.Second, 300*time.Millisecond)
+			if (o.Record != nil) != c.recorded || !slices.Equal(o.Reasons, c.reasons) {
+				t.Errorf("%s: recorded %t, %v, limit %v", c.name, o.Record != nil, o.Reasons, o.Assessment.Limit)
+			}
+			if o.Record != nil && (o.Record.Record.Measurement.Limit != 50*sensor.KmH || o.Record.Record.Configuration.Version != 2) {
+				t.Errorf("%s: sealed %+v", c.name, o.Record.Record.Measurement)
+			}
+			r.end(t)
+		})
+	}
+}
