@@ -45,6 +45,8 @@ type lives struct {
 	// back.
 	restart chan chan error
 
+	errand errand // of the stick that is in
+
 	mu      sync.Mutex
 	running *device.Device // nil between two lives
 }
@@ -221,7 +223,7 @@ func (s *starting) Send(lines ...string) error {
 // station returns what takes sticks.
 func (l *lives) station(show func(provision.Signal)) *provision.Station {
 	return provision.NewStation(provision.StationOptions{
-		Store: l.state, Device: l.id, Signer: l.keys.Evidence(), Log: l.log, Show: show,
+		Store: l.state, Device: l.id, Signer: l.keys.Evidence(), Log: l.log, Show: show, Order: l.order, Leave: l.leave,
 		Connect: func(ctx context.Context) (provision.Sticks, error) {
 			return helper.Dial(ctx, l.config.Provision.Helper)
 		},

@@ -46,7 +46,7 @@ func (m *memoryStick) Read(_ context.Context, name string, _ int64) ([]byte, err
 	return m.files[name], nil
 }
 func (m *memoryStick) Put(_ context.Context, name string, content []byte) error {
-	if strings.HasSuffix(name, ".txt") {
+	if strings.HasPrefix(name, "receipt") && strings.HasSuffix(name, ".txt") {
 		m.put <- string(content)
 	}
 	return nil

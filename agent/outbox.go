@@ -377,40 +377,52 @@ func outboxExport(f flags) action {
 // export writes the bundle of one record. The file appears whole or not at all. A
 // receipt that cannot be read is an error, and the bundle is written without it.
 func export(view *outbox.View, k uplink.Key, path string) (written bool, err error) {
-	record, err := view.Record(k)
+	b, noReceipt, err := readBundle(view, k)
 	if err != nil {
-		return false, err
-	}
-	sealed, err := evidence.Open(record)
-	if err != nil {
-		return false, fmt.Errorf("record %d: %w", k.Seq, err)
-	}
-	b := &evidence.Bundle{Record: record}
-	r := sealed.Record
-	for i := range r.Frames {
-		frame, err := view.Blob(k, i)
-		if err != nil {
-			return false, err
-		}
-		b.Frames = append(b.Frames, frame)
-	}
-	if r.Trace != nil {
-		if b.Trace, err = view.Blob(k, len(r.Frames)); err != nil {
-			return false, err
-		}
-	}
-	var noReceipt error
-	if b.Receipt, err = view.Receipt(k); err != nil && !errors.Is(err, outbox.ErrNotFound) {
-		b.Receipt, noReceipt = nil, fmt.Errorf("%s: written without its receipt: %w", path, err)
-	}
-	if err := findStatements(view, k, r, b); err != nil {
 		return false, err
 	}
 	const own = 0o600 // there are pictures in it
 	if err := durable.Write(path, own, func(w io.Writer) error { return evidence.WriteBundle(w, b) }); err != nil {
 		return false, err
 	}
+	if noReceipt != nil {
+		noReceipt = fmt.Errorf("%s: %w", path, noReceipt)
+	}
 	return true, noReceipt
+}
+
+// readBundle reads a record with all that belongs to it. noReceipt is why its receipt
+// cannot be read, where it has one.
+func readBundle(view *outbox.View, k uplink.Key) (b *evidence.Bundle, noReceipt, err error) {
+	record, err := view.Record(k)
+	if err != nil {
+		return nil, nil, err
+	}
+	sealed, err := evidence.Open(record)
+	if err != nil {
+		return nil, nil, fmt.Errorf("record %d: %w", k.Seq, err)
+	}
+	b = &evidence.Bundle{Record: record}
+	r := sealed.Record
+	for i := range r.Frames {
+		frame, err := view.Blob(k, i)
+		if err != nil {
+			return nil, nil, err
+		}
+		b.Frames = append(b.Frames, frame)
+	}
+	if r.Trace != nil {
+		if b.Trace, err = view.Blob(k, len(r.Frames)); err != nil {
+			return nil, nil, err
+		}
+	}
+	if b.Receipt, err = view.Receipt(k); err != nil && !errors.Is(err, outbox.ErrNotFound) {
+		b.Receipt, noReceipt = nil, fmt.Errorf("written without its receipt: %w", err)
+	}
+	if err := findStatements(view, k, r, b); err != nil {
+		return nil, nil, err
+	}
+	return b, noReceipt, nil
 }
 
 // public is the mode of files that others may read.

@@ -315,7 +315,7 @@ func (l *lives) operate(ctx context.Context, manager device.Supervisor) (err err
 	d, err := device.New(device.Options{
 		Config: c, Calibration: calibrated, Certificate: sha256.Sum256(l.certificate), Signer: signer, Software: software, Clock: system,
 		Source: source, Live: source, Second: second, Camera: camera, Tamper: cabinet, Site: placed, Register: extract, Outbox: store, Dialer: dialer, Trust: trust, Boot: bootID(), Log: log, Supervisor: manager,
-		Deeds: append(acknowledgements(store, log), l.deeds()...), Diagnostics: diagnostics(c, store, l.tail),
+		Deeds: append(acknowledgements(store, log), l.deeds()...), Diagnostics: diagnostics(c, store, l.tail), Export: l.export,
 	})
 	if err != nil {
 		return err

@@ -17,6 +17,7 @@ import (
 	"ciglio/agent/stick/helper"
 	"ciglio/capture/evidence"
 	p "ciglio/internal/provisioning"
+	"ciglio/uplink/wire"
 )
 
 // Limits of what is read off one stick.
@@ -33,7 +34,7 @@ const (
 	Idle Signal = iota // no stick, or nothing to say of it
 	Busy               // do not pull it out
 	Good               // all that it brought is in force, or was before
-	Bad                // nothing of it is in force
+	Bad                // nothing of it is in force, or an order on it was not executed
 )
 
 // Sticks is where sticks come from: [helper.Client].
@@ -46,7 +47,8 @@ type Sticks interface {
 	Close() error
 }
 
-// StationOptions is what a station works with. Every field but Show is needed.
+// StationOptions is what a station works with. Every field but Order, Leave and Show
+// is needed.
 type StationOptions struct {
 	Store   *Store
 	Device  evidence.DeviceID
@@ -58,8 +60,14 @@ type StationOptions struct {
 	// Note puts an act into the chain. An error says that no device runs, or that it is
 	// not on flash.
 	Note func(words string, act evidence.Act) error
-	Show func(Signal) // nil for no lights. It must not wait
-	Log  *slog.Logger
+	// Order executes a signed order on the device that runs, and returns the act that
+	// answers it, the zero act when it was executed before. What it gives out goes to the
+	// stick by put, while the call lasts. nil where no orders are taken from sticks.
+	Order func(order []byte, put Put) (evidence.Act, error)
+	// Leave returns what each stick takes away beside its receipt; nil for nothing.
+	Leave func() []Named
+	Show  func(Signal) // nil for no lights. It must not wait
+	Log   *slog.Logger
 }
 
 // A Station takes one stick after the other.
@@ -116,7 +124,7 @@ func (s *Station) serve(ctx context.Context, sticks Sticks) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		if r.Outcome == outcomeRefused {
+		if r.Outcome == outcomeRefused || r.Outcome == outcomeUndone {
 			s.o.Show(Bad)
 		} else {
 			s.o.Show(Good)
@@ -128,6 +136,8 @@ func (s *Station) serve(ctx context.Context, sticks Sticks) error {
 const (
 	outcomeInstalled = "installed"
 	outcomeNothing   = "nothing new"
+	outcomeOrders    = "executed"
+	outcomeUndone    = "not all executed" // an order; the bundles, if any, are in force
 	outcomeRefused   = "refused"
 )
 
@@ -146,6 +156,7 @@ type Receipt struct {
 	Files   []ReceiptFile  `json:"files"`
 	Changes []Event        `json:"changes"`
 	Passed  []Passed       `json:"passed"`
+	Orders  []ReceiptOrder `json:"orders"`
 	Force   []ReceiptForce `json:"in_force"` // when this was written
 }
 
@@ -165,14 +176,13 @@ type ReceiptForce struct {
 // stick could not be opened.
 func (s *Station) visit(ctx context.Context, name string, sticks Sticks, opened error) Receipt {
 	log := s.o.Log.With("stick", name)
-	r := Receipt{Format: 1, Device: s.o.Device.String(), Files: []ReceiptFile{}, Changes: []Event{}, Passed: []Passed{}}
-	var files []Named
+	r := Receipt{Format: 1, Device: s.o.Device.String(), Files: []ReceiptFile{}, Changes: []Event{}, Passed: []Passed{}, Orders: []ReceiptOrder{}}
+	var files, orders []Named
 	err := opened
 	if err == nil {
-		if files, err = s.read(ctx, sticks); err != nil && reasonOf(err) == "" {
-			err = p.Refuse(p.Unreadable, "%v", err)
-		}
-	} else {
+		files, orders, err = s.read(ctx, sticks)
+	}
+	if err != nil && reasonOf(err) == "" {
 		err = p.Refuse(p.Unreadable, "%v", err)
 	}
 	for _, f := range files {
@@ -189,6 +199,9 @@ func (s *Station) visit(ctx context.Context, name string, sticks Sticks, opened 
 			err = s.install(ctx, plan, &r)
 		}
 	}
+	if err == nil {
+		s.execute(ctx, orders, sticks, &r)
+	}
 	if ctx.Err() != nil {
 		return r
 	}
@@ -197,9 +210,15 @@ func (s *Station) visit(ctx context.Context, name string, sticks Sticks, opened 
 		r.Outcome, r.Reason, r.Words = outcomeRefused, reasonOf(err), err.Error()
 		log.Warn("stick refused", "reason", string(r.Reason), "error", err)
 		s.refused(r)
+	case slices.ContainsFunc(r.Orders, func(o ReceiptOrder) bool { return !o.executed() }):
+		r.Outcome, r.Words = outcomeUndone, r.changeWords()
+		log.Warn("stick taken, but for an order", "changes", r.Words)
 	case len(r.Changes) > 0:
-		r.Outcome, r.Words = outcomeInstalled, changeWords(r.Changes)
+		r.Outcome, r.Words = outcomeInstalled, r.changeWords()
 		log.Info("stick taken", "changes", r.Words)
+	case len(r.Orders) > 0:
+		r.Outcome, r.Words = outcomeOrders, r.changeWords()
+		log.Info("orders of a stick executed", "orders", r.Words)
 	default:
 		r.Outcome, r.Words = outcomeNothing, "there is nothing on it that this device needs"
 		log.Info("stick brings nothing new", "files", len(r.Files))
@@ -210,10 +229,14 @@ func (s *Station) visit(ctx context.Context, name string, sticks Sticks, opened 
 	return r
 }
 
-func changeWords(changes []Event) string {
-	words := make([]string, len(changes))
-	for i, e := range changes {
-		words[i] = fmt.Sprintf("%s version %d is in force", e.Kind, e.NewVersion)
+// changeWords says what was installed and what became of each order.
+func (r *Receipt) changeWords() string {
+	var words []string
+	for _, e := range r.Changes {
+		words = append(words, fmt.Sprintf("%s version %d is in force", e.Kind, e.NewVersion))
+	}
+	for _, o := range r.Orders {
+		words = append(words, o.String())
 	}
 	return strings.Join(words, "; ")
 }
@@ -226,35 +249,43 @@ func reasonOf(err error) p.Reason {
 	return ""
 }
 
-// read copies the bundles of a stick to memory: those in its root folder and in a
-// folder named ciglio.
-func (s *Station) read(ctx context.Context, sticks Sticks) ([]Named, error) {
+// read copies to memory what a stick brings: the bundles in its root folder and in
+// one named ciglio, and the orders in a folder named orders beside them.
+func (s *Station) read(ctx context.Context, sticks Sticks) (bundles, orders []Named, err error) {
 	list, err := sticks.List(ctx)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	var files []Named
 	total := int64(0)
 	for _, e := range list {
 		folder, base := path.Split(e.Name)
-		if folder != "" && !strings.EqualFold(folder, "ciglio/") || strings.HasPrefix(base, ".") ||
-			!strings.EqualFold(path.Ext(base), p.Extension) {
+		folder = strings.ToLower(folder)
+		what, to := "bundles", &bundles
+		most := int64(p.MaxBundle)
+		switch ext := strings.ToLower(path.Ext(base)); {
+		case strings.HasPrefix(base, "."):
+			continue
+		case ext == p.Extension && (folder == "" || folder == "ciglio/"):
+		case ext == orderExtension && (folder == "orders/" || folder == "ciglio/orders/"):
+			what, to, most = "orders", &orders, wire.MaxOrder
+		default:
 			continue
 		}
-		if len(files) == maxFiles {
-			return nil, p.Refuse(p.TooLarge, "more than %d bundles", maxFiles)
+		if len(*to) == maxFiles {
+			return nil, nil, p.Refuse(p.TooLarge, "more than %d %s", maxFiles, what)
 		}
 		total += e.Size
-		if e.Size > p.MaxBundle || total > maxBytes {
-			return nil, p.Refuse(p.TooLarge, "%s: %d bytes, and %d of all bundles so far; at most %d and %d", e.Name, e.Size, total, p.MaxBundle, maxBytes)
+		if e.Size > most || total > maxBytes {
+			return nil, nil, p.Refuse(p.TooLarge, "%s: %d bytes, and %d of all %s so far; at most %d and %d", e.Name, e.Size, total, what, most, maxBytes)
 		}
 		content, err := sticks.Read(ctx, e.Name, e.Size)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
-		files = append(files, Named{e.Name, content})
+		*to = append(*to, Named{e.Name, content})
 	}
-	return files, nil
+	slices.SortFunc(orders, func(a, b Named) int { return strings.Compare(a.Name, b.Name) })
+	return bundles, orders, nil
 }
 
 // install brings a plan into force and waits until the device has started with it.
@@ -296,6 +327,13 @@ func (s *Station) answer(ctx context.Context, sticks Sticks, r *Receipt, log *sl
 		return
 	}
 	sealed, err := evidence.SealMessage(ReceiptType, text, s.o.Signer)
+	if s.o.Leave != nil {
+		for _, f := range s.o.Leave() {
+			if err := sticks.Put(ctx, f.Name, f.Content); err != nil && ctx.Err() == nil {
+				log.Warn("not written to the stick", "file", f.Name, "error", err)
+			}
+		}
+	}
 	if err == nil {
 		base := fmt.Sprintf("receipt-%.8s-%s", r.Device, at.Format("20060102-150405"))
 		err = errors.Join(sticks.Put(ctx, base+".cose", sealed), sticks.Put(ctx, base+".txt", []byte(r.text())))
@@ -314,6 +352,9 @@ func (r *Receipt) text() string {
 	fmt.Fprintf(&b, "Ciglio device %s, %s\r\n\r\nThis stick: %s.\r\n%s.\r\n", r.Device, r.At, r.Outcome, r.Words)
 	for _, f := range r.Passed {
 		fmt.Fprintf(&b, "%s was passed over: %s.\r\n", f.Name, f.Why)
+	}
+	for _, o := range r.Orders {
+		fmt.Fprintf(&b, "%s: %s.\r\n", o.Name, o)
 	}
 	b.WriteString("\r\nIn force now:\r\n")
 	for _, f := range r.Force {

@@ -159,10 +159,12 @@ type stand struct {
 	noteErr error
 }
 
-func newStand(t *testing.T, s *Store) *stand {
+func newStand(t *testing.T, s *Store) *stand { return newStandWith(t, s, func(*StationOptions) {}) }
+
+func newStandWith(t *testing.T, s *Store, change func(*StationOptions)) *stand {
 	st := &stand{fakeMachine: newMachine(), store: s, signals: make(chan Signal, 100)}
 	ctx, cancel := context.WithCancel(context.Background())
-	station := NewStation(StationOptions{
+	o := StationOptions{
 		Store: s, Device: mine, Signer: newSigner(t, "device"), Log: slog.New(slog.DiscardHandler),
 		Show: func(sig Signal) { st.signals <- sig },
 		Connect: func(ctx context.Context) (Sticks, error) {
@@ -186,7 +188,9 @@ func newStand(t *testing.T, s *Store) *stand {
 			st.noted = append(st.noted, a)
 			return nil
 		},
-	})
+	}
+	change(&o)
+	station := NewStation(o)
 	ended := make(chan error)
 	go func() { ended <- station.Run(ctx) }()
 	t.Cleanup(func() {

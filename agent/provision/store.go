@@ -292,6 +292,18 @@ func (s *Store) anchor() (*p.Anchor, error) {
 	return nil, nil
 }
 
+// Centre returns the age recipient to which evidence is encrypted that leaves on a
+// stick; "" where none is installed.
+func (s *Store) Centre() (string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	a, err := s.anchor()
+	if err != nil || a == nil || a.Roles == nil {
+		return "", err
+	}
+	return a.Roles.Centre, nil
+}
+
 // A Named is a file of a stick.
 type Named struct {
 	Name    string
