@@ -7,7 +7,8 @@
 // device's id for its one name, holds a P-256 key that the device has proved to
 // hold, and ends after [DeviceLife]; a server's is for servers; no certificate is
 // an authority's. Every certificate is on disk before it is given away, so that
-// [CA.Revoke] finds them all.
+// [CA.Revoke] finds them all. What was revoked is never forgotten in silence: an
+// authority that has issued and whose list is not there signs no other list.
 //
 // One authority follows another: after [CA.Rotate] both are believed, and the
 // newer issues; [CA.Retire] ends the older. What is believed, with all that was
@@ -39,6 +40,7 @@ import (
 
 	"ciglio/capture/evidence"
 	"ciglio/internal/durable"
+	"ciglio/internal/mtls"
 	"ciglio/portal/keys"
 )
 
@@ -70,6 +72,10 @@ const MaxRequest = 4 << 10
 var (
 	// ErrRequest says that a request asks for what is not issued.
 	ErrRequest = errors.New("certificate request")
+	// ErrRight says that the certificate that a device has shown counts no more.
+	ErrRight = errors.New("the certificate that was shown does not count")
+	// ErrNoList says that what an authority has revoked is not known.
+	ErrNoList = errors.New("what the authority has revoked is lost")
 	// ErrNoCA says that a folder is no authority's.
 	ErrNoCA = errors.New("holds no authority for TLS")
 )
@@ -77,17 +83,25 @@ var (
 // A CA is the authority in a folder.
 type CA struct{ dir string }
 
-// Create makes an authority in a new folder.
+// Create makes an authority in a new folder, or ends what an interrupted Create
+// has begun.
 func Create(dir string, now time.Time) (*CA, error) {
 	if err := os.MkdirAll(filepath.Join(dir, issuedName), 0o700); err != nil {
 		return nil, err
 	}
 	c := &CA{dir}
 	return c, c.locked(func() error {
-		if _, err := os.Lstat(c.path(authorityName)); !errors.Is(err, fs.ErrNotExist) {
+		if _, err := os.Lstat(c.path(authorityName)); errors.Is(err, fs.ErrNotExist) {
+			return c.found(nil, now)
+		}
+		if _, err := os.Lstat(c.path(BelievedName)); !errors.Is(err, fs.ErrNotExist) {
 			return errors.Join(fmt.Errorf("authority in %s: %w", dir, fs.ErrExist), err)
 		}
-		return c.found(nil, now)
+		s, err := c.readWithKey()
+		if err != nil {
+			return err
+		}
+		return c.renewLists(s, now, nil, false)
 	})
 }
 
@@ -254,7 +268,13 @@ func (c *CA) renewLists(s *state, now time.Time, add []*x509.Certificate, always
 			l.Number = new(big.Int).Add(had.Number, big.NewInt(1))
 			l.RevokedCertificateEntries = had.RevokedCertificateEntries
 		}
-		fresh := had != nil && now.Before(had.ThisUpdate.Add(listRenewal))
+		if had == nil {
+			if err := c.neverIssued(a); err != nil {
+				return err
+			}
+		}
+		// One from the future is of a clock that was wrong: nobody takes it.
+		fresh := had != nil && !now.Before(had.ThisUpdate) && now.Before(had.ThisUpdate.Add(listRenewal))
 		for _, r := range add {
 			if bytes.Equal(r.AuthorityKeyId, a.SubjectKeyId) && !contains(l, r.SerialNumber) {
 				l.RevokedCertificateEntries = append(l.RevokedCertificateEntries, x509.RevocationListEntry{SerialNumber: r.SerialNumber, RevocationTime: now.UTC()})
@@ -275,10 +295,41 @@ func (c *CA) renewLists(s *state, now time.Time, add []*x509.Certificate, always
 		}
 		text = append(text, pem.EncodeToMemory(&pem.Block{Type: "X509 CRL", Bytes: der})...)
 	}
+	_, lists, err := parse(text)
+	if err != nil {
+		return err
+	}
+	s.lists = lists
 	if had, err := os.ReadFile(c.path(BelievedName)); err == nil && bytes.Equal(had, text) {
 		return nil
 	}
 	return durable.WriteFile(c.path(BelievedName), text, 0o600)
+}
+
+// neverIssued returns an error that wraps [ErrNoList] if an authority has issued a
+// certificate: it had a list by then, in which it may stand.
+func (c *CA) neverIssued(a *x509.Certificate) error {
+	paths, err := filepath.Glob(c.path(filepath.Join(issuedName, "*", "*.pem")))
+	if err != nil {
+		return err
+	}
+	for _, path := range paths {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		some, _, err := parse(text)
+		if err != nil {
+			return fmt.Errorf("%s: %w", path, err)
+		}
+		for _, issued := range some {
+			if bytes.Equal(issued.AuthorityKeyId, a.SubjectKeyId) {
+				return fmt.Errorf("%s: no list of %q: %w: restore the file from a backup of the keys, or let another authority follow and retire this one",
+					c.path(BelievedName), a.Subject.CommonName, ErrNoList)
+			}
+		}
+	}
+	return nil
 }
 
 func listOf(lists []*x509.RevocationList, a *x509.Certificate) *x509.RevocationList {
@@ -404,6 +455,11 @@ func namesOf(c *x509.Certificate) []string {
 
 func sorted(names []string) []string {
 	all := slices.Clone(names)
+	for i, n := range all {
+		if ip := net.ParseIP(n); ip != nil {
+			all[i] = ip.String() // in its one spelling, as a certificate gives it back
+		}
+	}
 	slices.Sort(all)
 	return all
 }
@@ -414,6 +470,11 @@ func (c *CA) issue(s *state, template *x509.Certificate, public *ecdsa.PublicKey
 	if now.Before(authority.NotBefore) || now.After(authority.NotAfter) {
 		return nil, fmt.Errorf("authority %q: valid from %s to %s: rotate it", authority.Subject.CommonName,
 			authority.NotBefore.Format(time.DateOnly), authority.NotAfter.Format(time.DateOnly))
+	}
+	if listOf(s.lists, authority) == nil { // it is there before the first certificate
+		if err := c.renewLists(s, now, nil, false); err != nil {
+			return nil, err
+		}
 	}
 	var err error
 	if template.SerialNumber, err = newSerial(); err != nil {
@@ -483,30 +544,58 @@ func (c *CA) Device(device evidence.DeviceID, public *ecdsa.PublicKey, now time.
 		if err != nil {
 			return err
 		}
-		if err := c.otherHolder(device, public); err != nil {
-			return err
-		}
-		template := &x509.Certificate{
-			Subject: pkix.Name{CommonName: device.String()}, NotAfter: now.Add(DeviceLife), ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
-		}
-		certificate, err = c.issue(s, template, public, device.String(), now)
+		certificate, err = c.device(s, device, public, now)
 		return err
 	})
 	return certificate, err
 }
 
-// otherHolder refuses a key that the centre uses itself.
-func (c *CA) otherHolder(device evidence.DeviceID, public *ecdsa.PublicKey) error {
-	s, err := c.read()
+// Follow issues a certificate for the TLS key of a device that has shown another,
+// its own first, and proved to hold its key. What was shown is judged anew, within
+// the act: it may have been revoked since the handshake. The error wraps [ErrRight]
+// when it counts no more.
+func (c *CA) Follow(shown []*x509.Certificate, device evidence.DeviceID, public *ecdsa.PublicKey, now time.Time) (certificate *x509.Certificate, err error) {
+	err = c.locked(func() error {
+		s, err := c.readWithKey()
+		if err != nil {
+			return err
+		}
+		if err := c.Counts(shown, now); err != nil {
+			return err
+		}
+		certificate, err = c.device(s, device, public, now)
+		return err
+	})
+	return certificate, err
+}
+
+// Counts says whether the certificate that a client has shown, its own first, still
+// counts. The error wraps [ErrRight] when it does not.
+func (c *CA) Counts(shown []*x509.Certificate, now time.Time) error {
+	text, err := os.ReadFile(c.Believed())
 	if err != nil {
 		return err
 	}
-	for _, a := range s.authorities {
-		if public.Equal(a.PublicKey) {
-			return fmt.Errorf("%w: device %v: the key is the authority's own", ErrRequest, device)
-		}
+	authority, err := mtls.ParseAuthority(text)
+	if err != nil {
+		return fmt.Errorf("%s: %w", c.Believed(), err)
+	}
+	if err := authority.Verify(shown, now); err != nil {
+		return fmt.Errorf("%w: %w", ErrRight, err)
 	}
 	return nil
+}
+
+func (c *CA) device(s *state, device evidence.DeviceID, public *ecdsa.PublicKey, now time.Time) (*x509.Certificate, error) {
+	for _, a := range s.authorities {
+		if public.Equal(a.PublicKey) {
+			return nil, fmt.Errorf("%w: device %v: the key is the authority's own", ErrRequest, device)
+		}
+	}
+	template := &x509.Certificate{
+		Subject: pkix.Name{CommonName: device.String()}, NotAfter: now.Add(DeviceLife), ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	}
+	return c.issue(s, template, public, device.String(), now)
 }
 
 // Issued returns the certificates of a device that are still in force by date,
@@ -537,8 +626,8 @@ func (c *CA) Issued(device evidence.DeviceID, now time.Time) ([]*x509.Certificat
 	return all, nil
 }
 
-// Revoke revokes every certificate of a device, and returns how many are in force
-// by date. The device can be given another by a new code.
+// Revoke revokes every certificate of a device, with its one-time code, and returns
+// how many are in force by date. The device can be given another by a new code.
 func (c *CA) Revoke(device evidence.DeviceID, now time.Time) (n int, err error) {
 	err = c.locked(func() error {
 		s, err := c.readWithKey()
@@ -550,7 +639,12 @@ func (c *CA) Revoke(device evidence.DeviceID, now time.Time) (n int, err error) 
 			return err
 		}
 		n = len(all)
-		return c.renewLists(s, now, all, false)
+		if err := c.renewLists(s, now, all, false); err != nil {
+			return err
+		}
+		// A code that was used counts on for the same key, and whoever has the device
+		// has that key.
+		return c.dropCode(device)
 	})
 	return n, err
 }
@@ -579,7 +673,6 @@ func (c *CA) Retire(now time.Time) error {
 		if err != nil {
 			return err
 		}
-		before := s.authorities[1:]
 		s.authorities = s.authorities[:1]
 		if err := durable.WriteFile(c.path(authorityName), certificatePEM(s.authorities[0]), 0o600); err != nil {
 			return err
@@ -587,12 +680,21 @@ func (c *CA) Retire(now time.Time) error {
 		if err := c.renewLists(s, now, nil, false); err != nil {
 			return err
 		}
-		for _, a := range before {
-			if err := os.Remove(c.keyPath(a)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		// Of those before, those that an interrupted Retire has left, and those of a
+		// Rotate that was interrupted before its authority was one.
+		keyFiles, err := filepath.Glob(c.path("*-" + authorityKeyName))
+		if err != nil {
+			return err
+		}
+		for _, path := range keyFiles {
+			if path == c.keyPath(s.authorities[0]) {
+				continue
+			}
+			if err := os.Remove(path); err != nil {
 				return err
 			}
 		}
-		return nil
+		return durable.SyncFolder(c.dir)
 	})
 }
 

@@ -315,10 +315,16 @@ func TestCodesCountOnce(t *testing.T) {
 		{"a minute before it ends", device, code, key, CodeLife - time.Minute, true},
 		{"at its end", device, code, key, CodeLife, false},
 	} {
-		err := c.UseCode(step.device, step.code, step.key, now.Add(step.at))
+		_, err := c.Enrol(step.device, step.code, step.key, now.Add(step.at))
 		if (err == nil) != step.good || err != nil && !errors.Is(err, ErrCode) {
 			t.Errorf("%s: %v", step.name, err)
 		}
+	}
+	if _, err := c.Revoke(device, now); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Enrol(device, code, key, now.Add(time.Hour)); !errors.Is(err, ErrCode) {
+		t.Errorf("a revoked device by the code of before: %v", err)
 	}
 	next, err := c.NewCode(device, now)
 	if err != nil {
@@ -348,5 +354,72 @@ func TestOpenNeedsAnAuthority(t *testing.T) {
 	c := newCA(t)
 	if _, err := Create(c.dir, now); !errors.Is(err, os.ErrExist) {
 		t.Errorf("an authority may be replaced: %v", err)
+	}
+}
+
+// TestWhatWasRevokedIsNotForgotten takes away what is believed, whole and in part,
+// and looks that nobody who was revoked is believed again.
+func TestWhatWasRevokedIsNotForgotten(t *testing.T) {
+	for _, row := range []struct {
+		name string
+		harm func([]byte) []byte // nil: the file is gone
+	}{
+		{"gone", func([]byte) []byte { return nil }},
+		{"cut behind the authority", func(b []byte) []byte { return b[:strings.Index(string(b), "-----BEGIN X509")] }},
+		{"cut within the list", func(b []byte) []byte { return b[:len(b)-80] }},
+		{"empty", func([]byte) []byte { return []byte{} }},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			c := newCA(t)
+			gone := issue(t, c, device, now)
+			if _, err := c.Revoke(device, now); err != nil {
+				t.Fatal(err)
+			}
+			text, err := os.ReadFile(c.Believed())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Remove(c.Believed()); err != nil {
+				t.Fatal(err)
+			}
+			if text = row.harm(text); text != nil {
+				if err := os.WriteFile(c.Believed(), text, 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := c.Renew(nil, now.Add(time.Hour)); !errors.Is(err, ErrNoList) {
+				t.Errorf("renewed: %v", err)
+			}
+			if _, err := c.Device(other, &newKey(t).PublicKey, now); !errors.Is(err, ErrNoList) {
+				t.Errorf("issued: %v", err)
+			}
+			// The way out, as the error has it.
+			if err := c.Rotate(now); !errors.Is(err, ErrNoList) {
+				t.Errorf("rotated: %v", err)
+			}
+			if err := c.Retire(now); err != nil {
+				t.Fatal(err)
+			}
+			if err := believed(t, c).Verify([]*x509.Certificate{gone}, now); err == nil {
+				t.Error("the revoked one is believed")
+			}
+			if err := believed(t, c).Verify([]*x509.Certificate{issue(t, c, other, now)}, now); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// TestAListFromTheFutureIsRenewed has the clock wrong for a while.
+func TestAListFromTheFutureIsRenewed(t *testing.T) {
+	c := newCA(t)
+	for _, at := range []time.Time{now.Add(1000 * 24 * time.Hour), now.Add(time.Hour)} {
+		if err := c.Renew(nil, at); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s, err := c.read()
+	if err != nil || s.lists[0].ThisUpdate.After(now.Add(time.Hour)) {
+		t.Errorf("the list is of %v, %v", s.lists[0].ThisUpdate, err)
 	}
 }

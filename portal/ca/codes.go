@@ -63,9 +63,8 @@ func (c *CA) NewCode(device evidence.DeviceID, now time.Time) (string, error) {
 	return text[:4] + "-" + text[4:8] + "-" + text[8:], err
 }
 
-// CheckCode says whether a code is a device's, for a key if one is given. A code
-// that was used counts for the key it was used for alone. Only a [CA.UseCode] uses
-// it. The error is [ErrCode], or says that the folder failed.
+// CheckCode says whether a code is a device's. Only [CA.Enrol] uses it. The error is
+// [ErrCode], or says that the folder failed.
 func (c *CA) CheckCode(device evidence.DeviceID, text string, now time.Time) error {
 	return c.locked(func() error {
 		_, err := c.check(device, text, now)
@@ -73,24 +72,37 @@ func (c *CA) CheckCode(device evidence.DeviceID, text string, now time.Time) err
 	})
 }
 
-// UseCode uses a code for a key. It is used, on disk, when UseCode returns.
-func (c *CA) UseCode(device evidence.DeviceID, text string, key *ecdsa.PublicKey, now time.Time) error {
-	spki, err := x509.MarshalPKIXPublicKey(key)
+// Enrol issues a certificate for the TLS key of a device that has brought its code.
+// The code is used, on disk, before there is a certificate; from then on it counts
+// for this key alone. Both are one act: no [CA.Revoke] comes between them. The error
+// is [ErrCode], wraps [ErrRequest], or says that the folder failed.
+func (c *CA) Enrol(device evidence.DeviceID, text string, public *ecdsa.PublicKey, now time.Time) (certificate *x509.Certificate, err error) {
+	spki, err := x509.MarshalPKIXPublicKey(public)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	sum := sha256.Sum256(spki)
-	return c.locked(func() error {
+	key := hex.EncodeToString(sum[:])
+	err = c.locked(func() error {
 		k, err := c.check(device, text, now)
 		if err != nil {
 			return err
 		}
-		if k.Key != "" && k.Key != hex.EncodeToString(sum[:]) {
+		if k.Key != "" && k.Key != key {
 			return ErrCode
 		}
-		k.Key = hex.EncodeToString(sum[:])
-		return c.writeCode(device, k)
+		s, err := c.readWithKey()
+		if err != nil {
+			return err
+		}
+		k.Key = key
+		if err := c.writeCode(device, k); err != nil {
+			return err
+		}
+		certificate, err = c.device(s, device, public, now)
+		return err
 	})
+	return certificate, err
 }
 
 func (c *CA) check(device evidence.DeviceID, text string, now time.Time) (*code, error) {
@@ -127,6 +139,18 @@ func hashCode(device evidence.DeviceID, text string) string {
 
 func (c *CA) codePath(device evidence.DeviceID) string {
 	return c.path(filepath.Join(codesName, device.String()+".json"))
+}
+
+// dropCode forgets a device's code, if it has one.
+func (c *CA) dropCode(device evidence.DeviceID) error {
+	err := os.Remove(c.codePath(device))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return durable.SyncFolder(c.path(codesName))
 }
 
 func (c *CA) writeCode(device evidence.DeviceID, k *code) error {

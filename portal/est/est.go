@@ -172,14 +172,12 @@ func (s *Server) enrol(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	public, err := s.request(r, device)
-	if err == nil {
-		err = s.o.CA.UseCode(device, code, public, time.Now())
-	}
 	if err != nil {
 		s.refuse(w, device, err)
 		return
 	}
-	s.issue(w, device, public, "device enrolled")
+	certificate, err := s.o.CA.Enrol(device, code, public, time.Now())
+	s.give(w, device, certificate, err, "device enrolled")
 }
 
 // renew gives a device another certificate, for the one that it shows.
@@ -194,11 +192,11 @@ func (s *Server) renew(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, device, err)
 		return
 	}
-	s.issue(w, device, public, "device's certificate renewed")
+	certificate, err := s.o.CA.Follow(r.TLS.PeerCertificates, device, public, time.Now())
+	s.give(w, device, certificate, err, "device's certificate renewed")
 }
 
-func (s *Server) issue(w http.ResponseWriter, device evidence.DeviceID, public *ecdsa.PublicKey, event string) {
-	certificate, err := s.o.CA.Device(device, public, time.Now())
+func (s *Server) give(w http.ResponseWriter, device evidence.DeviceID, certificate *x509.Certificate, err error, event string) {
 	if err != nil {
 		s.refuse(w, device, err)
 		return
@@ -232,16 +230,20 @@ func (s *Server) request(r *http.Request, device evidence.DeviceID) (*ecdsa.Publ
 // evidenceKey keeps a device's evidence key for the root to enter.
 func (s *Server) evidenceKey(w http.ResponseWriter, r *http.Request) {
 	device, ok := shown(r)
-	if !ok {
+	var err error
+	if ok {
+		err = s.o.CA.Counts(r.TLS.PeerCertificates, time.Now())
+	} else {
 		var code string
 		if device, code, ok = login(r); !ok {
 			s.noRight(w, "")
 			return
 		}
-		if err := s.o.CA.CheckCode(device, code, time.Now()); err != nil {
-			s.refuse(w, device, err)
-			return
-		}
+		err = s.o.CA.CheckCode(device, code, time.Now())
+	}
+	if err != nil {
+		s.refuse(w, device, err)
+		return
 	}
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
@@ -282,7 +284,7 @@ func shown(r *http.Request) (evidence.DeviceID, bool) {
 
 func (s *Server) refuse(w http.ResponseWriter, device evidence.DeviceID, err error) {
 	switch {
-	case errors.Is(err, ca.ErrCode):
+	case errors.Is(err, ca.ErrCode), errors.Is(err, ca.ErrRight):
 		s.noRight(w, device.String())
 	case errors.Is(err, ca.ErrRequest):
 		s.tally.Add(tally.Key{Level: slog.LevelWarn, Message: "enrolment refused", Reason: "its request"}, "device", device.String(), "error", err)

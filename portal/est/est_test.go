@@ -18,6 +18,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -230,6 +231,47 @@ func TestADeviceIsEnrolledAndRenewed(t *testing.T) {
 	}
 	if _, err := b.client(t, own).Post(b.url+est.Root+"simplereenroll", "", strings.NewReader(request(t, device, next))); err == nil {
 		t.Error("a revoked certificate is renewed")
+	}
+}
+
+// TestRevokedOnAnOpenConnection asks on a connection whose handshake was before.
+func TestRevokedOnAnOpenConnection(t *testing.T) {
+	b := newBench(t)
+	key := newKey(t)
+	certificate, err := b.ca.Device(device, &key.PublicKey, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := b.client(t, &tls.Certificate{Certificate: [][]byte{certificate.Raw}, PrivateKey: key})
+	reused := false
+	ask := func(path, body string) int {
+		r, err := http.NewRequestWithContext(httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{
+			GotConn: func(info httptrace.GotConnInfo) { reused = info.Reused },
+		}), http.MethodPost, b.url+path, strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer, err := c.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer answer.Body.Close()
+		io.Copy(io.Discard, answer.Body)
+		return answer.StatusCode
+	}
+	if got := ask(est.Root+"simplereenroll", request(t, device, key)); got != 200 {
+		t.Fatalf("in force: %d", got)
+	}
+	if _, err := b.ca.Revoke(device, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	for path, body := range map[string]string{est.Root + "simplereenroll": request(t, device, key), est.EvidenceKey: "proof"} {
+		if got := ask(path, body); got != http.StatusUnauthorized || !reused {
+			t.Errorf("revoked: %s: %d, on the same connection %v", path, got, reused)
+		}
+	}
+	if all, err := b.ca.Issued(device, time.Now()); err != nil || len(all) != 2 || len(b.proposed) != 0 {
+		t.Errorf("%d certificates, %d keys proposed, %v", len(all), len(b.proposed), err)
 	}
 }
 
