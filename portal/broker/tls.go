@@ -16,8 +16,6 @@ import (
 type encrypted struct {
 	current  func() (*mtls.Authority, *tls.Certificate)
 	acceptor *mtls.Acceptor
-
-	checked *mtls.Authority // by recheck, which one goroutine calls
 }
 
 func newEncrypted(current func() (*mtls.Authority, *tls.Certificate), known func(evidence.DeviceID) bool) *encrypted {
@@ -49,6 +47,9 @@ func deviceOf(c *x509.Certificate) (evidence.DeviceID, error) {
 type shown struct {
 	device       evidence.DeviceID
 	certificates []*x509.Certificate // its own first
+	// by is whose word a recheck took for it; nil before the first one: what the
+	// handshake had believed may have changed before the session was one.
+	by *mtls.Authority
 }
 
 // accept does the handshake. The error is a [*refusal], or that of a connection
@@ -69,7 +70,7 @@ func (e *encrypted) accept(raw net.Conn, known func(evidence.DeviceID) bool) (ne
 	}
 	certificates := c.ConnectionState().PeerCertificates
 	device, err := deviceOf(certificates[0])
-	return c, &shown{device, certificates}, err
+	return c, &shown{device: device, certificates: certificates}, err
 }
 
 // named is the device of the register that a refused certificate names; empty when
@@ -83,15 +84,15 @@ func named(r *mtls.Refusal, known func(evidence.DeviceID) bool) string {
 }
 
 // recheck returns what says whether a session still counts: its certificate may
-// have expired, and the authorities or what they revoked may be others now.
+// have expired, and the authorities or what they revoked may be others now. One
+// goroutine calls it.
 func (e *encrypted) recheck(now time.Time) func(*shown) *mtls.Refusal {
 	authority, _ := e.current()
-	anew := authority != e.checked
-	e.checked = authority
 	return func(s *shown) *mtls.Refusal {
-		if s == nil || !anew && !now.After(s.certificates[0].NotAfter) {
+		if s == nil || s.by == authority && !now.After(s.certificates[0].NotAfter) {
 			return nil
 		}
+		s.by = authority
 		var r *mtls.Refusal
 		errors.As(authority.Verify(s.certificates, now), &r)
 		return r

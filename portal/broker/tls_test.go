@@ -11,6 +11,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
+	"errors"
 	"io"
 	"log/slog"
 	"math/big"
@@ -545,6 +546,48 @@ func TestCertificatesChangeWhileSessionsLast(t *testing.T) {
 		t.Error("the session of an expired certificate lasts")
 	}
 	b.journal.take(t, "it shows a certificate that has expired")
+}
+
+// TestRevokedBetweenHandshakeAndConnect has a device take its time with its CONNECT,
+// while its certificate is revoked and the sessions are looked through.
+func TestRevokedBetweenHandshakeAndConnect(t *testing.T) {
+	d := portaltest.NewDevice(t, "one")
+	ours := mtlstest.NewAuthority(t, "ours")
+	judged := make(chan struct{}, 8)
+	b := runTLS(t, ours.Server(), func(evidence.DeviceID) bool {
+		judged <- struct{}{}
+		return true
+	}, ours.PEM())
+	own := ours.Client(d.ID.String())
+	options := as(t, b.url(), own, ours.PEM())
+	config, err := options.TLS()
+	if err != nil {
+		t.Fatal(err)
+	}
+	config.ServerName = "127.0.0.1"
+	c, err := tls.Dial("tcp", b.Addr().String(), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	<-judged // by its handshake
+	ours.Server().Rewrite(t, b.files, ours.PEM(), ours.List(own))
+	broker.Recheck(b.Broker, time.Now())
+	id := d.ID.String()
+	connect := append([]byte{0x10, byte(10 + 2 + len(id)), 0, 4, 'M', 'Q', 'T', 'T', 4, 2, 0, 0, 0, byte(len(id))}, id...)
+	if _, err := c.Write(connect); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadFull(c, make([]byte, 4)); err != nil { // the CONNACK
+		t.Fatal(err)
+	}
+	broker.Recheck(b.Broker, time.Now())
+	if err := c.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Read(make([]byte, 1)); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("the session of a revoked certificate lasts: %v", err)
+	}
 }
 
 // TestSilentStrangersGo has one say nothing, and one stop in the handshake.
