@@ -275,6 +275,35 @@ func TestRevokedOnAnOpenConnection(t *testing.T) {
 	}
 }
 
+// TestOneAddressHasItsShare has one client open connections whose handshake is
+// through, and say nothing, and another enrol meanwhile from its own address.
+func TestOneAddressHasItsShare(t *testing.T) {
+	b := newBench(t)
+	anyone := b.client(t, nil)
+	config := anyone.Transport.(*http.Transport).TLSClientConfig
+	open := 0
+	for range 100 {
+		c, err := tls.Dial("tcp", strings.TrimPrefix(b.url, "https://"), config)
+		if err != nil {
+			continue
+		}
+		defer c.Close()
+		open++
+	}
+	if open != 64 {
+		t.Errorf("%d connections of one address, want 64", open)
+	}
+	from := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}, Timeout: 5 * time.Second}
+	anyone.Transport.(*http.Transport).DialContext = from.DialContext
+	code, err := b.ca.NewCode(device, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if status, body := b.post(t, anyone, est.Root+"simpleenroll", device.String(), code, request(t, device, newKey(t))); status != 200 {
+		t.Errorf("from another address: %d %s", status, body)
+	}
+}
+
 func TestEnrolmentIsRefused(t *testing.T) {
 	b := newBench(t)
 	seal := newKey(t)

@@ -12,28 +12,34 @@ import (
 	"ciglio/portal/tally"
 )
 
-// Limits of connections whose handshake is under way.
+// Limits of connections, whether their handshake is through or not: the broker's
+// descriptors are of the same process.
 const (
-	handshakeTime = 10 * time.Second
-	maxHandshakes = 256
-	acceptDelay   = 100 * time.Millisecond
+	handshakeTime  = 10 * time.Second
+	maxConnections = 256
+	maxFromAddress = 64
+	acceptDelay    = 100 * time.Millisecond
 )
 
 // A listener gives connections whose handshake is through, and tells why others
-// are refused. While as many as it takes are under way it accepts none.
+// are refused. While there are as many as it takes it accepts none; one more than
+// one address may have is closed.
 type listener struct {
 	net.Listener
 	server   *Server
 	acceptor *mtls.Acceptor
 	ready    chan net.Conn
-	slots    chan struct{}
+	slots    chan struct{} // one for each connection, until it is closed
 	ctx      context.Context
 	end      context.CancelFunc
 	work     sync.WaitGroup
+
+	mu   sync.Mutex
+	from map[string]int // connections by address
 }
 
 func newListener(l net.Listener, s *Server) *listener {
-	k := &listener{Listener: l, server: s, acceptor: mtls.NewAcceptor(s.config), ready: make(chan net.Conn), slots: make(chan struct{}, maxHandshakes)}
+	k := &listener{Listener: l, server: s, acceptor: mtls.NewAcceptor(s.config), ready: make(chan net.Conn), slots: make(chan struct{}, maxConnections), from: make(map[string]int)}
 	k.ctx, k.end = context.WithCancel(context.Background())
 	k.work.Add(1)
 	return k
@@ -56,11 +62,58 @@ func (k *listener) serve() {
 			time.Sleep(acceptDelay) // the machine may be out of descriptors
 			continue
 		}
-		k.work.Go(func() {
-			defer func() { <-k.slots }()
-			k.shake(raw)
-		})
+		c, ok := k.enter(raw)
+		if !ok {
+			k.server.tally.Add(tally.Key{Level: slog.LevelWarn, Message: "client refused", Reason: "too many connections from its address"}, "remote", raw.RemoteAddr().String())
+			raw.Close()
+			<-k.slots
+			continue
+		}
+		k.work.Go(func() { k.shake(c) })
 	}
+}
+
+// A slot is a connection that has one.
+type slot struct {
+	net.Conn
+	leave func() // once
+}
+
+// enter counts a connection, which has a slot, unless its address has too many.
+func (k *listener) enter(raw net.Conn) (*slot, bool) {
+	address, _, err := net.SplitHostPort(raw.RemoteAddr().String())
+	if err != nil {
+		address = raw.RemoteAddr().String()
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.from[address] == maxFromAddress {
+		return nil, false
+	}
+	k.from[address]++
+	return &slot{raw, sync.OnceFunc(func() {
+		k.mu.Lock()
+		if k.from[address]--; k.from[address] == 0 {
+			delete(k.from, address)
+		}
+		k.mu.Unlock()
+		<-k.slots
+	})}, true
+}
+
+// Close closes the connection and gives its slot to another.
+func (s *slot) Close() error {
+	defer s.leave()
+	return s.Conn.Close()
+}
+
+// CloseWrite ends what this end says.
+func (s *slot) CloseWrite() error {
+	half, ok := s.Conn.(interface{ CloseWrite() error })
+	if !ok {
+		return errors.ErrUnsupported
+	}
+	return half.CloseWrite()
 }
 
 func (k *listener) shake(raw net.Conn) {
