@@ -25,6 +25,7 @@ import (
 	"ciglio/portal/keys"
 	"ciglio/portal/register"
 	"ciglio/portal/store"
+	"ciglio/uplink/wire"
 )
 
 // nextCentreKeyName is the centre's key that the root has yet to enter.
@@ -44,6 +45,8 @@ type Request struct {
 	Trust  string         `json:"trust,omitempty"`
 	Add    []RequestEntry `json:"add,omitempty"`
 	Revoke []string       `json:"revoke,omitempty"` // key ids, hexadecimal
+
+	left []string // what devices have brought and the root could not enter, and why
 }
 
 // A RequestEntry is a key to be entered.
@@ -52,6 +55,7 @@ type RequestEntry struct {
 	Device      string    `json:"device,omitempty"`      // of a device
 	Epoch       uint64    `json:"epoch,omitempty"`       // of a device
 	Certificate string    `json:"certificate,omitempty"` // of a device's key, PEM
+	Request     []byte    `json:"request,omitempty"`     // in which the device has brought it; see wire.Request
 	Key         string    `json:"key,omitempty"`         // of a centre or an officer, PEM
 	NotBefore   time.Time `json:"not_before,omitzero"`   // of a centre or an officer
 	NotAfter    time.Time `json:"not_after,omitzero"`
@@ -123,6 +127,12 @@ func (e RequestEntry) entry(now time.Time) (evidence.RegisterEntry, error) {
 		if err == nil {
 			err = checkProposal(device, certificate)
 		}
+		if err == nil && len(e.Request) > 0 {
+			var r *wire.SealedRequest
+			if r, err = wire.OpenRequest(e.Request); err == nil && (r.Device != device || r.Epoch != e.Epoch || !r.Evidence.Equal(certificate)) {
+				err = fmt.Errorf("device %v: brought another key than the one to be entered", device)
+			}
+		}
 		if err != nil {
 			return evidence.RegisterEntry{}, err
 		}
@@ -175,7 +185,13 @@ func (r *Request) String() string {
 		if entry, err := e.entry(time.Now()); err == nil {
 			fmt.Fprintf(&b, "add     %-7s %s key %x, from %s to %s\n", e.Role, deviceWords(e), sha256.Sum256(entry.Key),
 				entry.NotBefore.UTC().Format(time.DateOnly), entry.NotAfter.UTC().Format(time.DateOnly))
+			if e.Role == evidence.RoleDevice.String() {
+				fmt.Fprintf(&b, "        %s\n        %s\n", fingerprintWords(e), successionWords(e, trust))
+			}
 		}
+	}
+	for _, words := range r.left {
+		fmt.Fprintf(&b, "left out: %s\n", words)
 	}
 	for _, id := range r.Revoke {
 		fmt.Fprintf(&b, "revoke  key %s\n", id)
@@ -188,6 +204,44 @@ func deviceWords(e RequestEntry) string {
 		return ""
 	}
 	return fmt.Sprintf("%s epoch %d,", e.Device, e.Epoch)
+}
+
+// fingerprintWords are what is compared on the phone.
+func fingerprintWords(e RequestEntry) string {
+	r, err := wire.OpenRequest(e.Request)
+	if err != nil {
+		return "without the device's own request: nothing to compare on the phone but the key"
+	}
+	return "fingerprint " + r.Fingerprint.String() + ", to be compared on the phone"
+}
+
+// successionWords say whether a key of the device that stands in the register has
+// named the one to be entered. Who has stolen a device's certificate for TLS can
+// bring a key, but not that word.
+func successionWords(e RequestEntry, trust *evidence.Trust) string {
+	device, err := evidence.ParseDeviceID(e.Device)
+	if err != nil || trust == nil || !slices.ContainsFunc(trust.Register().Register.Entries, func(had evidence.RegisterEntry) bool {
+		return had.Role == evidence.RoleDevice && had.Device == device
+	}) {
+		return "the device's first key"
+	}
+	const unnamed = "NOT NAMED by a key that the device had before"
+	r, err := wire.OpenRequest(e.Request)
+	if err != nil || r.Change == nil {
+		return unnamed + ": is it lost, and who says so?"
+	}
+	before := r.Change.Record
+	public, entry, err := trust.DeviceKey(device, before.Epoch, r.Change.KeyID, before.UTC)
+	if err == nil && entry.Revoked != nil {
+		err = errors.New("it is revoked")
+	}
+	if err == nil {
+		err = r.Change.Verify(public)
+	}
+	if err != nil {
+		return fmt.Sprintf("%s: %v", unnamed, err)
+	}
+	return fmt.Sprintf("named by the device's key of epoch %d", before.Epoch)
 }
 
 // publicPEM is a public key as a request has it.
@@ -266,7 +320,15 @@ func NewRequest(dir string, o RequestOptions, now time.Time) (*Request, error) {
 		if err != nil {
 			return nil, fmt.Errorf("evidence key of device %v: %w", device, err)
 		}
-		r.Add = append(r.Add, deviceRequest(device, b.Epoch, b.Evidence))
+		// What cannot be entered must not keep others waiting.
+		entry := deviceRequest(device, b.Epoch, b.Evidence)
+		entry.Request = b.Bytes
+		more := &Request{V: 1, Trust: r.Trust, Add: append(slices.Clone(r.Add), entry)}
+		if _, _, err := more.next(now); err != nil {
+			r.left = append(r.left, fmt.Sprintf("device %v: %v", device, err))
+			continue
+		}
+		r.Add = more.Add
 	}
 	entries := f.Trust().Register().Register.Entries
 	for _, c := range o.Certificates {
@@ -310,7 +372,7 @@ func NewRequest(dir string, o RequestOptions, now time.Time) (*Request, error) {
 		}
 	}
 	if len(r.Add)+len(r.Revoke) == 0 {
-		return nil, errors.New("nothing waits for the root")
+		return nil, fmt.Errorf("nothing waits for the root%s", strings.Join(append([]string{""}, r.left...), "\nleft out: "))
 	}
 	if _, _, err := r.next(now); err != nil {
 		return nil, err
@@ -373,7 +435,7 @@ func Install(dir string, request, answer []byte) error {
 	}
 	for _, e := range r.Add {
 		if device, err := evidence.ParseDeviceID(e.Device); err == nil {
-			if err := (proposals{dir}).drop(device); err != nil {
+			if err := (proposals{dir}).settle(device, trust); err != nil {
 				return err
 			}
 		}

@@ -2,10 +2,15 @@ package portal
 
 import (
 	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"errors"
 	"io"
 	"io/fs"
+	"math/big"
 	"os"
 	"path/filepath"
 	"strings"
@@ -19,6 +24,7 @@ import (
 	"ciglio/portal/keys"
 	"ciglio/portal/portaltest"
 	"ciglio/portal/register"
+	"ciglio/uplink/wire"
 )
 
 // A ceremony is a centre, and a root on another machine.
@@ -134,6 +140,138 @@ func TestTheRootEntersWhatDevicesBring(t *testing.T) {
 		if (e.Revoked != nil) != (e.Role == evidence.RoleDevice) {
 			t.Errorf("after the revocation: %+v", e)
 		}
+	}
+}
+
+// successor is the request of a further evidence key of a device, which change,
+// given its key id, has named; nil for none.
+func successor(t *testing.T, d *portaltest.Device, epoch uint64, change func(kid evidence.Hash) []byte) *wire.SealedRequest {
+	t.Helper()
+	var own [2]*ecdsa.PrivateKey
+	for i := range own {
+		var err error
+		if own[i], err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
+			t.Fatal(err)
+		}
+	}
+	signer, err := evidence.NewSigner(own[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := pkix.Name{CommonName: d.ID.String()}
+	template := &x509.Certificate{SerialNumber: big.NewInt(2), Subject: name, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().AddDate(10, 0, 0)}
+	certificate, err := x509.CreateCertificate(rand.Reader, template, template, own[0].Public(), own[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	csr, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{Subject: name}, own[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &wire.Request{Device: d.ID, Epoch: epoch, Class: "file", Certificate: certificate, TLS: csr}
+	if change != nil {
+		r.Change = change(signer.KeyID())
+	}
+	sealed, err := wire.SealRequest(r, signer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return sealed
+}
+
+// TestTheRootSeesWhoNamedAKey has somebody bring a further key of a device, and wants
+// the people at the root to see whether the device's key before has named it.
+func TestTheRootSeesWhoNamedAKey(t *testing.T) {
+	c := newCeremony(t)
+	d, thief := portaltest.NewDevice(t, "one"), portaltest.NewDevice(t, "thief")
+	thief.ID = d.ID
+	waiting := proposals{c.dir}
+	if err := waiting.put(d.ID, d.Request(t)); err != nil {
+		t.Fatal(err)
+	}
+	if first := c.request(RequestOptions{}); !strings.Contains(first.String(), "first key") {
+		t.Errorf("the first: %s", first)
+	}
+	if err := c.answer(c.request(RequestOptions{})); err != nil {
+		t.Fatal(err)
+	}
+	named := func(by *portaltest.Device) func(evidence.Hash) []byte {
+		return func(kid evidence.Hash) []byte {
+			return by.Seal(t, func(r *evidence.Record) { r.Kind, r.Body = evidence.KindKeyChange, evidence.Body{1: kid[:]} }).Bytes
+		}
+	}
+	for _, row := range []struct {
+		name   string
+		change func(evidence.Hash) []byte
+		want   string
+	}{
+		{"by nobody", nil, "NOT NAMED by a key that the device had before"},
+		{"by a key of nobody's", named(thief), "NOT NAMED by a key that the device had before"},
+		{"by the key before", named(d), "named by the device's key of epoch 1"},
+	} {
+		brought := successor(t, d, 2, row.change)
+		if err := waiting.put(d.ID, brought.Bytes); err != nil {
+			t.Fatal(err)
+		}
+		text, err := c.request(RequestOptions{}).encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		there, err := ParseRequest(text) // as it comes to the root
+		if err != nil {
+			t.Fatal(err)
+		}
+		if words := there.String(); !strings.Contains(words, "  "+row.want) || !strings.Contains(words, brought.Fingerprint.String()) {
+			t.Errorf("named %s: the root sees\n%s", row.name, words)
+		}
+		there.Add[0].Epoch++
+		if _, _, err := there.next(time.Now()); err == nil {
+			t.Errorf("named %s: entered under an epoch that the device has not brought", row.name)
+		}
+	}
+}
+
+// TestOneDeviceKeepsNoOtherWaiting has a device bring what cannot be entered: an
+// epoch that is another key's, and, by an answer that was lost, a key that is.
+func TestOneDeviceKeepsNoOtherWaiting(t *testing.T) {
+	c := newCeremony(t)
+	d, other := portaltest.NewDevice(t, "one"), portaltest.NewDevice(t, "other")
+	waiting := proposals{c.dir}
+	if err := waiting.put(d.ID, d.Request(t)); err != nil {
+		t.Fatal(err)
+	}
+	request, answer := c.sign(c.request(RequestOptions{}))
+	later := successor(t, d, 2, nil)
+	if err := waiting.put(d.ID, later.Bytes); err != nil {
+		t.Fatal(err)
+	}
+	if err := Install(c.dir, request, answer); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := waiting.get(d.ID); err != nil || got.KeyID != later.KeyID {
+		t.Errorf("what it brought while the root was away: %v", err)
+	}
+	if err := waiting.put(d.ID, successor(t, d, 1, nil).Bytes); err != nil {
+		t.Fatal(err)
+	}
+	if err := waiting.put(other.ID, other.Request(t)); err != nil {
+		t.Fatal(err)
+	}
+	r := c.request(RequestOptions{})
+	if words := r.String(); len(r.Add) != 1 || r.Add[0].Device != other.ID.String() || !strings.Contains(words, "left out: device "+d.ID.String()) {
+		t.Errorf("asked for: %s", words)
+	}
+	if err := c.answer(r); err != nil {
+		t.Fatal(err)
+	}
+	if err := waiting.drop(d.ID); err != nil {
+		t.Fatal(err)
+	}
+	if err := waiting.put(d.ID, d.Request(t)); err != nil { // again: it is entered
+		t.Fatal(err)
+	}
+	if all, err := waiting.all(); err != nil || len(all) != 0 {
+		t.Errorf("still wait: %v, %v", all, err)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto"
 	"crypto/ecdsa"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
@@ -20,6 +21,7 @@ import (
 	"ciglio/internal/mtls"
 	"ciglio/portal/ca"
 	"ciglio/portal/keys"
+	"ciglio/portal/register"
 	"ciglio/uplink/wire"
 )
 
@@ -116,6 +118,13 @@ func (p proposals) put(device evidence.DeviceID, text []byte) error {
 	if err != nil {
 		return fmt.Errorf("%w: evidence key: %w", ca.ErrRequest, err)
 	}
+	f, err := register.Open(p.dir)
+	if err != nil {
+		return err
+	}
+	if f.HasKey(r.KeyID) {
+		return nil // the root has entered it: the answer was lost, or this one is late
+	}
 	if err := os.MkdirAll(p.folder(), 0o700); err != nil {
 		return err
 	}
@@ -171,7 +180,25 @@ func (p proposals) all() ([]evidence.DeviceID, error) {
 	return all, nil
 }
 
-// drop forgets the key that a device has brought: it stands in the register.
+// settle forgets the key that a device has brought if it stands in the register:
+// it may have brought another since it was asked for.
+func (p proposals) settle(device evidence.DeviceID, trust *evidence.Trust) error {
+	r, err := p.get(device)
+	if errors.Is(err, fs.ErrNotExist) {
+		return p.drop(device)
+	}
+	if err != nil {
+		return err
+	}
+	for _, e := range trust.Register().Register.Entries {
+		if evidence.Hash(sha256.Sum256(e.Key)) == r.KeyID {
+			return p.drop(device)
+		}
+	}
+	return nil
+}
+
+// drop forgets the key that a device has brought.
 func (p proposals) drop(device evidence.DeviceID) error {
 	for _, path := range []string{p.path(device), p.requestPath(device)} {
 		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
