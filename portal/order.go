@@ -74,6 +74,36 @@ func SignOrder(dir, keyFile string, o wire.Order, valid time.Duration) (*orders.
 	return orders.Open(dir).Sign(o, key, time.Now(), valid)
 }
 
+// mayOrder says whether a signed order is of a key that the register of the centre in
+// dir lets order that of that device, as the device will ask.
+func mayOrder(dir string, bytes []byte, now time.Time) error {
+	sealed, err := wire.OpenOrder(bytes)
+	if err != nil {
+		return err
+	}
+	f, err := register.Open(dir)
+	if err != nil {
+		return err
+	}
+	public, entry, err := f.Trust().OrderKey(sealed.KeyID, now)
+	if err != nil {
+		return err
+	}
+	if err := sealed.Verify(public); err != nil {
+		return err
+	}
+	o, err := sealed.Order()
+	switch {
+	case err != nil:
+		return err
+	case !f.Known(o.Device):
+		return fmt.Errorf("device %v: %w", o.Device, errNoDevice)
+	case entry.Role != o.Kind.Role():
+		return fmt.Errorf("%s: %w: the key is %v's", o.Kind, errOffice, entry.Role)
+	}
+	return nil
+}
+
 var (
 	errNoDevice = errors.New("not in the register")
 	errOffice   = errors.New("signed by another office")
@@ -201,6 +231,9 @@ func carryFlags(flags *flag.FlagSet) func(context.Context, io.Writer, io.Writer,
 		bytes, err := os.ReadFile(*file)
 		if err != nil {
 			return nil, err
+		}
+		if err := mayOrder(*dir, bytes, time.Now()); err != nil {
+			return nil, fmt.Errorf("%s: %w", *file, err)
 		}
 		e, err := orders.Open(*dir).Put(bytes)
 		if err != nil {

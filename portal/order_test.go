@@ -11,6 +11,7 @@ import (
 
 	"ciglio/capture/evidence"
 	"ciglio/portal"
+	"ciglio/portal/keys"
 	"ciglio/portal/orders"
 	"ciglio/portal/portaltest"
 	"ciglio/portal/register"
@@ -97,6 +98,28 @@ func TestOrderCommand(t *testing.T) {
 	}
 	if all, err := orders.Open(dir).List(d.ID); err != nil || len(all) != kinds+1 || !bytes.Equal(all[0].Bytes, carried) {
 		t.Errorf("%d orders, %v", len(all), err)
+	}
+	// One whose signature is another's, or of nobody's key, is not.
+	nobody, err := keys.Generate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	foreign, err := wire.SealOrder(&wire.Order{Device: d.ID, Number: 1, Kind: wire.OrderStatus, NotBefore: time.Now(), NotAfter: time.Now().Add(time.Hour)}, nobody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	spoiled := bytes.Clone(carried)
+	spoiled[len(spoiled)-1] ^= 1
+	for name, bad := range map[string][]byte{"of nobody's key": foreign, "with a spoiled signature": spoiled} {
+		if err := os.WriteFile(stick, bad, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if exit, out := run("order-carry", "--file", stick); exit != 1 {
+			t.Errorf("%s: exit %d, %s", name, exit, out)
+		}
+	}
+	if all, err := orders.Open(dir).List(d.ID); err != nil || len(all) != kinds+1 {
+		t.Errorf("kept what may not be ordered: %d orders, %v", len(all), err)
 	}
 	if _, entry, err := f.Trust().OrderKey(evidence.Hash{1}, time.Now()); err == nil {
 		t.Errorf("a key that is nobody's is %v's", entry.Role)

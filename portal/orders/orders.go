@@ -2,8 +2,8 @@
 // one file an order, the very bytes that the device gets, under
 // orders/<device>/<number>-<key>.order.
 //
-// What it keeps true: a number is never given twice to one device, whatever copy of
-// the folder comes back; an order is whole or not there; what became of one follows
+// What it keeps true: a key gives a device no number twice, whatever copy of the
+// folder comes back; an order is whole or not there; what became of one follows
 // from the device's records alone, and is never written down beside them.
 //
 // A Book may be used by several goroutines and programs at once.
@@ -29,6 +29,8 @@ const (
 	folder   = "orders"
 	lockName = "orders.lock"
 	ending   = ".order"
+
+	keyDigits = 16 // of the signer's key id, in the name of a file
 )
 
 // MaxListed is how many orders of a device are read: the newest.
@@ -71,8 +73,8 @@ func (b *Book) Sign(o wire.Order, s evidence.Signer, now time.Time, valid time.D
 	if err != nil {
 		return nil, err
 	}
-	for _, name := range names {
-		if number, _, ok := parseName(name); ok && number >= o.Number {
+	for _, name := range names { // another key's numbers may be as high as it likes
+		if number, key, ok := parseName(name); ok && key == s.KeyID().String()[:keyDigits] && number >= o.Number {
 			o.Number = number + 1
 		}
 	}
@@ -89,11 +91,21 @@ func (b *Book) Sign(o wire.Order, s evidence.Signer, now time.Time, valid time.D
 
 // Put keeps an order that was signed elsewhere. The error wraps [ErrUsed] when the
 // number is taken; the same order again is none.
+//
+// Whether its signer may order that, the caller has looked at.
 func (b *Book) Put(bytes []byte) (*Entry, error) {
 	e, err := open(bytes)
 	if err != nil {
 		return nil, err
 	}
+	if err := os.MkdirAll(filepath.Join(b.dir, folder), 0o700); err != nil {
+		return nil, err
+	}
+	lock, err := durable.Wait(filepath.Join(b.dir, folder, lockName))
+	if err != nil {
+		return nil, err
+	}
+	defer lock.Close()
 	return e, b.keep(e)
 }
 

@@ -62,6 +62,22 @@ func TestNumbersRise(t *testing.T) {
 	}
 }
 
+// TestAnothersNumbersAreNotOurs has an officer's order carried here whose number is
+// the highest there is.
+func TestAnothersNumbersAreNotOurs(t *testing.T) {
+	b, now := Open(t.TempDir()), time.Now()
+	text, err := wire.SealOrder(&wire.Order{Device: device, Number: 1<<63 - 1, Kind: wire.OrderStatus, NotBefore: now, NotAfter: now.Add(time.Hour)}, signer(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.Put(text); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.Sign(wire.Order{Device: device, Kind: wire.OrderStatus}, signer(t), now, time.Hour); err != nil {
+		t.Errorf("no number is left for another key: %v", err)
+	}
+}
+
 func TestListIsWhatWasSigned(t *testing.T) {
 	b, k := Open(t.TempDir()), signer(t)
 	now := time.Now()
