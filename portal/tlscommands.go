@@ -3,6 +3,7 @@ package portal
 import (
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
@@ -76,6 +77,7 @@ type authorityLine struct {
 	Name     string `json:"name"`
 	NotAfter string `json:"not_after"`
 	Issues   bool   `json:"issues"`
+	SHA256   string `json:"sha256"` // of the certificate: what a device is told to believe
 }
 
 func (r authorityResult) String() string {
@@ -85,7 +87,7 @@ func (r authorityResult) String() string {
 		if a.Issues {
 			does = "issues"
 		}
-		fmt.Fprintf(&b, "%s  %s, until %s\n", a.Name, does, a.NotAfter)
+		fmt.Fprintf(&b, "%s  %s, until %s\nSHA-256 %s\n", a.Name, does, a.NotAfter, a.SHA256)
 	}
 	return b.String() + "devices and brokers believe " + r.Believed
 }
@@ -121,7 +123,8 @@ func authorityFlags(flags *flag.FlagSet) func(context.Context, io.Writer, io.Wri
 		all, err := authority.Authorities()
 		r := authorityResult{Believed: authority.Believed()}
 		for i, c := range all {
-			r.All = append(r.All, authorityLine{c.Subject.CommonName, c.NotAfter.UTC().Format(dateLayout), i == 0})
+			sum := evidence.Hash(sha256.Sum256(c.Raw))
+			r.All = append(r.All, authorityLine{c.Subject.CommonName, c.NotAfter.UTC().Format(dateLayout), i == 0, sum.String()})
 		}
 		return r, err
 	}
