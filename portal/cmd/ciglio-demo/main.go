@@ -7,6 +7,9 @@
 //
 // ciglio-demo roadside is a simulated road for a device of its own, ciglio run:
 // docs/operation.md says how the two meet.
+//
+// ciglio-demo field is a device from the box, a stick and an office, for who follows
+// docs/technician.md.
 package main
 
 import (
@@ -63,6 +66,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 			return simulateCommand(ctx, args[1:], stdout, stderr)
 		case "roadside":
 			return roadsideCommand(ctx, args[1:], stdout, stderr)
+		case "field":
+			return fieldCommand(ctx, args[1:], stdout, stderr)
 		}
 	}
 	f := flag.NewFlagSet("ciglio-demo", flag.ContinueOnError)
@@ -75,7 +80,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	f.StringVar(&o.Listen, "listen", "127.0.0.1:8470", "`address` of the pages; another one is taken when it is in use")
 	switch err := f.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
-		fmt.Fprintln(stdout, "usage: ciglio-demo [flags]; the other commands: ciglio-demo help simulate, ciglio-demo help roadside, ciglio-demo version")
+		fmt.Fprintln(stdout, "usage: ciglio-demo [flags]; the other commands: ciglio-demo help simulate, ciglio-demo help roadside, ciglio-demo help field, ciglio-demo version")
 		f.SetOutput(stdout)
 		f.PrintDefaults()
 		return exitGood

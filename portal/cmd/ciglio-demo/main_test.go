@@ -30,6 +30,8 @@ func TestRunRefusesAndStops(t *testing.T) {
 		{"a roadside without a radar", "roadside --camera 127.0.0.1:0", t.Context(), exitUsage, "--radar or --camera is missing"},
 		{"a roadside whose vehicles could not be told apart by the law", "roadside --radar " + file + " --camera 127.0.0.1:0 --limit 30km/h", t.Context(), exitUsage, "want 50km/h to 130km/h"},
 		{"a roadside in the place of a file", "roadside --radar " + file + " --camera 127.0.0.1:0", t.Context(), exitFailed, "is no link"},
+		{"a field with an argument", "field more", t.Context(), exitUsage, "no argument"},
+		{"a field where a folder is already", "field --dir " + filepath.Dir(file), t.Context(), exitFailed, "must be a new one"},
 		{"a folder that cannot be made is told before the run", "--for 15s --keep " + file, t.Context(), exitFailed, "not a directory"},
 		{"no such address", "--for 15s --listen 192.0.2.1:1", t.Context(), exitFailed, "192.0.2.1:1"},
 		{"stopped before the end", "--for 15s --json", stopped, exitFailed, "stopped before the road was over"},
