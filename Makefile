@@ -13,7 +13,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.7.0
 # the agent take longest, so they begin.
 DEVICE  := $(shell $(GO) list ./agent/... ./uplink/... ./sensor/... ./capture/... | grep -v test)
 
-.PHONY: help demo test browser check bench programs build packages packages-test packages-short accuracy board board-soak board-short board-figures deps package-deps board-deps vet race cross reproducible arm clean
+.PHONY: help demo test browser pictures check bench programs build packages packages-test packages-short accuracy board board-soak board-short board-figures deps package-deps board-deps vet race cross reproducible arm clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -95,6 +95,9 @@ deps:
 
 # What looks at pages in a browser: cross/browser.
 BROWSER := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/ciglio/browser-$(shell sha256sum cross/browser/package-lock.json | cut -c1-12)
+pictures: browser ## draw the pictures of docs/technician.md anew
+	CIGLIO_SCREENSHOTS=$(CURDIR)/docs/technician $(GO) test -count=1 -run TestPicturesOfTheConsole ./agent/console
+
 browser: deps ## fetch what tests of pages need beside Chromium, into the user's cache
 	@[ -d $(BROWSER)/node_modules/playwright-core ] || { mkdir -p $(BROWSER) && cp cross/browser/package.json cross/browser/package-lock.json $(BROWSER)/ && \
 	  npm ci --prefix $(BROWSER) --ignore-scripts --no-audit --no-fund --loglevel=error; } || echo "not fetched: tests of pages are skipped"
