@@ -45,7 +45,7 @@ ciglio and ciglio-portal, beside this one or in the path, are the real ones.
 // fieldLimit is the limit of the simulated road, and fieldSerial the serial number of
 // its radar.
 const (
-	fieldLimit  = 70 * sensor.KmH
+	fieldLimit  = 50 * sensor.KmH
 	fieldSerial = "SIM-0001"
 )
 
@@ -371,14 +371,14 @@ position = "12.4km"
 latitude = "44.6949deg"
 longitude = "11.2426deg"
 heading = "90deg"
-limit = "70km/h"
+limit = "50km/h"
 direction = "unknown"
 [sensor]
 driver = "iqframe"
 port = %q
 model = "simulated radar"
 serial = %q
-maximum = "115km/h"
+maximum = "90km/h"
 [camera]
 driver = "http"
 url = %q
