@@ -142,10 +142,24 @@ func newOrders(d *Device) (o *orders, deeds []Deed) {
 				What: fmt.Sprintf("order %d, %s: whether it was executed is not known, as the device was interrupted", open.Number, open.Kind),
 				Act: evidence.Act{Actor: actor(open.Role, kid), Role: open.Role, Code: open.Kind, Outcome: outcomeFailed,
 					New: "interrupted", Signer: &kid, Number: open.Number},
+				Noted: o.forget,
 			})
+		} else {
+			o.forget()
 		}
 	}
 	return o, deeds
+}
+
+// forget writes the book down without the order that a start found open and whose
+// answer is on flash: once retention has taken that answer, another start would
+// answer it anew.
+func (o *orders) forget() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if err := o.save(); err != nil {
+		o.log.Error("order book not written", "error", err)
+	}
 }
 
 // hook returns what executes an order in another part of the device; it is refused

@@ -313,6 +313,10 @@ func TestInterruptedOrderIsAnswered(t *testing.T) {
 		if found != 1 {
 			t.Fatalf("%d answers, want 1", found)
 		}
+		// The record goes by retention one day, and must not be made anew then.
+		if book, err := readOrderBook(r.orders.file); err != nil || book.Open != nil || book.number(c.centre.KeyID()) != 9 {
+			t.Errorf("the book has %+v, %v", book, err)
+		}
 		r.remake(t)
 		if err := r.recorder.begin(); err != nil {
 			t.Fatal(err)
