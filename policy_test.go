@@ -30,7 +30,6 @@ var homes = map[string][]string{
 
 	"github.com/mochi-mqtt/server": {"portal/broker"},
 	"go.etcd.io/bbolt":             {"uplink/outbox"},
-	"golang.org/x/crypto":          {"portal"},
 	"golang.org/x/mod":             {"portal/log", "portal/store"},
 	"golang.org/x/sync":            {"agent", "portal", "uplink"},
 	"golang.org/x/sys":             {"agent/doctor", "capture/v4l2", "internal/durable", "sensor", "uplink/outbox", "uplink/mqtt"},

@@ -401,8 +401,6 @@ func serveFlags(flags *flag.FlagSet) func(context.Context, io.Writer, io.Writer,
 	})
 	flags.StringVar(&o.Pages.Certificate, "pages-cert", "", "`file` with the certificate of the pages, PEM")
 	flags.StringVar(&o.Pages.Key, "pages-key", "", "`file` with its key, PEM")
-	flags.StringVar(&o.Pages.ACMEHost, "acme", "", "`host` name of the pages, for which an ACME server gives the certificate")
-	flags.StringVar(&o.Pages.ACMEDirectory, "acme-directory", "", "`URL` of that server; empty for Let's Encrypt")
 	flags.StringVar(&o.Shard, "shard", DefaultShard, "shard of devices to take")
 	flags.BoolVar(&o.AllowRemote, "allow-remote", false, "let other machines reach the pages, which ask nobody who they are")
 	return func(ctx context.Context, stdout, stderr io.Writer, asJSON bool) (any, error) {
@@ -415,7 +413,6 @@ func serveFlags(flags *flag.FlagSet) func(context.Context, io.Writer, io.Writer,
 		}
 		o.Log = slog.New(handler)
 		o.BrokerFiles = brokerFiles(o.Dir, o.BrokerFiles)
-		o.Pages.ACMECache = filepath.Join(o.Dir, "acme")
 		p, err := New(ctx, o)
 		if err != nil {
 			return nil, err

@@ -62,7 +62,7 @@ func TestCertificateOfThePagesIsReadAgain(t *testing.T) {
 		t.Errorf("after a bad file shows one of %s; the log: %s", got, book)
 	}
 	for name, o := range map[string]PagesTLS{
-		"a certificate without key": {Certificate: files.Certificate}, "files and ACME": {Certificate: files.Certificate, Key: files.Key, ACMEHost: "x"},
+		"a certificate without key": {Certificate: files.Certificate}, "a key without certificate": {Key: files.Key},
 		"a bad file": {Certificate: files.Certificate, Key: files.Key},
 	} {
 		if _, err := o.wrap(l, slog.New(slog.DiscardHandler)); err == nil {
