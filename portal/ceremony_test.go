@@ -412,6 +412,46 @@ func TestKeysAreBackedUpAndRestored(t *testing.T) {
 }
 
 // FuzzParseRequest shows that no request stops the root's machine.
+// TestAMistypedPathCostsNoKey names a key where a request or an answer is to be
+// written.
+func TestAMistypedPathCostsNoKey(t *testing.T) {
+	c := newCeremony(t)
+	root := filepath.Join(t.TempDir(), "root.key")
+	if err := c.root.Create(root); err != nil {
+		t.Fatal(err)
+	}
+	request, answer := filepath.Join(t.TempDir(), "request.json"), filepath.Join(t.TempDir(), "answer.pem")
+	run := func(args ...string) (int, string) {
+		var out bytes.Buffer
+		exit := Main(args, &out, &out)
+		return exit, out.String()
+	}
+	for range 2 { // the second replaces the first
+		if exit, out := run("request", "--dir", c.dir, "--centre-key", "--out", request); exit != 0 {
+			t.Fatal(out)
+		}
+		text, err := os.ReadFile(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sign := []string{"root", "--key", root, "--request", request, "--accept", requestHash(text), "--answer"}
+		if exit, out := run(append(sign, answer)...); exit != 0 {
+			t.Fatal(out)
+		}
+		if exit, out := run(append(sign, root)...); exit == 0 {
+			t.Errorf("an answer over the root's key: %s", out)
+		}
+	}
+	if exit, out := run("request", "--dir", c.dir, "--centre-key", "--out", filepath.Join(c.dir, centreKeyName)); exit == 0 {
+		t.Errorf("a request over the centre's key: %s", out)
+	}
+	for _, path := range []string{root, filepath.Join(c.dir, centreKeyName)} {
+		if _, err := keys.Load(path); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 func FuzzParseRequest(f *testing.F) {
 	f.Add([]byte(`{"v":1,"add":[{"role":"device","device":"00112233445566778899aabbccddeeff","epoch":1,"certificate":"x"}],"revoke":["00"]}`))
 	f.Fuzz(func(t *testing.T, text []byte) {

@@ -79,6 +79,12 @@ func rootFlags(flags *flag.FlagSet) func(context.Context, io.Writer, io.Writer, 
 		if err != nil {
 			return nil, err
 		}
+		if err := replaces(*answer, func(b []byte) error {
+			_, err := evidence.ParseTrust(b)
+			return err
+		}); err != nil {
+			return nil, err
+		}
 		signed, err := SignRequest(k, text, *accept, time.Now())
 		if err != nil {
 			return nil, err
@@ -112,7 +118,26 @@ func readLimited(path string) ([]byte, error) {
 	return text, err
 }
 
+// replaces says whether a file may be written at path: where there is none, or one of
+// the same kind, which ok reads. A key whose path was mistyped stays.
+func replaces(path string, ok func([]byte) error) error {
+	text, err := readLimited(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err == nil && ok(text) != nil {
+		err = fmt.Errorf("%s: %w, and is something else", path, os.ErrExist)
+	}
+	return err
+}
+
 func writeRequest(path string, r *Request) (any, error) {
+	if err := replaces(path, func(b []byte) error {
+		_, err := ParseRequest(b)
+		return err
+	}); err != nil {
+		return nil, err
+	}
 	text, err := r.encode()
 	if err != nil {
 		return nil, err
