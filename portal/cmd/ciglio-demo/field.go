@@ -151,7 +151,7 @@ func (d *field) play(ctx context.Context, seed uint64) (err error) {
 	defer d.beside(ctx, end, "slot", func(ctx context.Context) error {
 		return helper.Serve(ctx, listen, &slot{dir: d.path("slot", "stick")}, slog.New(slog.DiscardHandler))
 	})()
-	centre, err := d.serve(ctx)
+	centre, err := d.serve()
 	if err != nil {
 		return err
 	}
@@ -159,7 +159,7 @@ func (d *field) play(ctx context.Context, seed uint64) (err error) {
 	if err := d.configure(side.CameraURL()); err != nil {
 		return err
 	}
-	box, err := d.start(ctx, d.path("box", "log"), d.ciglio, "run", "--config", d.path("box", "ciglio.toml"))
+	box, err := start(d.path("box", "log"), d.ciglio, "run", "--config", d.path("box", "ciglio.toml"))
 	if err != nil {
 		return err
 	}
@@ -183,13 +183,14 @@ func (d *field) beside(ctx context.Context, end context.CancelCauseFunc, name st
 		defer close(ended)
 		err := run(inner)
 		if inner.Err() == nil {
-			end(fmt.Errorf("%s ended early: %w", name, cmpErr(err)))
+			end(fmt.Errorf("%s ended early: %w", name, early(err)))
 		}
 	}()
 	return func() { cancel(); <-ended }
 }
 
-func cmpErr(err error) error {
+// early is the error of a part that ended before it should.
+func early(err error) error {
 	if err == nil {
 		return errors.New("without an error")
 	}
@@ -293,8 +294,8 @@ func noCertificate() []byte {
 }
 
 // serve starts the centre, and learns where it listens.
-func (d *field) serve(ctx context.Context) (*child, error) {
-	c := newChild(ctx, d.portal, "serve", "--dir", d.path("centre"), "--listen", d.pages,
+func (d *field) serve() (*child, error) {
+	c := newChild(d.portal, "serve", "--dir", d.path("centre"), "--listen", d.pages,
 		"--mqtt", "tls://127.0.0.1:0", "--est", "127.0.0.1:0", "--name", "localhost")
 	log, err := os.Create(d.path("centre.log"))
 	if err != nil {
@@ -328,9 +329,10 @@ func (d *field) serve(ctx context.Context) (*child, error) {
 		}
 	}
 	if port.broker == "" || port.enrol == "" {
-		c.Cancel()
+		c.Process.Kill()
+		err := c.Wait()
 		told, _ := os.ReadFile(log.Name())
-		return nil, fmt.Errorf("the centre does not start: %w: %s", cmpErr(c.Wait()), bytes.TrimSpace(told))
+		return nil, fmt.Errorf("the centre does not start: %w: %s", early(err), bytes.TrimSpace(told))
 	}
 	go io.Copy(io.Discard, out)
 	d.broker, d.enrol = "tls://localhost:"+port.broker, "https://localhost:"+port.enrol
@@ -402,15 +404,15 @@ tls_key = %q
 // A child is a program that is ended by Ctrl-C, of ours alone.
 type child struct{ *exec.Cmd }
 
-func newChild(ctx context.Context, name string, args ...string) *child {
+func newChild(name string, args ...string) *child {
 	c := exec.Command(name, args...)
 	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	return &child{c}
 }
 
 // start starts one that writes into a file.
-func (d *field) start(ctx context.Context, log, name string, args ...string) (*child, error) {
-	c := newChild(ctx, name, args...)
+func start(log, name string, args ...string) (*child, error) {
+	c := newChild(name, args...)
 	f, err := os.Create(log)
 	if err != nil {
 		return nil, err
