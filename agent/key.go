@@ -409,9 +409,28 @@ func (p *person) change(ctx context.Context, lost bool) (*wire.SealedRequest, er
 	return p.request(now, certificate)
 }
 
+// settings returns what a measurement depends on, with the site that is installed.
+func (p *person) settings() (c *config.Config, statement []byte, err error) {
+	state, err := openProvisioned(p.c, p.id)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer state.Close()
+	c, placed, _, err := installed(state, p.c)
+	if err != nil {
+		return nil, nil, err
+	}
+	if placed != nil {
+		statement, err = placed.Sealed(c)
+	} else {
+		statement, err = c.Statement()
+	}
+	return c, statement, err
+}
+
 // vouch puts the last record of the old key into the chain.
 func (p *person) vouch(store *outbox.Outbox, old *key.Key, certificate []byte, kid evidence.Hash) (*evidence.Sealed, error) {
-	statement, err := p.c.Statement()
+	c, statement, err := p.settings()
 	if err != nil {
 		return nil, err
 	}
@@ -427,7 +446,7 @@ func (p *person) vouch(store *outbox.Outbox, old *key.Key, certificate []byte, k
 	return store.Append(func(h outbox.Head) (*evidence.Sealed, error) {
 		r := &evidence.Record{
 			Kind: evidence.KindKeyChange, Device: p.id, Epoch: h.Epoch, Seq: h.Next, Prev: h.Prev, Ack: h.Ack, Boot: bootID(), Clock: state,
-			Configuration: evidence.Statement{ID: p.c.Site.ID, Version: uint64(p.c.Site.Version), SHA256: sha256.Sum256(statement)},
+			Configuration: evidence.Statement{ID: c.Site.ID, Version: uint64(c.Site.Version), SHA256: sha256.Sum256(statement)},
 			Software:      software,
 			Key:           evidence.KeyInfo{Certificate: sha256.Sum256(certificate), Class: old.Class()},
 			Body:          evidence.Body{1: kid[:]},

@@ -207,6 +207,9 @@ func New(o Options) (*Device, error) {
 	}
 	if o.Site != nil {
 		d.gate.still.Decree, d.gate.still.Functional = o.Site.Decree, o.Site.Functional
+		if v := o.Site.Variable; v != nil {
+			d.gate.still.Sign = fmt.Errorf("%w: nothing of this device reads %s", enforce.ErrSignUnknown, v.Source)
+		}
 	}
 	d.sender, err = uplink.NewSender(uplink.SenderOptions{
 		Store: o.Outbox, Dialer: o.Dialer, Device: d.id, Shard: o.Config.Uplink.Shard,
@@ -232,12 +235,15 @@ func (d *Device) decree() trust.Permit {
 	return d.calibration.Decree
 }
 
-// limit returns the limit for a passage of a lane from one instant to another.
+// limit returns the limit for a passage of a lane from one instant to another. It must
+// be the same as far as the clock may be off: nobody is judged by the other side of a
+// full hour.
 func (d *Device) limit(from, to time.Time, lane int) (sensor.Speed, error) {
 	if d.o.Site == nil {
 		return d.o.Config.Site.Limit, nil
 	}
-	l, err := d.o.Site.Calendar.Constant(from, to, lane, 0)
+	off := d.o.Config.Clock.Bound
+	l, err := d.o.Site.Calendar.Constant(from.Add(-off), to.Add(off), lane, 0)
 	return l.Speed, err
 }
 
