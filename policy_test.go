@@ -44,6 +44,7 @@ var homes = map[string][]string{
 // testHomes names what only tests may import, and where. What cross/reference imports
 // is in its own go.mod alone.
 var testHomes = map[string][]string{
+	"filippo.io/age":                        {"cross/whole"},
 	"github.com/mjibson/go-dsp":             {"cross/reference"},
 	"github.com/mochi-mqtt/server":          {"uplink", "agent", "portal", "cross/simulate/roadside"},
 	"github.com/rogpeppe/go-internal":       {"agent", "portal"},

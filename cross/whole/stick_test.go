@@ -466,10 +466,6 @@ speed = %q
 	if err != nil {
 		t.Fatal(err)
 	}
-	trust, err = os.ReadFile(dir + "/centre/trust.pem")
-	if err != nil {
-		t.Fatal(err)
-	}
 	receipt, folder = plug(map[string][]byte{"orders/export.order": order})
 	parts, _ := filepath.Glob(folder + "/evidence-*.age.*")
 	if len(parts) == 0 {

@@ -75,7 +75,9 @@ func (d *dispatcher) device(ctx context.Context, id evidence.DeviceID, now time.
 	list, damaged := d.in.o.Orders.List(id)
 	var due []*orders.Entry
 	for _, e := range list {
-		if !d.known[e.Hash] && !now.Before(e.NotBefore) && !now.After(e.NotAfter) {
+		// An export comes on the stick that takes the evidence: over the network it would fail,
+		// and the same order could not be executed any more.
+		if e.Kind != wire.OrderExport && !d.known[e.Hash] && !now.Before(e.NotBefore) && !now.After(e.NotAfter) {
 			due = append(due, e)
 		}
 	}

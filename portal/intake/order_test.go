@@ -28,6 +28,10 @@ func TestOrdersReachADeviceThatIsThere(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// It goes on a stick.
+	if _, err := book.Sign(wire.Order{Device: d.ID, Kind: wire.OrderExport, Epoch: 1, From: 1, To: 1, Reason: "inspection", Recipient: "age1"}, b.centre.Signer, now, time.Hour); err != nil {
+		t.Fatal(err)
+	}
 	if _, err := book.Sign(wire.Order{Device: old.ID, Kind: wire.OrderStatus}, b.centre.Signer, now, time.Hour); err != nil {
 		t.Fatal(err)
 	}
