@@ -177,3 +177,20 @@ func TestD09_MotorcycleInTheBandOfABody(t *testing.T) {
 		}
 	}
 }
+
+// TestD09_MotorcycleThatLongFramesHear lets a motorcycle follow a lorry that is a tenth
+// faster: frames of the usual length may tell the lorry before those twice as long, which
+// alone hear the motorcycle, are done with it.
+func TestD09_MotorcycleThatLongFramesHear(t *testing.T) {
+	if testing.Short() {
+		t.Skip("short: minutes of signal")
+	}
+	for _, seed := range []uint64{1, 4, 6} {
+		at := 12 * time.Second
+		s := simulate.Scenario{Seed: seed, Duration: 20 * time.Second, Vehicles: []simulate.Vehicle{
+			{Class: simulate.Lorry, Speed: 28_08, Direction: sensor.Approaching, Lane: 1, Passing: at},
+			{Class: simulate.Motorcycle, Speed: 25_27, Direction: sensor.Approaching, Lane: 2, Passing: at + 1650*time.Millisecond},
+		}}
+		checkCompany(t, s, passagesOf(t, s))
+	}
+}

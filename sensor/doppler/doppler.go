@@ -14,7 +14,8 @@
 //     fast vehicles, ones eight times as long see walking pace, and ones twice as
 //     long, where I and Q tell the ways apart, hear weak vehicles that hold their
 //     speed: all that follows is done at five paces. What the frames of another pace
-//     contradict does not stand. A frame in which more than a twentieth of the
+//     contradict does not stand, and what longer frames still follow leaves when they
+//     have told what they heard beside it. A frame in which more than a twentieth of the
 //     samples touch full scale is clipped: it may carry a track on, and measures
 //     nothing.
 //  3. Noise and background (detect.go). The noise of a bin is the median of the

@@ -44,6 +44,7 @@ type Processor struct {
 	clock   clock
 
 	doubtful []departure // what has no speed, until no chain can find one
+	awaiting []departure // what longer frames still follow, until they have told what they heard beside it
 	given    []departure // what was given out lately
 	done     []sensor.Passage
 }
@@ -269,6 +270,9 @@ func (p *Processor) collect(c *chain) {
 			continue
 		}
 		targets := v.targets
+		if p.heard(&d, targets) {
+			continue
+		}
 		for _, other := range p.chains {
 			if other != c {
 				targets = max(targets, other.beside(&d, p.format.Rate))
@@ -295,6 +299,9 @@ func (p *Processor) collect(c *chain) {
 		case c.steady: // unless it comes at the usual pace
 			d.until = d.to + int64(doubtTime*float64(p.format.Rate))
 			p.doubtful = append(p.doubtful, d)
+		case targets == 0 && p.followed(&d):
+			d.until = d.to + int64(2*doubtTime*p.longest(speed)*float64(p.format.Rate))
+			p.awaiting = append(p.awaiting, d)
 		default:
 			p.give(d)
 		}
@@ -311,6 +318,31 @@ func (p *Processor) longest(speed float64) float64 {
 		}
 	}
 	return stretch
+}
+
+// followed reports whether longer frames, which hear weaker vehicles, still follow the
+// same line: what they heard beside it they tell when they are done with it.
+func (p *Processor) followed(d *departure) bool {
+	return slices.ContainsFunc(p.chains, func(c *chain) bool {
+		return c.stretch > d.chain.stretch && d.speed >= c.low && d.speed <= c.high && c.follows(d, p.format.Rate)
+	})
+}
+
+// heard reports whether a vehicle is one that awaits what longer frames tell, and adds
+// the other targets that they count. Where it is another that shared the beam, they are
+// two.
+func (p *Processor) heard(d *departure, targets int) bool {
+	known := false
+	for i := range p.awaiting {
+		a := &p.awaiting[i]
+		switch {
+		case p.same(d, a):
+			a.passage.Targets, known = max(a.passage.Targets, targets), true
+		case d.sign == a.sign && p.seconds(float64(min(d.to, a.to)-max(d.from, a.from))) > targetTime*d.chain.stretch:
+			a.passage.Targets = max(a.passage.Targets, 1)
+		}
+	}
+	return known
 }
 
 // contradicted reports whether a chain of longer or shorter frames has another speed
@@ -341,6 +373,15 @@ func (p *Processor) give(d departure) {
 // has given it out meanwhile.
 func (p *Processor) decide(all bool) {
 	now := int64(p.next - p.origin)
+	for i := 0; i < len(p.awaiting); {
+		d := p.awaiting[i]
+		if !all && now < d.until && d.passage.Targets == 0 && p.followed(&d) {
+			i++
+			continue
+		}
+		p.awaiting = slices.Delete(p.awaiting, i, i+1)
+		p.give(d)
+	}
 	for i := 0; i < len(p.doubtful); {
 		d := p.doubtful[i]
 		if !all && now < d.until {
@@ -356,38 +397,38 @@ func (p *Processor) decide(all bool) {
 
 func (p *Processor) seconds(samples float64) float64 { return samples / float64(p.format.Rate) }
 
-// known reports whether another chain has given out the same vehicle. Of
-// interrupted ones nothing but the time is sure.
+// known reports whether another chain has given out the same vehicle.
 func (p *Processor) known(d *departure) bool {
-	for i := range p.given {
-		g := &p.given[i]
-		if d.lost && min(d.to, g.to) > max(d.from, g.from) {
-			return true
-		}
-		if math.Abs(d.speed-g.speed) > sameSpeed*d.speed {
-			continue
-		}
-		// Where the image is strong, another chain may follow it instead of the line.
-		image := (d.chain.steady || g.chain.steady) && math.Abs(d.speed-g.speed) < insideSpeed*d.speed &&
-			math.Abs(p.seconds(d.near-g.near)) < partTime
-		if d.chain.complex && d.sign != g.sign && !image {
-			continue
-		}
-		// What one chain tells twice, it has told apart.
-		if d.chain != g.chain && math.Abs(p.seconds(d.near-g.near)) < max(partTime, vehicleLength/d.speed) {
-			return true
-		}
-		// Of two tracks of one vehicle, that of the longer frames holds the other, and
-		// one without a speed is a piece of that with one.
-		if shared := min(d.to, g.to) - max(d.from, g.from); (d.chain != g.chain || d.speechless) && 2*shared > min(d.to-d.from, g.to-g.from) {
-			return true
-		}
-		// A piece of a way, before or after the rest of it.
-		if gap := max(d.from-g.to, g.from-d.to); (d.slant || g.slant) && p.seconds(float64(gap)) < pieceGap/d.speed {
-			return true
-		}
+	return slices.ContainsFunc(p.given, func(g departure) bool { return p.same(d, &g) })
+}
+
+// same reports whether two departures are one vehicle. Of interrupted ones nothing but
+// the time is sure.
+func (p *Processor) same(d, g *departure) bool {
+	if d.lost && min(d.to, g.to) > max(d.from, g.from) {
+		return true
 	}
-	return false
+	if math.Abs(d.speed-g.speed) > sameSpeed*d.speed {
+		return false
+	}
+	// Where the image is strong, another chain may follow it instead of the line.
+	image := (d.chain.steady || g.chain.steady) && math.Abs(d.speed-g.speed) < insideSpeed*d.speed &&
+		math.Abs(p.seconds(d.near-g.near)) < partTime
+	if d.chain.complex && d.sign != g.sign && !image {
+		return false
+	}
+	// What one chain tells twice, it has told apart.
+	if d.chain != g.chain && math.Abs(p.seconds(d.near-g.near)) < max(partTime, vehicleLength/d.speed) {
+		return true
+	}
+	// Of two tracks of one vehicle, that of the longer frames holds the other, and
+	// one without a speed is a piece of that with one.
+	if shared := min(d.to, g.to) - max(d.from, g.from); (d.chain != g.chain || d.speechless) && 2*shared > min(d.to-d.from, g.to-g.from) {
+		return true
+	}
+	// A piece of a way, before or after the rest of it.
+	gap := max(d.from-g.to, g.from-d.to)
+	return (d.slant || g.slant) && p.seconds(float64(gap)) < pieceGap/d.speed
 }
 
 // Break says that the signal was interrupted. Passages under way end with

@@ -231,6 +231,21 @@ func (c *chain) beside(d *departure, rate int) int {
 	return n
 }
 
+// follows reports whether a track of this chain that was not given out yet is in part
+// the line that another chain has given out.
+func (c *chain) follows(d *departure, rate int) bool {
+	line := func(first, last int64, top float64, forwards bool) bool {
+		from, to := c.at(first), c.at(last)
+		return forwards == (d.sign > 0) && math.Abs(top*c.gauge.mps/c.stretch-d.speed) < sameSpeed*d.speed &&
+			float64(min(to, d.to)-max(from, d.from)) > targetTime*c.stretch*float64(rate)
+	}
+	ended := func(v vehicle) bool { return line(v.first, v.last, v.top, v.verdict.sign > 0) }
+	return slices.ContainsFunc(c.leaving, ended) || slices.ContainsFunc(c.held, ended) ||
+		slices.ContainsFunc(c.tracker.tracks, func(k *track) bool {
+			return k.confirmed && line(k.first(), k.last(), c.gauge.top(k.readings), k.f > 0)
+		})
+}
+
 // contradicts reports whether a track of this chain tells another speed of the same
 // vehicle, more than 1 km/h and 1 % away. What changed its speed is measured at other
 // places by other frames, and may differ by as much.
