@@ -216,6 +216,10 @@ func (r *Road) threshold(snr float64) float64 {
 	return snr + float64(2*decibels(noiseLevel)) + radar.Gain + radar.Noise + decibels(detectBand/usualRate)
 }
 
+// NoiseDensity returns the white noise of the receiver in a band of 1 Hz, in dB of full
+// scale. A [Target]'s level less it is the ratio of its power to that.
+func (r *Road) NoiseDensity() float64 { return r.threshold(0) - decibels(detectBand) }
+
 // above returns when the echo of v lies above the given signal-to-noise ratio
 // in the detection band, the mean taken over the fading.
 func (r *Road) above(v Vehicle, d *drive, snr float64) (window, bool) {

@@ -81,6 +81,7 @@ type Outcome struct {
 	Fate    Fate
 	Passage sensor.Passage // of a vehicle that was not missed
 	Error   float64        // km/h, of a valid passage, to the nearest of True
+	Best    float64        // share of the speed: the least standard uncertainty that physics allows, of what was alone
 }
 
 // Wrong reports whether the speed of a valid passage is off by more than
@@ -197,6 +198,7 @@ func drive(ctx context.Context, r Road) (Result, error) {
 		sealed = append(sealed, p)
 	}
 	result, records := compare(r, road.Truth(), passages), compare(r, road.Truth(), sealed)
+	bound(road, result.Outcomes)
 	result.Seconds, records.Seconds = road.Duration().Seconds(), road.Duration().Seconds()
 	result.Sealed, result.Refused = &records, refused
 	return result, nil

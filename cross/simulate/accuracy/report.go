@@ -148,6 +148,7 @@ func (r *Result) WriteReport(w io.Writer, command string) error {
 		t := r.tallyOf(func(o *Outcome) bool { return o.Class == name })
 		p.print("| %s | %s | %d | %d | %d | %d | %d | %d %s\n", name, describeClass(name), t.vehicles, t.found, t.marked, t.markedOff, t.discarded, t.missed, t.figures())
 	}
+	r.writeReach(p)
 	p.print("\n## By speed\n\n%s", bySpeed)
 	for i := 1; i < len(bands); i++ {
 		in := func(o *Outcome) bool {
