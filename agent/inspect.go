@@ -139,6 +139,7 @@ type frameJSON struct {
 	Mono      sensor.Mono   `json:"mono_ns"`
 	Exposure  int64         `json:"exposure_us"`
 	Cut       uint32        `json:"cut_bytes,omitempty"`
+	Strobe    sensor.Mono   `json:"strobe_ns,omitempty"`
 }
 
 type traceJSON struct {
@@ -196,7 +197,7 @@ func describe(s *evidence.Sealed) recordJSON {
 		out.Measurement = describeMeasurement(r.Measurement)
 	}
 	for _, p := range r.Frames {
-		out.Frames = append(out.Frames, frameJSON{p.Role, p.MediaType, p.SHA256, p.Length, p.Number, p.Mono, p.Exposure.Microseconds(), p.Cut})
+		out.Frames = append(out.Frames, frameJSON{p.Role, p.MediaType, p.SHA256, p.Length, p.Number, p.Mono, p.Exposure.Microseconds(), p.Cut, p.Strobe})
 	}
 	if r.Trace != nil {
 		t := traceJSON(*r.Trace)

@@ -97,6 +97,15 @@ func bundleVectors(t testing.TB) []bundleVector {
 	changed("violation-cut", "the camera gave bytes behind two of its pictures", "", "", "device", func(r *Record) {
 		r.Frames[0].Cut, r.Frames[1].Cut = 1, math.MaxUint32
 	}, nil)
+	strobed := []byte("[site]\nid = \"sp14-km12\"\n[camera]\nstrobe_return = \"GPIO22\"\nstrobe_bound = \"2ms\"\n")
+	changed("violation-strobe", "the strobe came back at both ends of what its bound allows, and between", "", "", "device", func(r *Record) {
+		strobe(r, -2*time.Millisecond, 200*time.Microsecond, 2500*time.Microsecond)
+		r.Configuration.SHA256 = sumOf(strobed)
+	}, func(b *Bundle) { b.Configuration = strobed })
+	changed("violation-strobe-widest", "the strobe came back at both ends of what any bound allows; one camera does not tell its exposure", "", "", "device", func(r *Record) {
+		r.Frames[2].Exposure = 0
+		strobe(r, -50*time.Millisecond, 50500*time.Microsecond, 50*time.Millisecond)
+	}, nil)
 	for _, source := range []string{"yuyv", "uyvy", "grey"} {
 		changed("violation-raw-"+source, "pictures that the device compressed", "", "", "device", func(r *Record) {
 			for i := range r.Frames {

@@ -30,6 +30,10 @@ const (
 	photoNear = 250 * time.Millisecond
 	// longestExposure blurs a vehicle at 50 km/h by more than 3 m.
 	longestExposure = 250 * time.Millisecond
+	// widestStrobe is how far the strobe's return may lie outside of the exposure
+	// (camera.strobe_bound is at most that): half of what lies between two pictures
+	// of the slowest camera.
+	widestStrobe = 50 * time.Millisecond
 	// longestWay is how far one vehicle is followed: no sensor here reaches half.
 	longestWay = 1000 // m
 	// clockBound is what offset and twice the standard uncertainty of UTC may come
@@ -172,6 +176,19 @@ func consistency() []row {
 			}
 			return nil
 		}},
+		{"times", "strobe", "camera.strobe_bound: at most 50 ms", func(c claim) error { return c.strobed(widestStrobe) }},
+		{"times", "strobe of each", "one exposure, one return", func(c claim) error {
+			for i := 1; i < len(c.Frames); i++ {
+				last, f := c.Frames[i-1], c.Frames[i]
+				if (last.Strobe == 0) != (f.Strobe == 0) {
+					return errors.New("some pictures have the strobe's return, and some have none")
+				}
+				if f.Strobe != 0 && f.Strobe <= last.Strobe {
+					return fmt.Errorf("the strobe's return of picture %d is not after that of picture %d", i+1, i)
+				}
+			}
+			return nil
+		}},
 
 		{"clock", "simulated", "only a test may have one", func(c claim) error {
 			return wrong(c.Kind == KindViolation && c.Clock.Source == "simulated", "the clock was a simulated one, and this is no test")
@@ -267,6 +284,17 @@ func consistency() []row {
 			offset, u := c.Clock.Offset.Abs(), c.Clock.Uncertainty
 			return wrong(stated && (offset > bound || u > bound || offset+2*u > bound), "the clock may be off by more than the configuration's %v", bound)
 		}},
+		{"settings", "strobe", "camera.strobe_return and camera.strobe_bound of the configuration", func(c claim) error {
+			_, watched := c.settings.text("camera", "strobe_return")
+			if watched && slices.ContainsFunc(c.Frames, func(f Frame) bool { return f.Strobe == 0 }) {
+				return errors.New("the configuration watches the strobe's return, and a picture has none")
+			}
+			bound, stated := c.settings.duration("camera", "strobe_bound")
+			if !stated {
+				return nil
+			}
+			return c.strobed(bound)
+		}},
 
 		{"software", "named", "field 19", func(c claim) error {
 			return wrong(c.Software.Core.IsZero() || c.Software.Binary.IsZero(), "the record does not say which measuring core made it")
@@ -353,6 +381,17 @@ func (c claim) counted() error {
 		even := all * uint64(apart) / uint64(whole)
 		if n > even+even/2+2 || n+even/2+2 < even {
 			return fmt.Errorf("from picture %d to picture %d the camera counted %d, and %d would be even", i, i+1, n, even)
+		}
+	}
+	return nil
+}
+
+// strobed checks that the strobe's return of each picture that has one lies within
+// its exposure, as far as bound allows.
+func (c claim) strobed(bound time.Duration) error {
+	for i, f := range c.Frames {
+		if f.Strobe != 0 && (before(f.Strobe, f.Mono, bound) || before(f.Mono, f.Strobe, f.Exposure+bound)) {
+			return fmt.Errorf("the strobe's return of picture %d lies more than %v outside of its exposure", i+1, bound)
 		}
 	}
 	return nil

@@ -85,6 +85,23 @@ func doubtVectors(t testing.TB) []bundleVector {
 		}
 	})
 	one("times/exposure", "exposure-of-a-minute", "a picture exposed for a minute", "exposed", func(r *Record) { r.Frames[2].Exposure = time.Minute })
+	strobes := func(row, name, why, words string, after ...time.Duration) {
+		one(row, name, why, words, func(r *Record) { strobe(r, after...) })
+	}
+	const ms = time.Millisecond
+	strobes("times/strobe", "strobe-before", "the strobe came back a nanosecond too long before", "picture 1", -50*ms-1, 0, 0)
+	strobes("times/strobe", "strobe-after", "the strobe came back a nanosecond too long after", "picture 3", 0, 0, 50*ms+500*time.Microsecond+1)
+	one("times/strobe", "strobe-for-ever", "the strobe came back at the end of all times", "picture 3", func(r *Record) {
+		strobe(r, 0, 0, 0)
+		r.Frames[2].Strobe = math.MaxInt64
+	})
+	one("times/strobe of each", "strobe-of-some", "the strobe came back for one picture", "some have none", func(r *Record) {
+		r.Frames[1].Strobe = r.Frames[1].Mono
+	})
+	one("times/strobe of each", "strobe-of-two", "one return of the strobe for two pictures", "picture 2", func(r *Record) {
+		r.Frames[1].Mono = r.Frames[0].Mono + 40e6
+		strobe(r, 20*ms, -20*ms, 0)
+	})
 
 	one("clock/simulated", "clock-simulated", "a violation by a simulated clock", "simulated", func(r *Record) { r.Clock.Source = "simulated" })
 	one("clock/synchronised", "clock-never-synchronised", "nobody told the clock the time", "never", func(r *Record) {
@@ -157,6 +174,14 @@ func doubtVectors(t testing.TB) []bundleVector {
 	configured("settings/second", "settings-second-of-another-kind", "contacts where pictures should confirm", "second speed",
 		"[second]\nmethod = \"frames\"\n", func(r *Record) { r.Measurement.Second = confirmed(r.Measurement) })
 	configured("settings/clock", "settings-clock", "a clock beyond the site's own bound", "off by more", "[clock]\nbound = \"500us\"\n", nothing)
+	const strobed = "[camera]\nstrobe_return = \"GPIO22\"\nstrobe_bound = \"2ms\"\n"
+	configured("settings/strobe", "settings-strobe-missing", "the configuration watches the strobe, and no picture has its return", "has none", strobed, nothing)
+	configured("settings/strobe", "settings-strobe-late", "the strobe came back later than the site allows", "picture 2", strobed, func(r *Record) {
+		strobe(r, 0, 2501*time.Microsecond, 0)
+	})
+	configured("settings/strobe", "settings-strobe-early", "the strobe came back earlier than the site allows", "picture 1", strobed, func(r *Record) {
+		strobe(r, -2*ms-1, 0, 0)
+	})
 
 	one("software/named", "software-unnamed", "no measuring core", "measuring core", func(r *Record) { r.Software.Core = Hash{} })
 	one("software/named", "binary-unnamed", "no program", "measuring core", func(r *Record) { r.Software.Binary = Hash{} })

@@ -144,6 +144,9 @@ func (p *Frame) fields(f *form) {
 	if f.optional(8, "frame cut", p.Cut != 0) {
 		plainInteger(f, "frame cut", &p.Cut, 1, math.MaxUint32)
 	}
+	if f.optional(10, "frame strobe_ns", p.Strobe != 0) {
+		plainInteger(f, "frame strobe_ns", &p.Strobe, 1, math.MaxInt64)
+	}
 }
 
 func (t *Trace) fields(f *form) {

@@ -202,6 +202,9 @@ type Frame struct {
 	// Cut is how many bytes the camera gave behind the end of the picture. They are
 	// no part of it, and neither kept nor hashed. 0 for none.
 	Cut uint32
+	// Strobe is the kernel's time stamp of the camera's signal that it exposes: of the
+	// strobe's return. 0 where none is watched.
+	Strobe sensor.Mono
 }
 
 // Source returns the layout of the raw picture that the device has compressed:

@@ -190,6 +190,14 @@ func confirmed(m *Measurement) *Second {
 	}}
 }
 
+// strobe gives each picture the strobe's return, so long after the start of its
+// exposure.
+func strobe(r *Record, after ...time.Duration) {
+	for i := range r.Frames {
+		r.Frames[i].Strobe = r.Frames[i].Mono.Add(after[i])
+	}
+}
+
 // bodies holds one body of every kind that has one.
 func bodies() map[Kind]Body {
 	return map[Kind]Body{

@@ -188,7 +188,7 @@ RECORD = table({
                10: tuple_of(*[SPEED] * 5), 11: integer(0, 65535), 12: integer(0, 0), 13: COUNT, 14: COUNT, 15: COUNT,
                16: SECOND}, optional=(16,)),
     15: array(table({1: LABEL, 2: LABEL, 3: HASH, 4: integer(1, FRAME_MAX), 5: COUNT, 6: COUNT, 7: integer(0, 60000000),
-                     8: integer(1, 4294967295)}, optional=(8,)), 2, 5),
+                     8: integer(1, 4294967295), 10: integer(1)}, optional=(8, 10)), 2, 5),
     16: table({1: HASH, 2: integer(1, TRACE_MAX), 3: LABEL, 4: WORDS, 5: text(0, 256), 6: HASH, 7: COUNT, 8: COUNT, 9: COUNT}),
     17: table({**STATEMENT, 4: SECONDS, 5: text(0, 256), 6: text(0, 256)}),
     18: table(STATEMENT), 19: table({1: WORDS, 2: HASH, 3: HASH}), 20: table({1: HASH, 2: LABEL}),
@@ -605,6 +605,17 @@ def fits_times(r):
         require(abs(f[6] - photo) <= most, f"picture {n} was taken far from the photo position")
     for n, f in enumerate(frames, 1):
         require(f[7] <= 250000, f"picture {n} was exposed for more than 250 ms")
+    fits_strobe(frames, 50 * MS)
+    for n, (a, b) in enumerate(zip(frames, frames[1:]), 2):
+        require((10 in a) == (10 in b), "some pictures have the strobe's return, and some have none")
+        require(10 not in b or a[10] < b[10], f"the strobe's return of picture {n} is not after that of picture {n - 1}")
+
+
+def fits_strobe(frames, bound):
+    """Checks that the strobe's return of each picture that has one lies within its exposure, as far as the bound allows."""
+    for n, f in enumerate(frames, 1):
+        require(10 not in f or f[6] - bound <= f[10] <= f[6] + f[7] * 1000 + bound,
+                f"the strobe's return of picture {n} lies more than {bound // 1000} us outside of its exposure")
 
 
 def fits_clock(r):
@@ -665,6 +676,10 @@ def fits_settings(r, settings):
     method = {"none": 0, "contacts": 1, "frames": 2}.get(settings.get("second.method"))
     require(method is None or method == m.get(16, {1: 0})[1], "the configuration has another second speed, or one where the record has none")
     require(bound is None or abs(clock[3]) + 2 * clock[4] <= bound, "the clock may be off by more than the configuration's bound")
+    watched, bound = "camera.strobe_return" in settings, stated_ns(settings, "camera.strobe_bound")
+    require(not watched or all(10 in f for f in r[15]), "the configuration watches the strobe's return, and a picture has none")
+    if bound is not None:
+        fits_strobe(r[15], bound)
 
 
 def fits_software(r):
