@@ -36,7 +36,7 @@ var homes = map[string][]string{
 	"modernc.org/sqlite":           {"portal/store"},
 
 	"github.com/warthog618/go-gpiocdev": {"sensor/port"},
-	"periph.io/x/conn":                  {"sensor", "agent/provision"},
+	"periph.io/x/conn":                  {"sensor", "agent/provision", "capture/strobe"},
 	"periph.io/x/devices":               {"sensor/tamper"},
 	"periph.io/x/host":                  {"sensor/port"},
 }

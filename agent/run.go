@@ -308,13 +308,14 @@ func (l *lives) operate(ctx context.Context, manager device.Supervisor) (err err
 		return err
 	}
 	defer camera.Close()
+	flash := device.NewStrobe(c, system, log)
 	dialer, err := newDialer(c, keys.TLS())
 	if err != nil {
 		return err
 	}
 	d, err := device.New(device.Options{
 		Config: c, Calibration: calibrated, Certificate: sha256.Sum256(l.certificate), Signer: signer, Software: software, Clock: system,
-		Source: source, Live: source, Second: second, Camera: camera, Tamper: cabinet, Site: placed, Register: extract, Outbox: store, Dialer: dialer, Trust: trust, Boot: bootID(), Log: log, Supervisor: manager,
+		Source: source, Live: source, Second: second, Camera: camera, Strobe: flash, Tamper: cabinet, Site: placed, Register: extract, Outbox: store, Dialer: dialer, Trust: trust, Boot: bootID(), Log: log, Supervisor: manager,
 		Deeds: append(acknowledgements(store, log), l.deeds()...), Diagnostics: diagnostics(c, store, l.tail), Export: l.export,
 	})
 	if err != nil {

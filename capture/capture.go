@@ -74,4 +74,7 @@ type Counting interface {
 type Shot struct {
 	Role  string // "before", "photo" or "after"
 	Frame Frame
+	// Strobe is the kernel's time stamp of the camera's signal that it exposed this
+	// frame; 0 where none is watched.
+	Strobe sensor.Mono
 }

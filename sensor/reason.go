@@ -30,6 +30,7 @@ const (
 	ReasonStoreFault         Reason = 20 // the outbox could not store the record, or does not know whether it did
 	ReasonLimit              Reason = 22 // the limit changed while the vehicle passed
 	ReasonContradiction      Reason = 21 // its record would contradict itself, and no verifier would pass it
+	ReasonStrobeMissing      Reason = 23 // the strobe's return, which says that a picture was exposed, did not come
 )
 
 var reasons = [...]struct{ code, words string }{
@@ -55,6 +56,7 @@ var reasons = [...]struct{ code, words string }{
 	ReasonStoreFault:         {"store_fault", "the outbox could not store the record"},
 	ReasonLimit:              {"limit", "the limit changed while the vehicle passed"},
 	ReasonContradiction:      {"contradiction", "the record would contradict a good measurement"},
+	ReasonStrobeMissing:      {"strobe_missing", "the strobe's return did not come for a picture"},
 }
 
 // Code returns the reason's name in counters and JSON, such as "two_targets".

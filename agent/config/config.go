@@ -57,7 +57,7 @@ type Device struct {
 // Site says where the device stands and what it enforces there.
 type Site struct {
 	ID         string           `toml:"id" doc:"site id"`
-	Version    int              `toml:"version" doc:"counts the changes of site, sensor, second and clock"`
+	Version    int              `toml:"version" doc:"counts the changes of site, sensor, second, clock and the strobe's return"`
 	Road       string           `toml:"road" doc:"road, as printed on the notice"`
 	Position   Length           `toml:"position" doc:"distance from the start of the road"`
 	Latitude   Coordinate       `toml:"latitude" doc:"north is positive"`
@@ -103,6 +103,37 @@ type Camera struct {
 	Latency  time.Duration `toml:"latency" doc:"from start of exposure to the first byte (http) or the kernel's time stamp (v4l2), as measured at mounting"`
 	Slots    int           `toml:"slots" doc:"pictures kept in memory"`
 	Slot     Size          `toml:"slot" doc:"largest picture"`
+
+	Strobe         string        `toml:"strobe" doc:"output line that has a camera or a flash act, by pulses, such as GPIO23; empty for none"`
+	StrobeInterval time.Duration `toml:"strobe_interval" doc:"from one pulse to the next"`
+	StrobePulse    time.Duration `toml:"strobe_pulse" doc:"width of a pulse; the circuit behind the line has to bound what must never be longer"`
+	StrobeReturn   string        `toml:"strobe_return" doc:"input line on which the camera says that it exposes, such as GPIO22: then a violation needs it for each of its pictures; empty for none"`
+	StrobePull     string        `toml:"strobe_pull" doc:"of that line: up, down or none; empty for what the board has"`
+	StrobeEdge     string        `toml:"strobe_edge" doc:"its edge with which the exposure begins: rising or falling"`
+	StrobeBound    time.Duration `toml:"strobe_bound" doc:"that this edge may lie before the start of exposure, or after its end, as this program knows them: what the camera's latency is uncertain by"`
+}
+
+// validateStrobe reports what is wrong with the lines of the strobe.
+func (c Camera) validateStrobe(faults *Faults) {
+	for _, need := range []struct {
+		key string
+		ok  bool
+		say string
+	}{
+		{"strobe", c.Strobe == "" || len(strings.Fields(c.Strobe)) == 1, "want one line"},
+		{"strobe_interval", c.StrobeInterval >= 5*time.Millisecond && c.StrobeInterval <= time.Second, "want 5ms to 1s"},
+		{"strobe_pulse", c.StrobePulse >= 50*time.Microsecond && c.StrobePulse <= 10*time.Millisecond, "want 50us to 10ms"},
+		{"strobe_pulse", 2*c.StrobePulse <= c.StrobeInterval, "want at most half of camera.strobe_interval"},
+		{"strobe_return", c.StrobeReturn == "" || len(strings.Fields(c.StrobeReturn)) == 1, "want one line"},
+		{"strobe_return", c.StrobeReturn == "" || c.StrobeReturn != c.Strobe, "is the line that is driven"},
+		{"strobe_pull", slices.Contains([]string{"", "up", "down", "none"}, c.StrobePull), "want up, down or none"},
+		{"strobe_edge", c.StrobeEdge == "rising" || c.StrobeEdge == "falling", "want rising or falling"},
+		{"strobe_bound", c.StrobeBound >= time.Millisecond && c.StrobeBound <= 50*time.Millisecond && c.StrobeBound%time.Millisecond == 0, "want 1ms to 50ms in whole milliseconds: no verifier passes more"},
+	} {
+		if !need.ok {
+			faults.Add("camera."+need.key, need.say)
+		}
+	}
 }
 
 // Clock says who answers for UTC, and bounds how far it may be off.
@@ -182,7 +213,8 @@ func Default() *Config {
 		},
 		Second: defaultSecond(),
 		Seals:  defaultSeals(),
-		Camera: Camera{Driver: "http", Login: "digest", Format: "mjpeg", Size: Picture{1280, 720}, Interval: 40 * time.Millisecond, Slots: 96, Slot: 256 << 10},
+		Camera: Camera{Driver: "http", Login: "digest", Format: "mjpeg", Size: Picture{1280, 720}, Interval: 40 * time.Millisecond, Slots: 96, Slot: 256 << 10,
+			StrobeInterval: 40 * time.Millisecond, StrobePulse: time.Millisecond, StrobeEdge: "rising", StrobeBound: 20 * time.Millisecond},
 		Clock:  Clock{Source: "system", Bound: 100 * time.Millisecond},
 		Outbox: Outbox{Quota: 20 << 30, Reserve: 64 << 20, Retention: 30 * 24 * time.Hour},
 		Uplink: Uplink{
@@ -342,21 +374,24 @@ func (c *Config) MarshalJSON() ([]byte, error) {
 // on, as it is sealed into the chain: no paths, no addresses. So a sensor on
 // another port of the machine is no change of the site; it is the same sensor by
 // its driver, model and serial number, which it is held to when it is opened.
-func (c *Config) Statement() ([]byte, error) { return c.appendKeys(nil, measures) }
+func (c *Config) Statement() ([]byte, error) { return c.appendKeys(nil, c.measures) }
 
 // StatementWithoutSite is [Config.Statement] for a device whose site has a statement
 // of its own.
 func (c *Config) StatementWithoutSite() ([]byte, error) {
-	return c.appendKeys(nil, func(section, key string) bool { return section != "site" && measures(section, key) })
+	return c.appendKeys(nil, func(section, key string) bool { return section != "site" && c.measures(section, key) })
 }
 
-// measures reports whether a measurement depends on a key.
-func measures(section, key string) bool {
+// measures reports whether a measurement depends on a key. Where no strobe's return
+// is watched, nothing is stated of it.
+func (c *Config) measures(section, key string) bool {
 	switch section {
 	case "site", "second", "seals", "clock":
 		return true
 	case "sensor":
 		return key != "path" && key != "port" && key != "baud" && key != "parity"
+	case "camera":
+		return c.Camera.StrobeReturn != "" && slices.Contains([]string{"strobe_return", "strobe_edge", "strobe_bound"}, key)
 	}
 	return false
 }
@@ -503,6 +538,7 @@ func (c *Config) validate(faults *Faults) {
 	}
 	c.Second.validate(faults, c.Site.Frames, len(c.Sensor.Lanes))
 	c.Seals.validate(faults)
+	c.Camera.validateStrobe(faults)
 }
 
 // Drivers returns the names that sensor.driver may have.

@@ -108,6 +108,12 @@ func TestBadConfigIsRefused(t *testing.T) {
 		{"a photo so far away that no verifier takes it", "[sensor]", "photo_range = \"195m\"\n[sensor]", "site.photo_range: farther than"},
 		{"a vehicle in two lanes", `serial = "S1"`, "serial = \"S1\"\ndriver = \"isys4001\"\nlanes = \"1.2m..4.7m, 6m..8m, 4.6m..6m\"", "lanes 1 and 3 overlap"},
 		{"a quota without room for a violation", "[sensor]", "[outbox]\nquota = \"95MiB\"\n[sensor]", "outbox.quota: want at least 32MiB more"},
+		{"a pulse for ever", "[sensor]", "[camera]\nstrobe_pulse = \"11ms\"\n[sensor]", "camera.strobe_pulse"},
+		{"pulses without a pause", "[sensor]", "[camera]\nstrobe_interval = \"5ms\"\nstrobe_pulse = \"3ms\"\n[sensor]", "camera.strobe_pulse"},
+		{"the output as its own return", "[sensor]", "[camera]\nstrobe = \"GPIO22\"\nstrobe_return = \"GPIO22\"\n[sensor]", "camera.strobe_return"},
+		{"an edge that no line has", "[sensor]", "[camera]\nstrobe_edge = \"both\"\n[sensor]", "camera.strobe_edge"},
+		{"a bound that no verifier passes", "[sensor]", "[camera]\nstrobe_bound = \"51ms\"\n[sensor]", "camera.strobe_bound"},
+		{"a bound that no verifier reads", "[sensor]", "[camera]\nstrobe_bound = \"1.5ms\"\n[sensor]", "camera.strobe_bound"},
 		{"a ring that forgets before it is asked", "[sensor]", "[camera]\ndriver = \"v4l2\"\nslots = 64\n[sensor]", "camera.slots: 64 pictures are 2.56s, and one may be asked for after 2.8"},
 		{"a latency beyond any camera", "[sensor]", "[camera]\nlatency = \"3s\"\n[sensor]", "camera.latency: want 0s to 2s"},
 		{"a key before any section", minimal, "limit = 50\n" + minimal, "unknown key limit: want it below a section"},
@@ -177,6 +183,34 @@ func TestStatementHoldsNoAddresses(t *testing.T) {
 	}
 	if statement("path = \"/dev/a\"") != statement("path = \"/dev/b\"") {
 		t.Error("another path gives another statement")
+	}
+}
+
+// The strobe's return is what a record is judged by, and its output is not. A device
+// without a return states nothing of either, as devices from before it was known.
+func TestStatementHoldsTheStrobesReturn(t *testing.T) {
+	statement := func(camera string) string {
+		c, err := Parse([]byte(minimal+"[camera]\n"+camera), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := c.Statement()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(s)
+	}
+	if with := statement("strobe = \"GPIO23\"\nstrobe_bound = \"9ms\"\n"); with != statement("") || strings.Contains(with, "strobe_") {
+		t.Errorf("a strobe without return is stated:\n%s", with)
+	}
+	with := statement("strobe_return = \"GPIO22\"\nstrobe_bound = \"9ms\"\n")
+	for _, want := range []string{"[camera]\n", "\nstrobe_return = \"GPIO22\"\n", "\nstrobe_edge = \"rising\"\n", "\nstrobe_bound = \"9ms\"\n"} {
+		if !strings.Contains(with, want) {
+			t.Errorf("no %q in\n%s", want, with)
+		}
+	}
+	if strings.Contains(with, "driver = \"http\"") {
+		t.Errorf("the rest of the camera is stated:\n%s", with)
 	}
 }
 

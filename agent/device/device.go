@@ -32,6 +32,7 @@ import (
 	"ciglio/capture"
 	"ciglio/capture/evidence"
 	"ciglio/capture/life"
+	"ciglio/capture/strobe"
 	"ciglio/sensor"
 	"ciglio/sensor/clock"
 	"ciglio/sensor/tamper"
@@ -47,7 +48,7 @@ type Signer interface {
 	Class() string // "file", "tpm2" or "se"
 }
 
-// Options is what a device is made of. Every field but Live, Second, Tamper,
+// Options is what a device is made of. Every field but Live, Second, Strobe, Tamper,
 // Deeds, Export, Diagnostics, Supervisor and Observe is needed.
 type Options struct {
 	Config      *config.Config
@@ -64,7 +65,8 @@ type Options struct {
 	Live        Live   // what the source tells of itself; nil for nothing
 	Second      Second // nil where the configuration wants none
 	Camera      capture.Camera
-	Tamper      *tamper.Watch // of the cabinet; nil where nothing is watched
+	Strobe      *strobe.Strobe // nil where there is none
+	Tamper      *tamper.Watch  // of the cabinet; nil where nothing is watched
 	Outbox      *outbox.Outbox
 	Dialer      uplink.Dialer
 	Trust       *evidence.Trust // whose receipts count
@@ -297,7 +299,12 @@ func (d *Device) Run(ctx context.Context) error {
 	// The rest lives until what has passed is judged and sealed.
 	inner, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
-	g.Go(func() error { return d.ring.Run(inner, d.o.Camera, d.cameraFault.reporter(d.tellCamera)) })
+	camera := d.o.Camera
+	if d.o.Strobe != nil {
+		camera = strobed{camera, d.o.Strobe}
+		g.Go(func() error { return d.o.Strobe.Run(inner) })
+	}
+	g.Go(func() error { return d.ring.Run(inner, camera, d.cameraFault.reporter(d.tellCamera)) })
 	g.Go(func() error { return d.life.Run(inner, d.o.Clock) })
 	g.Go(func() error { return d.watchCabinet(inner) })
 	g.Go(func() error { return d.sender.Run(inner) })

@@ -199,6 +199,11 @@ func (d *Device) judge(ctx context.Context, p sensor.Passage) (v violation, open
 		o.Reasons = []sensor.Reason{sensor.ReasonFrameMissing}
 		return v, false
 	}
+	if err = d.expose(ctx, v.shots); err != nil {
+		d.o.Log.Warn("violation without the strobe's return", "error", err)
+		o.Reasons = []sensor.Reason{sensor.ReasonStrobeMissing}
+		return v, false
+	}
 	return v, true
 }
 
@@ -355,6 +360,7 @@ func (d *Device) record(p sensor.Passage, a enforce.Assessment, photo sensor.Mon
 				Mono:      s.Frame.At,
 				Exposure:  s.Frame.Exposure.Truncate(time.Microsecond),
 				Cut:       uint32(min(int64(s.Frame.Cut), math.MaxUint32)),
+				Strobe:    s.Strobe,
 			})
 		}
 		r.Trace = &evidence.Trace{

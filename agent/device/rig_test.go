@@ -17,6 +17,7 @@ import (
 	"ciglio/capture"
 	"ciglio/capture/evidence"
 	"ciglio/capture/key"
+	"ciglio/capture/strobe"
 	"ciglio/cross/simulate/simcam"
 	"ciglio/cross/statement"
 	"ciglio/sensor"
@@ -64,6 +65,8 @@ type rig struct {
 	sensor   *fakeSensor
 	live     *LiveSource // in place of sensor, when a test sets it
 	camera   *fakeCamera
+	wrapped  capture.Camera // in place of camera, when a test sets it
+	strobe   *strobe.Strobe
 	second   Second
 	tamper   *tamper.Watch
 	site     *site.Statement
@@ -105,6 +108,10 @@ func newRig(t *testing.T, change func(*rig)) *rig {
 	}
 	t.Cleanup(func() { r.outbox.Close() })
 	var source sensor.Source = r.sensor
+	var camera capture.Camera = r.camera
+	if r.wrapped != nil {
+		camera = r.wrapped
+	}
 	var live Live
 	if r.live != nil {
 		source, live = r.live, r.live
@@ -112,7 +119,7 @@ func newRig(t *testing.T, change func(*rig)) *rig {
 	}
 	r.Device, err = New(Options{
 		Config: c, Calibration: calibrationText(), Certificate: evidence.Hash{1}, Software: evidence.Software{Version: "1.2.3", Core: evidence.Hash{2}, Binary: evidence.Hash{3}},
-		Signer: signer, Clock: r.clock, Source: source, Live: live, Second: r.second, Tamper: r.tamper, Site: r.site, Camera: r.camera,
+		Signer: signer, Clock: r.clock, Source: source, Live: live, Second: r.second, Tamper: r.tamper, Site: r.site, Camera: camera, Strobe: r.strobe,
 		Outbox: r.outbox, Dialer: noNetwork{}, Boot: [16]byte{7}, Log: r.log, Supervisor: r.manager,
 		Observe: func(o Outcome) {
 			r.mu.Lock()

@@ -300,7 +300,7 @@ func TestFindingsBelongToAPart(t *testing.T) {
 	for finding, want := range map[string]string{
 		"pending": SelfTest, "store": StoreFault, "sensor": SensorFault, "sensor_wiring": SensorFault, "signal_copy": SensorFault,
 		"sensor_pace": SensorFault, "second_sensor": SecondFault, "contact_closed": SecondFault, "camera": CameraFault,
-		"camera_slow": CameraFault, "aim_angle": AimDrift, "something new": SensorFault,
+		"camera_slow": CameraFault, "camera_strobe": CameraFault, "aim_angle": AimDrift, "something new": SensorFault,
 	} {
 		if got := Part(finding); got != want {
 			t.Errorf("%s is told as %s, want %s", finding, got, want)
