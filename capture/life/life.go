@@ -24,7 +24,9 @@
 //	                 the sun is more than 3° high. At night a road may be dark.
 //
 // The bytes and the pace are those of every frame. For the rest one picture in 5 s
-// is decoded, or fewer: a look takes at most a twentieth of one processor's time.
+// is decoded, or fewer: a look takes at most a twentieth of one processor's time. Of
+// a picture of more than 8 megapixels only the mean of each block of 8 by 8 pixels is
+// read, so that its fine detail is that of 16 pixels and more.
 package life
 
 import (

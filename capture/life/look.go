@@ -12,8 +12,8 @@ import (
 	"ciglio/capture"
 )
 
-// maxPixels bounds what is decoded: 12 MB of samples, and four times that while a
-// progressive picture is decoded.
+// maxPixels bounds what is decoded whole: 12 MB of samples, and four times that while
+// a progressive picture is decoded. Of larger pictures the blocks are looked at.
 const maxPixels = 8 << 20
 
 // The picture is looked at in cells.
@@ -44,7 +44,7 @@ type cell struct {
 // saturated is the brightness from which a pixel shows nothing.
 const saturated = 250
 
-var errLarge = errors.New("too large to be looked at")
+var errNarrow = errors.New("too narrow to be looked at")
 
 // look decodes a picture that the ring holds.
 func see(data []byte) (*look, error) {
@@ -52,8 +52,20 @@ func see(data []byte) (*look, error) {
 	if err != nil {
 		return nil, err
 	}
-	if width*height > maxPixels || width < columns || height < rows {
-		return nil, fmt.Errorf("%d by %d pixels: %w", width, height, errLarge)
+	if width*height > maxPixels {
+		pix, across, down, err := means(data)
+		if err != nil {
+			return nil, err
+		}
+		if across < columns || down < rows {
+			return nil, fmt.Errorf("%d by %d pixels: %w", width, height, errNarrow)
+		}
+		l := measure(pix, across, across, down)
+		l.width, l.height = width, height
+		return l, nil
+	}
+	if width < columns || height < rows {
+		return nil, fmt.Errorf("%d by %d pixels: %w", width, height, errNarrow)
 	}
 	picture, err := jpeg.Decode(bytes.NewReader(data))
 	if err != nil {
