@@ -34,7 +34,7 @@ const (
 	Idle Signal = iota // no stick, or nothing to say of it
 	Busy               // do not pull it out
 	Good               // all that it brought is in force, or was before
-	Bad                // nothing of it is in force, or an order on it was not executed
+	Bad                // nothing of it is in force, there was no bundle on it, or an order on it was not executed
 )
 
 // Sticks is where sticks come from: [helper.Client].
@@ -124,7 +124,7 @@ func (s *Station) serve(ctx context.Context, sticks Sticks) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		if r.Outcome == outcomeRefused || r.Outcome == outcomeUndone {
+		if r.Outcome == outcomeRefused || r.Outcome == outcomeUndone || r.empty() {
 			s.o.Show(Bad)
 		} else {
 			s.o.Show(Good)
@@ -219,6 +219,9 @@ func (s *Station) visit(ctx context.Context, name string, sticks Sticks, opened 
 	case len(r.Orders) > 0:
 		r.Outcome, r.Words = outcomeOrders, r.changeWords()
 		log.Info("orders of a stick executed", "orders", r.Words)
+	case r.empty():
+		r.Outcome, r.Words = outcomeNothing, "there is nothing for a device in its root folder, nor in a folder ciglio"
+		log.Warn("stick brings no bundle")
 	default:
 		r.Outcome, r.Words = outcomeNothing, "there is nothing on it that this device needs"
 		log.Info("stick brings nothing new", "files", len(r.Files))
@@ -240,6 +243,9 @@ func (r *Receipt) changeWords() string {
 	}
 	return strings.Join(words, "; ")
 }
+
+// empty reports whether the stick brought neither bundle nor order.
+func (r *Receipt) empty() bool { return len(r.Files) == 0 && len(r.Orders) == 0 }
 
 func reasonOf(err error) p.Reason {
 	var r *p.Refusal

@@ -276,6 +276,12 @@ func TestASticksLife(t *testing.T) {
 	if sig := st.use(t, again); sig != Good || again.receipt(t).Outcome != outcomeNothing {
 		t.Errorf("the same stick: light %d, %+v", sig, again.receipt(t))
 	}
+	// One without a bundle must not look as if all that it brought were in force.
+	none := stickOf()
+	none.files["photos/c.ciglio"] = calibrationBundle(t, 2)
+	if sig := st.use(t, none); sig != Bad || none.receipt(t).Outcome != outcomeNothing || len(st.noted) != 0 {
+		t.Errorf("a stick without a bundle: light %d, %+v", sig, none.receipt(t))
+	}
 	// One that cannot be written to is taken all the same.
 	locked := stickOf(calibrationBundle(t, 2))
 	locked.put = errors.New("vfat for writing: the stick is read-only")

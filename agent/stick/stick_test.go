@@ -519,6 +519,8 @@ func TestIdentify(t *testing.T) {
 	fat := head(510, 0x55, 0xAA)
 	copy(fat, "\xEB\x3C\x90mkfs.fat\x00\x02")
 	partitions := head(510, 0x55, 0xAA)
+	ntfs := append([]byte(nil), fat...)
+	copy(ntfs[3:], "NTFS    ")
 	for _, c := range []struct {
 		name string
 		head []byte
@@ -528,6 +530,7 @@ func TestIdentify(t *testing.T) {
 		{"exfat", head(3, []byte("EXFAT   ")...), "exfat"},
 		{"vfat", fat, "vfat"},
 		{"a partition table", partitions, ""},
+		{"NTFS, which begins as FAT does", ntfs, ""},
 		{"nothing", head(0), ""},
 	} {
 		if got, err := identify(c.head); got != c.want || (err != nil) != (c.want == "") {

@@ -153,6 +153,7 @@ func identify(head []byte) (string, error) {
 		return "exfat", nil
 	case magic == 0xEF53:
 		return "ext4", nil
+	case bytes.Equal(head[3:11], []byte("NTFS    ")): // else it looks like FAT
 	case head[510] == 0x55 && head[511] == 0xAA && (head[0] == 0xEB || head[0] == 0xE9) &&
 		slices.Contains([]uint16{512, 1024, 2048, 4096}, sector):
 		return "vfat", nil

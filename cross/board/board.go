@@ -111,7 +111,7 @@ type Board struct {
 	last      int // id of the newest process
 	processes map[int]*Process
 	plugged   int
-	stick     *stick
+	sticks    []*stick      // the newest last
 	why       error         // of the end, once somebody has brought it about
 	ready     chan struct{} // closed with the first event
 	done      chan struct{} // closed when QEMU has ended

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -19,18 +20,15 @@ type Stick struct {
 // A stick is one that is plugged in.
 type stick struct{ id, group string }
 
-// Plug plugs a stick in. The kernel of the board takes about a second to find
+// Plug plugs a stick in; what the other methods do, they do to the one that was
+// plugged in last. The kernel of the board takes about a second to find
 // it; the block device is the first that is free, such as /dev/sda.
 func (b *Board) Plug(ctx context.Context, s Stick) error {
 	b.mu.Lock()
-	if b.stick != nil {
-		b.mu.Unlock()
-		return errors.New("board: there is a stick in it already")
-	}
 	b.plugged++
 	id := "stick" + strconv.Itoa(b.plugged)
 	in := &stick{id: id, group: id + "-rate"}
-	b.stick = in
+	b.sticks = append(b.sticks, in)
 	b.mu.Unlock()
 
 	node := map[string]any{"driver": "raw", "read-only": s.ReadOnly, "file": map[string]any{
@@ -69,7 +67,7 @@ func (b *Board) Unplug(ctx context.Context) error {
 		return err
 	}
 	b.mu.Lock()
-	b.stick = nil
+	b.sticks = slices.DeleteFunc(b.sticks, func(s *stick) bool { return s == out })
 	b.mu.Unlock()
 	if err := b.monitor.remove(ctx, out.id); err != nil {
 		return fmt.Errorf("board: stick: %w", err)
@@ -127,8 +125,8 @@ func (b *Board) StickTraffic(ctx context.Context) (read, written int64, err erro
 func (b *Board) inside() (*stick, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.stick == nil {
+	if len(b.sticks) == 0 {
 		return nil, errors.New("board: there is no stick in it")
 	}
-	return b.stick, nil
+	return b.sticks[len(b.sticks)-1], nil
 }

@@ -480,6 +480,28 @@ func TestSandboxIsTight(t *testing.T) {
 	t.Log(lines[len(lines)-1])
 }
 
+// TestHelperOfSticksIsAUnit lets systemd read the unit, with a program that is there in
+// the place of ours.
+func TestHelperOfSticksIsAUnit(t *testing.T) {
+	needs(t, "systemd-analyze")
+	const program, exposure = "/usr/bin/ciglio", 36 // in tenths: it mounts
+	text, err := files.ReadFile("files/ciglio-stick.service")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Contains(text, []byte("\nExecStart="+program+" stick helper\n")) {
+		t.Errorf("it starts something else than %s stick helper", program)
+	}
+	unit := filepath.Join(t.TempDir(), "ciglio-stick.service")
+	if err := os.WriteFile(unit, bytes.ReplaceAll(text, []byte(program), []byte("/bin/true")), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if out := command(t, ".", "systemd-analyze", "verify", "--man=no", unit); strings.TrimSpace(out) != "" {
+		t.Errorf("systemd-analyze verify: %s", out)
+	}
+	command(t, ".", "systemd-analyze", "security", "--offline=true", "--no-pager", fmt.Sprintf("--threshold=%d", exposure), unit)
+}
+
 func TestWrongUse(t *testing.T) {
 	for _, c := range []struct {
 		args []string
