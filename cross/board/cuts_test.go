@@ -70,9 +70,13 @@ func TestPowerCutsWhileApplying(t *testing.T) {
 	o = withTests(t, "arm-7")
 	o.Share, o.Modules = share, []string{"loop"}
 	b = boardtest.Start(t, o)
-	good(t, onBoard(t, b, "TestCuts", "-every="+fmt.Sprint(rounds(effort, 16, 1, 1))))
-	line := wait(t, b, "cuts: ")
-	_, words, _ := strings.Cut(line, "cuts: ")
+	cuts := onBoard(t, b, "TestCuts", "-every="+fmt.Sprint(rounds(effort, 32, 1, 1)))
+	line := ""
+	for !strings.Contains(line, "cuts, all: ") { // each cut has its minute
+		line = wait(t, b, "cuts")
+	}
+	good(t, cuts)
+	_, words, _ := strings.Cut(line, "cuts, all: ")
 	t.Log(words, "promised at", promised)
 	good(t, onBoard(t, b, "TestKernelIsWell"))
 	boardtest.Figure(t, *update, "power cuts while a stick's bundles are applied, at each write, with four fates of what was not flushed", words)

@@ -419,10 +419,16 @@ func TestApply(t *testing.T) {
 		}
 	}
 	both := p.Kinds()[p.Calibration].Signers
+	trust, first, second := trustBundle(t), calibrationBundle(t, 1, both, 1000), calibrationBundle(t, 2, both, 20_000)
+	for name, content := range map[string][]byte{"apply-trust": trust, "apply-second": second} { // for TestCuts
+		if err := os.WriteFile(filepath.Join(guest.Share, name), content, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
 	promise("nothing")
-	take(trustBundle(t), calibrationBundle(t, 1, both, 1000))
+	take(trust, first)
 	promise("first")
-	take(calibrationBundle(t, 2, both, secondSize))
+	take(second)
 	promise("second")
 }
 
@@ -469,6 +475,7 @@ func TestCuts(t *testing.T) {
 		t.Fatal(err)
 	}
 	states := []string{"calibration 0, trust 0, whole", "calibration 1, trust 1, whole", "calibration 2, trust 1, whole"}
+	bundles := []provision.Named{{Name: "trust", Content: mustRead(t, "apply-trust")}, {Name: "calibration", Content: mustRead(t, "apply-second")}}
 	cuts, found := 0, map[string]int{}
 	for end := promised[0]; end <= len(l.Entries); end++ {
 		for i, fate := range fates(uint64(end)) {
@@ -489,7 +496,7 @@ func TestCuts(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			got, again := afterCut(t, disk)
+			got, again := afterCut(t, disk, bundles)
 			found[got]++
 			if at := slices.Index(states, got); at < after {
 				t.Errorf("cut after entry %d, fate %d: %q, at least %q was promised", end, i, got, states[after])
@@ -499,7 +506,7 @@ func TestCuts(t *testing.T) {
 			}
 		}
 	}
-	fmt.Printf("cuts: %d of %d entries: %v\n", cuts, len(l.Entries), found)
+	fmt.Printf("cuts, all: %d of %d entries: %v\n", cuts, len(l.Entries), found)
 }
 
 // fates are what the disk did with what it had not flushed.
@@ -523,7 +530,7 @@ func superblockWhole(l *writelog.Log, fate writelog.Fate) writelog.Fate {
 
 // afterCut mounts a disk and starts a device on it: it returns what is in force, and
 // what is after the second state was brought once more.
-func afterCut(t *testing.T, disk []byte) (got, again string) {
+func afterCut(t *testing.T, disk []byte, bundles []provision.Named) (got, again string) {
 	t.Helper()
 	image, at := filepath.Join(t.TempDir(), "disk"), filepath.Join(t.TempDir(), "flash")
 	if err := os.WriteFile(image, disk, 0o600); err != nil {
@@ -533,6 +540,7 @@ func afterCut(t *testing.T, disk []byte) (got, again string) {
 	if err := os.Mkdir(at, 0o700); err != nil {
 		t.Fatal(err)
 	}
+	fmt.Println("cuts: mounts")
 	unmount := mountLoop(t, image, at)
 	defer unmount()
 	s := openState(t, filepath.Join(at, "provisioned"))
@@ -547,10 +555,7 @@ func afterCut(t *testing.T, disk []byte) (got, again string) {
 	}
 	start()
 	got = inForce(s)
-	plan, err := s.Plan([]provision.Named{
-		{Name: "trust", Content: trustBundle(t)},
-		{Name: "calibration", Content: calibrationBundle(t, 2, p.Kinds()[p.Calibration].Signers, secondSize)},
-	})
+	plan, err := s.Plan(bundles)
 	if err == nil {
 		err = s.Install(plan)
 	}
@@ -597,5 +602,11 @@ func mountLoop(t *testing.T, image, at string) (unmount func()) {
 	}
 }
 
-// secondSize is that of the certificate of the second state.
-const secondSize = 20_000
+func mustRead(t *testing.T, name string) []byte {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join(guest.Share, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
