@@ -223,7 +223,7 @@ func TestStation(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	if err := os.MkdirAll("/sys/kernel/debug", 0o755); err == nil {
+	if err = os.MkdirAll("/sys/kernel/debug", 0o755); err == nil {
 		err = syscall.Mount("debugfs", "/sys/kernel/debug", "debugfs", 0, "")
 	}
 	if err != nil && !errors.Is(err, syscall.EBUSY) {
