@@ -646,7 +646,7 @@ func badSticks(t *testing.T) (rows []badStick) {
 	})
 	row("a table without partitions", "unreadable", func([]byte) []byte { return withMBR(make([]byte, 1<<20)) })
 	short("a GPT", applied, func(good []byte) []byte { return withGPT(plain(good)) })
-	row("a GPT whose first half is broken", applied, func(good []byte) []byte {
+	row("a GPT whose first half is broken", "unreadable", func(good []byte) []byte {
 		disk := withGPT(plain(good))
 		disk[sectorSize+16] ^= 1
 		return disk
