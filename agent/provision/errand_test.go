@@ -50,7 +50,7 @@ func TestOrdersOfAStick(t *testing.T) {
 		{"for another device: the device is not asked", map[string][]byte{"orders/1.order": orderOf(t, evidence.DeviceID{9}, 1)}, done, nil, Good, outcomeOrders, []string{orderPassed}, 0},
 		{"no order: the device says so, and records it", map[string][]byte{"orders/1.order": []byte("x")}, done, errors.New("order refused: malformed"), Bad, outcomeUndone, []string{"refused"}, 1},
 		{"failed", map[string][]byte{"orders/1.order": mine1}, evidence.Act{Outcome: "failed", New: "open still"}, nil, Bad, outcomeUndone, []string{"failed"}, 1},
-		{"in the root folder, or of another name: none", map[string][]byte{"1.order": mine1, "orders/1.txt": mine1, "orders/.1.order": mine1, "orders/old/1.order": mine1}, done, nil, Good, outcomeNothing, nil, 0},
+		{"in the root folder, or of another name: none", map[string][]byte{"1.order": mine1, "orders/1.txt": mine1, "orders/.1.order": mine1, "orders/old/1.order": mine1}, done, nil, Bad, outcomeNothing, nil, 0},
 		{"too large: nothing is executed", map[string][]byte{"orders/1.order": mine1, "orders/2.order": large}, done, nil, Bad, outcomeRefused, nil, 0},
 		{"too many", many, done, nil, Bad, outcomeRefused, nil, 0},
 		{"beside a bundle that is refused", map[string][]byte{"orders/1.order": mine1, "a.ciglio": []byte("x")}, done, nil, Bad, outcomeRefused, nil, 0},

@@ -221,7 +221,7 @@ func (s *Station) visit(ctx context.Context, name string, sticks Sticks, opened 
 		log.Info("orders of a stick executed", "orders", r.Words)
 	case r.empty():
 		r.Outcome, r.Words = outcomeNothing, "there is nothing for a device in its root folder, nor in a folder ciglio"
-		log.Warn("stick brings no bundle")
+		log.Warn("stick brings no bundle and no order")
 	default:
 		r.Outcome, r.Words = outcomeNothing, "there is nothing on it that this device needs"
 		log.Info("stick brings nothing new", "files", len(r.Files))
