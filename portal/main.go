@@ -197,7 +197,7 @@ func hint(err error) string {
 	case errors.Is(err, errNoDevice):
 		return "ciglio-portal enrol adds a device"
 	case errors.Is(err, errOffice):
-		return "reopen and export are signed with --key and an officer's key, all else without"
+		return "reopen, export and console are signed with --key and an officer's key, all else without"
 	case errors.Is(err, register.ErrEnrolled):
 		return "a device that got a new key or a new store needs the next --epoch"
 	case errors.Is(err, register.ErrNotInForce):

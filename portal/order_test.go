@@ -47,7 +47,7 @@ func TestOrderCommand(t *testing.T) {
 		{"a pause that ended last year", []string{"--kind", "pause", "--reason", "works", "--until", "2020-01-01T00:00:00Z"}, 2, "pause until"},
 		{"one record again", []string{"--kind", "resend", "--from", "7"}, 0, "epoch 1 number 7"},
 		{"what does not exist", []string{"--kind", "limit"}, 2, "no such order"},
-		{"a seal, by the centre", []string{"--kind", "reopen", "--reason", "workshop"}, 1, "hint: reopen and export are signed with --key"},
+		{"a seal, by the centre", []string{"--kind", "reopen", "--reason", "workshop"}, 1, "hint: reopen, export and console are signed with --key"},
 		{"a seal, by an officer", []string{"--kind", "reopen", "--reason", "workshop", "--key", officer}, 0, "reopen"},
 		{"a pause, by an officer", []string{"--kind", "pause", "--reason", "works", "--until", later, "--key", officer}, 1, "another office"},
 		{"a device that nobody knows", []string{"--kind", "status", "--device", strings.Repeat("0", 32)}, 1, "hint: ciglio-portal enrol"},

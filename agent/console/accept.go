@@ -18,8 +18,10 @@ import (
 	"ciglio/sensor"
 )
 
-// The largest error with which a run passes, of field tests after OIML R 91: of the
-// true speed, the fraction to the device's disadvantage.
+// The largest error with which a run passes: that of new and repaired instruments at a
+// fixed place in article 5 of the French arrêté of 4 June 2009 on cinémomètres (JORF
+// 143, 23 June 2009), of the true speed, the fraction to the device's disadvantage. No
+// Italian text is known here that names one for an acceptance.
 const (
 	errorFlat  = 3 * sensor.KmH // up to errorFrom
 	errorShare = 3              // per cent above it

@@ -6,9 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"slices"
 	"strings"
 	"sync"
 	"time"
+
+	"ciglio/uplink"
 )
 
 // A Role says what somebody may do at the console.
@@ -18,13 +21,15 @@ type Role string
 const (
 	Nobody     Role = ""           // not logged in
 	Technician Role = "technician" // sets the device up and sees why it does not measure; never a violation's pictures
-	Officer    Role = "officer"    // of the police
+	Officer    Role = "officer"    // of the police: sees the violations on the device, and each look is recorded
 )
 
 // A Caller is who makes a request.
 type Caller struct {
 	Name string // as the journal names them; no name of a person
 	Role Role
+
+	session [32]byte // the hash of its name; zero at the socket
 }
 
 // How codes and sessions live.
@@ -68,6 +73,7 @@ type code struct {
 type session struct {
 	caller      Caller
 	began, used time.Time
+	looked      []uplink.Key // violations whose page it has opened last: their frames are shown
 }
 
 func newAccess(now func() time.Time) *access {
@@ -119,6 +125,19 @@ func (a *access) enter(text string) (name string, c Caller, err error) {
 	a.issued++
 	c = Caller{Name: fmt.Sprintf("%s %d", a.code.role, a.issued), Role: a.code.role}
 	a.code, a.failures, a.next = nil, 0, time.Time{}
+	name, c = a.open(c, now)
+	return name, c, nil
+}
+
+// admit opens a session for one whom the device knows otherwise than by a code.
+func (a *access) admit(c Caller) (name string, _ Caller) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.open(c, a.now())
+}
+
+// open opens a session. The caller holds mu.
+func (a *access) open(c Caller, now time.Time) (name string, _ Caller) {
 	name = rand.Text()
 	a.expire(now)
 	if len(a.sessions) >= mostSessions {
@@ -130,8 +149,30 @@ func (a *access) enter(text string) (name string, c Caller, err error) {
 		}
 		delete(a.sessions, oldest)
 	}
-	a.sessions[sha256.Sum256([]byte(name))] = &session{caller: c, began: now, used: now}
-	return name, c, nil
+	c.session = sha256.Sum256([]byte(name))
+	a.sessions[c.session] = &session{caller: c, began: now, used: now}
+	return name, c
+}
+
+// mostLooked is of how many violations at once a session is shown the frames.
+const mostLooked = 16
+
+// look notes that a session has opened the page of a violation.
+func (a *access) look(c Caller, k uplink.Key) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if s := a.sessions[c.session]; s != nil && !slices.Contains(s.looked, k) {
+		s.looked = append(s.looked, k)
+		s.looked = s.looked[max(0, len(s.looked)-mostLooked):]
+	}
+}
+
+// looked reports whether a session has opened the page of a violation.
+func (a *access) looked(c Caller, k uplink.Key) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	s := a.sessions[c.session]
+	return s != nil && slices.Contains(s.looked, k)
 }
 
 // caller returns whose session it is; nobody's when it has ended. A request that the

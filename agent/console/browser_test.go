@@ -13,6 +13,7 @@ import (
 	"ciglio/agent/device"
 	"ciglio/cross/browser"
 	"ciglio/sensor"
+	"ciglio/uplink"
 	"ciglio/uplink/wire"
 )
 
@@ -68,6 +69,10 @@ func atWork(t *testing.T) *bench {
 	d.status.Uplink.Connected, d.status.Uplink.Trouble = false, "dial tcp 10.0.0.1:8883: connect: no route to host"
 	d.status.Test = "simulated radar and camera"
 	d.found = []sensor.Finding{{Code: "camera_unsharp", Words: d.status.Health.Findings[0].Words}}
+	for i := range 2 {
+		d.held = append(d.held, device.Violation{Key: uplink.Key{Epoch: 1, Seq: uint64(70 + i)}, At: noon, Test: i == 0,
+			Measured: 9123, Assessed: 8600, Limit: 7000, Direction: sensor.Approaching, Roles: []string{"before", "photo", "after"}})
+	}
 	for i := range 3 {
 		d.entries = append(d.entries, device.JournalEntry{Seq: uint64(90 - i), At: noon, Kind: "operator", Who: "technician 1", Role: "technician", Words: "service begun: the gate is closed"})
 	}
@@ -110,11 +115,17 @@ func TestBrowser(t *testing.T) {
 			pages = []string{"/accept"}
 		}
 		in := []browser.Cookie{{Name: sessionCookie, Value: b.session(Technician)}}
+		officer := []browser.Cookie{{Name: sessionCookie, Value: b.session(Officer)}}
 		var visits []browser.Visit
 		for _, lang := range languages {
 			for _, width := range []int{320, 1280} {
 				if name == "in-order" && width != 320 {
 					continue // at work there is more of everything
+				}
+				if name == "at-work" {
+					for _, page := range []string{"/violations", "/violations/1/70"} {
+						visits = append(visits, browser.Visit{Name: fmt.Sprintf("%s %s %d", page, lang, width), Path: page, Language: lang, Width: width, Cookies: officer})
+					}
 				}
 				for _, page := range pages {
 					visits = append(visits, browser.Visit{Name: fmt.Sprintf("%s %s %s %d", name, page, lang, width), Path: page, Language: lang, Width: width, Cookies: in})
@@ -124,10 +135,15 @@ func TestBrowser(t *testing.T) {
 			case "in-order":
 				visits = append(visits,
 					browser.Visit{Name: "login " + lang, Path: "/login", Language: lang, Width: 320},
-					browser.Visit{Name: "absent " + lang, Path: "/nothing", Status: 404, Language: lang, Width: 320, Cookies: in},
-					browser.Visit{Name: "dark " + lang, Path: "/", Language: lang, Width: 320, Dark: true, Cookies: in})
+					browser.Visit{Name: "login " + lang + " desk", Path: "/login", Language: lang, Width: 1280},
+					browser.Visit{Name: "absent " + lang, Path: "/nothing", Status: 404, Language: lang, Width: 320, Cookies: in})
+				if lang == languages[0] { // colours are the same in all
+					visits = append(visits, browser.Visit{Name: "dark " + lang, Path: "/", Language: lang, Width: 320, Dark: true, Cookies: in})
+				}
 			case "at-work":
-				visits = append(visits, browser.Visit{Name: "dark at work " + lang, Path: "/aim", Language: lang, Width: 320, Dark: true, Cookies: in})
+				if lang == languages[0] {
+					visits = append(visits, browser.Visit{Name: "dark at work " + lang, Path: "/aim", Language: lang, Width: 320, Dark: true, Cookies: in})
+				}
 			case "accepted":
 				visits = append(visits, browser.Visit{Name: "printed " + lang, Path: "/accept", Language: lang, Width: 794, Print: true, Cookies: in, Want: []string{"GPS speedometer 12"}})
 			}

@@ -2,8 +2,9 @@
 // and what to do, what camera and radar see, self-test, aiming, acceptance.
 //
 // What it keeps true: nobody sees a page without a code that was asked for at the
-// device itself; the table of routes says what each role may, and a technician
-// never sees a picture of a violation; every act is in the journal, or is not
+// device itself, or an officer's signed order for this device, which opens one
+// session; the table of routes says what each role may, and a technician never sees
+// a picture of a violation; an officer's look at one is recorded before it is shown; every act is in the journal, or is not
 // done; nothing that a page asks makes measuring wait, and what pages take of
 // memory, connections and processor is bounded. No page asks another host for
 // anything, holds a script or a style of its own, or needs a script to work.
@@ -36,6 +37,7 @@ import (
 	"ciglio/capture/evidence"
 	"ciglio/internal/catalogue"
 	"ciglio/sensor"
+	"ciglio/uplink"
 )
 
 //go:embed words templates assets
@@ -51,6 +53,15 @@ type Device interface {
 	SelfTest(evidence.Act) ([]sensor.Finding, error)
 	// Note records an act; it returns when that is on flash.
 	Note(what string, a evidence.Act) error
+	// ConsoleOrder takes the order with which an officer comes in, once, and returns
+	// the act that is in the chain; after an error its New says why it is refused.
+	ConsoleOrder([]byte) (evidence.Act, error)
+	// Violations returns the newest, the newest first.
+	Violations(most int) ([]device.Violation, error)
+	// Violation and ViolationFrame give an error that wraps outbox.ErrNotFound for
+	// what is not there.
+	Violation(uplink.Key) (device.Violation, error)
+	ViolationFrame(k uplink.Key, n int) ([]byte, error)
 	// Journal returns the newest entries, the newest first.
 	Journal(most int) ([]device.JournalEntry, error)
 
@@ -81,6 +92,7 @@ type Console struct {
 
 	frames  *frames
 	drawing drawing
+	still   sync.Mutex // held while a violation's frame is in memory
 	accept  acceptance
 }
 
@@ -151,6 +163,7 @@ type route struct {
 var (
 	anyone = []Role{Nobody, Technician, Officer}
 	staff  = []Role{Technician, Officer}
+	police = []Role{Officer}
 )
 
 // routes is the table of all that may be asked.
@@ -159,6 +172,7 @@ func (c *Console) routes() []route {
 		{"GET /{$}", staff, c.state, false},
 		{"GET /login", anyone, c.loginPage, false},
 		{"POST /login", anyone, c.login, false},
+		{"POST /login/officer", anyone, c.officerLogin, false},
 		{"POST /selftest", staff, c.selfTest, false},
 		{"GET /live", staff, c.livePage, false},
 		{"GET /picture.jpg", staff, c.picture, true},
@@ -173,6 +187,9 @@ func (c *Console) routes() []route {
 		{"POST /accept/run/{run}", staff, c.acceptRun, false},
 		{"POST /accept/end", staff, c.acceptEnd, false},
 		{"GET /journal", staff, c.journal, false},
+		{"GET /violations", police, c.violations, false},
+		{"GET /violations/{epoch}/{seq}", police, c.violation, false},
+		{"GET /violations/{epoch}/{seq}/{frame}", police, c.violationFrame, true},
 		{"POST /logout", staff, c.logout, false},
 		{"POST /language", anyone, c.language, false},
 		{"GET /assets/{name}", anyone, c.asset, true},

@@ -1,6 +1,7 @@
 package console
 
 import (
+	"errors"
 	"fmt"
 	"go/ast"
 	"go/parser"
@@ -22,6 +23,7 @@ import (
 	"ciglio/capture"
 	"ciglio/capture/evidence"
 	"ciglio/sensor"
+	"ciglio/uplink"
 	"ciglio/uplink/outbox"
 	"ciglio/uplink/wire"
 )
@@ -43,6 +45,35 @@ type fakeDevice struct {
 	found   []sensor.Finding
 	picture []byte
 	signal  string
+	orders  map[string]evidence.Act // what comes of an order that is handed in
+	held    []device.Violation
+}
+
+func (d *fakeDevice) ConsoleOrder(b []byte) (evidence.Act, error) {
+	a, known := d.orders[string(b)]
+	if !known {
+		return evidence.Act{New: "signer"}, errors.New("order refused")
+	}
+	delete(d.orders, string(b))
+	return a, nil
+}
+
+func (d *fakeDevice) Violations(int) ([]device.Violation, error) { return d.held, nil }
+
+func (d *fakeDevice) Violation(k uplink.Key) (device.Violation, error) {
+	for _, v := range d.held {
+		if v.Key == k {
+			return v, nil
+		}
+	}
+	return device.Violation{}, fmt.Errorf("violation: %w", outbox.ErrNotFound)
+}
+
+func (d *fakeDevice) ViolationFrame(k uplink.Key, n int) ([]byte, error) {
+	if v, err := d.Violation(k); err != nil || n < 0 || n >= len(v.Roles) {
+		return nil, fmt.Errorf("frame: %w", outbox.ErrNotFound)
+	}
+	return d.picture, nil
 }
 
 func (d *fakeDevice) SelfTest(a evidence.Act) ([]sensor.Finding, error) {
@@ -149,8 +180,12 @@ func (b *bench) pass(d time.Duration) {
 // session opens one of a role and returns its cookie's value; "" for nobody.
 func (b *bench) session(role Role) string {
 	b.t.Helper()
-	if role == Nobody {
+	switch role {
+	case Nobody:
 		return ""
+	case Officer:
+		name, _ := b.access.admit(Caller{Name: "officer 0badcafe", Role: Officer})
+		return name
 	}
 	code, _, err := b.access.issue(role)
 	if err != nil {
@@ -186,7 +221,8 @@ func (b *bench) request(session, method, path string, form url.Values, header ..
 
 // TestEveryRoleAndRoute asks every route as every role and wants the table's answer.
 func TestEveryRoleAndRoute(t *testing.T) {
-	path := map[string]string{"GET /{$}": "/", "GET /assets/{name}": "/assets/style.css", "POST /accept/run/{run}": "/accept/run/1"}
+	path := map[string]string{"GET /{$}": "/", "GET /assets/{name}": "/assets/style.css", "POST /accept/run/{run}": "/accept/run/1",
+		"GET /violations/{epoch}/{seq}": "/violations/1/7", "GET /violations/{epoch}/{seq}/{frame}": "/violations/1/7/0"}
 	b := newBench(t)
 	for _, route := range b.routes() {
 		for _, role := range []Role{Nobody, Technician, Officer} {
@@ -370,7 +406,7 @@ func TestLanguage(t *testing.T) {
 			t.Errorf("%s: no %s", test.accept, test.want)
 		}
 	}
-	for back, want := range map[string]string{"/login": "/login", "//evil.example": "/", "https://evil.example": "/", "/\\evil.example": "/", "": "/"} {
+	for back, want := range map[string]string{"/login": "/login", "//evil.example": "/", "https://evil.example": "/", "/\\evil.example": "/", "/\t/evil.example": "/", "/journal": "/journal", "/accept/run/1": "/", "": "/"} {
 		got := b.request("", "POST", "/language", url.Values{"language": {"de"}, "back": {back}})
 		if got.Code != http.StatusSeeOther || got.Header().Get("Location") != want || !strings.Contains(got.Header().Get("Set-Cookie"), "ciglio_language=de") {
 			t.Errorf("back to %q: %d, %v", back, got.Code, got.Header())
@@ -466,6 +502,8 @@ func TestEveryTextIsThereAndUsed(t *testing.T) {
 	composed("why.", string(notMeasured), string(noSpeed), string(tooFar), string(wrongLane), string(wrongWay), string(notAsPlanned))
 	composed("cause.", append(causeCodes, "other")...)
 	composed("do.", append(causeCodes, "other")...)
+	composed("frame.", "before", "photo", "after", "other")
+	composed("login.order_", "malformed", "kind", "signer", "role", "device", "number", "not_yet", "expired", "clock", "place", "store", "other")
 	if unused := b.words.Unused(used); len(unused) > 0 {
 		t.Errorf("nobody uses %v", unused)
 	}

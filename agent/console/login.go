@@ -2,12 +2,17 @@ package console
 
 import (
 	"errors"
+	"io"
 	"net/http"
+
+	"ciglio/capture/evidence"
+	"ciglio/uplink/wire"
 )
 
 type loginView struct {
 	View
 	Trouble string // why the last code did not do
+	Refused string // why the last order did not
 }
 
 func (c *Console) loginPage(w http.ResponseWriter, r *http.Request, who Caller) error {
@@ -27,12 +32,44 @@ func (c *Console) login(w http.ResponseWriter, r *http.Request, who Caller) erro
 		}
 		c.o.Log.Warn("console: not let in", "error", err)
 		v := c.view(r, who)
-		return c.show(w, status, "login", loginView{v, c.text(v.words, key)})
+		return c.show(w, status, "login", loginView{View: v, Trouble: c.text(v.words, key)})
 	}
-	c.noteSession(entered, "begun")
+	return c.enter(w, r, name, entered, "/")
+}
+
+// enter gives a browser the session that was opened for it.
+func (c *Console) enter(w http.ResponseWriter, r *http.Request, name string, who Caller, path string) error {
+	c.noteSession(who, "begun")
 	http.SetCookie(w, &http.Cookie{Name: sessionCookie, Value: name, Path: "/", HttpOnly: true, SameSite: http.SameSiteStrictMode, Secure: r.TLS != nil})
-	http.Redirect(w, r, "/", http.StatusSeeOther)
+	http.Redirect(w, r, path, http.StatusSeeOther)
 	return nil
+}
+
+// officerLogin lets in whoever hands in an officer's order for it. There is no wait
+// after a wrong one: a signature cannot be guessed.
+func (c *Console) officerLogin(w http.ResponseWriter, r *http.Request, who Caller) error {
+	file, _, err := r.FormFile("order")
+	if err != nil {
+		return refusal{http.StatusBadRequest, "form"}
+	}
+	defer file.Close()
+	order, err := io.ReadAll(io.LimitReader(file, wire.MaxOrder+1))
+	if err != nil {
+		return err
+	}
+	act, err := c.o.Device.ConsoleOrder(order)
+	if err != nil {
+		c.o.Log.Warn("console: officer not let in", "error", err)
+		v := c.view(r, who)
+		v.Path = "/login"
+		key := "login.order_" + act.New
+		if _, known := c.words.Arguments(key); !known {
+			key = "login.order_other"
+		}
+		return c.show(w, http.StatusForbidden, "login", loginView{View: v, Refused: c.text(v.words, key)})
+	}
+	name, entered := c.access.admit(Caller{Name: act.Actor, Role: Officer})
+	return c.enter(w, r, name, entered, "/violations")
 }
 
 func (c *Console) logout(w http.ResponseWriter, r *http.Request, who Caller) error {
@@ -51,6 +88,9 @@ func (c *Console) newCode(w http.ResponseWriter, r *http.Request, who Caller) er
 	if err != nil {
 		return err
 	}
-	c.o.Log.Info("console: code made", "who", who.Name)
+	// It goes on without: whoever comes because the store is full must get in.
+	if err := c.note(who, "code for the console made", evidence.Act{Code: "session", Subject: "code for the console", Outcome: "made"}); err != nil {
+		c.o.Log.Error("console: code not recorded", "who", who.Name, "error", err)
+	}
 	return writeJSON(w, http.StatusOK, Code{code, until})
 }

@@ -2,7 +2,7 @@ package console
 
 import (
 	"net/http"
-	"strings"
+	"slices"
 	"time"
 
 	"ciglio/internal/catalogue"
@@ -36,8 +36,12 @@ var own = map[string]string{"it": "Italiano", "en": "English", "de": "Deutsch"}
 const languageCookie = "ciglio_language"
 
 // menu is the pages in their order, with the keys of their names.
-var menu = [...]struct{ path, key string }{
-	{"/", "menu.state"}, {"/live", "menu.live"}, {"/aim", "menu.aim"}, {"/accept", "menu.accept"}, {"/journal", "menu.journal"},
+var menu = [...]struct {
+	path, key string
+	may       []Role
+}{
+	{"/", "menu.state", staff}, {"/live", "menu.live", staff}, {"/aim", "menu.aim", staff}, {"/accept", "menu.accept", staff},
+	{"/violations", "menu.violations", police}, {"/journal", "menu.journal", staff},
 }
 
 // view returns what the page of a request knows.
@@ -53,8 +57,8 @@ func (c *Console) view(r *http.Request, who Caller) View {
 	for _, tag := range languages {
 		v.Other = append(v.Other, link{Path: tag, Words: own[tag], Here: tag == v.Lang()})
 	}
-	if v.In {
-		for _, m := range menu {
+	for _, m := range menu {
+		if slices.Contains(m.may, who.Role) {
 			v.Pages = append(v.Pages, link{m.path, c.text(v.words, m.key), v.Path == m.path})
 		}
 	}
@@ -71,13 +75,18 @@ func (c *Console) text(w catalogue.Words, key string, pairs ...any) string {
 	return text
 }
 
-// back is where a form wants to return: a path of this page, and nothing else.
+// back is where a form wants to return: a page of the menu, and nothing else.
 func back(r *http.Request) string {
 	path := r.PostFormValue("back")
-	if !strings.HasPrefix(path, "/") || strings.HasPrefix(path, "//") || strings.ContainsAny(path, "\\\r\n?#") {
-		return "/"
+	for _, m := range menu {
+		if m.path == path {
+			return path
+		}
 	}
-	return path
+	if path == "/login" {
+		return path
+	}
+	return "/"
 }
 
 func (c *Console) language(w http.ResponseWriter, r *http.Request, _ Caller) error {

@@ -40,6 +40,7 @@ const (
 	refusedEarly     = "not_yet"   // before its first second, as far as the clock tells
 	refusedLate      = "expired"   // after its last second, as far as the clock tells
 	refusedClock     = "clock"     // the clock cannot tell
+	refusedPlace     = "place"     // it is handed in at the console, or nowhere but there
 	refusedStore     = "store"     // what must not be forgotten cannot be written down
 )
 
@@ -122,6 +123,7 @@ func newOrders(d *Device) (o *orders, deeds []Deed) {
 		wire.OrderStatus: o.status, wire.OrderDiagnostics: o.diagnostics, wire.OrderResend: o.resend,
 		wire.OrderPause: o.pause, wire.OrderResume: o.resume,
 		wire.OrderReopen: d.reopen, wire.OrderExport: hook(d.o.Export),
+		wire.OrderConsole: o.console,
 	}
 	book, err := readOrderBook(o.file)
 	if err != nil {
@@ -355,14 +357,25 @@ func (o *orders) words(at time.Time) string {
 // act that answers it. An order that was taken before gives the zero act and no
 // error. One that is refused gives an error with its reason. It returns when the
 // answer is on flash, or is kept to be written when there is room.
-func (d *Device) Order(b []byte) (evidence.Act, error) {
-	o := d.orders
+func (d *Device) Order(b []byte) (evidence.Act, error) { return d.orders.take(b, false) }
+
+// ConsoleOrder is Order for what somebody hands in at the console: the one order that
+// lets an officer in, and none beside it. The same order again is refused. What no key
+// of the register has signed leaves no record: anybody may hand that in.
+func (d *Device) ConsoleOrder(b []byte) (evidence.Act, error) { return d.orders.take(b, true) }
+
+// take verifies an order and executes it.
+func (o *orders) take(b []byte, console bool) (evidence.Act, error) {
+	d := o.d
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	hash := evidence.Hash(sha256.Sum256(b))
+	known := !console // who asks
 	refuse := func(a evidence.Act, reason string, err error) (evidence.Act, error) {
 		a.Outcome, a.New = outcomeRefused, reason
-		o.refuse(hash, a, err)
+		if known {
+			o.refuse(hash, a, err)
+		}
 		return a, fmt.Errorf("%w: %s: %w", errRefused, reason, err)
 	}
 	a := evidence.Act{Actor: "unknown", Role: "unknown", Code: "order"}
@@ -378,6 +391,7 @@ func (d *Device) Order(b []byte) (evidence.Act, error) {
 	if err != nil {
 		return refuse(a, refusedSigner, err)
 	}
+	known = true
 	a.Role, a.Actor = entry.Role.String(), actor(entry.Role.String(), sealed.KeyID)
 	order, err := sealed.Order()
 	if errors.Is(err, wire.ErrOrderKind) {
@@ -392,7 +406,10 @@ func (d *Device) Order(b []byte) (evidence.Act, error) {
 	if entry.Role != order.Kind.Role() {
 		return refuse(a, refusedRole, fmt.Errorf("%s is ordered by %v, not by %v", order.Kind, order.Kind.Role(), entry.Role))
 	}
-	if slices.Contains(o.book.Recent, hash.String()) {
+	if console != (order.Kind == wire.OrderConsole) {
+		return refuse(a, refusedPlace, fmt.Errorf("%s: handed in at the console is an order console, and nowhere else", order.Kind))
+	}
+	if !console && slices.Contains(o.book.Recent, hash.String()) {
 		return evidence.Act{}, nil
 	}
 	if last := o.book.number(sealed.KeyID); order.Number <= last {
@@ -578,6 +595,12 @@ func (o *orders) pause(order *wire.Order, a *evidence.Act) (string, error) {
 	p := &pause{Until: order.Until, Reason: order.Reason, By: a.Actor}
 	a.Subject, a.Old, a.New = order.Reason, o.pauseWords(), order.Until.Format(time.RFC3339)
 	return "", o.setPause(p)
+}
+
+// console lets an officer in. The session itself is the console's.
+func (o *orders) console(order *wire.Order, a *evidence.Act) (string, error) {
+	a.Subject = order.Reason
+	return "", nil
 }
 
 func (o *orders) resume(_ *wire.Order, a *evidence.Act) (string, error) {

@@ -76,7 +76,7 @@ func (c *chancery) order(t *testing.T, r *rig, number uint64, kind wire.OrderKin
 		o.Reason, o.Until = "works on the road", utc.Add(6*time.Hour)
 	case wire.OrderResend:
 		o.Epoch, o.From, o.To = 1, 1, 3
-	case wire.OrderReopen:
+	case wire.OrderReopen, wire.OrderConsole:
 		o.Reason = "opened by the workshop"
 	case wire.OrderExport:
 		o.Reason, o.Epoch, o.From, o.To, o.Recipient = "the court", 1, 1, 1, "age1"
@@ -486,5 +486,41 @@ func FuzzOrderBook(f *testing.F) {
 				t.Errorf("taken: %+v", s)
 			}
 		}
+	})
+}
+
+// TestConsoleOrderIsHandedInOnce hands orders in at the console, where anybody may.
+func TestConsoleOrderIsHandedInOnce(t *testing.T) {
+	withOrders(t, func(t *testing.T, r *rig, c *chancery) {
+		r.start(t)
+		good := c.order(t, r, 5, wire.OrderConsole, c.officer, nil)
+		for _, test := range []struct {
+			name, outcome, reason string // reason of a refusal
+			take                  func([]byte) (evidence.Act, error)
+			order                 []byte
+			recorded              bool
+		}{
+			{"anything, by anybody", "refused", "malformed", r.ConsoleOrder, []byte("let me in"), false},
+			{"signed by nobody", "refused", "signer", r.ConsoleOrder, c.order(t, r, 5, wire.OrderConsole, c.mallory, nil), false},
+			{"signed by the centre", "refused", "role", r.ConsoleOrder, c.order(t, r, 5, wire.OrderConsole, c.centre, nil), true},
+			{"over the network: its number is not taken", "refused", "place", r.Order, good, true},
+			{"at the console", "done", "", r.ConsoleOrder, good, true},
+			{"again", "refused", "number", r.ConsoleOrder, good, false}, // the record of the refusal before is its
+			{"another order of the officer", "refused", "place", r.ConsoleOrder, c.order(t, r, 6, wire.OrderReopen, c.officer, nil), true},
+			{"of another device", "refused", "device", r.ConsoleOrder, c.order(t, r, 7, wire.OrderConsole, c.officer, func(o *wire.Order) { o.Device[0] ^= 1 }), true},
+		} {
+			before := len(r.records(t))
+			act, err := test.take(test.order)
+			if act.Outcome != test.outcome || test.outcome == "refused" && act.New != test.reason || (err != nil) != (test.outcome == "refused") {
+				t.Errorf("%s: %+v, %v", test.name, act, err)
+			}
+			if got := len(r.records(t)) - before; (got == 1) != test.recorded || got > 1 {
+				t.Errorf("%s: %d records", test.name, got)
+			}
+			if a := r.last(t).ActOf(); test.outcome == "done" && (a == nil || a.Code != "console" || a.Role != "officer" || a.Number != 5) {
+				t.Errorf("%s: record %+v", test.name, a)
+			}
+		}
+		r.end(t)
 	})
 }

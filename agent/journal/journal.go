@@ -118,6 +118,7 @@ func words() map[string]string {
 		"parameter": "parameter change",
 		"aim":       "aiming",
 		"accept":    "acceptance",
+		"look":      "look at violations",
 		"sealed":    "seal",
 		"key":       "key",
 		"start":     "start",
@@ -131,6 +132,7 @@ func words() map[string]string {
 		"resume":      "enforcement resumed",
 		"reopen":      "gate opened again",
 		"export":      "records exported",
+		"console":     "officer let in at the console",
 		"order":       "order",
 	}
 }

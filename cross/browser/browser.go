@@ -5,6 +5,8 @@
 // A page is in order when it answers, asks no third host, makes the browser
 // complain of nothing, is no wider than its window, has no finding of axe, and
 // every place of it is reached by the keyboard and seen to be. [Rules] ask for more.
+// Axe is asked once of a page in one language and colours: at the width that is named
+// first, which ought to be the narrowest. Layout and keyboard are looked at in each.
 //
 // make test installs what is needed: the modules lie in the user's cache, in a
 // folder named by the hash of the lock. Where they or Chromium are missing, tests

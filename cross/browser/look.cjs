@@ -50,7 +50,14 @@ async function byKeyboard(page) {
   const faults = [];
   const all = await page.evaluate(() => {
     let n = 0;
-    window.fetch = () => new Promise(() => {}); // a page that renews itself stands still meanwhile
+    window.ciglioPlaces = []; // where the keyboard has been
+    document.addEventListener("focusin", (event) => {
+      const e = event.target;
+      if (e === document.body) { return; }
+      const style = getComputedStyle(e);
+      window.ciglioPlaces.push({ stop: e.dataset.stop, html: e.outerHTML.slice(0, 120),
+        seen: style.outlineStyle !== "none" && parseFloat(style.outlineWidth) >= 2 });
+    }, true);
     const groups = new Set();
     document.activeElement.blur();
     document.querySelectorAll("a[href], button, input:not([type=hidden]), select, textarea, summary, [tabindex='0']").forEach((e) => {
@@ -63,18 +70,12 @@ async function byKeyboard(page) {
     });
     return n;
   });
+  for (let i = 0; i < all + 3; i++) { await page.keyboard.press("Tab"); }
+  const at = await page.evaluate(() => window.ciglioPlaces);
   const reached = new Set();
-  for (let i = 0; i < all + 3; i++) {
-    await page.keyboard.press("Tab");
-    const at = await page.evaluate(() => {
-      const e = document.activeElement;
-      const style = getComputedStyle(e);
-      return { stop: e.dataset.stop, html: e.outerHTML.slice(0, 120), body: e === document.body, radio: e.type === "radio",
-        seen: style.outlineStyle !== "none" && parseFloat(style.outlineWidth) >= 2 };
-    });
-    if (at.body) { continue; }
-    if (!at.seen) { faults.push(`the keyboard's place is not seen: ${at.html}`); }
-    if (at.stop !== undefined) { reached.add(at.stop); }
+  for (const place of at) {
+    if (!place.seen) { faults.push(`the keyboard's place is not seen: ${place.html}`); }
+    if (place.stop !== undefined) { reached.add(place.stop); }
   }
   if (reached.size < all) { faults.push(`the keyboard reaches ${reached.size} of ${all} places`); }
   return faults;
@@ -93,7 +94,28 @@ async function act(page, step) {
   throw new Error("no step " + step.do);
 }
 
-async function look(browser, site, visit) {
+// says waits for a text: what was pressed last may still be on its way.
+async function says(page, text) {
+  for (let i = 0; i < 100; i++) {
+    if ((await page.locator("body").innerText()).includes(text)) { return true; }
+    await page.waitForTimeout(100);
+  }
+  return false;
+}
+
+// holdFetch lets a page ask nothing more, and hear no answer, once it shall stand still.
+function holdFetch() {
+  const ask = window.fetch;
+  const never = new Promise(() => {});
+  window.fetch = (...what) => window.ciglioStill ? never : ask(...what).then((answer) => window.ciglioStill ? never : answer);
+}
+
+// sameToAxe names what decides what axe finds: the page in its language and colours.
+function sameToAxe(visit) {
+  return JSON.stringify([visit.path, visit.language, Boolean(visit.dark), visit.cookies || [], visit.steps || []]);
+}
+
+async function look(browser, site, visit, asked) {
   const faults = [];
   const context = await browser.newContext({
     viewport: { width: visit.width, height: 800 }, locale: visit.language, javaScriptEnabled: !visit.noScript,
@@ -102,10 +124,12 @@ async function look(browser, site, visit) {
   });
   const origin = new URL(site.url).origin;
   await context.addCookies((visit.cookies || []).map((c) => ({ ...c, url: origin })));
+  await context.addInitScript(holdFetch);
   const page = await context.newPage();
   page.on("request", (r) => { if (new URL(r.url()).origin !== origin && !r.url().startsWith("data:")) { faults.push("asks a third host: " + r.url()); } });
   page.on("pageerror", (e) => faults.push("script fails: " + e.message));
-  page.on("console", (m) => { if (m.type() === "error") { faults.push("browser complains: " + m.text()); } });
+  const itself = (m) => (visit.status || 200) >= 400 && m.location().url === site.url + visit.path; // the wanted answer is no fault
+  page.on("console", (m) => { if (m.type() === "error" && !itself(m)) { faults.push("browser complains: " + m.text()); } });
   try {
     const answer = await page.goto(site.url + visit.path);
     const wanted = visit.status || 200;
@@ -113,8 +137,10 @@ async function look(browser, site, visit) {
     for (const step of visit.steps || []) { await act(page, step); }
     await page.waitForLoadState("load");
     for (const text of visit.want || []) {
-      if (!(await page.locator("body").innerText()).includes(text)) { faults.push(`does not say ${JSON.stringify(text)}`); }
+      if (!await says(page, text)) { faults.push(`does not say ${JSON.stringify(text)}`); }
     }
+    // From here on a page that renews itself stands still.
+    if (!visit.noScript) { await page.evaluate(() => { window.ciglioStill = true; }); }
     if (visit.print) { await page.emulateMedia({ media: "print" }); }
     if (site.shots) {
       fs.mkdirSync(site.shots, { recursive: true });
@@ -122,9 +148,13 @@ async function look(browser, site, visit) {
     }
     if (!visit.print) { faults.push(...await page.evaluate(inPage, site.rules)); }
     if (!visit.print && !visit.noScript) {
-      const found = await new AxeBuilder({ page }).analyze();
-      for (const v of found.violations) {
-        for (const n of v.nodes) { faults.push(`axe ${v.id}: ${v.help}: ${n.html.slice(0, 160)}`); }
+      if (!asked.has(sameToAxe(visit))) {
+        asked.add(sameToAxe(visit));
+        // The page has no frames: axe need not open another page to look into them.
+        const found = await new AxeBuilder({ page }).setLegacyMode(true).options({ resultTypes: ["violations"] }).analyze();
+        for (const v of found.violations) {
+          for (const n of v.nodes) { faults.push(`axe ${v.id}: ${v.help}: ${n.html.slice(0, 160)}`); }
+        }
       }
       faults.push(...await byKeyboard(page));
     }
@@ -139,7 +169,8 @@ async function look(browser, site, visit) {
   const site = JSON.parse(fs.readFileSync(0, "utf8"));
   const browser = await chromium.launch({ executablePath: site.chromium, args: ["--no-sandbox", "--disable-dev-shm-usage"] });
   const results = [];
-  for (const visit of site.visits) { results.push(await look(browser, site, visit)); }
+  const asked = new Set();
+  for (const visit of site.visits) { results.push(await look(browser, site, visit, asked)); }
   await browser.close();
   process.stdout.write(JSON.stringify(results));
 })().catch((e) => { process.stderr.write(String(e.stack)); process.exit(1); });

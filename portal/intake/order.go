@@ -76,8 +76,10 @@ func (d *dispatcher) device(ctx context.Context, id evidence.DeviceID, now time.
 	var due []*orders.Entry
 	for _, e := range list {
 		// An export comes on the stick that takes the evidence: over the network it would fail,
-		// and the same order could not be executed any more.
-		if e.Kind != wire.OrderExport && !d.known[e.Hash] && !now.Before(e.NotBefore) && !now.After(e.NotAfter) {
+		// and the same order could not be executed any more. An officer hands in an order
+		// console at the device.
+		byHand := e.Kind == wire.OrderExport || e.Kind == wire.OrderConsole
+		if !byHand && !d.known[e.Hash] && !now.Before(e.NotBefore) && !now.After(e.NotAfter) {
 			due = append(due, e)
 		}
 	}

@@ -163,6 +163,8 @@ func ordered(k wire.OrderKind) string {
 		return "Reopen after a seal"
 	case wire.OrderExport:
 		return "Export records to a stick"
+	case wire.OrderConsole:
+		return "Let an officer see violations at the console"
 	}
 	return string(k)
 }

@@ -29,7 +29,7 @@ var ErrOrderKind = errors.New("no such order")
 // speed, a limit, a rule or a key.
 type OrderKind string
 
-// What an order may ask for. The first six are a centre's, the last two an
+// What an order may ask for. The first six are a centre's, the last three an
 // officer's: see [OrderKind.Role].
 const (
 	OrderSelfTest    OrderKind = "selftest"    // test yourself now
@@ -40,16 +40,18 @@ const (
 	OrderResume      OrderKind = "resume"      // end a pause
 	OrderReopen      OrderKind = "reopen"      // open the gate again after a seal
 	OrderExport      OrderKind = "export"      // give records From to To of Epoch, encrypted to Recipient, to the stick
+	OrderConsole     OrderKind = "console"     // let the officer who hands it in at the console see the violations
 )
 
 // OrderKinds lists the kinds.
 func OrderKinds() []OrderKind {
-	return []OrderKind{OrderSelfTest, OrderStatus, OrderDiagnostics, OrderResend, OrderPause, OrderResume, OrderReopen, OrderExport}
+	return []OrderKind{OrderSelfTest, OrderStatus, OrderDiagnostics, OrderResend, OrderPause, OrderResume, OrderReopen, OrderExport, OrderConsole}
 }
 
 // Role returns whose key must have signed such an order.
 func (k OrderKind) Role() evidence.Role {
-	if k == OrderReopen || k == OrderExport {
+	switch k {
+	case OrderReopen, OrderExport, OrderConsole:
 		return evidence.RoleOfficer
 	}
 	return evidence.RoleCentre
@@ -59,8 +61,8 @@ func (k OrderKind) Role() evidence.Role {
 // wire or from a stick. A device executes it once, or refuses it, and a record of
 // its chain is the answer.
 //
-// Which of the arguments a kind has, is fixed: Reason for pause, reopen and
-// export; Until for pause; Epoch, From and To for resend and export; Recipient for
+// Which of the arguments a kind has, is fixed: Reason for pause, reopen,
+// export and console; Until for pause; Epoch, From and To for resend and export; Recipient for
 // export. All others are zero.
 type Order struct {
 	Device evidence.DeviceID
@@ -119,7 +121,7 @@ func (k OrderKind) arguments() (has [4]bool, ok bool) {
 		return [4]bool{true, true, false, false}, true
 	case OrderResend:
 		return [4]bool{false, false, true, false}, true
-	case OrderReopen:
+	case OrderReopen, OrderConsole:
 		return [4]bool{true, false, false, false}, true
 	case OrderExport:
 		return [4]bool{true, false, true, true}, true

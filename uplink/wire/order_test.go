@@ -24,7 +24,7 @@ func goodOrder(k wire.OrderKind) wire.Order {
 		o.Reason, o.Until = "works on the road", noon.Add(6*time.Hour)
 	case wire.OrderResend:
 		o.Epoch, o.From, o.To = 1, 5, 9
-	case wire.OrderReopen:
+	case wire.OrderReopen, wire.OrderConsole:
 		o.Reason = "the door was opened by the workshop"
 	case wire.OrderExport:
 		o.Reason, o.Epoch, o.From, o.To, o.Recipient = "order of the court", 2, 5, 5, "age1qqqq"
@@ -86,6 +86,7 @@ func TestNoOrderChangesWhatIsMeasured(t *testing.T) {
 	want := map[wire.OrderKind]evidence.Role{
 		"selftest": evidence.RoleCentre, "status": evidence.RoleCentre, "diagnostics": evidence.RoleCentre, "resend": evidence.RoleCentre,
 		"pause": evidence.RoleCentre, "resume": evidence.RoleCentre, "reopen": evidence.RoleOfficer, "export": evidence.RoleOfficer,
+		"console": evidence.RoleOfficer,
 	}
 	if len(wire.OrderKinds()) != len(want) {
 		t.Errorf("%d kinds, want %d", len(wire.OrderKinds()), len(want))
