@@ -34,7 +34,7 @@ type pages struct {
 }
 
 func newConsole(c *config.Config, d *device.Device, log *slog.Logger) (*pages, error) {
-	p, err := console.New(console.Options{Device: d, Now: time.Now, Log: log})
+	p, err := console.New(console.Options{Device: d, Now: time.Now, Acceptance: filepath.Join(c.Device.Dir, "acceptance.json"), Log: log})
 	if err != nil {
 		return nil, err
 	}

@@ -4,8 +4,13 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/csv"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"net/http"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,6 +20,7 @@ import (
 	"ciglio/agent/device"
 	"ciglio/capture/evidence"
 	"ciglio/internal/catalogue"
+	"ciglio/internal/durable"
 	"ciglio/sensor"
 )
 
@@ -214,6 +220,74 @@ func (a *acceptance) copied() *Acceptance {
 	return &c
 }
 
+// keepAcceptance writes one down.
+func (c *Console) keepAcceptance(a *Acceptance) error {
+	if c.o.Acceptance == "" {
+		return nil
+	}
+	text, err := json.Marshal(a)
+	if err != nil {
+		return err
+	}
+	return durable.WriteFile(c.o.Acceptance, text, 0o600)
+}
+
+// mostKept is the largest file of an acceptance, in bytes: one with all attempts has a
+// tenth of it.
+const mostKept = 1 << 20
+
+// resumeAcceptance goes on with the one that was kept. One that cannot be read, or is of
+// another device, place, sensor or calibration than there is now, is over: its runs
+// say nothing of what stands there.
+func (c *Console) resumeAcceptance() {
+	if c.o.Acceptance == "" {
+		return
+	}
+	a, err := readAcceptance(c.o.Acceptance)
+	if err == nil {
+		now := newAcceptance(Plan{}, c.o.Device.Status(), "")
+		if a.Device != now.Device || a.Site != now.Site || a.Sensor != now.Sensor || a.Statement != now.Statement {
+			err = errors.New("it is of another device, place, sensor or calibration")
+		}
+	}
+	switch {
+	case err == nil:
+		c.accept.so = a
+	case !errors.Is(err, fs.ErrNotExist):
+		c.o.Log.Warn("acceptance not resumed", "file", c.o.Acceptance, "error", err)
+	}
+}
+
+func readAcceptance(file string) (*Acceptance, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, mostKept+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(text) > mostKept {
+		return nil, fmt.Errorf("more than %d bytes", mostKept)
+	}
+	a := &Acceptance{}
+	if err := json.Unmarshal(text, a); err != nil {
+		return nil, err
+	}
+	attempts := 0
+	for i := range a.Runs {
+		if a.Runs[i].Number != i+1 {
+			return nil, fmt.Errorf("run %d in place %d", a.Runs[i].Number, i+1)
+		}
+		attempts += len(a.Runs[i].Attempts)
+	}
+	if n := len(a.Runs); n == 0 || n > mostRuns || attempts > mostAttempts {
+		return nil, fmt.Errorf("%d runs, %d attempts", n, attempts)
+	}
+	return a, nil
+}
+
 // readPlan reads the form of a plan.
 func readPlan(r *http.Request) (p Plan, err error) {
 	wrong := func(field string) (Plan, error) { return Plan{}, refusal{http.StatusBadRequest, "plan_" + field} }
@@ -265,6 +339,9 @@ func (c *Console) acceptPlan(w http.ResponseWriter, r *http.Request, who Caller)
 	if err := c.note(who, words, evidence.Act{Code: "accept", Subject: "reference runs", Outcome: "begun"}); err != nil {
 		return err
 	}
+	if err := c.keepAcceptance(a); err != nil {
+		return err
+	}
 	c.o.Device.BeginService(serviceLasts)
 	c.accept.so = a
 	return c.done(w, r, "/accept")
@@ -313,7 +390,9 @@ func (c *Console) acceptRun(w http.ResponseWriter, r *http.Request, who Caller) 
 	attempts := 0
 	for i := range a.Runs {
 		attempts += len(a.Runs[i].Attempts)
-		if seen != nil && slices.ContainsFunc(a.Runs[i].Attempts, func(t Attempt) bool { return t.Measured != nil && t.Measured.Number == seen.Number }) {
+		if seen != nil && slices.ContainsFunc(a.Runs[i].Attempts, func(t Attempt) bool {
+			return t.Measured != nil && t.Measured.Number == seen.Number && t.Measured.At.Equal(seen.At)
+		}) {
 			return refusal{http.StatusConflict, "attempt_twice"}
 		}
 	}
@@ -321,7 +400,12 @@ func (c *Console) acceptRun(w http.ResponseWriter, r *http.Request, who Caller) 
 		return refusal{http.StatusConflict, "attempt_many"}
 	}
 	c.keepService()
-	a.Runs[n-1].try(reference, seen)
+	run := &a.Runs[n-1]
+	run.try(reference, seen)
+	if err := c.keepAcceptance(a); err != nil {
+		run.Attempts = run.Attempts[:len(run.Attempts)-1]
+		return err
+	}
 	return c.done(w, r, "/accept")
 }
 
@@ -351,6 +435,11 @@ func (c *Console) acceptEnd(w http.ResponseWriter, r *http.Request, who Caller) 
 	}
 	ended := c.o.Device.Status().At
 	a.Ended, a.Pass = &ended, pass
+	// The chain has it. Should this fail it is under way again after a restart, and is
+	// ended once more.
+	if err := c.keepAcceptance(a); err != nil {
+		c.o.Log.Error("end of the acceptance not kept", "error", err)
+	}
 	c.o.Device.EndService()
 	return c.done(w, r, "/accept")
 }

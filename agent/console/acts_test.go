@@ -3,11 +3,15 @@ package console
 import (
 	"bytes"
 	"encoding/csv"
+	"fmt"
 	"net/http"
 	"net/url"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"ciglio/agent/device"
 	"ciglio/capture/evidence"
@@ -295,5 +299,72 @@ func TestAim(t *testing.T) {
 		if words := b.device.notes[len(b.device.notes)-1].New; len(words) > evidence.MaxText {
 			t.Errorf("%s: %d bytes of words", test.name, len(words))
 		}
+	}
+}
+
+// TestAcceptanceGoesOnAfterARestart starts the console anew at each place of one.
+func TestAcceptanceGoesOnAfterARestart(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "acceptance.json")
+	again := func(status device.Status) *bench {
+		b := newBench(t)
+		b.device.status, b.device.service, b.o.Acceptance = status, true, file
+		b.resumeAcceptance()
+		return b
+	}
+	b := again(inOrder())
+	post := func(path string, form url.Values) {
+		t.Helper()
+		if got := b.request(b.session(Technician), "POST", path, form); got.Code != http.StatusSeeOther {
+			t.Fatalf("%s: %d", path, got.Code)
+		}
+	}
+	post("/accept/plan", url.Values{"reference": {"GPS 12"}, "lanes": {"1"}, "direction": {"approaching"}, "speeds": {"70 90"}, "repeat": {"1"}})
+	for i, speed := range []sensor.Speed{7012, 9020} {
+		b = again(inOrder())
+		// After a restart vehicles are counted from 1 again.
+		b.device.seen = []device.Seen{{Number: 1, At: noon.Add(time.Duration(i) * time.Hour), Speed: speed, U: 20, Direction: sensor.Approaching}}
+		post(fmt.Sprintf("/accept/run/%d", i+1), url.Values{"vehicle": {"1"}, "true": {[]string{"70", "90"}[i]}})
+	}
+	kept, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b = again(inOrder())
+	whole := b.accept.copied()
+	post("/accept/end", nil)
+	rows := strings.Split(strings.TrimSpace(string(b.device.notes[0].Answer)), "\n")
+	if len(rows) != 3 || b.device.notes[0].Outcome != "done" || whole.next() != 0 {
+		t.Errorf("report = %q, %+v", rows, b.device.notes[0])
+	}
+	if a := again(inOrder()).accept.copied(); a == nil || a.Ended == nil || !a.Pass {
+		t.Errorf("after its end: %+v", a)
+	}
+
+	other := inOrder()
+	other.Calibration.Version++
+	for _, test := range []struct {
+		name   string
+		status device.Status
+		text   string
+	}{
+		{"under another calibration", other, string(kept)},
+		{"a file that was cut", inOrder(), string(kept[:len(kept)/2])},
+		{"an empty file", inOrder(), ""},
+		{"without runs", inOrder(), strings.Replace(string(kept), `"runs":[`, `"others":[`, 1)},
+		{"a run in another's place", inOrder(), strings.Replace(string(kept), `"run":2`, `"run":1`, 1)},
+		{"larger than any", inOrder(), string(kept) + strings.Repeat(" ", mostKept)},
+	} {
+		if err := os.WriteFile(file, []byte(test.text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if a := again(test.status).accept.copied(); a != nil {
+			t.Errorf("%s: %+v", test.name, a)
+		}
+	}
+	// What cannot be written down is not done.
+	b = again(inOrder())
+	b.o.Acceptance = filepath.Join(file, "nowhere")
+	if got := b.request(b.session(Technician), "POST", "/accept/plan", url.Values{"reference": {"GPS 12"}, "lanes": {"1"}, "direction": {"approaching"}, "speeds": {"70"}, "repeat": {"1"}}); got.Code != http.StatusInternalServerError || b.accept.copied() != nil {
+		t.Errorf("a folder that is not there: %d", got.Code)
 	}
 }

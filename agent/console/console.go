@@ -9,7 +9,8 @@
 // memory, connections and processor is bounded. No page asks another host for
 // anything, holds a script or a style of its own, or needs a script to work.
 //
-// Sessions and codes are in memory and end with the process. A Console is safe
+// Sessions and codes are in memory and end with the process; an acceptance under way
+// goes on after it. A Console is safe
 // for concurrent use.
 package console
 
@@ -75,11 +76,14 @@ type Device interface {
 	WriteSignal(io.Writer) error
 }
 
-// Options says what a console is made of. All but Log are needed.
+// Options says what a console is made of. Device and Now are needed.
 type Options struct {
 	Device Device
 	Now    func() time.Time // for codes and sessions
-	Log    *slog.Logger     // nil: nothing is logged
+	// Acceptance is the file that keeps the acceptance under way over a restart; "":
+	// none does.
+	Acceptance string
+	Log        *slog.Logger // nil: nothing is logged
 }
 
 // A Console answers requests for the pages.
@@ -140,6 +144,7 @@ func New(o Options) (*Console, error) {
 		}
 		c.pages[strings.TrimSuffix(strings.TrimPrefix(file, "templates/"), ".html")] = page
 	}
+	c.resumeAcceptance()
 	return c, nil
 }
 
