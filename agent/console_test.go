@@ -24,9 +24,10 @@ import (
 
 // standIn is a device that says what a test has it say.
 type standIn struct {
-	service bool
-	found   []sensor.Finding
-	acts    []string
+	console.Device // what no command asks
+	service        bool
+	found          []sensor.Finding
+	acts           []string
 }
 
 func (d *standIn) Status() device.Status {
@@ -53,7 +54,7 @@ func (d *standIn) ServicePicture(b []byte) (capture.Frame, bool) {
 func (d *standIn) Sight() device.Sight         { return device.Sight{} }
 func (d *standIn) WriteSignal(io.Writer) error { return device.ErrNoSignal }
 func (d *standIn) Seen() []device.Seen {
-	return []device.Seen{{Number: 4, At: time.Now(), Speed: 7105, Direction: sensor.Approaching, Reasons: nil}}
+	return []device.Seen{{Number: 4, At: time.Unix(1800000000, 0), Speed: 7105, Direction: sensor.Approaching, Reasons: nil}}
 }
 
 // TestCommandsAskTheRunningService runs each command against the pages of a device.
