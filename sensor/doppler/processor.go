@@ -19,6 +19,8 @@ const (
 	opinionWay      = 0.5       // times the pace's bounds, to which its opinion of a speed counts
 	sameSpeed       = 0.06      // share within which two chains tell of one speed
 	doubtTime       = 1.2       // s at the usual pace for which what has no speed waits for another chain
+	awaitWay        = 25.0      // m of road behind the end of a track, and
+	awaitTime       = 0.3       // s for which longer frames are waited for: the pictures are kept for 0.1 s more
 	pieceGap        = 60.0      // m of road on which a line may be lost between two pieces of it
 	otherTarget     = 0.3       // s for which another chain's vehicle must share the beam
 )
@@ -300,7 +302,7 @@ func (p *Processor) collect(c *chain) {
 			d.until = d.to + int64(doubtTime*float64(p.format.Rate))
 			p.doubtful = append(p.doubtful, d)
 		case targets == 0 && p.followed(&d):
-			d.until = d.to + int64(2*doubtTime*p.longest(speed)*float64(p.format.Rate))
+			d.until = d.to + int64((awaitWay/speed+awaitTime)*float64(p.format.Rate))
 			p.awaiting = append(p.awaiting, d)
 		default:
 			p.give(d)
