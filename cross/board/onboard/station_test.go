@@ -247,15 +247,11 @@ func TestStation(t *testing.T) {
 			case provision.Busy:
 				fmt.Printf("station: takes %q\n", mountOf(sticks))
 			case provision.Good:
-				fmt.Printf("station: outcome: good; %s; lamp %s; %s\n", inForce(s), lampShows(), said.take())
+				fmt.Printf("station: outcome: good; %s; lamp %s; %s\n", inForce(s), lampBecomes("on"), said.take())
 			case provision.Bad:
-				fmt.Printf("station: outcome: bad; %s; lamp %s; %s\n", inForce(s), lampShows(), said.take())
+				fmt.Printf("station: outcome: bad; %s; lamp %s; %s\n", inForce(s), lampBecomes("flashes"), said.take())
 			case provision.Idle:
-				shows := lampShows()
-				for end := time.Now().Add(5 * time.Second); shows != "off" && time.Now().Before(end); {
-					shows = lampShows() // it may have been on when it was looked at first
-				}
-				fmt.Printf("station: idle; lamp %s\n", shows)
+				fmt.Printf("station: idle; lamp %s\n", lampBecomes("off"))
 			}
 		},
 	})
@@ -278,6 +274,16 @@ func mountOf(dir string) string {
 		}
 	}
 	return ""
+}
+
+// lampBecomes returns what the lamp shows, once that is what is wanted: it is switched
+// by another goroutine a moment later.
+func lampBecomes(want string) (shows string) {
+	for end := time.Now().Add(5 * time.Second); ; {
+		if shows = lampShows(); shows == want || time.Now().After(end) {
+			return shows
+		}
+	}
 }
 
 // lampShows looks for as long as two flashes take at the level of the one line that
