@@ -33,6 +33,7 @@ var Folders = []string{
 	"capture/displacement",
 	"capture/evidence",
 	"capture/life",
+	"capture/strobe",
 	"internal/robust",
 	"sensor",
 	"sensor/agd",
