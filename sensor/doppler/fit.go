@@ -14,13 +14,14 @@ const (
 	mostChange = 0.006 // of the speed, change within the zone of a vehicle that holds it
 	// What the angle takes away falls with the square of the distance, and its change
 	// with the cube: 16 m farther out, in the zones in which it matters, to 0.64 or less.
-	stillChange = 0.002  // of the speed, change within the zone in which it matters no more
-	angleChange = 0.7    // of the change before, that is left
-	longest     = 16.0   // m from the near end of a vehicle to the last place that reflects
-	angleGain   = 0.009  // of the speed, by which one is stated above all that was read
-	angleLost   = 0.007  // of the speed, the most by which it is stated too low then
-	mostHidden  = 0.0125 // of the speed, the mean that the angle may hide where nothing fits: more is too low
-	unfitted    = 0.012  // of the speed, what the angle may hide where nothing fits
+	stillChange = 0.002   // of the speed, change within the zone in which it matters no more
+	angleChange = 0.7     // of the change before, that is left
+	longest     = 16.0    // m from the near end of a vehicle to the last place that reflects
+	angleGain   = 0.009   // of the speed, by which one is stated above all that was read
+	angleLost   = 0.007   // of the speed, the most by which it is stated too low then
+	mostHidden  = 0.01    // of the speed, and
+	leastHidden = 1 / 3.6 // m/s, what the angle may hide where nothing fits: both, and the speed would be wrong
+	unfitted    = 0.012   // of the speed, what the angle may hide where nothing fits
 )
 
 // A course is the way of a vehicle that held its speed.

@@ -30,7 +30,7 @@ func (g *gauge) measure(readings []reading, p geometry, w *verdict) {
 	} else if !ok {
 		// Long vehicles reflect from several places, whose closest points differ.
 		g.farther(readings, from, p, w)
-		if len(w.reasons) == 0 && w.deficit > mostHidden {
+		if len(w.reasons) == 0 && w.deficit > max(mostHidden, leastHidden/w.speed) {
 			w.reasons = append(w.reasons, sensor.ReasonUncertain)
 		}
 		w.deficit = max(w.deficit, unfitted)
