@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/eclipse/paho.mqtt.golang/packets"
+
+	"ciglio/internal/mtls"
 )
 
 // errProtocol is what the errors about a broker's bad packets wrap.
@@ -29,6 +31,7 @@ type conn struct {
 	filters      int // subscriptions, all in one packet
 
 	writing sync.Mutex
+	wrote   bool // CONNECT has gone out, and somebody reads
 
 	// Used by paho's one reading goroutine only.
 	reader    *bufio.Reader
@@ -180,9 +183,26 @@ func (c *conn) Write(b []byte) (int, error) {
 		n, err = c.Conn.Write(b)
 	}
 	if err != nil {
+		if !c.wrote {
+			err = c.refusal(err)
+		}
 		c.fail(err)
 	}
+	c.wrote = true
 	return n, err
+}
+
+// refusal returns why the broker does not take the first packet, where it has said
+// so: one that refuses our certificate may have closed the connection before, and
+// what it said is then still to be read. Nobody reads before the first packet.
+func (c *conn) refusal(err error) error {
+	if c.Conn.SetReadDeadline(time.Now().Add(c.writeTimeout)) != nil {
+		return err
+	}
+	if _, read := c.Conn.Read(make([]byte, 1)); mtls.Explain(read) != nil {
+		return read
+	}
+	return err
 }
 
 // SetDeadline sets the deadline of reads: writes have their own.

@@ -2,8 +2,10 @@ package mqtt
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"net"
+	"syscall"
 	"testing"
 	"time"
 
@@ -47,4 +49,32 @@ func FuzzBrokerBytes(f *testing.F) {
 			t.Errorf("%d bytes allocated for a packet", cap(c.packet))
 		}
 	})
+}
+
+// resetConn is that of a broker that has said why it refuses us, and is gone.
+type resetConn struct {
+	net.Conn
+	said error
+}
+
+func (resetConn) Write([]byte) (int, error)        { return 0, syscall.ECONNRESET }
+func (c resetConn) Read([]byte) (int, error)       { return 0, c.said }
+func (resetConn) SetWriteDeadline(time.Time) error { return nil }
+func (resetConn) SetReadDeadline(time.Time) error  { return nil }
+
+func TestRefusalIsReadFromAConnectionThatIsGone(t *testing.T) {
+	alert := &net.OpError{Op: "remote error", Err: errors.New("tls: unknown certificate authority")}
+	for _, row := range []struct {
+		name       string
+		said, want error
+	}{
+		{"the broker said why", alert, alert},
+		{"it said nothing", io.EOF, syscall.ECONNRESET},
+	} {
+		c := newConn(resetConn{said: row.said}, Options{WriteTimeout: time.Second}, 0)
+		c.Write([]byte("CONNECT"))
+		if err := c.failure(); !errors.Is(err, row.want) {
+			t.Errorf("%s: %v, want %v", row.name, err, row.want)
+		}
+	}
 }
