@@ -8,6 +8,7 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -142,9 +143,20 @@ func TestAStickBringsTheFirstLifeAndTheNext(t *testing.T) {
 		t.Fatal(err)
 	}
 	log := new(safeBuffer)
+	waits := &awaited{words: []byte("not provisioned"), seen: make(chan struct{})}
 	ctx, cancel := context.WithCancel(t.Context())
 	served := make(chan error, 1)
-	go func() { served <- serve(ctx, c, slog.New(slog.NewTextHandler(log, nil)), diag.NewTail(1<<10)) }()
+	go func() {
+		served <- serve(ctx, c, slog.New(slog.NewTextHandler(io.MultiWriter(log, waits), nil)), diag.NewTail(1<<10))
+	}()
+	// A stick that is quicker than the start would be found installed by the first life.
+	select {
+	case <-waits.seen:
+	case err := <-served:
+		t.Fatalf("the service ended: %v\n%s", err, log)
+	case <-time.After(2 * time.Minute):
+		t.Fatalf("it does not wait for a stick\n%s", log)
+	}
 	m := &memoryStick{map[string][]byte{"t.ciglio": trust, "c.ciglio": calibrated(1)}, make(chan string, 4)}
 	use := func(want string) {
 		t.Helper()
@@ -190,4 +202,19 @@ func TestAStickBringsTheFirstLifeAndTheNext(t *testing.T) {
 	if code := Main([]string{"outbox", "list", "--dir", outboxDir(c)}, &out, &errs); code != 0 || strings.Count(out.String(), "operator") != 4 { // three installed, and the second start finds another calibration
 		t.Errorf("%s%s", out.String(), errs.String())
 	}
+}
+
+// awaited closes seen when a line with the words is written. Only one line is written
+// at a time, and whole.
+type awaited struct {
+	words []byte
+	once  sync.Once
+	seen  chan struct{}
+}
+
+func (a *awaited) Write(line []byte) (int, error) {
+	if bytes.Contains(line, a.words) {
+		a.once.Do(func() { close(a.seen) })
+	}
+	return len(line), nil
 }
