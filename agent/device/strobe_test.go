@@ -27,12 +27,12 @@ type returning struct {
 	line chan sensor.Edge
 	off  time.Duration // from the start of exposure
 	mute atomic.Bool
-	some bool // every second time
+	some atomic.Bool // every second time
 }
 
 func (c *returning) Next(ctx context.Context) (capture.Frame, error) {
 	f, err := c.fakeCamera.Next(ctx)
-	if err == nil && !c.mute.Load() && (!c.some || f.Number%2 == 0) {
+	if err == nil && !c.mute.Load() && (!c.some.Load() || f.Number%2 == 0) {
 		c.line <- sensor.Edge{At: f.At.Add(c.off), Rising: true}
 	}
 	return f, err
@@ -110,7 +110,8 @@ func TestStrobeProvesTheExposure(t *testing.T) {
 
 func TestPictureWithoutReturnIsNoEvidence(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		camera := &returning{some: true}
+		camera := new(returning)
+		camera.some.Store(true)
 		r := newRig(t, withStrobe(t, camera))
 		r.start(t)
 		for range 2 { // the pictures of one are even, or odd, or both
@@ -135,7 +136,7 @@ func TestPictureWithoutReturnIsNoEvidence(t *testing.T) {
 			t.Errorf("gate without returns: %v", causes)
 		}
 		camera.mute.Store(false)
-		camera.some = false
+		camera.some.Store(false)
 		time.Sleep(inOrder + 10*time.Second)
 		if o := r.pass(speeding()); o.Record == nil {
 			t.Errorf("not recorded again: %v, gate %v", o.Reasons, r.Gate())

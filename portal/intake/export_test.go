@@ -47,14 +47,11 @@ func Simulate(q Quota, records, bytes int, every time.Duration) (taken, held int
 // A Dispatcher sends orders when a test says so.
 type Dispatcher struct{ d dispatcher }
 
-// NewDispatcher returns one of the intake, which must be running.
-func NewDispatcher(in *Intake) *Dispatcher {
-	return &Dispatcher{dispatcher{in: in, sent: make(map[evidence.Hash]dispatch), known: make(map[evidence.Hash]bool)}}
+// NewDispatcher returns one of the intake, which must be running and have no orders
+// that it sends by itself.
+func NewDispatcher(in *Intake, book *orders.Book) *Dispatcher {
+	return &Dispatcher{dispatcher{in: in, book: book, sent: make(map[evidence.Hash]dispatch), known: make(map[evidence.Hash]bool)}}
 }
 
 // Look sends what is due at a time.
 func (d *Dispatcher) Look(ctx context.Context, now time.Time) error { return d.d.look(ctx, now) }
-
-// WithOrders gives an intake that does not run yet its orders, without the goroutine
-// that sends them by itself.
-func (in *Intake) WithOrders(b *orders.Book) { in.o.Orders = b }

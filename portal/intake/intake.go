@@ -178,8 +178,8 @@ func (in *Intake) Run(ctx context.Context) error {
 	for _, l := range in.lanes {
 		verifying.Go(func() { l.run(work) })
 	}
-	if in.o.Orders != nil {
-		d := &dispatcher{in: in, sent: make(map[evidence.Hash]dispatch), known: make(map[evidence.Hash]bool)}
+	if book := in.o.Orders; book != nil {
+		d := &dispatcher{in: in, book: book, sent: make(map[evidence.Hash]dispatch), known: make(map[evidence.Hash]bool)}
 		ordering.Go(func() { d.run(ctx) })
 	}
 	in.receive(ctx)

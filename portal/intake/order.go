@@ -27,6 +27,7 @@ const maxActs = 2000
 // its time is over. Only the goroutine of run uses it.
 type dispatcher struct {
 	in    *Intake
+	book  *orders.Book
 	sent  map[evidence.Hash]dispatch
 	known map[evidence.Hash]bool // orders that are answered
 	said  string                 // the error that was logged last
@@ -59,7 +60,7 @@ func (d *dispatcher) run(ctx context.Context) {
 // look sends what is due. One device whose orders cannot be read keeps no other
 // waiting; its error is returned.
 func (d *dispatcher) look(ctx context.Context, now time.Time) (err error) {
-	devices, err := d.in.o.Orders.Devices()
+	devices, err := d.book.Devices()
 	if err != nil {
 		return err
 	}
@@ -72,7 +73,7 @@ func (d *dispatcher) look(ctx context.Context, now time.Time) (err error) {
 }
 
 func (d *dispatcher) device(ctx context.Context, id evidence.DeviceID, now time.Time) error {
-	list, damaged := d.in.o.Orders.List(id)
+	list, damaged := d.book.List(id)
 	var due []*orders.Entry
 	for _, e := range list {
 		// An export comes on the stick that takes the evidence: over the network it would fail,

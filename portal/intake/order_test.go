@@ -17,8 +17,7 @@ func TestOrdersReachADeviceThatIsThere(t *testing.T) {
 	d, old := portaltest.NewDevice(t, "one"), portaltest.NewDevice(t, "old")
 	b := start(t, portaltest.NewCentre(t, d, old))
 	book := orders.Open(b.centre.Dir)
-	b.intake.WithOrders(book)
-	dispatcher := intake.NewDispatcher(b.intake)
+	dispatcher := intake.NewDispatcher(b.intake, book)
 	now := time.Now()
 	e, err := book.Sign(wire.Order{Device: d.ID, Kind: wire.OrderStatus}, b.centre.Signer, now, time.Hour)
 	if err != nil {
