@@ -70,9 +70,13 @@ type Step struct {
 
 // Look makes the visits to the pages at url, one after the other, and fails the test
 // with everything that is wrong. Where CIGLIO_SCREENSHOTS names a folder it leaves a
-// picture of each there.
+// picture of each there. The short run, which also tries other processors, has no
+// browser.
 func Look(t *testing.T, url string, rules Rules, visits []Visit) {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("short: a browser")
+	}
 	chromium, modules, err := find()
 	if err != nil {
 		if os.Getenv("CI") == "true" {
