@@ -58,7 +58,9 @@ func diagCollect(f flags) action {
 			if *out == "" {
 				*out = "ciglio-diag-" + time.Now().UTC().Format("20060102T150405Z") + ".zip"
 			}
-			err = durable.Create(*out, b)
+			if err = durable.Create(*out, b); err != nil {
+				err = fmt.Errorf("%s: %w", *out, err)
+			}
 		}
 		if err != nil {
 			return fail(stderr, err, "--out names a new file where you may write")

@@ -67,7 +67,7 @@ password_file = "` + password + `"
 	if !strings.Contains(journal, "a stick was applied") || len(all) == 0 {
 		t.Errorf("the journal:\n%s", journal)
 	}
-	if code, _, errs := runCommand("diag", "collect", "--config", file, "--out", out); code != exitFailed || !strings.Contains(errs, "hint: --out") {
+	if code, _, errs := runCommand("diag", "collect", "--config", file, "--out", out); code != exitFailed || !strings.Contains(errs, out) || !strings.Contains(errs, "hint: --out") {
 		t.Errorf("over a file that is there: exit %d, %s", code, errs)
 	}
 }

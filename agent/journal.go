@@ -60,7 +60,7 @@ func journalCommand(f flags) action {
 			for _, e := range entries {
 				printJSON(stdout, journalJSON(e))
 			}
-		} else {
+		} else if len(entries) > 0 || err == nil { // of what could not be read nobody says that it holds nothing
 			printJournal(stdout, entries)
 		}
 		if err != nil {

@@ -136,8 +136,8 @@ func TestJournalCommandRefuses(t *testing.T) {
 		{"fewer than none", []string{"--last", "-1"}, exitUsage, "0 or more"},
 		{"no outbox", []string{"--dir", "nowhere"}, exitFailed, "hint: --dir"},
 	} {
-		if code, _, errs := runCommand(append([]string{"journal", "--dir", dir}, test.args...)...); code != test.exit || !strings.Contains(errs, test.says) {
-			t.Errorf("%s: exit %d, %q", test.name, code, errs)
+		if code, out, errs := runCommand(append([]string{"journal", "--dir", dir}, test.args...)...); code != test.exit || out != "" || !strings.Contains(errs, test.says) {
+			t.Errorf("%s: exit %d, %q, %q", test.name, code, out, errs)
 		}
 	}
 	// What can be read of a folder is told, and what cannot is named.
