@@ -567,7 +567,7 @@ func RestoreKeys(dir string, from io.Reader, identities []age.Identity) ([]strin
 			continue
 		}
 		if err := durable.Create(path, text); err != nil {
-			return all, err
+			return all, fmt.Errorf("%s: %w", path, err)
 		}
 		all = append(all, h.Name)
 	}

@@ -192,7 +192,7 @@ func orderFlags(flags *flag.FlagSet) func(context.Context, io.Writer, io.Writer,
 		}
 		if *out != "" {
 			if err := durable.Create(*out, e.Bytes); err != nil {
-				return nil, err
+				return nil, fmt.Errorf("%s: %w", *out, err)
 			}
 		}
 		return orderResult{id.String(), e.Number, e.Order.String(), e.NotBefore.Format(time.RFC3339), e.NotAfter.Format(time.RFC3339), e.KeyID.String(), *out}, nil
