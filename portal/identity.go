@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto"
 	"crypto/ecdsa"
-	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
@@ -190,12 +189,10 @@ func (p proposals) settle(device evidence.DeviceID, trust *evidence.Trust) error
 	if err != nil {
 		return err
 	}
-	for _, e := range trust.Register().Register.Entries {
-		if evidence.Hash(sha256.Sum256(e.Key)) == r.KeyID {
-			return p.drop(device)
-		}
+	if !register.HasKey(trust, r.KeyID) {
+		return nil
 	}
-	return nil
+	return p.drop(device)
 }
 
 // drop forgets the key that a device has brought.

@@ -128,12 +128,17 @@ func (f *File) Known(device evidence.DeviceID) bool {
 
 // HasKey reports whether a key stands in the register, whoever's.
 func (f *File) HasKey(id evidence.Hash) bool {
-	for _, e := range f.Trust().Register().Register.Entries {
-		if sha256.Sum256(e.Key) == id {
-			return true
-		}
-	}
-	return false
+	return HasKey(f.Trust(), id)
+}
+
+// HasKey reports whether a key stands in the register of a trust file, whoever's.
+func HasKey(trust *evidence.Trust, id evidence.Hash) bool {
+	return place(trust.Register().Register.Entries, id) >= 0
+}
+
+// place is the index of the entry of a key; -1 when there is none.
+func place(entries []evidence.RegisterEntry, id evidence.Hash) int {
+	return slices.IndexFunc(entries, func(e evidence.RegisterEntry) bool { return sha256.Sum256(e.Key) == id })
 }
 
 // Refresh reads the trust file if it has changed. A file that is not good, that
@@ -241,26 +246,34 @@ func Add(dir string, root Root, device evidence.DeviceID, epoch uint64, certific
 	if err != nil {
 		return entry, err
 	}
+	return entry, enter(dir, root, entry, now, certificate)
+}
+
+// enter issues the register anew with one more entry, and keeps the certificates of
+// it, if there are any, before that names them.
+func enter(dir string, root Root, entry evidence.RegisterEntry, now time.Time, certificates ...*x509.Certificate) error {
 	lock, err := durable.Wait(filepath.Join(dir, lockName))
 	if err != nil {
-		return entry, err
+		return err
 	}
 	defer lock.Close()
 	f, err := Open(dir)
 	if err != nil {
-		return entry, err
+		return err
 	}
 	if f.trust.Root() != root.KeyID() {
-		return entry, fmt.Errorf("register: signed by root %v, the key here is %v", f.trust.Root(), root.KeyID())
+		return fmt.Errorf("register: signed by root %v, the key here is %v", f.trust.Root(), root.KeyID())
 	}
 	next, err := Next(f.trust.Register().Register, []evidence.RegisterEntry{entry}, nil, now)
 	if err != nil {
-		return entry, err
+		return err
 	}
-	if err := keepCertificate(dir, certificate); err != nil {
-		return entry, err
+	for _, c := range certificates {
+		if err := keepCertificate(dir, c); err != nil {
+			return err
+		}
 	}
-	return entry, issue(filepath.Join(dir, trustName), root, next)
+	return issue(filepath.Join(dir, trustName), root, next)
 }
 
 func keepCertificate(dir string, certificate *x509.Certificate) error {
@@ -291,7 +304,7 @@ func Next(r *evidence.Register, add []evidence.RegisterEntry, revoke []evidence.
 		next.Entries = append(next.Entries, entry)
 	}
 	for _, id := range revoke {
-		i := slices.IndexFunc(next.Entries, func(e evidence.RegisterEntry) bool { return sha256.Sum256(e.Key) == id })
+		i := place(next.Entries, id)
 		if i < 0 {
 			return nil, fmt.Errorf("key %v: not in the register", id)
 		}
@@ -388,28 +401,7 @@ func follows(before, after *evidence.Trust) error {
 func AddOfficer(dir string, root Root, key []byte, now time.Time, valid time.Duration) (evidence.RegisterEntry, error) {
 	from := now.UTC().Truncate(time.Second)
 	entry := evidence.RegisterEntry{Role: evidence.RoleOfficer, Key: key, NotBefore: from.Add(-time.Minute), NotAfter: from.Add(valid)}
-	lock, err := durable.Wait(filepath.Join(dir, lockName))
-	if err != nil {
-		return entry, err
-	}
-	defer lock.Close()
-	f, err := Open(dir)
-	if err != nil {
-		return entry, err
-	}
-	if f.trust.Root() != root.KeyID() {
-		return entry, fmt.Errorf("register: signed by root %v, the key here is %v", f.trust.Root(), root.KeyID())
-	}
-	next := *f.trust.Register().Register
-	for _, e := range next.Entries {
-		if bytes.Equal(e.Key, key) {
-			return entry, fmt.Errorf("key %x: %w", sha256.Sum256(key), ErrEnrolled)
-		}
-	}
-	next.Sequence++
-	next.Issued = from
-	next.Entries = append(next.Entries[:len(next.Entries):len(next.Entries)], entry)
-	return entry, issue(filepath.Join(dir, trustName), root, &next)
+	return entry, enter(dir, root, entry, now)
 }
 
 // Backup copies the trust file and the certificates from dir to dest. The error
