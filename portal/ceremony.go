@@ -24,7 +24,6 @@ import (
 	"ciglio/portal/ca"
 	"ciglio/portal/keys"
 	"ciglio/portal/register"
-	"ciglio/portal/store"
 	"ciglio/uplink/wire"
 )
 
@@ -81,7 +80,7 @@ func ParseRequest(text []byte) (*Request, error) {
 	return r, nil
 }
 
-// Hash names a request's bytes, in words short enough to be read out.
+// requestHash names a request's bytes, in words short enough to be read out.
 func requestHash(text []byte) string {
 	sum := sha256.Sum256(text)
 	h := hex.EncodeToString(sum[:8])
@@ -253,22 +252,7 @@ func publicPEM(spki []byte) string {
 // [Init] makes but the root's key and the register. It returns what the root is
 // asked for.
 func InitForRoot(dir string, now time.Time) (*Request, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, err
-	}
-	for _, name := range []string{rootKeyName, centreKeyName, trustFileName} {
-		if _, err := os.Lstat(filepath.Join(dir, name)); !errors.Is(err, os.ErrNotExist) {
-			return nil, errors.Join(fmt.Errorf("directory %s: %w (%s)", dir, ErrExists, name), err)
-		}
-	}
-	s, err := store.Open(dir)
-	if err != nil {
-		return nil, err
-	}
-	if err := s.Close(); err != nil {
-		return nil, err
-	}
-	if _, err := ca.Create(CAFolder(dir), now); err != nil {
+	if err := begin(dir, now); err != nil {
 		return nil, err
 	}
 	key, err := keys.Generate()

@@ -44,23 +44,7 @@ func centreIn(dir string) error {
 // Init makes a centre in dir: a root key, a centre key, a register that holds the
 // centre's key alone, and an authority for TLS. It never replaces anything.
 func Init(dir string) (root evidence.Hash, err error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return root, err
-	}
-	for _, name := range []string{rootKeyName, centreKeyName, trustFileName} {
-		if _, err := os.Lstat(filepath.Join(dir, name)); !errors.Is(err, os.ErrNotExist) {
-			return root, errors.Join(fmt.Errorf("directory %s: %w (%s)", dir, ErrExists, name), err)
-		}
-	}
-	// The store first: what can fail does so before there are keys.
-	s, err := store.Open(dir)
-	if err != nil {
-		return root, err
-	}
-	if err := s.Close(); err != nil {
-		return root, err
-	}
-	if _, err := ca.Create(CAFolder(dir), time.Now()); err != nil {
+	if err := begin(dir, time.Now()); err != nil {
 		return root, err
 	}
 	made := make([]*keys.Key, 2)
@@ -78,6 +62,29 @@ func Init(dir string) (root evidence.Hash, err error) {
 		Role: evidence.RoleCentre, Key: made[1].SPKI(), NotBefore: from, NotAfter: from.Add(centreValid),
 	}
 	return made[0].KeyID(), register.Create(dir, made[0], entry, time.Now())
+}
+
+// begin makes what every centre has before its keys, in a directory that holds none
+// yet: a store and an authority for TLS.
+func begin(dir string, now time.Time) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	for _, name := range []string{rootKeyName, centreKeyName, trustFileName} {
+		if _, err := os.Lstat(filepath.Join(dir, name)); !errors.Is(err, os.ErrNotExist) {
+			return errors.Join(fmt.Errorf("directory %s: %w (%s)", dir, ErrExists, name), err)
+		}
+	}
+	// The store first: what can fail does so before there are keys.
+	s, err := store.Open(dir)
+	if err != nil {
+		return err
+	}
+	if err := s.Close(); err != nil {
+		return err
+	}
+	_, err = ca.Create(CAFolder(dir), now)
+	return err
 }
 
 // Enrol adds a device to the register in dir: the evidence key of the
