@@ -384,6 +384,11 @@ func Make(s Statement, files []File) (*Bundle, error) {
 	return b.assemble()
 }
 
+// toBeSigned is what every signature of the bundle is over.
+func (b *Bundle) toBeSigned() evidence.ToBeSigned {
+	return evidence.EnvelopeToBeSigned(PayloadType, b.payload)
+}
+
 // Sign returns the bundle with one more signature.
 func (b *Bundle) Sign(key evidence.Signer) (*Bundle, error) {
 	id := key.KeyID()
@@ -393,7 +398,7 @@ func (b *Bundle) Sign(key evidence.Signer) (*Bundle, error) {
 	if signed {
 		return nil, fmt.Errorf("key %v has signed this bundle already", id)
 	}
-	sig, err := key.Sign(evidence.EnvelopeToBeSigned(PayloadType, b.payload))
+	sig, err := key.Sign(b.toBeSigned())
 	if err != nil {
 		return nil, err
 	}
@@ -411,9 +416,4 @@ func (b *Bundle) assemble() (*Bundle, error) {
 	envelope := spell(e)
 	file := fmt.Appendf(nil, "%s%d\n%s", magic, len(envelope), envelope)
 	return Open(append(file, bytes.Join(b.contents, nil)...))
-}
-
-// preAuth is DSSE's pre-authentication encoding of a payload.
-func preAuth(payload []byte) []byte {
-	return fmt.Appendf(nil, "DSSEv1 %d %s %d %s", len(PayloadType), PayloadType, len(payload), payload)
 }

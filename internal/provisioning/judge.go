@@ -245,13 +245,14 @@ func (b *Bundle) Signed(a *Anchor, now time.Time) ([]RoleKey, error) {
 	var roles []Role
 	unknown := 0
 	over := ""
+	digest := b.toBeSigned().Digest()
 	for _, s := range b.Signatures {
 		key, known := a.key(s.KeyID)
 		switch {
 		case !known:
 			unknown++
 			continue
-		case !verifies(key.public, preAuth(b.payload), s.sig):
+		case !verifies(key.public, digest, s.sig):
 			return nil, refuse(BadSignature, "that of %s %s", key.Role, key.Name)
 		case key.Role != Root && (now.Before(key.NotBefore) || now.Unix() > key.NotAfter.Unix()):
 			over += fmt.Sprintf("; the key of %s %s counts from %s to %s", key.Role, key.Name, key.NotBefore.Format(instant), key.NotAfter.Format(instant))
@@ -289,11 +290,10 @@ func (a *Anchor) key(id evidence.Hash) (RoleKey, bool) {
 }
 
 // verifies checks a signature in its low-s form.
-func verifies(public *ecdsa.PublicKey, message []byte, sig [64]byte) bool {
+func verifies(public *ecdsa.PublicKey, digest evidence.Hash, sig [64]byte) bool {
 	r, s := new(big.Int).SetBytes(sig[:32]), new(big.Int).SetBytes(sig[32:])
 	if s.Cmp(new(big.Int).Rsh(elliptic.P256().Params().N, 1)) > 0 {
 		return false
 	}
-	digest := sha256.Sum256(message)
 	return ecdsa.Verify(public, digest[:], r, s)
 }

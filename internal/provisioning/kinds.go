@@ -45,6 +45,9 @@ type MemberShape struct {
 	Optional        bool
 }
 
+// maxDCC is the largest Digital Calibration Certificate, in bytes.
+const maxDCC = 2 << 20
+
 // Kinds returns every kind's shape.
 func Kinds() map[Kind]Shape {
 	const toml, pem, pdf, xml, program = "application/toml", "application/x-pem-file", "application/pdf", "application/xml", "application/octet-stream"
