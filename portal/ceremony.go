@@ -333,13 +333,7 @@ func NewRequest(dir string, o RequestOptions, now time.Time) (*Request, error) {
 		r.Add = append(r.Add, RequestEntry{Role: evidence.RoleOfficer.String(), Key: string(k), NotBefore: from, NotAfter: from.Add(centreValid)})
 	}
 	if o.CentreKey {
-		path := filepath.Join(dir, nextCentreKeyName)
-		key, err := keys.Load(path)
-		if errors.Is(err, keys.ErrMissing) {
-			if key, err = keys.Generate(); err == nil {
-				err = key.Create(path)
-			}
-		}
+		key, err := keys.LoadOrCreate(filepath.Join(dir, nextCentreKeyName))
 		if err != nil {
 			return nil, err
 		}

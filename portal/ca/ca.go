@@ -396,12 +396,7 @@ func (c *CA) renewServer(s *state, folder string, names []string, now time.Time)
 			return nil
 		}
 	}
-	key, err := keys.Load(keyPath)
-	if errors.Is(err, keys.ErrMissing) {
-		if key, err = keys.Generate(); err == nil {
-			err = key.Create(keyPath)
-		}
-	}
+	key, err := keys.LoadOrCreate(keyPath)
 	if err != nil {
 		return err
 	}

@@ -107,6 +107,17 @@ func (k *Key) Create(path string) error {
 	return nil
 }
 
+// LoadOrCreate is [Load] of the key file at path, which is made where it is missing.
+func LoadOrCreate(path string) (*Key, error) {
+	k, err := Load(path)
+	if errors.Is(err, ErrMissing) {
+		if k, err = Generate(); err == nil {
+			err = k.Create(path)
+		}
+	}
+	return k, err
+}
+
 // Public returns the public key.
 func (k *Key) Public() *ecdsa.PublicKey { return &k.private.PublicKey }
 
