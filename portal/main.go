@@ -395,10 +395,7 @@ func serveFlags(flags *flag.FlagSet) func(context.Context, io.Writer, io.Writer,
 	flags.StringVar(&o.BrokerFiles.Key, "broker-key", "", "`file` with the key of that, PEM (default DIR/ca/centre.key)")
 	flags.StringVar(&o.BrokerLog, "broker-log", "", "`file` that Mosquitto writes its log to: what it refuses is told from there")
 	flags.StringVar(&o.EST, "est", "", "`address` where devices get their TLS certificates (RFC 7030)")
-	flags.Func("name", "`host` name or address by which devices reach this machine; may be given several times", func(n string) error {
-		o.Names = append(o.Names, n)
-		return nil
-	})
+	names := many(flags, "name", "`host` name or address by which devices reach this machine; may be given several times")
 	flags.StringVar(&o.Pages.Certificate, "pages-cert", "", "`file` with the certificate of the pages, PEM")
 	flags.StringVar(&o.Pages.Key, "pages-key", "", "`file` with its key, PEM")
 	flags.StringVar(&o.Shard, "shard", DefaultShard, "shard of devices to take")
@@ -412,6 +409,7 @@ func serveFlags(flags *flag.FlagSet) func(context.Context, io.Writer, io.Writer,
 			handler = slog.NewJSONHandler(stderr, nil)
 		}
 		o.Log = slog.New(handler)
+		o.Names = *names
 		o.BrokerFiles = brokerFiles(o.Dir, o.BrokerFiles)
 		p, err := New(ctx, o)
 		if err != nil {

@@ -172,16 +172,12 @@ func (r mosquittoResult) String() string {
 func mosquittoFlags(flags *flag.FlagSet) func(context.Context, io.Writer, io.Writer, bool) (any, error) {
 	dir := needDir(flags)
 	to := flags.String("to", "", "`folder` (required)")
-	var names []string
-	flags.Func("name", "`host` name or address by which devices and the centre reach it; may be given several times (required)", func(n string) error {
-		names = append(names, n)
-		return nil
-	})
+	names := many(flags, "name", "`host` name or address by which devices and the centre reach it; may be given several times (required)")
 	return func(context.Context, io.Writer, io.Writer, bool) (any, error) {
-		if err := errors.Join(required("dir", *dir), required("to", *to), required("name", strings.Join(names, " "))); err != nil {
+		if err := errors.Join(required("dir", *dir), required("to", *to), required("name", strings.Join(*names, " "))); err != nil {
 			return nil, err
 		}
-		return mosquittoResult{*to}, WriteMosquitto(*dir, *to, names, time.Now())
+		return mosquittoResult{*to}, WriteMosquitto(*dir, *to, *names, time.Now())
 	}
 }
 
