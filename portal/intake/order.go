@@ -91,7 +91,7 @@ func (d *dispatcher) device(ctx context.Context, id evidence.DeviceID, now time.
 	if err != nil || !there {
 		return err
 	}
-	acts, err := d.in.o.Store.Acts(ctx, id, maxActs)
+	acts, err := Acts(ctx, d.in.o.Store, id)
 	if err != nil {
 		return err
 	}
@@ -129,13 +129,23 @@ func (d *dispatcher) there(ctx context.Context, id evidence.DeviceID) (there boo
 	return err == nil && profile.Orders > 0, device.StateAt, nil
 }
 
-// Answers returns what the records of a device say of an order, the newest first.
-func Answers(e *orders.Entry, records []*store.Record) (all []*orders.Answer) {
+// Acts returns the records of a device in which the answers to its orders are looked
+// for, the newest first.
+func Acts(ctx context.Context, s *store.Store, id evidence.DeviceID) (all []*evidence.Sealed, err error) {
+	records, err := s.Acts(ctx, id, maxActs)
 	for _, r := range records {
 		if sealed, err := evidence.Open(r.Bytes); err == nil {
-			if a := e.AnswerOf(sealed); a != nil {
-				all = append(all, a)
-			}
+			all = append(all, sealed)
+		}
+	}
+	return all, err
+}
+
+// Answers returns what the records of a device say of an order, the newest first.
+func Answers(e *orders.Entry, acts []*evidence.Sealed) (all []*orders.Answer) {
+	for _, sealed := range acts {
+		if a := e.AnswerOf(sealed); a != nil {
+			all = append(all, a)
 		}
 	}
 	return all

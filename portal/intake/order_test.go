@@ -91,7 +91,7 @@ func TestOrdersReachADeviceThatIsThere(t *testing.T) {
 	b.Deliver(record(d, answer))
 	b.receipt()
 	looked(now.Add(50 * time.Minute)) // answered
-	acts, err := b.store.Acts(t.Context(), d.ID, 10)
+	acts, err := intake.Acts(t.Context(), b.store, d.ID)
 	if err != nil || len(acts) != 1 {
 		t.Fatalf("%d acts, %v", len(acts), err)
 	}

@@ -179,9 +179,8 @@ type devicePage struct {
 	OrdersDamaged     bool
 }
 
-// maxOrders is how many orders a page shows, maxActs in how many records their
-// answers are looked for: the newest.
-const maxOrders, maxActs = 20, 2000
+// maxOrders is how many orders a page shows: the newest.
+const maxOrders = 20
 
 // An orderRow is an order and what became of it.
 type orderRow struct {
@@ -202,7 +201,7 @@ func (s *Server) orders(ctx context.Context, id evidence.DeviceID, now time.Time
 	if len(list) == 0 {
 		return nil, unread != nil, nil
 	}
-	acts, err := s.o.Store.Acts(ctx, id, maxActs)
+	acts, err := intake.Acts(ctx, s.o.Store, id)
 	for _, e := range list[:min(len(list), maxOrders)] {
 		row := orderRow{Entry: e}
 		row.State, row.Answer = e.State(now, intake.Answers(e, acts))
