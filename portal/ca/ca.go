@@ -21,6 +21,7 @@ package ca
 
 import (
 	"bytes"
+	"cmp"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -144,7 +145,7 @@ func (c *CA) read() (*state, error) {
 		return nil, err
 	}
 	if s.authorities, _, err = parse(text); err != nil || len(s.authorities) == 0 {
-		return nil, fmt.Errorf("%s: %w", c.path(authorityName), cmpErr(err, "no certificate"))
+		return nil, fmt.Errorf("%s: %w", c.path(authorityName), cmp.Or(err, errors.New("no certificate")))
 	}
 	if text, err = os.ReadFile(c.path(BelievedName)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
@@ -153,13 +154,6 @@ func (c *CA) read() (*state, error) {
 		return nil, fmt.Errorf("%s: %w", c.path(BelievedName), err)
 	}
 	return s, nil
-}
-
-func cmpErr(err error, otherwise string) error {
-	if err != nil {
-		return err
-	}
-	return errors.New(otherwise)
 }
 
 func parse(text []byte) (certificates []*x509.Certificate, lists []*x509.RevocationList, err error) {
@@ -236,11 +230,7 @@ func (c *CA) found(before *state, now time.Time) error {
 		next.authorities = append(next.authorities, before.authorities...)
 		next.lists = before.lists
 	}
-	var text []byte
-	for _, a := range next.authorities {
-		text = append(text, certificatePEM(a)...)
-	}
-	if err := durable.WriteFile(c.path(authorityName), text, 0o600); err != nil {
+	if err := durable.WriteFile(c.path(authorityName), certificatePEM(next.authorities...), 0o600); err != nil {
 		return err
 	}
 	return c.renewLists(next, now, nil, true)
@@ -257,21 +247,15 @@ func newSerial() (*big.Int, error) {
 // renewLists writes what is believed, with a new list of each authority that adds
 // some certificates to what it has revoked.
 func (c *CA) renewLists(s *state, now time.Time, add []*x509.Certificate, always bool) error {
-	var text []byte
-	for _, a := range s.authorities {
-		text = append(text, certificatePEM(a)...)
-	}
+	text := certificatePEM(s.authorities...)
 	for _, a := range s.authorities {
 		l := &x509.RevocationList{Number: big.NewInt(1), ThisUpdate: now.Add(-backdated).UTC(), NextUpdate: now.Add(ListLife).UTC()}
 		had := listOf(s.lists, a)
 		if had != nil {
 			l.Number = new(big.Int).Add(had.Number, big.NewInt(1))
 			l.RevokedCertificateEntries = had.RevokedCertificateEntries
-		}
-		if had == nil {
-			if err := c.neverIssued(a); err != nil {
-				return err
-			}
+		} else if err := c.neverIssued(a); err != nil {
+			return err
 		}
 		// One from the future is of a clock that was wrong: nobody takes it.
 		fresh := had != nil && !now.Before(had.ThisUpdate) && now.Before(had.ThisUpdate.Add(listRenewal))
@@ -612,7 +596,7 @@ func (c *CA) Issued(device evidence.DeviceID, now time.Time) ([]*x509.Certificat
 		}
 		some, _, err := parse(text)
 		if err != nil || len(some) != 1 {
-			return nil, fmt.Errorf("%s: %w", filepath.Join(folder, e.Name()), cmpErr(err, "damaged"))
+			return nil, fmt.Errorf("%s: %w", filepath.Join(folder, e.Name()), cmp.Or(err, errors.New("damaged")))
 		}
 		if now.Before(some[0].NotAfter) {
 			all = append(all, some[0])
@@ -702,6 +686,9 @@ func (c *CA) Authorities() ([]*x509.Certificate, error) {
 	return s.authorities, nil
 }
 
-func certificatePEM(c *x509.Certificate) []byte {
-	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Raw})
+func certificatePEM(all ...*x509.Certificate) (text []byte) {
+	for _, c := range all {
+		text = append(text, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Raw})...)
+	}
+	return text
 }
