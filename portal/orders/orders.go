@@ -59,10 +59,7 @@ type Entry struct {
 func (b *Book) Sign(o wire.Order, s evidence.Signer, now time.Time, valid time.Duration) (*Entry, error) {
 	now = now.UTC().Truncate(time.Second)
 	o.NotBefore, o.NotAfter = now.Add(-time.Minute), now.Add(valid)
-	if err := os.MkdirAll(filepath.Join(b.dir, folder), 0o700); err != nil {
-		return nil, err
-	}
-	lock, err := durable.Wait(filepath.Join(b.dir, folder, lockName))
+	lock, err := b.lock()
 	if err != nil {
 		return nil, err
 	}
@@ -98,15 +95,20 @@ func (b *Book) Put(bytes []byte) (*Entry, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := os.MkdirAll(filepath.Join(b.dir, folder), 0o700); err != nil {
-		return nil, err
-	}
-	lock, err := durable.Wait(filepath.Join(b.dir, folder, lockName))
+	lock, err := b.lock()
 	if err != nil {
 		return nil, err
 	}
 	defer lock.Close()
 	return e, b.keep(e)
+}
+
+// lock keeps others from giving numbers until it is closed.
+func (b *Book) lock() (*os.File, error) {
+	if err := os.MkdirAll(filepath.Join(b.dir, folder), 0o700); err != nil {
+		return nil, err
+	}
+	return durable.Wait(filepath.Join(b.dir, folder, lockName))
 }
 
 func open(bytes []byte) (*Entry, error) {
