@@ -17,6 +17,7 @@ import (
 	"log/slog"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"ciglio/capture/evidence"
@@ -114,16 +115,9 @@ func New(path string, log *slog.Logger) *Reader {
 
 // Run tells what is refused until ctx ends.
 func (r *Reader) Run(ctx context.Context) {
-	counting, stop := context.WithCancel(ctx)
-	done := make(chan struct{})
-	go func() {
-		r.tally.Run(counting)
-		close(done)
-	}()
-	defer func() {
-		stop()
-		<-done
-	}()
+	var counting sync.WaitGroup
+	defer counting.Wait()
+	counting.Go(func() { r.tally.Run(ctx) })
 	tick := time.NewTicker(lookTime)
 	defer tick.Stop()
 	f := &follower{path: r.path}
