@@ -197,7 +197,11 @@ func asCentre(t *testing.T, m *mosquitto, dir string) *mqtt.Dialer {
 func issued(t *testing.T, authority *ca.CA, device evidence.DeviceID) mtlstest.End {
 	t.Helper()
 	key := mtlstest.NewKey(t)
-	c, err := authority.Device(device, &key.PublicKey, time.Now())
+	code, err := authority.NewCode(device, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := authority.Enrol(device, code, &key.PublicKey, time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -241,9 +241,6 @@ func list(arguments map[string]Type) string {
 	return strings.Join(all, " ")
 }
 
-// Languages returns them in the order of [Read].
-func (s *Set) Languages() []string { return slices.Clone(s.languages) }
-
 // Keys returns the keys of all texts, sorted.
 func (s *Set) Keys() []string { return slices.Sorted(maps.Keys(s.arguments)) }
 

@@ -56,6 +56,20 @@ func believed(t *testing.T, c *CA) *mtls.Authority {
 	return a
 }
 
+// Device issues a certificate for the TLS key of a device, with neither code nor
+// certificate: as [CA.Enrol] and [CA.Follow] do it for one that had the right.
+func (c *CA) Device(device evidence.DeviceID, public *ecdsa.PublicKey, now time.Time) (certificate *x509.Certificate, err error) {
+	err = c.locked(func() error {
+		s, err := c.readWithKey()
+		if err != nil {
+			return err
+		}
+		certificate, err = c.device(s, device, public, now)
+		return err
+	})
+	return certificate, err
+}
+
 func issue(t *testing.T, c *CA, d evidence.DeviceID, at time.Time) *x509.Certificate {
 	t.Helper()
 	certificate, err := c.Device(d, &newKey(t).PublicKey, at)

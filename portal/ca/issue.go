@@ -211,20 +211,6 @@ func ParseRequest(der []byte) (evidence.DeviceID, *ecdsa.PublicKey, error) {
 	return device, public, nil
 }
 
-// Device issues a certificate for the TLS key of a device. Who may have one is the
-// caller's to know.
-func (c *CA) Device(device evidence.DeviceID, public *ecdsa.PublicKey, now time.Time) (certificate *x509.Certificate, err error) {
-	err = c.locked(func() error {
-		s, err := c.readWithKey()
-		if err != nil {
-			return err
-		}
-		certificate, err = c.device(s, device, public, now)
-		return err
-	})
-	return certificate, err
-}
-
 // Follow issues a certificate for the TLS key of a device that has shown another,
 // its own first, and proved to hold its key. What was shown is judged anew, within
 // the act: it may have been revoked since the handshake. The error wraps [ErrRight]

@@ -318,7 +318,7 @@ func decode(body []byte) ([]byte, error) {
 
 // answer sends certificates as a degenerate PKCS #7.
 func answer(w http.ResponseWriter, certificates ...*x509.Certificate) {
-	der, err := Bundle(certificates...)
+	der, err := bundle(certificates...)
 	if err != nil {
 		http.Error(w, "the answer cannot be made", http.StatusInternalServerError)
 		return
@@ -338,9 +338,9 @@ var (
 	oidSignedData = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 7, 2}
 )
 
-// Bundle returns certificates as PKCS #7 signed data of nothing that nobody has
+// bundle returns certificates as PKCS #7 signed data of nothing that nobody has
 // signed (RFC 5652, RFC 5272 section 4.1), DER.
-func Bundle(certificates ...*x509.Certificate) ([]byte, error) {
+func bundle(certificates ...*x509.Certificate) ([]byte, error) {
 	type content struct {
 		Type asn1.ObjectIdentifier
 	}

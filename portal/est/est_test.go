@@ -234,14 +234,25 @@ func TestADeviceIsEnrolledAndRenewed(t *testing.T) {
 	}
 }
 
+// issued is the first certificate of a device, for a code.
+func (b *bench) issued(t *testing.T, d evidence.DeviceID, key *ecdsa.PrivateKey) *x509.Certificate {
+	t.Helper()
+	code, err := b.ca.NewCode(d, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	certificate, err := b.ca.Enrol(d, code, &key.PublicKey, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return certificate
+}
+
 // TestRevokedOnAnOpenConnection asks on a connection whose handshake was before.
 func TestRevokedOnAnOpenConnection(t *testing.T) {
 	b := newBench(t)
 	key := newKey(t)
-	certificate, err := b.ca.Device(device, &key.PublicKey, time.Now())
-	if err != nil {
-		t.Fatal(err)
-	}
+	certificate := b.issued(t, device, key)
 	c := b.client(t, &tls.Certificate{Certificate: [][]byte{certificate.Raw}, PrivateKey: key})
 	reused := false
 	ask := func(path, body string) int {
@@ -314,10 +325,7 @@ func TestEnrolmentIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	good := request(t, device, newKey(t))
-	certificate, err := b.ca.Device(other, &seal.PublicKey, time.Now())
-	if err != nil {
-		t.Fatal(err)
-	}
+	certificate := b.issued(t, other, seal)
 	others := b.client(t, &tls.Certificate{Certificate: [][]byte{certificate.Raw}, PrivateKey: seal})
 	const enrol, renew = est.Root + "simpleenroll", est.Root + "simplereenroll"
 	var denied []byte
