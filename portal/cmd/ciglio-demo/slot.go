@@ -69,17 +69,13 @@ func (s *folderStick) List(context.Context) (list []stick.Entry, err error) {
 			return err
 		}
 		info, err := d.Info()
-		list = append(list, stick.Entry{Name: filepath.ToSlash(name), Size: sizeOf(info)})
-		return err
+		if err != nil {
+			return err
+		}
+		list = append(list, stick.Entry{Name: filepath.ToSlash(name), Size: info.Size()})
+		return nil
 	})
 	return list, err
-}
-
-func sizeOf(info fs.FileInfo) int64 {
-	if info == nil {
-		return 0
-	}
-	return info.Size()
 }
 
 func (s *folderStick) Read(_ context.Context, name string, limit int64) ([]byte, error) {
