@@ -27,6 +27,7 @@ import (
 const (
 	caFolder       = "ca"
 	proposedFolder = "proposed"
+	requestEnding  = ".request"
 	renewalTime    = time.Hour // between two looks at what has to be renewed
 )
 
@@ -104,8 +105,7 @@ func (p *Portal) isEvidenceKey(k *ecdsa.PublicKey) bool {
 // directory, for the root to enter.
 type proposals struct{ dir string }
 
-// put keeps the request in which a device has brought its evidence key, and beside
-// it the certificate of that key, which the key has signed.
+// put keeps the request in which a device has brought its evidence key.
 func (p proposals) put(device evidence.DeviceID, text []byte) error {
 	r, err := wire.OpenRequest(text)
 	if err == nil && r.Device != device {
@@ -127,10 +127,7 @@ func (p proposals) put(device evidence.DeviceID, text []byte) error {
 	if err := os.MkdirAll(p.folder(), 0o700); err != nil {
 		return err
 	}
-	if err := durable.WriteFile(p.requestPath(device), text, 0o600); err != nil {
-		return err
-	}
-	return durable.WriteFile(p.path(device), certificatePEM(r.Evidence), 0o600)
+	return durable.WriteFile(p.path(device), text, 0o600)
 }
 
 func certificatePEM(c *x509.Certificate) []byte {
@@ -156,7 +153,7 @@ func checkProposal(device evidence.DeviceID, c *x509.Certificate) error {
 
 // get returns the request in which a device has brought its key.
 func (p proposals) get(device evidence.DeviceID) (*wire.SealedRequest, error) {
-	text, err := os.ReadFile(p.requestPath(device))
+	text, err := os.ReadFile(p.path(device))
 	if err != nil {
 		return nil, err
 	}
@@ -171,7 +168,7 @@ func (p proposals) all() ([]evidence.DeviceID, error) {
 	}
 	var all []evidence.DeviceID
 	for _, e := range entries {
-		name, ok := strings.CutSuffix(e.Name(), ".pem")
+		name, ok := strings.CutSuffix(e.Name(), requestEnding)
 		if device, err := evidence.ParseDeviceID(name); ok && err == nil {
 			all = append(all, device)
 		}
@@ -184,7 +181,7 @@ func (p proposals) all() ([]evidence.DeviceID, error) {
 func (p proposals) settle(device evidence.DeviceID, trust *evidence.Trust) error {
 	r, err := p.get(device)
 	if errors.Is(err, fs.ErrNotExist) {
-		return p.drop(device)
+		return nil
 	}
 	if err != nil {
 		return err
@@ -197,10 +194,8 @@ func (p proposals) settle(device evidence.DeviceID, trust *evidence.Trust) error
 
 // drop forgets the key that a device has brought.
 func (p proposals) drop(device evidence.DeviceID) error {
-	for _, path := range []string{p.path(device), p.requestPath(device)} {
-		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
+	if err := os.Remove(p.path(device)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
 	}
 	return nil
 }
@@ -208,9 +203,5 @@ func (p proposals) drop(device evidence.DeviceID) error {
 func (p proposals) folder() string { return filepath.Join(p.dir, proposedFolder) }
 
 func (p proposals) path(device evidence.DeviceID) string {
-	return filepath.Join(p.folder(), device.String()+".pem")
-}
-
-func (p proposals) requestPath(device evidence.DeviceID) string {
-	return filepath.Join(p.folder(), device.String()+".request")
+	return filepath.Join(p.folder(), device.String()+requestEnding)
 }
