@@ -87,6 +87,15 @@ func requestHash(text []byte) string {
 	return h[:4] + "-" + h[4:8] + "-" + h[8:12] + "-" + h[12:]
 }
 
+// parseKeyID reads the id of a key in hexadecimal.
+func parseKeyID(text string) (id evidence.Hash, ok bool) {
+	b, err := hex.DecodeString(text)
+	if err != nil || len(b) != len(id) {
+		return id, false
+	}
+	return evidence.Hash(b), true
+}
+
 // next is the issue that the request asks for.
 func (r *Request) next(now time.Time) (next *evidence.Register, trust *evidence.Trust, err error) {
 	var have *evidence.Register
@@ -106,8 +115,8 @@ func (r *Request) next(now time.Time) (next *evidence.Register, trust *evidence.
 	}
 	var revoke []evidence.Hash
 	for _, text := range r.Revoke {
-		var id evidence.Hash
-		if b, err := hex.DecodeString(text); err != nil || copy(id[:], b) != len(id) || len(b) != len(id) {
+		id, ok := parseKeyID(text)
+		if !ok {
 			return nil, nil, fmt.Errorf("request: key id %q", text)
 		}
 		revoke = append(revoke, id)

@@ -3,7 +3,6 @@ package portal
 import (
 	"context"
 	"crypto/x509"
-	"encoding/hex"
 	"errors"
 	"flag"
 	"fmt"
@@ -187,12 +186,10 @@ func requestFlags(flags *flag.FlagSet) func(context.Context, io.Writer, io.Write
 			o.Officers = append(o.Officers, text)
 		}
 		for _, text := range *revoke {
-			var id evidence.Hash
-			b, err := hex.DecodeString(text)
-			if err != nil || len(b) != len(id) {
+			id, ok := parseKeyID(text)
+			if !ok {
 				return nil, fmt.Errorf("%w: key id %q: want 64 hexadecimal digits", errUsage, text)
 			}
-			copy(id[:], b)
 			o.Revoke = append(o.Revoke, id)
 		}
 		for _, text := range *devices {
