@@ -2,9 +2,7 @@ package provision
 
 import (
 	"context"
-	"crypto/sha256"
 
-	"ciglio/capture/evidence"
 	"ciglio/uplink/wire"
 )
 
@@ -71,8 +69,7 @@ func (s *Station) execute(ctx context.Context, orders []Named, sticks Sticks, r 
 }
 
 func (s *Station) one(f Named, put Put) ReceiptOrder {
-	sum := sha256.Sum256(f.Content)
-	o := ReceiptOrder{Name: f.Name, SHA256: evidence.Hash(sum).String()}
+	o := ReceiptOrder{Name: f.Name, SHA256: hashOf(f.Content)}
 	if sealed, err := wire.OpenOrder(f.Content); err == nil {
 		// That it is for another device needs no signature: nothing is done by it here.
 		if order, err := sealed.Order(); err == nil {

@@ -28,9 +28,13 @@ type Plan struct {
 	Events []Event  // one of each bundle; empty when the stick brings nothing new
 	Passed []Passed // those for other devices, and those that are installed already
 
-	bundles []*p.Bundle
-	entries []entry // of the bundles
-	old     []entry // that they replace
+	changes []change // one of each event
+}
+
+// A change is a bundle, its entry, and the one that it replaces.
+type change struct {
+	bundle     *p.Bundle
+	entry, old entry
 }
 
 // A BundleError says which bundle was refused.
@@ -120,7 +124,7 @@ func (s *Store) plan(files []Named, again bool) (*Plan, error) {
 			return nil, named(c.name, err)
 		}
 		e := entry{c.Kind, c.Version, c.SHA256().String(), hashOf(c.Text())}
-		plan.bundles, plan.entries, plan.old = append(plan.bundles, c.Bundle), append(plan.entries, e), append(plan.old, old)
+		plan.changes = append(plan.changes, change{c.Bundle, e, old})
 		plan.Events = append(plan.Events, Event{
 			At: now.UTC().Truncate(time.Second), What: Installed, Kind: c.Kind,
 			OldVersion: old.Version, NewVersion: c.Version, Old: old.Text, New: e.Text, Bundle: e.SHA256, By: signers(by),
@@ -158,7 +162,7 @@ func signers(by []p.RoleKey) string {
 func (s *Store) Install(plan *Plan) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(plan.bundles) == 0 {
+	if len(plan.changes) == 0 {
 		return nil
 	}
 	if s.state.Trial != nil {
@@ -168,16 +172,16 @@ func (s *Store) Install(plan *Plan) error {
 	next.Installed = slices.Clone(s.state.Installed)
 	next.Trial = &trial{Previous: s.state.Installed}
 	next.Pending = slices.Concat(s.state.Pending, plan.Events)
-	for i, b := range plan.bundles {
-		e := plan.entries[i]
-		if old, _ := find(s.state.Installed, b.Kind); old != plan.old[i] {
-			return p.Refuse(p.Busy, "%s has changed meanwhile", b.Kind)
+	for _, c := range plan.changes {
+		kind := c.entry.Kind
+		if old, _ := find(s.state.Installed, kind); old != c.old {
+			return p.Refuse(p.Busy, "%s has changed meanwhile", kind)
 		}
-		if err := s.write(filepath.Join(s.dir, e.file()), b.Bytes); err != nil {
+		if err := s.write(filepath.Join(s.dir, c.entry.file()), c.bundle.Bytes); err != nil {
 			return p.Refuse(p.NotStored, "%v", err)
 		}
-		next.Installed = slices.DeleteFunc(next.Installed, func(o entry) bool { return o.Kind == b.Kind })
-		next.Installed = append(next.Installed, e)
+		next.Installed = slices.DeleteFunc(next.Installed, func(o entry) bool { return o.Kind == kind })
+		next.Installed = append(next.Installed, c.entry)
 	}
 	slices.SortFunc(next.Installed, func(a, b entry) int { return strings.Compare(string(a.Kind), string(b.Kind)) })
 	if err := s.turn(next); err != nil {
