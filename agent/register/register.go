@@ -107,9 +107,3 @@ func Parse(text []byte) (*trust.Register, error) {
 	}
 	return r, nil
 }
-
-// Check reports what is wrong with an extract.
-func Check(text []byte) error {
-	_, err := Parse(text)
-	return err
-}

@@ -66,7 +66,7 @@ func TestBadExtractsAreRefused(t *testing.T) {
 		{"control characters", `"fisso"`, `"fi\u0007sso"`, "type"},
 		{"too long", "[[device]]", "#" + strings.Repeat("x", MaxSize) + "\n[[device]]", "bytes"},
 	} {
-		if err := Check([]byte(strings.Replace(good, c.old, c.new, 1))); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, err := Parse([]byte(strings.Replace(good, c.old, c.new, 1))); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %q", c.name, err, c.want)
 		}
 	}

@@ -103,12 +103,6 @@ func Parse(text []byte) (*Statement, error) {
 	return s, nil
 }
 
-// Check reports what is wrong with a statement.
-func Check(text []byte) error {
-	_, err := Parse(text)
-	return err
-}
-
 func parse(text []byte) (*Statement, error) {
 	if len(text) > MaxSize {
 		return nil, fmt.Errorf("%d bytes, at most %d", len(text), MaxSize)

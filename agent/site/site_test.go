@@ -142,7 +142,7 @@ func TestBadSitesAreRefused(t *testing.T) {
 		if !strings.Contains(good, c.old) {
 			t.Fatalf("%s: nothing to replace", c.name)
 		}
-		if err := Check([]byte(strings.Replace(good, c.old, c.new, 1))); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, err := Parse([]byte(strings.Replace(good, c.old, c.new, 1))); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %q", c.name, err, c.want)
 		}
 	}
