@@ -420,11 +420,7 @@ func (p *person) settings() (c *config.Config, statement []byte, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	if placed != nil {
-		statement, err = placed.Sealed(c)
-	} else {
-		statement, err = c.Statement()
-	}
+	statement, err = placed.Sealed(c)
 	return c, statement, err
 }
 

@@ -222,12 +222,7 @@ func New(o Options) (*Device, error) {
 }
 
 // settings returns what a measurement depends on, as it is sealed into the chain.
-func (d *Device) settings() ([]byte, error) {
-	if d.o.Site != nil {
-		return d.o.Site.Sealed(d.o.Config)
-	}
-	return d.o.Config.Statement()
-}
+func (d *Device) settings() ([]byte, error) { return d.o.Site.Sealed(d.o.Config) }
 
 // decree returns the prefect's decree of the site.
 func (d *Device) decree() trust.Permit {

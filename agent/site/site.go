@@ -296,8 +296,12 @@ func (s *Statement) Apply(c *config.Config) error {
 
 // Sealed returns what a measurement depends on, as it is sealed into the chain: the
 // configuration without its site, and the statement in its place. The configuration
-// is one that the statement was applied to.
+// is one that the statement was applied to. Of a nil statement it is the
+// configuration's own.
 func (s *Statement) Sealed(c *config.Config) ([]byte, error) {
+	if s == nil {
+		return c.Statement()
+	}
 	rest, err := c.StatementWithoutSite()
 	if err != nil {
 		return nil, err
