@@ -61,12 +61,6 @@ func (d *Day) UnmarshalTOML(value any) error {
 	return nil
 }
 
-// DayOf returns the day of an instant at the site.
-func DayOf(at time.Time) Day {
-	year, month, day := evidence.SiteTime(at).Date()
-	return Day{time.Date(year, month, day, 0, 0, 0, 0, time.UTC)}
-}
-
 func first(day time.Time) time.Time {
 	year, month, d := day.Date()
 	return evidence.SiteDay(year, month, d)

@@ -51,7 +51,4 @@ func TestWhatIsNoDayIsRefused(t *testing.T) {
 	if _, err := strict.Decode("d = 2026-01-10", &v); err != nil || !v.D.Equal(time.Date(2026, 1, 10, 0, 0, 0, 0, time.UTC)) {
 		t.Errorf("%v, %v", v.D, err)
 	}
-	if d := lawtime.DayOf(time.Date(2026, 1, 9, 23, 0, 0, 0, time.UTC)); !d.Equal(v.D.Time) {
-		t.Errorf("the first instant of the day is of %v", d)
-	}
 }
