@@ -135,7 +135,7 @@ func (c *Client) Believe(ctx context.Context, fingerprint evidence.Hash) error {
 	}
 	for _, one := range all {
 		if sha256.Sum256(one.Raw) == fingerprint {
-			return c.install(c.o.Authority, encode(one), func(text []byte) error { _, err := mtls.ParseAuthority(text); return err })
+			return c.installAuthority(encode(one))
 		}
 	}
 	return fmt.Errorf("%s: no authority with the fingerprint %v", c.base, fingerprint)
@@ -191,7 +191,7 @@ func (c *Client) Refresh(ctx context.Context) error {
 	if bytes.Equal(more, text) {
 		return nil
 	}
-	return c.install(c.o.Authority, more, func(text []byte) error { _, err := mtls.ParseAuthority(text); return err })
+	return c.installAuthority(more)
 }
 
 // obtain asks for a certificate, tries it and installs it.
@@ -223,7 +223,7 @@ func (c *Client) obtain(ctx context.Context, path string, own *tls.Certificate, 
 	if _, err := c.certificates(ctx, config, http.MethodGet, pathAuthorities, nil, ""); err != nil {
 		return nil, fmt.Errorf("the new certificate does not work, the old one stays: %w", err)
 	}
-	return fresh.Leaf, c.install(c.o.Certificate, text, func([]byte) error { return nil })
+	return fresh.Leaf, durable.WriteFile(c.o.Certificate, text, public)
 }
 
 // Check reads a certificate, PEM, and verifies what this package keeps true of the
@@ -412,12 +412,12 @@ func words(b []byte) string {
 	return evidence.CleanText(strings.TrimSpace(line))
 }
 
-// install puts a file in its place.
-func (c *Client) install(path string, text []byte, check func([]byte) error) error {
-	if err := check(text); err != nil {
-		return fmt.Errorf("%s: %w", path, err)
+// installAuthority puts whom the device believes in its place.
+func (c *Client) installAuthority(text []byte) error {
+	if _, err := mtls.ParseAuthority(text); err != nil {
+		return fmt.Errorf("%s: %w", c.o.Authority, err)
 	}
-	return durable.WriteFile(path, text, public)
+	return durable.WriteFile(c.o.Authority, text, public)
 }
 
 func encode(c *x509.Certificate) []byte {
