@@ -67,11 +67,9 @@ func identity(ctx context.Context, c *config.Config, id evidence.DeviceID, log *
 	}()
 	text, err := readPlain(c.Device.Certificate, maxStatement)
 	if errors.Is(err, os.ErrNotExist) {
-		der, err := key.Certificate(keys.Evidence(), id, time.Now().Add(-certificateEarly), certificateYears, nil, nil)
-		if err != nil {
+		if text, err = certify(keys.Evidence(), id); err != nil {
 			return nil, nil, err
 		}
-		text = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
 		if err := durable.WriteFile(c.Device.Certificate, text, public); err != nil {
 			return nil, nil, fmt.Errorf("certificate: %w", err)
 		}
@@ -79,11 +77,7 @@ func identity(ctx context.Context, c *config.Config, id evidence.DeviceID, log *
 	} else if err != nil {
 		return nil, nil, err
 	}
-	block, _ := pem.Decode(text)
-	if block == nil {
-		return nil, nil, fmt.Errorf("%s: no PEM certificate", c.Device.Certificate)
-	}
-	parsed, err := x509.ParseCertificate(block.Bytes)
+	parsed, err := parseCertificate(text)
 	if err != nil {
 		return nil, nil, fmt.Errorf("%s: %w", c.Device.Certificate, err)
 	}
@@ -91,6 +85,24 @@ func identity(ctx context.Context, c *config.Config, id evidence.DeviceID, log *
 		return nil, nil, fmt.Errorf("%s: not of the key in %s", c.Device.Certificate, c.Device.Key)
 	}
 	return keys, parsed.Raw, nil
+}
+
+// certify makes the certificate of an evidence key, PEM.
+func certify(k *key.Key, id evidence.DeviceID) ([]byte, error) {
+	der, err := key.Certificate(k, id, time.Now().Add(-certificateEarly), certificateYears, nil, nil)
+	if err != nil {
+		return nil, err
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), nil
+}
+
+// parseCertificate reads a certificate, PEM.
+func parseCertificate(text []byte) (*x509.Certificate, error) {
+	block, _ := pem.Decode(text)
+	if block == nil {
+		return nil, errors.New("no PEM certificate")
+	}
+	return x509.ParseCertificate(block.Bytes)
 }
 
 // makeKeys makes what is missing of the two keys. An evidence key that has a

@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/hex"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
@@ -305,11 +304,7 @@ func finishChange(c *config.Config) error {
 
 // certified is the key id in a certificate.
 func certified(text []byte) (evidence.Hash, error) {
-	block, _ := pem.Decode(text)
-	if block == nil {
-		return evidence.Hash{}, errors.New("no PEM certificate")
-	}
-	x, err := x509.ParseCertificate(block.Bytes)
+	x, err := parseCertificate(text)
 	if err != nil {
 		return evidence.Hash{}, err
 	}
@@ -373,11 +368,10 @@ func (p *person) change(ctx context.Context, lost bool) (*wire.SealedRequest, er
 		return nil, err
 	}
 	kid := fresh.Evidence().KeyID()
-	der, err := key.Certificate(fresh.Evidence(), p.id, time.Now().Add(-certificateEarly), certificateYears, nil, nil)
+	text, err := certify(fresh.Evidence(), p.id)
 	if err := errors.Join(err, fresh.Close()); err != nil {
 		return nil, err
 	}
-	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
 	if err := durable.WriteFile(nextPath(c.Device.Certificate), text, public); err != nil {
 		return nil, err
 	}
