@@ -341,9 +341,7 @@ func (p *person) change(ctx context.Context, lost bool) (*wire.SealedRequest, er
 		return nil, err
 	}
 	// Whoever holds the store is the only one who may change anything.
-	store, err := outbox.Open(outboxDir(c), outbox.Options{
-		Device: p.id, Epoch: epoch(c), Quota: int64(c.Outbox.Quota), Reserve: int64(c.Outbox.Reserve), Retention: c.Outbox.Retention, Log: slog.New(slog.DiscardHandler),
-	})
+	store, err := outbox.Open(outboxDir(c), outboxOptions(c, p.id, slog.New(slog.DiscardHandler)))
 	if err != nil {
 		return nil, err
 	}

@@ -38,6 +38,13 @@ func dirFlag(f flags) *string {
 // outboxDir is where a device keeps its outbox.
 func outboxDir(c *config.Config) string { return filepath.Join(c.Device.Dir, "outbox") }
 
+// outboxOptions are those of a device's outbox.
+func outboxOptions(c *config.Config, id evidence.DeviceID, log *slog.Logger) outbox.Options {
+	return outbox.Options{
+		Device: id, Epoch: epoch(c), Quota: int64(c.Outbox.Quota), Reserve: int64(c.Outbox.Reserve), Retention: c.Outbox.Retention, Log: log,
+	}
+}
+
 // examined opens the store of a command, with a verdict on all that is in it.
 // With whole it reads every byte of the records that wait.
 func examined(dir string, whole bool) (*outbox.View, error) {

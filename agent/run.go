@@ -271,10 +271,9 @@ func (l *lives) operate(ctx context.Context, manager device.Supervisor) (err err
 		return fmt.Errorf("trust: %s: %w", from, err)
 	}
 	system := newClock(c)
-	store, err := outbox.Open(outboxDir(c), outbox.Options{
-		Device: id, Epoch: epoch(c), Quota: int64(c.Outbox.Quota), Reserve: int64(c.Outbox.Reserve), Retention: c.Outbox.Retention, Log: log,
-		Now: func() time.Time { _, utc := system.Pair(); return utc },
-	})
+	kept := outboxOptions(c, id, log)
+	kept.Now = func() time.Time { _, utc := system.Pair(); return utc }
+	store, err := outbox.Open(outboxDir(c), kept)
 	if err != nil {
 		return err
 	}
