@@ -242,11 +242,9 @@ func (l *lives) station(show func(provision.Signal)) *provision.Station {
 			}
 		},
 		Note: func(words string, act evidence.Act) error {
-			l.mu.Lock()
-			d := l.running
-			l.mu.Unlock()
-			if d == nil {
-				return errors.New("the device does not run")
+			d, err := l.device()
+			if err != nil {
+				return err
 			}
 			return d.Note(words, act)
 		},
@@ -279,6 +277,16 @@ func (l *lives) set(d *device.Device) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.running = d
+}
+
+// device returns the device that runs.
+func (l *lives) device() (*device.Device, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.running == nil {
+		return nil, errors.New("the device does not run")
+	}
+	return l.running, nil
 }
 
 // deeds are the changes of the installed state that are not in the chain yet.

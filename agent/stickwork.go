@@ -68,11 +68,9 @@ func (e *errand) of(order *wire.Order) provision.Put {
 
 // order executes an order of a stick on the device that runs.
 func (l *lives) order(b []byte, put provision.Put) (evidence.Act, error) {
-	l.mu.Lock()
-	d := l.running
-	l.mu.Unlock()
-	if d == nil {
-		return evidence.Act{}, errors.New("the device does not run")
+	d, err := l.device()
+	if err != nil {
+		return evidence.Act{}, err
 	}
 	return l.errand.run(b, put, d.Order)
 }
