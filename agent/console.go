@@ -1,7 +1,6 @@
 package agent
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,8 +9,10 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -110,13 +111,14 @@ func runBeside(ctx context.Context, device func(context.Context) error, beside f
 // errNotRunning says that no service answers at the socket.
 var errNotRunning = errors.New("the service does not run")
 
-// ask makes a request of the running service and reads its answer into v. form
-// goes with a POST; nil makes a GET.
-func ask(c *config.Config, path string, form []byte, v any) error {
-	return askAt(consoleSocket(c), path, form, v)
+// A request is what is asked of the running service.
+type request struct {
+	path string
+	form url.Values // of a POST; nil for a GET
 }
 
-func askAt(socket, path string, form []byte, v any) error {
+// ask makes a request of the service at a socket and reads its answer into v.
+func ask(socket string, q request, v any) error {
 	client := &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{
 		DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -124,10 +126,10 @@ func askAt(socket, path string, form []byte, v any) error {
 		},
 	}}
 	method, body := http.MethodGet, io.Reader(nil)
-	if form != nil {
-		method, body = http.MethodPost, bytes.NewReader(form)
+	if q.form != nil {
+		method, body = http.MethodPost, strings.NewReader(q.form.Encode())
 	}
-	r, err := http.NewRequest(method, "http://localhost"+path, body)
+	r, err := http.NewRequest(method, "http://localhost"+q.path, body)
 	if err != nil {
 		return err
 	}
@@ -169,33 +171,41 @@ func askHint(err error) string {
 	return ""
 }
 
-// asking is a command that asks the running service of a configuration. say prints
-// what was answered, and returns the exit code.
-func asking[T any](f flags, path string, form []byte, say func(T, io.Writer) int) action {
+// act makes a request of the running service of a configuration and says what came
+// of it.
+func act[T any](file string, q request, stderr io.Writer, say func(T) int) int {
+	c, err := config.Load(file, os.Environ())
+	if err != nil {
+		return fail(stderr, err, printHint)
+	}
+	var v T
+	if err := ask(consoleSocket(c), q, &v); err != nil {
+		return fail(stderr, err, askHint(err))
+	}
+	return say(v)
+}
+
+// asking is a command that makes one request. say prints what was answered, and
+// returns the exit code.
+func asking[T any](f flags, q request, say func(T, io.Writer) int) action {
 	file := f.String("config", config.DefaultPath, "configuration `file`")
 	return func(args []string, stdout, stderr io.Writer) int {
 		if exit, ok := f.parseAlone(args); !ok {
 			return exit
 		}
-		c, err := config.Load(*file, os.Environ())
-		if err != nil {
-			return fail(stderr, err, printHint)
-		}
-		var v T
-		if err := ask(c, path, form, &v); err != nil {
-			return fail(stderr, err, askHint(err))
-		}
-		if *f.json {
-			printJSON(stdout, v)
-			stdout = io.Discard
-		}
-		return say(v, stdout)
+		return act(*file, q, stderr, func(v T) int {
+			if *f.json {
+				printJSON(stdout, v)
+				stdout = io.Discard
+			}
+			return say(v, stdout)
+		})
 	}
 }
 
 // consoleCode is the command `ciglio console code`.
 func consoleCode(f flags) action {
-	return asking(f, "/code", []byte{}, func(v console.Code, w io.Writer) int {
+	return asking(f, request{"/code", url.Values{}}, func(v console.Code, w io.Writer) int {
 		fmt.Fprintf(w, "%s %s\nopens one session at the console until %s\n", v.Code[:4], v.Code[4:], v.Until.Local().Format(time.TimeOnly))
 		return exitGood
 	})
@@ -203,7 +213,7 @@ func consoleCode(f flags) action {
 
 // status is the command `ciglio status`.
 func status(f flags) action {
-	return asking(f, "/", nil, func(s device.Status, w io.Writer) int {
+	return asking(f, request{"/", nil}, func(s device.Status, w io.Writer) int {
 		sayStatus(s, w)
 		if !s.Health.Measuring {
 			return exitFailed
@@ -262,7 +272,7 @@ func until(left time.Duration) string {
 
 // calibrationShow is the command `ciglio calibration show`.
 func calibrationShow(f flags) action {
-	return asking(f, "/calibration", nil, func(v device.StatusValidity, w io.Writer) int {
+	return asking(f, request{"/calibration", nil}, func(v device.StatusValidity, w io.Writer) int {
 		fmt.Fprintf(w, "calibration  %s version %d\nsensor       %s\nin force     %s to %s\n", v.ID, v.Version, v.Serial,
 			v.NotBefore.Format(time.DateOnly), v.NotAfter.Format(time.DateOnly))
 		if v.Uncertainty > 0 {

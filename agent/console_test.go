@@ -164,7 +164,7 @@ func TestCodeOpensTheConsole(t *testing.T) {
 	go func() { served <- c.ServeLocal(ctx, l) }()
 	defer func() { stop(); <-served }()
 	var code console.Code
-	if err := askAt(p.socket, "/code", []byte{}, &code); err != nil {
+	if err := ask(p.socket, request{"/code", url.Values{}}, &code); err != nil {
 		t.Fatal(err)
 	}
 	r, _ := http.NewRequest("POST", "http://127.0.0.1/login", strings.NewReader(url.Values{"code": {code.Code}}.Encode()))

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"net/url"
-	"os"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -20,7 +19,7 @@ import (
 
 // selfTest is the command `ciglio selftest`.
 func selfTest(f flags) action {
-	return asking(f, "/selftest", []byte{}, func(v console.SelfTest, w io.Writer) int {
+	return asking(f, request{"/selftest", url.Values{}}, func(v console.SelfTest, w io.Writer) int {
 		if v.Pass {
 			fmt.Fprintln(w, "passed: sensor, camera and store are in order")
 			return exitGood
@@ -31,29 +30,6 @@ func selfTest(f flags) action {
 		}
 		return exitFailed
 	})
-}
-
-// A request is what one use of a command asks of the service.
-type request struct {
-	path string
-	form url.Values // nil for a GET
-}
-
-// act makes a request and says what came of it.
-func act[T any](file string, r request, stderr io.Writer, say func(T) int) int {
-	c, err := config.Load(file, os.Environ())
-	if err != nil {
-		return fail(stderr, err, printHint)
-	}
-	var form []byte
-	if r.form != nil {
-		form = []byte(r.form.Encode())
-	}
-	var v T
-	if err := ask(c, r.path, form, &v); err != nil {
-		return fail(stderr, err, askHint(err))
-	}
-	return say(v)
 }
 
 const aimMore = `Without a flag it says how aiming stands: exit 0 when camera and radar are in order and
