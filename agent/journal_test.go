@@ -1,9 +1,6 @@
 package agent
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -14,7 +11,6 @@ import (
 
 	"ciglio/agent/journal"
 	"ciglio/capture/evidence"
-	"ciglio/sensor"
 	"ciglio/uplink/outbox"
 	"ciglio/uplink/wire"
 )
@@ -23,14 +19,7 @@ import (
 // open as that of a running service.
 func journalled(t *testing.T) (dir string, all []*evidence.Sealed) {
 	t.Helper()
-	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	sign, err := evidence.NewSigner(k)
-	if err != nil {
-		t.Fatal(err)
-	}
+	sign := signerOf(t, "device")
 	dir = filepath.Join(t.TempDir(), "outbox")
 	device := evidence.DeviceID{1: 7}
 	o, err := outbox.Open(dir, outbox.Options{Device: device, SegmentSize: 1 << 20, Reserve: 1 << 16})
@@ -55,11 +44,7 @@ func journalled(t *testing.T) (dir string, all []*evidence.Sealed) {
 	} {
 		now = now.Add(time.Hour)
 		s, err := o.Append(func(h outbox.Head) (*evidence.Sealed, error) {
-			return evidence.Seal(&evidence.Record{
-				Kind: row.kind, Device: device, Epoch: h.Epoch, Seq: h.Next, Prev: h.Prev, Ack: h.Ack, Boot: [16]byte{1}, Mono: 1, UTC: now,
-				Clock: sensor.ClockState{Source: "adjtimex"}, Software: evidence.Software{Version: "test"},
-				Key: evidence.KeyInfo{Class: "file"}, Configuration: evidence.Statement{ID: "cfg", Version: 1}, Body: row.body,
-			}, sign)
+			return evidence.Seal(nextRecord(h, device, now, row.kind, row.body), sign)
 		})
 		if err != nil {
 			t.Fatal(err)

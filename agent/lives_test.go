@@ -3,9 +3,6 @@ package agent
 import (
 	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"encoding/base64"
 	"fmt"
 	"io"
@@ -77,26 +74,14 @@ func (s *safeBuffer) String() string {
 func TestAStickBringsTheFirstLifeAndTheNext(t *testing.T) {
 	dir := t.TempDir()
 	device := evidence.DeviceID{1}
-	newKey := func() (*ecdsa.PrivateKey, evidence.Signer) {
-		private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-		if err != nil {
-			t.Fatal(err)
-		}
-		s, err := evidence.NewSigner(private)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return private, s
-	}
-	root, rootSigner := newKey()
+	root, rootSigner := testKeyOf(t, "root"), signerOf(t, "root")
 	roles, signers := "institution = \"example\"\n", []evidence.Signer{}
 	for _, role := range []p.Role{p.Laboratory, p.Operator} {
-		private, s := newKey()
-		spki, err := evidence.EncodeKey(&private.PublicKey)
+		spki, err := evidence.EncodeKey(&testKeyOf(t, string(role)).PublicKey)
 		if err != nil {
 			t.Fatal(err)
 		}
-		signers = append(signers, s)
+		signers = append(signers, signerOf(t, string(role)))
 		roles += fmt.Sprintf("[[key]]\nrole = %q\nname = \"desk\"\nkey = %q\nnot_before = \"2020-01-01T00:00:00Z\"\nnot_after = \"2099-12-31T23:59:59Z\"\n", role, base64.StdEncoding.EncodeToString(spki))
 	}
 	register, err := evidence.SealRegister(&evidence.Register{Sequence: 1, Issued: time.Now()}, rootSigner)

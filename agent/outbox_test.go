@@ -43,6 +43,15 @@ func newKeptStore(t *testing.T, days int) *keptStore {
 	return s
 }
 
+// nextRecord is the record that follows the head of a store.
+func nextRecord(h outbox.Head, device evidence.DeviceID, at time.Time, kind evidence.Kind, body evidence.Body) *evidence.Record {
+	return &evidence.Record{
+		Kind: kind, Device: device, Epoch: h.Epoch, Seq: h.Next, Prev: h.Prev, Ack: h.Ack, Boot: [16]byte{1}, Mono: 1, UTC: at,
+		Clock: sensor.ClockState{Source: "adjtimex"}, Software: evidence.Software{Version: "test"},
+		Key: evidence.KeyInfo{Class: "file"}, Configuration: evidence.Statement{ID: "cfg", Version: 1}, Body: body,
+	}
+}
+
 // restart opens the store, adds the heartbeats of so many days, and closes it.
 func (s *keptStore) restart(t *testing.T, days int) outbox.Report {
 	t.Helper()
@@ -54,13 +63,8 @@ func (s *keptStore) restart(t *testing.T, days int) outbox.Report {
 		s.now = time.Date(2026, 5, 4+day, 12, 0, 0, 0, time.UTC)
 		for range perDay {
 			if _, err := o.Append(func(h outbox.Head) (*evidence.Sealed, error) {
-				return evidence.Seal(&evidence.Record{
-					Kind: evidence.KindHeartbeat, Device: s.options.Device,
-					Epoch: h.Epoch, Seq: h.Next, Prev: h.Prev, Ack: h.Ack, Boot: [16]byte{1}, Mono: 1, UTC: s.now,
-					Clock: sensor.ClockState{Source: "adjtimex"}, Software: evidence.Software{Version: "test"},
-					Key: evidence.KeyInfo{Class: "file"}, Configuration: evidence.Statement{ID: "cfg", Version: 1},
-					Body: evidence.Body{1: uint64(1), 2: uint64(0), 3: uint64(0), 4: uint64(0)},
-				}, s.sign)
+				body := evidence.Body{1: uint64(1), 2: uint64(0), 3: uint64(0), 4: uint64(0)}
+				return evidence.Seal(nextRecord(h, s.options.Device, s.now, evidence.KindHeartbeat, body), s.sign)
 			}); err != nil {
 				t.Fatal(err)
 			}

@@ -2,9 +2,6 @@ package agent
 
 import (
 	"bytes"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -45,10 +42,7 @@ func TestADeskProvisionsADevice(t *testing.T) {
 	}
 	run(1, "provision", "key", "--out", "operator.key", "--passphrase", "phrase") // never replaced
 	write("roles.toml", roles)
-	root, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
+	root := testKeyOf(t, "root")
 	if err := writeDeskKey("root.key", "phrase", root); err != nil {
 		t.Fatal(err)
 	}

@@ -3,8 +3,6 @@ package agent
 import (
 	"archive/tar"
 	"bytes"
-	"crypto/ecdsa"
-	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/sha256"
 	"errors"
@@ -33,14 +31,7 @@ import (
 func newExporter(t *testing.T, centre string) (*lives, *keptStore) {
 	t.Helper()
 	kept := newKeptStore(t, 2)
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	root, err := evidence.NewSigner(private)
-	if err != nil {
-		t.Fatal(err)
-	}
+	root := signerOf(t, "root")
 	register, err := evidence.SealRegister(&evidence.Register{Sequence: 1, Issued: kept.now}, root)
 	if err != nil {
 		t.Fatal(err)
@@ -51,7 +42,7 @@ func newExporter(t *testing.T, centre string) (*lives, *keptStore) {
 	}
 	b, err := p.Make(p.Statement{Kind: p.Trust, Version: 1, Institution: "example", Devices: []evidence.DeviceID{kept.options.Device},
 		NotBefore: kept.now.Add(-time.Hour), NotAfter: kept.now.Add(time.Hour)},
-		[]p.File{{Name: "trust.pem", Content: evidence.EncodeTrust(&private.PublicKey, register.Bytes)}, {Name: "roles.toml", Content: []byte(roles)}})
+		[]p.File{{Name: "trust.pem", Content: evidence.EncodeTrust(&testKeyOf(t, "root").PublicKey, register.Bytes)}, {Name: "roles.toml", Content: []byte(roles)}})
 	if err == nil {
 		b, err = b.Sign(root)
 	}
@@ -89,15 +80,7 @@ func TestAnOrderTakesEvidenceOut(t *testing.T) {
 	l, kept := newExporter(t, centre)
 	order := &wire.Order{Device: l.id, Number: 1, Kind: wire.OrderExport, Epoch: 1, From: 3, To: 100, Reason: "inspection", Recipient: centre,
 		NotBefore: kept.now.Truncate(time.Second), NotAfter: kept.now.Add(time.Hour).Truncate(time.Second)}
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	officer, err := evidence.NewSigner(private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	sealed, err := wire.SealOrder(order, officer)
+	sealed, err := wire.SealOrder(order, signerOf(t, "officer"))
 	if err != nil {
 		t.Fatal(err)
 	}
