@@ -126,14 +126,12 @@ func diagStore(store journal.Store, stats outbox.Stats) []diag.Part {
 	return []diag.Part{{Name: "outbox.json", Text: figures}, {Name: "journal.txt", Text: text.Bytes(), Newest: true}}
 }
 
-// diagSecrets returns what the password files of a configuration hold.
-func diagSecrets(c *config.Config) (secrets []string) {
-	for _, file := range []string{c.Camera.Password} {
-		if password, err := readPassword(file); err == nil && password != "" {
-			secrets = append(secrets, password)
-		}
+// diagSecrets returns what the password file of a configuration holds.
+func diagSecrets(c *config.Config) []string {
+	if password, err := readPassword(c.Camera.Password); err == nil && password != "" {
+		return []string{password}
 	}
-	return secrets
+	return nil
 }
 
 // diagnostics returns what answers the order for them: what fits, of a device that
