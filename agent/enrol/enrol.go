@@ -143,7 +143,7 @@ func (c *Client) Believe(ctx context.Context, fingerprint evidence.Hash) error {
 
 // Enrol gets the device's first certificate for a one-time code and installs it.
 func (c *Client) Enrol(ctx context.Context, code string) (*x509.Certificate, error) {
-	return c.obtain(ctx, pathEnrol, nil, code)
+	return c.obtain(ctx, pathEnrol, &tls.Certificate{}, code)
 }
 
 // Renew gets another certificate for the one installed and, when the centre takes it
@@ -159,7 +159,14 @@ func (c *Client) Renew(ctx context.Context) (*x509.Certificate, error) {
 // Propose sends a sealed request with the evidence key, for the root to enter. Where
 // code is empty the installed certificate says who asks.
 func (c *Client) Propose(ctx context.Context, request []byte, code string) error {
-	config, err := c.config(code == "")
+	own := &tls.Certificate{}
+	if code == "" {
+		var err error
+		if _, own, err = c.installed(); err != nil {
+			return err
+		}
+	}
+	config, err := c.config(own)
 	if err != nil {
 		return err
 	}
@@ -170,7 +177,7 @@ func (c *Client) Propose(ctx context.Context, request []byte, code string) error
 // Refresh asks the centre for its authorities and installs those that are new
 // beside those that the device believes already.
 func (c *Client) Refresh(ctx context.Context) error {
-	config, err := c.config(false)
+	config, err := c.config(&tls.Certificate{})
 	if err != nil {
 		return err
 	}
@@ -194,9 +201,9 @@ func (c *Client) Refresh(ctx context.Context) error {
 	return c.installAuthority(more)
 }
 
-// obtain asks for a certificate, tries it and installs it.
+// obtain asks for a certificate, showing own, tries it and installs it.
 func (c *Client) obtain(ctx context.Context, path string, own *tls.Certificate, code string) (*x509.Certificate, error) {
-	config, err := c.config(own != nil)
+	config, err := c.config(own)
 	if err != nil {
 		return nil, err
 	}
@@ -212,12 +219,12 @@ func (c *Client) obtain(ctx context.Context, path string, own *tls.Certificate, 
 		return nil, fmt.Errorf("%s: gave %d certificates, want the one that was asked for", c.base, len(all))
 	}
 	text := encode(all[0])
-	fresh, err := Check(text, c.authority, c.o.Device, c.o.Key, c.o.Now())
+	fresh, err := check(text, c.authority, c.o.Device, c.o.Key, c.o.Now())
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", c.base, err)
 	}
 	// The centre must take it, before the device gives up what works.
-	if config, err = c.configOf(fresh); err != nil {
+	if config, err = c.config(fresh); err != nil {
 		return nil, err
 	}
 	if _, err := c.certificates(ctx, config, http.MethodGet, pathAuthorities, nil, ""); err != nil {
@@ -226,9 +233,9 @@ func (c *Client) obtain(ctx context.Context, path string, own *tls.Certificate, 
 	return fresh.Leaf, durable.WriteFile(c.o.Certificate, text, public)
 }
 
-// Check reads a certificate, PEM, and verifies what this package keeps true of the
+// check reads a certificate, PEM, and verifies what this package keeps true of the
 // one that is installed.
-func Check(text []byte, authority func() (*mtls.Authority, error), device evidence.DeviceID, key crypto.Signer, now time.Time) (*tls.Certificate, error) {
+func check(text []byte, authority func() (*mtls.Authority, error), device evidence.DeviceID, key crypto.Signer, now time.Time) (*tls.Certificate, error) {
 	own, err := mtls.Identity(text, key)
 	if err != nil {
 		return nil, err
@@ -275,20 +282,9 @@ func (c *Client) installed() (*mtls.Authority, *tls.Certificate, error) {
 	return mtls.Files{Authority: c.o.Authority, Certificate: c.o.Certificate}.Load(func(string) (crypto.Signer, error) { return c.o.Key, nil })
 }
 
-// config is that of a connection to a centre that the device believes; with show, it
-// shows what is installed.
-func (c *Client) config(show bool) (*tls.Config, error) {
-	if show {
-		_, own, err := c.installed()
-		if err != nil {
-			return nil, err
-		}
-		return c.configOf(own)
-	}
-	return c.configOf(&tls.Certificate{})
-}
-
-func (c *Client) configOf(own *tls.Certificate) (*tls.Config, error) {
+// config is that of a connection to a centre that the device believes, to which it
+// shows own; the empty certificate is none.
+func (c *Client) config(own *tls.Certificate) (*tls.Config, error) {
 	a, err := c.authority()
 	if err != nil {
 		return nil, err
@@ -432,7 +428,7 @@ func Install(text []byte, authorityPath, certificatePath string, device evidence
 	if err != nil {
 		return nil, err
 	}
-	fresh, err := Check(own, func() (*mtls.Authority, error) { return mtls.ParseAuthority(rest) }, device, key, now)
+	fresh, err := check(own, func() (*mtls.Authority, error) { return mtls.ParseAuthority(rest) }, device, key, now)
 	if err != nil {
 		return nil, err
 	}
