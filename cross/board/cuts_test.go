@@ -90,12 +90,8 @@ func entries(t *testing.T, name string) int {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	info, err := f.Stat()
+	l, err := writelog.OpenWritten(f)
 	if err != nil {
-		t.Fatal(err)
-	}
-	l, err := writelog.Open(f, info.Size())
-	if torn := (*writelog.TornError)(nil); err != nil && !errors.As(err, &torn) {
 		t.Fatal(err)
 	}
 	return len(l.Entries)

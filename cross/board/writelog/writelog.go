@@ -57,6 +57,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 )
 
 const (
@@ -165,6 +166,20 @@ func Open(r io.ReaderAt, size int64) (*Log, error) {
 		l.Entries = append(l.Entries, e)
 	}
 	return l, nil
+}
+
+// OpenWritten is Open for the file of a log that may still be written, or whose
+// writer was killed: it is good as far as it goes, and that it ends there is no error.
+func OpenWritten(f *os.File) (*Log, error) {
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	l, err := Open(f, info.Size())
+	if torn := (*TornError)(nil); errors.As(err, &torn) {
+		err = nil
+	}
+	return l, err
 }
 
 // parseEntry reads the sector of an entry.
