@@ -3,6 +3,7 @@ package device
 import (
 	"time"
 
+	"ciglio/agent/journal"
 	"ciglio/capture/evidence"
 	"ciglio/uplink/outbox"
 )
@@ -22,7 +23,7 @@ type JournalEntry struct {
 const mostScanned = 400
 
 // Journal returns the newest entries, the newest first: at most so many, of the
-// newest 400 records. Violations, tests and heartbeats are none.
+// newest 400 records. What is one, and what it says in words, is agent/journal's.
 func (d *Device) Journal(most int) ([]JournalEntry, error) {
 	head := d.o.Outbox.Head()
 	var all []JournalEntry
@@ -36,30 +37,15 @@ func (d *Device) Journal(most int) ([]JournalEntry, error) {
 		if err != nil {
 			return all, err
 		}
-		r := sealed.Record
-		switch r.Kind {
-		case evidence.KindViolation, evidence.KindTest, evidence.KindHeartbeat:
+		of, ok := journal.Of(sealed)
+		if !ok {
 			continue
 		}
-		e := JournalEntry{Seq: seq, At: r.UTC.In(d.zone), Kind: r.Kind.String(), Words: wordsOf(r)}
-		if a := r.ActOf(); a != nil {
+		e := JournalEntry{Seq: seq, At: of.UTC.In(d.zone), Kind: of.Kind.String(), Words: of.Words}
+		if a := of.Act; a != nil {
 			e.Who, e.Role, e.Outcome = a.Actor, a.Role, a.Outcome
 		}
 		all = append(all, e)
 	}
 	return all, nil
-}
-
-// wordsOf returns the texts of a body in their order.
-func wordsOf(r *evidence.Record) string {
-	words := ""
-	for key := uint64(1); key < 9; key++ {
-		if text, ok := r.Body[key].(string); ok && text != "" {
-			if words != "" {
-				words += "; "
-			}
-			words += text
-		}
-	}
-	return words
 }

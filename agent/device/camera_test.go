@@ -123,7 +123,7 @@ func TestD10_SharpnessIsKeptOverARestart(t *testing.T) {
 				if err := test.spoil(r.config.Device.Dir + "/camera-normal"); err != nil {
 					t.Fatal(err)
 				}
-				log := new(journal)
+				log := new(logText)
 				again := newRig(t, func(again *rig) {
 					again.camera.pictures, again.config.Device.Dir = r.camera.pictures, r.config.Device.Dir
 					again.log = slog.New(slog.NewTextHandler(log, nil))

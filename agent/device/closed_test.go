@@ -205,7 +205,7 @@ func TestRuleOfThePhotosDay(t *testing.T) {
 // no hang.
 func TestOrderlyEndIsNoHang(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var log journal
+		var log logText
 		s := &slowAlone{fakeSecond: fakeSecond{speed: 9250, u: 50}, wait: 29 * time.Second}
 		r := newRig(t, withSecond(t, s, single, func(r *rig) {
 			r.manager, r.log = new(fakeManager), slog.New(slog.NewTextHandler(&log, nil))

@@ -203,7 +203,7 @@ func TestPartsThatComeBackMeasureAgain(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				var log journal
+				var log logText
 				r := newRig(t, func(r *rig) { r.log = slog.New(slog.NewTextHandler(&log, nil)) })
 				r.start(t)
 				c.set(r, true)

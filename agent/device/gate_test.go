@@ -19,7 +19,7 @@ type keptGate struct {
 	fault   error // of a camera
 	full    bool
 	changes int
-	log     journal
+	log     logText
 }
 
 func newKeptGate(t *testing.T) *keptGate {

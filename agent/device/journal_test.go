@@ -1,9 +1,11 @@
 package device
 
 import (
+	"slices"
 	"testing"
 	"testing/synctest"
 
+	"ciglio/agent/journal"
 	"ciglio/capture/evidence"
 	"ciglio/sensor"
 )
@@ -108,6 +110,40 @@ func TestStartTellsWhatIsAnother(t *testing.T) {
 		}
 		if a := got[3].Record.ActOf(); a == nil || a.Code != "provision" {
 			t.Errorf("deed: %+v", a)
+		}
+	})
+}
+
+// TestJournalIsThatOfTheCommand compares what is shown at the device with what
+// agent/journal reads of the same chain.
+func TestJournalIsThatOfTheCommand(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		if err := r.recorder.begin(); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.Note("session begun", evidence.Act{Actor: "technician 1", Role: "technician", Code: "session", Outcome: "begun"}); err != nil {
+			t.Fatal(err)
+		}
+		want, err := journal.Read(r.outbox, journal.Filter{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := r.Journal(100)
+		if err != nil || len(got) != len(want) || len(got) < 4 {
+			t.Fatalf("%d entries, want %d; %v", len(got), len(want), err)
+		}
+		slices.Reverse(want)
+		for i, e := range want {
+			if g := got[i]; g.Seq != e.Seq || g.Kind != e.Kind.String() || g.Words != e.Words || !g.At.Equal(e.UTC) {
+				t.Errorf("%+v, want %+v", g, e)
+			}
+		}
+		if g := got[0]; g.Who != "technician 1" || g.Role != "technician" || g.Outcome != "begun" {
+			t.Errorf("%+v", g)
+		}
+		if newest, err := r.Journal(1); err != nil || len(newest) != 1 || newest[0] != got[0] {
+			t.Errorf("the newest: %+v, %v", newest, err)
 		}
 	})
 }

@@ -237,19 +237,19 @@ func (r *rig) records(t *testing.T) []*evidence.Sealed {
 // single makes the sensor one that cannot tell two vehicles apart.
 func single(r *rig) { r.sensor.identity.Separates = false }
 
-// A journal is a log that can be read while it is written.
-type journal struct {
+// A logText is a log that can be read while it is written.
+type logText struct {
 	mu   sync.Mutex
 	text strings.Builder
 }
 
-func (j *journal) Write(p []byte) (int, error) {
+func (j *logText) Write(p []byte) (int, error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return j.text.Write(p)
 }
 
-func (j *journal) String() string {
+func (j *logText) String() string {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return j.text.String()

@@ -358,7 +358,7 @@ func TestD05_NormalIsKept(t *testing.T) {
 			b.I, b.Q = slices.Clone(b.I), slices.Clone(b.Q)
 			blocks = append(blocks, b)
 		}
-		var log journal
+		var log logText
 		clock := &fakeClock{start: time.Now()}
 		random := rand.New(rand.NewPCG(1, 2))
 		// hear makes the device hear the road for so long, louder or not. Other signs
