@@ -17,9 +17,7 @@ package console
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"embed"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"html/template"
@@ -37,6 +35,7 @@ import (
 	"ciglio/capture"
 	"ciglio/capture/evidence"
 	"ciglio/internal/catalogue"
+	"ciglio/internal/pages"
 	"ciglio/sensor"
 	"ciglio/uplink"
 )
@@ -91,7 +90,7 @@ type Console struct {
 	o      Options
 	words  *catalogue.Set
 	pages  map[string]*template.Template
-	assets map[string]asset
+	assets pages.Assets
 	access *access
 
 	frames  *frames
@@ -100,17 +99,12 @@ type Console struct {
 	accept  acceptance
 }
 
-type asset struct {
-	media, version string
-	data           []byte
-}
-
 // New prepares a console. It fails when a page or a text has a fault.
 func New(o Options) (*Console, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	c := &Console{o: o, assets: map[string]asset{}, pages: map[string]*template.Template{}, access: newAccess(o.Now), frames: newFrames()}
+	c := &Console{o: o, pages: map[string]*template.Template{}, access: newAccess(o.Now), frames: newFrames()}
 	words, err := fs.Sub(files, "words")
 	if err != nil {
 		return nil, err
@@ -118,15 +112,10 @@ func New(o Options) (*Console, error) {
 	if c.words, err = catalogue.Read(words, languages[:]...); err != nil {
 		return nil, err
 	}
-	for name, media := range map[string]string{"style.css": "text/css; charset=utf-8", "live.js": "text/javascript; charset=utf-8", "icon.svg": "image/svg+xml"} {
-		data, err := files.ReadFile("assets/" + name)
-		if err != nil {
-			return nil, err
-		}
-		sum := sha256.Sum256(data)
-		c.assets[name] = asset{media, hex.EncodeToString(sum[:6]), data}
+	if c.assets, err = pages.ReadAssets(files); err != nil {
+		return nil, err
 	}
-	layout, err := template.New("layout.html").Funcs(template.FuncMap{"asset": c.link}).ParseFS(files, "templates/layout.html")
+	layout, err := template.New("layout.html").Funcs(template.FuncMap{"asset": c.assets.Link}).ParseFS(files, "templates/layout.html")
 	if err != nil {
 		return nil, err
 	}
@@ -147,9 +136,6 @@ func New(o Options) (*Console, error) {
 	c.resumeAcceptance()
 	return c, nil
 }
-
-// link is where an asset lies; its version is part of it, so that it may be kept.
-func (c *Console) link(name string) string { return "/assets/" + name + "?v=" + c.assets[name].version }
 
 // A Code opens one session at the pages.
 type Code struct {
@@ -345,13 +331,9 @@ func writeJSON(w http.ResponseWriter, status int, v any) error {
 }
 
 func (c *Console) asset(w http.ResponseWriter, r *http.Request, _ Caller) error {
-	a, ok := c.assets[r.PathValue("name")]
-	if !ok {
+	if !c.assets.Send(w, r.PathValue("name")) {
 		return errAbsent
 	}
-	w.Header().Set("Content-Type", a.media)
-	w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
-	w.Write(a.data)
 	return nil
 }
 
@@ -360,16 +342,7 @@ func (c *Console) asset(w http.ResponseWriter, r *http.Request, _ Caller) error 
 // of its own that leads here.
 func (c *Console) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		h := w.Header()
-		h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; "+
-			"connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'")
-		h.Set("X-Content-Type-Options", "nosniff")
-		h.Set("X-Frame-Options", "DENY")
-		h.Set("Referrer-Policy", "no-referrer")
-		h.Set("Cross-Origin-Opener-Policy", "same-origin")
-		h.Set("Cross-Origin-Resource-Policy", "same-origin")
-		h.Set("Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=()")
-		h.Set("Cache-Control", "no-store")
+		pages.Protect(w.Header(), "'self'")
 		if !isAddress(r.Host) {
 			http.Error(w, "ask for this page by the device's address", http.StatusMisdirectedRequest)
 			return
@@ -414,23 +387,7 @@ func (c *Console) serve(ctx context.Context, server *http.Server, l net.Listener
 	server.ReadHeaderTimeout, server.ReadTimeout, server.WriteTimeout, server.IdleTimeout = headerTime, requestTime, answerTime, idleTime
 	server.MaxHeaderBytes = 16 << 10
 	server.ErrorLog = slog.NewLogLogger(c.o.Log.Handler(), slog.LevelDebug)
-	ended := make(chan error, 1)
-	go func() { ended <- server.Serve(l) }()
-	select {
-	case err := <-ended:
-		return err
-	case <-ctx.Done():
-	}
-	wait, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
-	defer cancel()
-	err := server.Shutdown(wait)
-	if err != nil {
-		err = server.Close()
-	}
-	if served := <-ended; !errors.Is(served, http.ErrServerClosed) {
-		err = errors.Join(err, served)
-	}
-	return err
+	return pages.Serve(ctx, server, l, grace)
 }
 
 // A limited listener has so many connections open at most. One more is closed at

@@ -27,6 +27,7 @@ import (
 
 	"ciglio/capture/evidence"
 	"ciglio/internal/mtls"
+	"ciglio/internal/pages"
 	"ciglio/portal/ca"
 	"ciglio/portal/tally"
 )
@@ -87,25 +88,11 @@ func (s *Server) Run(ctx context.Context, l net.Listener) error {
 		TLSNextProto:      map[string]func(*http.Server, *tls.Conn, http.Handler){},
 	}
 	knocks := newListener(l, s)
-	ended := make(chan error, 1)
-	go func() { ended <- server.Serve(knocks) }()
 	go knocks.serve()
 	counting, stop := context.WithCancel(ctx)
 	defer stop()
 	knocks.work.Go(func() { s.tally.Run(counting) })
-	var err error
-	select {
-	case err = <-ended:
-	case <-ctx.Done():
-		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-		defer cancel()
-		if err = server.Shutdown(grace); err != nil {
-			err = server.Close()
-		}
-		if served := <-ended; !errors.Is(served, http.ErrServerClosed) {
-			err = errors.Join(err, served)
-		}
-	}
+	err := pages.Serve(ctx, server, knocks, 5*time.Second)
 	knocks.Close()
 	stop()
 	knocks.work.Wait()

@@ -16,13 +16,10 @@ package web
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
 	"embed"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"html/template"
-	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
@@ -31,6 +28,7 @@ import (
 	_ "time/tzdata" // local time is part of what is shown
 
 	"ciglio/capture/evidence"
+	"ciglio/internal/pages"
 	"ciglio/portal/intake"
 	"ciglio/portal/orders"
 	"ciglio/portal/store"
@@ -70,14 +68,9 @@ type Options struct {
 type Server struct {
 	o       Options
 	pages   *template.Template
-	assets  map[string]asset
+	assets  pages.Assets
 	handler http.Handler
 	limits  *limits
-}
-
-type asset struct {
-	media, version string
-	data           []byte
 }
 
 // New prepares a server.
@@ -95,18 +88,11 @@ func New(o Options) (*Server, error) {
 		}
 		o.Zone = zone
 	}
-	s := &Server{o: o, assets: make(map[string]asset), limits: newLimits()}
-	for name, media := range map[string]string{
-		"style.css": "text/css; charset=utf-8", "live.js": "text/javascript; charset=utf-8", "icon.svg": "image/svg+xml",
-	} {
-		data, err := fs.ReadFile(files, "assets/"+name)
-		if err != nil {
-			return nil, err
-		}
-		sum := sha256.Sum256(data)
-		s.assets[name] = asset{media: media, version: hex.EncodeToString(sum[:6]), data: data}
-	}
+	s := &Server{o: o, limits: newLimits()}
 	var err error
+	if s.assets, err = pages.ReadAssets(files); err != nil {
+		return nil, err
+	}
 	s.pages, err = template.New("").Funcs(s.functions()).ParseFS(files, "templates/*.html")
 	if err != nil {
 		return nil, err
@@ -142,39 +128,14 @@ func (s *Server) Run(ctx context.Context, l net.Listener) error {
 		ConnState:         newConnections().changed,
 		ErrorLog:          slog.NewLogLogger(s.o.Log.Handler(), slog.LevelWarn),
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- server.Serve(l) }()
-	select {
-	case err := <-ended:
-		return err
-	case <-ctx.Done():
-	}
-	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-	defer cancel()
-	err := server.Shutdown(grace)
-	if err != nil {
-		err = server.Close()
-	}
-	if served := <-ended; !errors.Is(served, http.ErrServerClosed) {
-		err = errors.Join(err, served)
-	}
-	return err
+	return pages.Serve(ctx, server, l, 5*time.Second)
 }
 
 // guard sets what every answer carries and refuses requests that another site
 // has the browser make.
 func (s *Server) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		h := w.Header()
-		h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; "+
-			"connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
-		h.Set("X-Content-Type-Options", "nosniff")
-		h.Set("X-Frame-Options", "DENY")
-		h.Set("Referrer-Policy", "no-referrer")
-		h.Set("Cross-Origin-Opener-Policy", "same-origin")
-		h.Set("Cross-Origin-Resource-Policy", "same-origin")
-		h.Set("Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=()")
-		h.Set("Cache-Control", "no-store")
+		pages.Protect(w.Header(), "'none'")
 		if s.o.Loopback && !isLoopback(r.Host) {
 			http.Error(w, "this address serves this machine only", http.StatusMisdirectedRequest)
 			return
@@ -238,14 +199,9 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 }
 
 func (s *Server) asset(w http.ResponseWriter, r *http.Request) {
-	a, ok := s.assets[r.PathValue("name")]
-	if !ok {
+	if !s.assets.Send(w, r.PathValue("name")) {
 		s.absent(w, r)
-		return
 	}
-	w.Header().Set("Content-Type", a.media)
-	w.Header().Set("Cache-Control", "public, max-age=31536000, immutable") // the version is in the link
-	w.Write(a.data)
 }
 
 // health says whether the centre works, and what waits, one number a line.

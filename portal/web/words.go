@@ -124,7 +124,7 @@ func (s *Server) functions() template.FuncMap {
 		"less":    func(a, b sensor.Speed) sensor.Speed { return a - b },
 		"size":    func(n uint32) string { return size(uint64(n)) },
 		"short":   func(v fmt.Stringer) string { return v.String()[:8] },
-		"asset":   func(name string) string { return "/assets/" + name + "?v=" + s.assets[name].version },
+		"asset":   s.assets.Link,
 		"instant": func(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") },
 		"day":     local("2 January 2006"),
 		"clock":   local("15:04:05.000 MST"),
