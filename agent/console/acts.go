@@ -26,7 +26,11 @@ func (c *Console) keepService() {
 // note records an act of somebody. What is not recorded is not done.
 func (c *Console) note(who Caller, what string, a evidence.Act) error {
 	a.Actor, a.Role = who.Name, string(who.Role)
-	err := c.o.Device.Note(what, a)
+	return fullOr(c.o.Device.Note(what, a))
+}
+
+// fullOr makes of a store without room the refusal that says so.
+func fullOr(err error) error {
 	if errors.Is(err, outbox.ErrFull) {
 		return refusal{http.StatusInsufficientStorage, "journal_full"}
 	}
@@ -88,11 +92,8 @@ type SelfTest struct {
 // selfTest has the device look at all its parts now, and record what it finds.
 func (c *Console) selfTest(w http.ResponseWriter, r *http.Request, who Caller) error {
 	findings, err := c.o.Device.SelfTest(evidence.Act{Actor: who.Name, Role: string(who.Role), Code: "selftest"})
-	if errors.Is(err, outbox.ErrFull) {
-		return refusal{http.StatusInsufficientStorage, "journal_full"}
-	}
 	if err != nil {
-		return err
+		return fullOr(err)
 	}
 	result := SelfTest{Pass: len(findings) == 0, Findings: findings}
 	if wantsJSON(r) {
@@ -153,8 +154,13 @@ func (c *Console) aimed() Aim {
 			a.Stand++
 		}
 	}
-	a.Good = a.InService && a.Camera && a.Sensor && a.Vehicles >= aimVehicles && float64(a.Stand) >= aimShare*float64(a.Vehicles)
+	a.Good = a.InService && a.Camera && a.Sensor && a.enough()
 	return a
+}
+
+// enough reports whether the vehicles show that the radar looks along the road.
+func (a Aim) enough() bool {
+	return a.Vehicles >= aimVehicles && float64(a.Stand) >= aimShare*float64(a.Vehicles)
 }
 
 type aimView struct {
@@ -190,8 +196,7 @@ func (c *Console) aimPage(w http.ResponseWriter, r *http.Request, who Caller) er
 	add(a.Camera, "aim.camera", t.text("aim.camera_why"), "do.camera", a.cameraWords)
 	add(a.Marks, "aim.lanes", t.text("aim.lanes_why"), "aim.lanes_do", "")
 	add(a.Sensor, "aim.sensor", t.text("aim.sensor_why"), "do.sensor", a.sensorWords)
-	enough := a.Vehicles >= aimVehicles && float64(a.Stand) >= aimShare*float64(a.Vehicles)
-	add(enough, "aim.vehicles", t.text("aim.vehicles_so_far", "stand", a.Stand, "vehicles", a.Vehicles), "aim.vehicles_do", "")
+	add(a.enough(), "aim.vehicles", t.text("aim.vehicles_so_far", "stand", a.Stand, "vehicles", a.Vehicles), "aim.vehicles_do", "")
 	return c.show(w, http.StatusOK, "aim", page)
 }
 

@@ -509,8 +509,8 @@ func TestEveryTextIsThereAndUsed(t *testing.T) {
 	}
 }
 
-// causeCodes are those of the gate, and of the device's own.
-var causeCodes = append(trust.Codes(), device.CauseService)
+// causeCodes are those of the gate.
+var causeCodes = trust.Codes()
 
 // refusals returns the codes of the refusals in this package's sources.
 func refusals(t *testing.T) (all []string) {
