@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"crypto/ecdsa"
@@ -295,7 +294,7 @@ func noCertificate() []byte {
 
 // serve starts the centre, and learns where it listens.
 func (d *field) serve() (*child, error) {
-	c := newChild(d.portal, "serve", "--dir", d.path("centre"), "--listen", d.pages,
+	c := newChild(d.portal, "serve", "--json", "--dir", d.path("centre"), "--listen", d.pages,
 		"--mqtt", "tls://127.0.0.1:0", "--est", "127.0.0.1:0", "--name", "localhost")
 	log, err := os.Create(d.path("centre.log"))
 	if err != nil {
@@ -310,32 +309,23 @@ func (d *field) serve() (*child, error) {
 	if err := c.Start(); err != nil {
 		return nil, err
 	}
-	lines := bufio.NewScanner(out)
-	var port struct{ broker, enrol string }
-	for (port.broker == "" || port.enrol == "") && lines.Scan() {
-		for _, word := range strings.Fields(lines.Text()) {
-			scheme, rest, _ := strings.Cut(word, "://")
-			rest, _, _ = strings.Cut(rest, "/")
-			_, number, err := net.SplitHostPort(rest)
-			switch {
-			case err != nil:
-			case scheme == "http":
-				d.pages = rest
-			case scheme == "tls":
-				port.broker = number
-			case scheme == "https":
-				port.enrol = number
-			}
-		}
+	var serving struct{ Pages, MQTT, EST string }
+	err = json.NewDecoder(out).Decode(&serving)
+	var broker, enrol string
+	if err == nil {
+		_, broker, err = net.SplitHostPort(serving.MQTT)
 	}
-	if port.broker == "" || port.enrol == "" {
+	if err == nil {
+		_, enrol, err = net.SplitHostPort(serving.EST)
+	}
+	if err != nil {
 		c.Process.Kill()
-		err := c.Wait()
+		err := early(c.Wait())
 		told, _ := os.ReadFile(log.Name())
-		return nil, fmt.Errorf("the centre does not start: %w: %s", early(err), bytes.TrimSpace(told))
+		return nil, fmt.Errorf("the centre does not start: %w: %s", err, bytes.TrimSpace(told))
 	}
 	go io.Copy(io.Discard, out)
-	d.broker, d.enrol = "tls://localhost:"+port.broker, "https://localhost:"+port.enrol
+	d.pages, d.broker, d.enrol = serving.Pages, "tls://localhost:"+broker, "https://localhost:"+enrol
 	return c, nil
 }
 
