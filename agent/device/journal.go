@@ -6,6 +6,7 @@ import (
 	"ciglio/agent/trust"
 	"ciglio/capture/evidence"
 	"ciglio/sensor"
+	"ciglio/uplink"
 	"ciglio/uplink/outbox"
 )
 
@@ -112,13 +113,19 @@ func lastRecord(store *outbox.Outbox) *evidence.Record {
 	if head.Next <= 1 {
 		return nil
 	}
-	b, err := store.Record(outbox.Key{Epoch: head.Epoch, Seq: head.Next - 1})
-	if err != nil {
-		return nil
-	}
-	sealed, err := evidence.Open(b)
+	sealed, err := opened(store, outbox.Key{Epoch: head.Epoch, Seq: head.Next - 1})
 	if err != nil {
 		return nil
 	}
 	return sealed.Record
+}
+
+// opened returns a record of the store. The error wraps [outbox.ErrNotFound] when
+// there is none under the key.
+func opened(store *outbox.Outbox, k uplink.Key) (*evidence.Sealed, error) {
+	b, err := store.Record(k)
+	if err != nil {
+		return nil, err
+	}
+	return evidence.Open(b)
 }

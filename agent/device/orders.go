@@ -131,7 +131,7 @@ func newOrders(d *Device) (o *orders, deeds []Deed) {
 			o.log.Warn("order book lost: read again from the chain", "file", o.file, "error", err)
 		}
 		book = orderBook{Version: 1}
-		eachAct(d.o.Outbox, func(r *evidence.Record, a *evidence.Act) { book.recall(a) })
+		eachAct(d.o.Outbox, book.recall)
 	}
 	o.book = book
 	o.paused.Store(book.Pause)
@@ -240,7 +240,7 @@ func (b *orderBook) take(signer evidence.Hash, number uint64) {
 }
 
 // eachAct calls do for each act in the store, in the order of the chain.
-func eachAct(store *outbox.Outbox, do func(*evidence.Record, *evidence.Act)) {
+func eachAct(store *outbox.Outbox, do func(*evidence.Act)) {
 	for after := (uplink.Key{}); ; {
 		items, err := store.List(after, 1000)
 		if err != nil || len(items) == 0 {
@@ -250,10 +250,8 @@ func eachAct(store *outbox.Outbox, do func(*evidence.Record, *evidence.Act)) {
 			if i.Kind != evidence.KindOperator && i.Kind != evidence.KindSelfTest {
 				continue
 			}
-			if b, err := store.Record(i.Key); err == nil {
-				if sealed, err := evidence.Open(b); err == nil && sealed.Record.ActOf() != nil {
-					do(sealed.Record, sealed.Record.ActOf())
-				}
+			if sealed, err := opened(store, i.Key); err == nil && sealed.Record.ActOf() != nil {
+				do(sealed.Record.ActOf())
 			}
 		}
 		after = items[len(items)-1].Key
@@ -262,7 +260,7 @@ func eachAct(store *outbox.Outbox, do func(*evidence.Record, *evidence.Act)) {
 
 // answered reports whether a record of the store is the answer to an order.
 func answered(store *outbox.Outbox, order taken) (found bool) {
-	eachAct(store, func(_ *evidence.Record, a *evidence.Act) {
+	eachAct(store, func(a *evidence.Act) {
 		found = found || a.Signer != nil && a.Signer.String() == order.Signer && a.Number == order.Number && a.Outcome != outcomeRefused
 	})
 	return found

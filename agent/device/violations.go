@@ -57,11 +57,7 @@ func (d *Device) Violations(most int) ([]Violation, error) {
 // Violation returns one of the store. The error wraps [outbox.ErrNotFound] when
 // there is none under the key.
 func (d *Device) Violation(k uplink.Key) (Violation, error) {
-	b, err := d.o.Outbox.Record(k)
-	if err != nil {
-		return Violation{}, err
-	}
-	sealed, err := evidence.Open(b)
+	sealed, err := opened(d.o.Outbox, k)
 	if err != nil {
 		return Violation{}, err
 	}
