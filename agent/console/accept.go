@@ -7,10 +7,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"net/http"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -259,17 +257,9 @@ func (c *Console) resumeAcceptance() {
 }
 
 func readAcceptance(file string) (*Acceptance, error) {
-	f, err := os.Open(file)
+	text, err := durable.ReadAtMost(file, mostKept)
 	if err != nil {
 		return nil, err
-	}
-	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, mostKept+1))
-	if err != nil {
-		return nil, err
-	}
-	if len(text) > mostKept {
-		return nil, fmt.Errorf("more than %d bytes", mostKept)
 	}
 	a := &Acceptance{}
 	if err := json.Unmarshal(text, a); err != nil {

@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -176,12 +175,7 @@ func hook(do func(*wire.Order, *evidence.Act) (string, error)) func(*wire.Order,
 }
 
 func readOrderBook(file string) (b orderBook, err error) {
-	f, err := os.Open(file)
-	if err != nil {
-		return b, err
-	}
-	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, 1<<20))
+	text, err := durable.ReadAtMost(file, 1<<20)
 	if err != nil {
 		return b, err
 	}

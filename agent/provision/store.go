@@ -173,7 +173,7 @@ const maxState = 1 << 20
 
 func readState(path string) (state, error) {
 	none := state{Format: 1, Installed: []entry{}}
-	text, err := readAtMost(path, maxState)
+	text, err := durable.ReadAtMost(path, maxState)
 	if errors.Is(err, fs.ErrNotExist) {
 		return none, nil
 	}
@@ -190,19 +190,6 @@ func readState(path string) (state, error) {
 		return none, fmt.Errorf("%s: format %d, want 1", path, st.Format)
 	}
 	return st, nil
-}
-
-func readAtMost(path string, most int64) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, most+1))
-	if err == nil && int64(len(text)) > most {
-		err = fmt.Errorf("%s: more than %d bytes", path, most)
-	}
-	return text, err
 }
 
 // clean removes what no state names.
@@ -259,7 +246,7 @@ func (s *Store) current(k p.Kind) (*p.Bundle, error) {
 	if !ok {
 		return nil, ErrNotInstalled
 	}
-	text, err := readAtMost(filepath.Join(s.dir, e.file()), p.MaxBundle)
+	text, err := durable.ReadAtMost(filepath.Join(s.dir, e.file()), p.MaxBundle)
 	if err != nil {
 		return nil, fmt.Errorf("installed %s: %w", k, err)
 	}

@@ -96,6 +96,20 @@ func Create(path string, data []byte) error {
 	return SyncFolder(filepath.Dir(path))
 }
 
+// ReadAtMost reads a file, which is an error when it is longer than so many bytes.
+func ReadAtMost(path string, most int64) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, most+1))
+	if err == nil && int64(len(text)) > most {
+		err = fmt.Errorf("%s: more than %d bytes", path, most)
+	}
+	return text, err
+}
+
 // SyncFile makes the bytes of a file durable.
 func SyncFile(path string) error { return sync(path) }
 

@@ -109,3 +109,19 @@ func TestALockIsTakenOnce(t *testing.T) {
 		t.Errorf("waited: %v", err)
 	}
 }
+
+func TestAFileThatIsTooLongIsNotRead(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "file")
+	if err := durable.WriteFile(path, []byte("12345"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if b, err := durable.ReadAtMost(path, 5); err != nil || string(b) != "12345" {
+		t.Errorf("%q, %v", b, err)
+	}
+	if _, err := durable.ReadAtMost(path, 4); err == nil {
+		t.Error("five bytes are no more than four")
+	}
+	if _, err := durable.ReadAtMost(path+"x", 4); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("no file: %v", err)
+	}
+}
