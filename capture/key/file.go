@@ -39,15 +39,14 @@ func CreateFile(path string) (*Key, error) {
 
 // LoadFile reads what [CreateFile] wrote.
 func LoadFile(path string) (*Key, error) {
-	text, err := read(path)
-	if err == nil {
-		var c content
-		if c, err = parse(text); err == nil && c.private != nil {
-			return newKey(fileHolder{c.private}, newQueue(0), nil)
-		}
-		err = errors.Join(err, ErrFormat)
+	c, err := read(path)
+	if err == nil && c.private == nil {
+		err = ErrFormat
 	}
-	return nil, fmt.Errorf("key %s: %w", path, err)
+	if err != nil {
+		return nil, fmt.Errorf("key %s: %w", path, err)
+	}
+	return newKey(fileHolder{c.private}, newQueue(0), nil)
 }
 
 func createFile(path string) error {
@@ -63,23 +62,27 @@ func createFile(path string) error {
 	return durable.Create(path, pem.EncodeToMemory(&pem.Block{Type: pemPrivate, Bytes: der}))
 }
 
-// read returns the text of a key file that none but its owner may read or write.
-func read(path string) ([]byte, error) {
+// read returns what a key file holds that none but its owner may read or write.
+func read(path string) (content, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, errors.Unwrap(err)
+		return content{}, errors.Unwrap(err)
 	}
 	defer f.Close()
 	info, err := f.Stat()
 	switch {
 	case err != nil:
-		return nil, err
+		return content{}, err
 	case !info.Mode().IsRegular():
-		return nil, fmt.Errorf("%w: not a plain file", ErrFormat)
+		return content{}, fmt.Errorf("%w: not a plain file", ErrFormat)
 	case info.Mode().Perm()&0o077 != 0:
-		return nil, fmt.Errorf("%w: mode %04o, want 0600", ErrExposed, info.Mode().Perm())
+		return content{}, fmt.Errorf("%w: mode %04o, want 0600", ErrExposed, info.Mode().Perm())
 	}
-	return io.ReadAll(io.LimitReader(f, maxFile))
+	text, err := io.ReadAll(io.LimitReader(f, maxFile))
+	if err != nil {
+		return content{}, err
+	}
+	return parse(text)
 }
 
 // content is what a key file holds: one of the two.

@@ -109,16 +109,12 @@ func Probe(ctx context.Context, tpmPath, path string) error {
 
 // load opens the holder of one key file.
 func (k *Keys) load(ctx context.Context, tpmPath, path string) (holder, error) {
-	text, err := read(path)
+	c, err := read(path)
 	if err != nil {
 		return nil, err
 	}
-	blob, err := parse(text)
-	if err != nil {
-		return nil, err
-	}
-	if blob.private != nil {
-		return fileHolder{blob.private}, nil
+	if c.private != nil {
+		return fileHolder{c.private}, nil
 	}
 	if tpmPath == "" {
 		return nil, errors.New("made in a TPM, and none is configured")
@@ -126,7 +122,7 @@ func (k *Keys) load(ctx context.Context, tpmPath, path string) (holder, error) {
 	if k.tpm == nil {
 		k.tpm = newTPM(tpmPath)
 	}
-	h := &tpmHolder{tpm: k.tpm, key: blob.sealed}
+	h := &tpmHolder{tpm: k.tpm, key: c.sealed}
 	return h, k.queue.do(ctx, h.open)
 }
 
@@ -145,7 +141,7 @@ func create(ctx context.Context, tpmPath, path string) error {
 	var text []byte
 	if err := q.do(ctx, func(ctx context.Context) error {
 		made, err := t.create(ctx)
-		if err := errors.Join(err, t.close()); err != nil {
+		if err := errors.Join(err, t.drop()); err != nil {
 			return err
 		}
 		text = made.encode()
@@ -179,7 +175,7 @@ func (k *Keys) Close() error {
 	if k.tpm == nil {
 		return nil
 	}
-	return k.queue.do(context.Background(), func(context.Context) error { return k.tpm.close() })
+	return k.queue.do(context.Background(), func(context.Context) error { return k.tpm.drop() })
 }
 
 // A holder keeps one private key. Its methods are called one at a time, but for

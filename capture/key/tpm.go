@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/ecdsa"
-	"encoding/asn1"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -140,8 +139,6 @@ func (t *tpm) drop() error {
 	return err
 }
 
-func (t *tpm) close() error { return t.drop() }
-
 // secret returns a session whose key only the primary storage key could read, so
 // that whoever sits between here and there can neither change what is said nor read
 // its first parameter.
@@ -262,7 +259,7 @@ func (t *tpm) sign(ctx context.Context, k *sealedKey, digest evidence.Hash) ([]b
 	if err != nil {
 		return nil, fmt.Errorf("sign: %w", err)
 	}
-	return asn1.Marshal(signature{new(big.Int).SetBytes(rs.SignatureR.Buffer), new(big.Int).SetBytes(rs.SignatureS.Buffer)})
+	return encodeSignature(new(big.Int).SetBytes(rs.SignatureR.Buffer), new(big.Int).SetBytes(rs.SignatureS.Buffer))
 }
 
 // A tpmHolder is one key of a TPM.
