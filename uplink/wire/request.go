@@ -129,11 +129,10 @@ func openRequest(b []byte) (*SealedRequest, error) {
 	if r.TLS, err = CheckTLSRequest(r.Request.TLS, r.Device); err != nil {
 		return nil, err
 	}
-	spki, err := evidence.EncodeKey(r.TLS.PublicKey.(*ecdsa.PublicKey))
+	tls, err := evidence.KeyID(r.TLS.PublicKey.(*ecdsa.PublicKey))
 	if err != nil {
 		return nil, fmt.Errorf("TLS request: %w", err)
 	}
-	tls := evidence.Hash(sha256.Sum256(spki))
 	if tls == r.KeyID {
 		return nil, errors.New("TLS request: its key is the evidence key, which signs nothing but evidence")
 	}
