@@ -237,12 +237,12 @@ type Outbox struct {
 // Report says what recovery found and what has been found damaged since.
 func (o *Outbox) Report() Report {
 	o.mu.RLock()
-	defer o.mu.RUnlock()
 	r := o.report
 	r.Moved, r.Records = slices.Clone(r.Moved), slices.Clone(r.Records)
 	r.Foreign, r.Missing = slices.Clone(r.Foreign), slices.Clone(r.Missing)
 	r.SetAside = troubles(o.aside)
-	r.Acknowledged, r.unread = readAcknowledged(o.dir)
+	o.mu.RUnlock()
+	r.Acknowledged, r.unread = readAcknowledged(o.dir) // the lock waits for no disk
 	return r
 }
 
