@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
@@ -152,5 +153,14 @@ func TestOnlyTheEncoderHandsOverWhatIsSigned(t *testing.T) {
 	}
 	if _, err := SealMessage(ContentTypeRecord, []byte("anything"), device); !errors.Is(err, ErrNotEncoded) {
 		t.Errorf("a record that is none: error %v, want %v", err, ErrNotEncoded)
+	}
+}
+
+// TestEnvelope compares with the test vector of the DSSE protocol.
+func TestEnvelope(t *testing.T) {
+	m := EnvelopeToBeSigned("http://example.com/HelloWorld", []byte("hello world"))
+	want := sha256.Sum256([]byte("DSSEv1 29 http://example.com/HelloWorld 11 hello world"))
+	if m.Digest() != want {
+		t.Errorf("digest %v, want %x", m.Digest(), want)
 	}
 }
