@@ -209,7 +209,7 @@ func (s *Store) clean() error {
 	}
 	for _, d := range all {
 		name := d.Name()
-		if strings.HasPrefix(name, ".new-") || strings.HasSuffix(name, p.Extension) && !used[name] {
+		if durable.Unfinished(name) || strings.HasSuffix(name, p.Extension) && !used[name] {
 			_ = s.o.disk.remove(filepath.Join(s.dir, name)) // it harms nobody; the next start tries again
 		}
 	}

@@ -17,6 +17,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -39,12 +40,19 @@ func WriteFile(path string, data []byte, mode os.FileMode) error {
 	})
 }
 
+// unfinished begins the name of a file that is not in its place yet.
+const unfinished = ".new-"
+
+// Unfinished reports whether a file of that name was on its way to its place. Where
+// nobody writes, a power cut has left it, and it may be deleted.
+func Unfinished(name string) bool { return strings.HasPrefix(name, unfinished) }
+
 // private is the mode of a file that [os.CreateTemp] makes.
 const private os.FileMode = 0o600
 
 // Prepare writes a file beside path, to be given to [Place], and syncs nothing.
 func Prepare(path string, mode os.FileMode, write func(io.Writer) error) (temp string, err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), ".new-*")
+	f, err := os.CreateTemp(filepath.Dir(path), unfinished+"*")
 	if err != nil {
 		return "", err
 	}
@@ -80,7 +88,7 @@ func Rename(temp, path string) error {
 // never touched: the error then wraps [os.ErrExist]. Errors name the fact without
 // the path.
 func Create(path string, data []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".new-*")
+	f, err := os.CreateTemp(filepath.Dir(path), unfinished+"*")
 	if err != nil {
 		return errors.Unwrap(err)
 	}

@@ -6,7 +6,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
+
+	"ciglio/internal/durable"
 )
 
 // private makes a file that may exist already one that only its owner can read.
@@ -40,7 +41,7 @@ func OpenToOthers(dir string) ([]string, error) {
 	}
 	for _, e := range entries {
 		// SQLite's own come and go.
-		if info, err := e.Info(); err == nil && info.Mode()&fs.ModeSymlink == 0 && !strings.HasPrefix(e.Name(), ".new-") {
+		if info, err := e.Info(); err == nil && info.Mode()&fs.ModeSymlink == 0 && !durable.Unfinished(e.Name()) {
 			look(filepath.Join(dir, e.Name()), info)
 		}
 	}

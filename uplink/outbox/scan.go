@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"ciglio/capture/evidence"
+	"ciglio/internal/durable"
 )
 
 // scanned is what lies in the folder of a store.
@@ -95,7 +96,7 @@ func (f *scanned) scanTop(dir string) error {
 		case "mark.new", "ledger.new", "clean.new", stateName + ".new":
 			f.temporary = append(f.temporary, name)
 		default:
-			if strings.HasPrefix(name, ".new-") { // of a file that was to become acknowledged
+			if durable.Unfinished(name) { // of a file that was to become acknowledged
 				f.temporary = append(f.temporary, name)
 				continue
 			}
