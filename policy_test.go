@@ -71,7 +71,7 @@ var may = map[string][]string{
 	"uplink/mqtt":                 {"uplink", "internal/mtls"},
 	"agent":                       {"sensor/…", "capture/…", "uplink/…", "agent/…", "internal/…"},
 	"agent/config":                {"sensor", "capture/evidence", "internal/strict"},
-	"agent/console":               {"sensor", "capture", "capture/evidence", "uplink", "uplink/wire", "uplink/outbox", "agent/device", "internal/catalogue", "internal/durable", "internal/pages"},
+	"agent/console":               {"sensor", "capture", "capture/evidence", "uplink", "uplink/wire", "uplink/outbox", "agent/device", "agent/journal", "agent/provision", "agent/trust", "internal/catalogue", "internal/durable", "internal/pages", "internal/provisioning"},
 	"agent/device":                {"sensor/…", "capture/…", "uplink/…", "agent/calibration", "agent/config", "agent/enforce", "agent/journal", "agent/lawtime", "agent/notify", "agent/site", "agent/trust", "internal/…"},
 	"agent/doctor":                {"sensor", "sensor/clock", "sensor/port", "capture/v4l2"},
 	"agent/enforce":               {"sensor", "capture/evidence"},

@@ -4,12 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strings"
 	"time"
 
+	"ciglio/agent/trust"
 	"ciglio/capture/evidence"
 	"ciglio/sensor"
 	"ciglio/uplink/outbox"
+	"ciglio/uplink/wire"
 )
 
 // serviceLasts is for how long the gate stays closed after the last thing that a
@@ -105,7 +106,7 @@ func (c *Console) selfTest(w http.ResponseWriter, r *http.Request, who Caller) e
 		page.Words = c.text(v.words, "selftest.failed", "n", len(findings))
 	}
 	for _, f := range findings {
-		page.Findings = append(page.Findings, f.Words)
+		page.Findings = append(page.Findings, fact{Name: teller{c, v.words}.coded("finding", f.Code), Detail: f.Words})
 	}
 	return c.show(w, http.StatusOK, "selftest", page)
 }
@@ -114,7 +115,7 @@ type selfTestView struct {
 	View
 	Pass     bool
 	Words    string
-	Findings []string // in the device's own words
+	Findings []fact // names and the device's own words
 }
 
 // An Aim is how aiming stands.
@@ -127,7 +128,7 @@ type Aim struct {
 	Stand     int  `json:"stand"` // of them, with a speed that stands
 	Good      bool `json:"good"`
 
-	cameraWords, sensorWords string // the device's own, of what is wrong
+	cameraFound, sensorFound []wire.Reason // what is wrong with them
 }
 
 // So many vehicles, most of them with a speed that stands, show that the radar looks
@@ -141,11 +142,13 @@ func (c *Console) aimed() Aim {
 	s := c.o.Device.Status()
 	a := Aim{InService: c.o.Device.InService(), Camera: true, Sensor: true, Marks: c.o.Device.Sight().Width > 0}
 	for _, f := range s.Health.Findings {
-		switch {
-		case strings.HasPrefix(f.Code, "camera"):
-			a.Camera, a.cameraWords = false, f.Words
-		case f.Code != "store":
-			a.Sensor, a.sensorWords = false, f.Words
+		switch trust.Part(f.Code) {
+		case trust.SelfTest: // of neither anything is known yet
+			a.Camera, a.Sensor, a.sensorFound = false, false, append(a.sensorFound, f)
+		case trust.CameraFault:
+			a.Camera, a.cameraFound = false, append(a.cameraFound, f)
+		case trust.SensorFault:
+			a.Sensor, a.sensorFound = false, append(a.sensorFound, f)
 		}
 	}
 	for _, v := range c.o.Device.Seen() {
@@ -185,18 +188,18 @@ func (c *Console) aimPage(w http.ResponseWriter, r *http.Request, who Caller) er
 		return warn
 	}
 	page := aimView{liveView: c.liveOf(v), Good: a.Good}
-	add := func(ok bool, name, words, do, detail string) {
+	add := func(ok bool, name, words, do string, found []wire.Reason) {
 		if ok {
 			do = ""
 		}
 		f := t.fact(level(ok), name, words, do)
-		f.Detail = detail
+		f.Findings = t.findings(found)
 		page.Steps = append(page.Steps, f)
 	}
-	add(a.Camera, "aim.camera", t.text("aim.camera_why"), "do.camera", a.cameraWords)
-	add(a.Marks, "aim.lanes", t.text("aim.lanes_why"), "aim.lanes_do", "")
-	add(a.Sensor, "aim.sensor", t.text("aim.sensor_why"), "do.sensor", a.sensorWords)
-	add(a.enough(), "aim.vehicles", t.text("aim.vehicles_so_far", "stand", a.Stand, "vehicles", a.Vehicles), "aim.vehicles_do", "")
+	add(a.Camera, "aim.camera", t.text("aim.camera_why"), "do.camera", a.cameraFound)
+	add(a.Marks, "aim.lanes", t.text("aim.lanes_why"), "aim.lanes_do", nil)
+	add(a.Sensor, "aim.sensor", t.text("aim.sensor_why"), "do.sensor", a.sensorFound)
+	add(a.enough(), "aim.vehicles", t.text("aim.vehicles_so_far", "stand", a.Stand, "vehicles", a.Vehicles), "aim.vehicles_do", nil)
 	return c.show(w, http.StatusOK, "aim", page)
 }
 

@@ -279,6 +279,16 @@ func TestAim(t *testing.T) {
 			d.seen = slices.Repeat([]device.Seen{standing}, 5)
 			d.status.Health.Findings = []wire.Reason{{Code: "signal_dead", Words: "x"}}
 		}, false},
+		{"no self-test yet", func(d *fakeDevice) {
+			d.seen = slices.Repeat([]device.Seen{standing}, 5)
+			d.status.Health.Findings = []wire.Reason{{Code: "pending", Words: "x"}}
+		}, false},
+		{"other parts out of order, which aiming does not turn", func(d *fakeDevice) {
+			d.seen = slices.Repeat([]device.Seen{standing}, 5)
+			for _, code := range []string{"store", "cabinet", "contact_silent", "second_sensor"} {
+				d.status.Health.Findings = append(d.status.Health.Findings, wire.Reason{Code: code, Words: "x"})
+			}
+		}, true},
 	} {
 		b := newBench(t)
 		b.device.service = true

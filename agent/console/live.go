@@ -51,7 +51,7 @@ type seenView struct {
 	U, Lane   string
 	Direction string
 	Stands    bool
-	Why       string // codes of why it does not stand
+	Why       string // why it does not stand
 }
 
 func (c *Console) liveOf(v View) liveView {
@@ -76,7 +76,11 @@ func (c *Console) seenOf(w catalogue.Words, s device.Seen, zone *time.Location) 
 	if s.Lane > 0 {
 		v.Lane = fmt.Sprint(s.Lane)
 	}
-	v.Why = strings.Join(s.Reasons, ", ")
+	why := make([]string, len(s.Reasons))
+	for i, code := range s.Reasons {
+		why[i] = teller{c, w}.coded("reason", code)
+	}
+	v.Why = strings.Join(why, "; ")
 	return v
 }
 

@@ -62,11 +62,7 @@ func (c *Console) officerLogin(w http.ResponseWriter, r *http.Request, who Calle
 		c.o.Log.Warn("console: officer not let in", "error", err)
 		v := c.view(r, who)
 		v.Path = "/login"
-		key := "login.order_" + act.New
-		if _, known := c.words.Arguments(key); !known {
-			key = "login.order_other"
-		}
-		return c.show(w, http.StatusForbidden, "login", loginView{View: v, Refused: c.text(v.words, key)})
+		return c.show(w, http.StatusForbidden, "login", loginView{View: v, Refused: teller{c, v.words}.coded("order", act.New)})
 	}
 	name, entered := c.access.admit(Caller{Name: act.Actor, Role: Officer})
 	return c.enter(w, r, name, entered, "/violations")

@@ -2,7 +2,6 @@ package console
 
 import (
 	"net/http"
-	"strings"
 	"time"
 
 	"ciglio/agent/device"
@@ -35,6 +34,8 @@ type fact struct {
 	Words  string
 	Do     string // "" when there is nothing to do
 	Detail string // the device's own words, in English; "" for none
+
+	Findings []fact // what the self-test has found, where this is about it
 }
 
 type stateView struct {
@@ -102,6 +103,26 @@ func (t teller) fact(l level, name, words, do string) fact {
 	return f
 }
 
+// findings puts what the self-test has found into the reader's words, with the device's
+// own below.
+func (t teller) findings(all []wire.Reason) (facts []fact) {
+	for _, found := range all {
+		facts = append(facts, fact{Level: bad, Name: t.coded("finding", found.Code), Detail: found.Words})
+	}
+	return facts
+}
+
+// coded is the text of a code that the device gives, such as a finding's; that of
+// "other" where this program has no words for it. Which codes there are is held against
+// the sources by a test.
+func (t teller) coded(section, code string) string {
+	key := section + "." + code
+	if _, known := t.c.words.Arguments(key); !known {
+		key = section + ".other"
+	}
+	return t.text(key)
+}
+
 func number(value int64, decimals int) catalogue.Number {
 	return catalogue.Number{Value: value, Decimals: decimals}
 }
@@ -151,11 +172,7 @@ func (t teller) clock(s device.Status) fact {
 func (t teller) selfTest(s device.Status) fact {
 	if n := len(s.Health.Findings); n > 0 {
 		f := t.fact(bad, "fact.self_test", t.text("fact.self_test_failed", "n", n), "do.self_test")
-		var words []string
-		for _, found := range s.Health.Findings {
-			words = append(words, found.Words)
-		}
-		f.Detail = strings.Join(words, "; ")
+		f.Findings = t.findings(s.Health.Findings)
 		return f
 	}
 	for _, cause := range s.Health.Reasons {

@@ -39,11 +39,7 @@ func (t teller) violation(v device.Violation) violationView {
 		Direction: t.text(directionKey(v.Direction)), Number: fmt.Sprintf("%d/%d", v.Epoch, v.Seq), ID: v.ID.String(), Test: v.Test,
 	}
 	for i, role := range v.Roles {
-		key := "frame." + role
-		if _, known := t.c.words.Arguments(key); !known {
-			key = "frame.other"
-		}
-		view.Frames = append(view.Frames, link{Path: fmt.Sprintf("%s/%d", view.Path, i), Words: t.text(key)})
+		view.Frames = append(view.Frames, link{Path: fmt.Sprintf("%s/%d", view.Path, i), Words: t.coded("frame", role)})
 	}
 	return view
 }
