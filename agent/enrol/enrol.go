@@ -99,7 +99,7 @@ func New(o Options) (*Client, error) {
 		return nil, err
 	}
 	if u.Scheme != "https" || u.Hostname() == "" || u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" {
-		return nil, fmt.Errorf("enrolment %q: want https://host:port and nothing else", o.URL)
+		return nil, fmt.Errorf("%q: want https://host:port and nothing else", o.URL)
 	}
 	if o.Dial == nil {
 		o.Dial = (&net.Dialer{Timeout: exchangeTime}).DialContext
@@ -257,14 +257,30 @@ func check(text []byte, authority func() (*mtls.Authority, error), device eviden
 			return nil, err
 		}
 	}
-	pool := x509.NewCertPool()
-	for _, c := range chain[1:] {
-		pool.AddCert(c)
-	}
-	if _, err := own.Leaf.Verify(x509.VerifyOptions{Roots: a.Pool(), Intermediates: pool, CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}); err != nil {
-		return nil, fmt.Errorf("certificate of %q: %w", name, err)
+	if err := counts(a, chain, now); err != nil {
+		return nil, err
 	}
 	return own, nil
+}
+
+// An uncountedError is that of a certificate that no end with these authorities
+// would take.
+type uncountedError struct{ *mtls.Refusal }
+
+func (e uncountedError) Error() string { return e.Of("with it the device") }
+func (e uncountedError) Unwrap() error { return e.Refusal }
+
+// counts says whether a certificate counts by what its authorities have issued and
+// revoked.
+func counts(a *mtls.Authority, chain []*x509.Certificate, now time.Time) error {
+	err := a.Verify(chain, now)
+	if r, ok := errors.AsType[*mtls.Refusal](err); ok {
+		err = uncountedError{r}
+	}
+	if err != nil {
+		return fmt.Errorf("certificate of %q: %w", chain[0].Subject.CommonName, err)
+	}
+	return nil
 }
 
 func (c *Client) authority() (*mtls.Authority, error) {
@@ -441,7 +457,8 @@ func Install(text []byte, authorityPath, certificatePath string, device evidence
 }
 
 // CheckBundle is the check of certificates that come in a bundle, as far as it needs
-// neither the device's key nor the time: see [Install].
+// neither the device's key nor its clock: see [Install]. One that the bundle's own
+// lists revoke, or that none of its authorities has issued, is refused.
 func CheckBundle(text []byte) error {
 	own, rest, err := split(text)
 	if err != nil {
@@ -459,7 +476,14 @@ func CheckBundle(text []byte) error {
 	if _, err := evidence.ParseDeviceID(name); err != nil {
 		return fmt.Errorf("certificates: the first is of %q: want one of a device", name)
 	}
-	_, err = mtls.ParseAuthority(rest)
+	a, err := mtls.ParseAuthority(rest)
+	if err != nil {
+		return err
+	}
+	err = counts(a, []*x509.Certificate{leaf}, time.Now())
+	if r, ok := errors.AsType[*mtls.Refusal](err); ok && (r.Cause == mtls.Expired || r.Cause == mtls.NotYetValid) {
+		return nil // a matter of the device's clock
+	}
 	return err
 }
 

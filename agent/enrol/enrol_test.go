@@ -259,10 +259,10 @@ func TestRenewalThatFailsLeavesTheOldCertificate(t *testing.T) {
 		{"one of another authority", func(w http.ResponseWriter) bool {
 			c.give(w, other.IssueTo(d.o.Key, device.String(), x509.ExtKeyUsageClientAuth).Certificate)
 			return true
-		}, nil, nil, "unknown authority"},
+		}, nil, nil, "another authority"},
 		{"one for another key", nil, nil, mtlstest.NewKey(t).Public(), "another key"},
 		{"one for another device", nil, func(c *x509.Certificate) { c.Subject.CommonName = "x" }, nil, "not of device"},
-		{"one for servers", nil, func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth} }, nil, "usage"},
+		{"one for servers", nil, func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth} }, nil, "another use"},
 		{"one that has expired", nil, func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) }, nil, "expired"},
 	} {
 		c.mu.Lock()
@@ -397,7 +397,13 @@ func TestInstall(t *testing.T) {
 		{"no authority", own.PEM(), false, false},
 		{"the authority alone", append(a.PEM(), a.List()...), false, false},
 		{"a list of another authority", bytes.Join([][]byte{own.PEM(), a.PEM(), other.List()}, nil), false, false},
-		{"of another authority", bytes.Join([][]byte{own.PEM(), other.PEM()}, nil), true, false},
+		{"of another authority", bytes.Join([][]byte{own.PEM(), other.PEM()}, nil), false, false},
+		{"revoked by its own list", bytes.Join([][]byte{own.PEM(), a.PEM(), a.List(own)}, nil), false, false},
+		{"revoked by the second of its lists", bytes.Join([][]byte{own.PEM(), a.PEM(), a.List(), a.List(own)}, nil), false, false},
+		{"another one is revoked", bytes.Join([][]byte{a.Client(device.String()).PEM(), a.PEM(), a.List(own)}, nil), true, false},
+		{"expired", bytes.Join([][]byte{a.IssueTo(key, device.String(), x509.ExtKeyUsageClientAuth, func(c *x509.Certificate) {
+			c.NotBefore, c.NotAfter = time.Now().Add(-2*time.Hour), time.Now().Add(-time.Hour)
+		}).PEM(), a.PEM()}, nil), true, false},
 		{"of another key", bytes.Join([][]byte{a.Client(device.String()).PEM(), a.PEM()}, nil), true, false},
 		{"of another device", bytes.Join([][]byte{a.IssueTo(key, evidence.DeviceID{2}.String(), x509.ExtKeyUsageClientAuth).PEM(), a.PEM()}, nil), true, false},
 		{"of no device", bytes.Join([][]byte{a.IssueTo(key, "centre", x509.ExtKeyUsageClientAuth).PEM(), a.PEM()}, nil), false, false},

@@ -53,11 +53,14 @@ type Refusal struct {
 }
 
 // Error says the cause and its detail.
-func (r *Refusal) Error() string {
+func (r *Refusal) Error() string { return r.Of("the other end") }
+
+// Of says the cause and its detail of one end, such as "the device".
+func (r *Refusal) Of(end string) string {
 	if r.Detail == "" {
-		return "the other end " + string(r.Cause)
+		return end + " " + string(r.Cause)
 	}
-	return "the other end " + string(r.Cause) + " (" + r.Detail + ")"
+	return end + " " + string(r.Cause) + " (" + r.Detail + ")"
 }
 
 // Unwrap returns what was found.
