@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/sha256"
 	"crypto/x509"
@@ -29,11 +30,19 @@ const keyHint = "docs/identity.md tells the life of a device's keys, and what to
 
 // keyCommand is what the commands of the keys have in common: it loads the
 // configuration and opens the keys, which it makes where there are none.
-func keyCommand(f flags, do func(ctx context.Context, p *person, stdout io.Writer) error) action {
+//
+// use says what is wrong with the flags, before anything is done; nil where nothing
+// can be.
+func keyCommand(f flags, use func() error, do func(ctx context.Context, p *person, stdout io.Writer) error) action {
 	path := f.String("config", config.DefaultPath, "configuration `file`")
 	return func(args []string, stdout, stderr io.Writer) int {
 		if exit, ok := f.parseAlone(args); !ok {
 			return exit
+		}
+		if use != nil {
+			if err := use(); err != nil {
+				return f.wrong("%v", err)
+			}
 		}
 		c, err := config.Load(*path, os.Environ())
 		if err != nil {
@@ -47,6 +56,16 @@ func keyCommand(f flags, do func(ctx context.Context, p *person, stdout io.Write
 			return fail(stderr, err, keyHint)
 		}
 		return exitGood
+	}
+}
+
+// required is the use of a flag that must not be empty.
+func required(name string, value *string) func() error {
+	return func() error {
+		if *value == "" {
+			return fmt.Errorf("--%s: missing", name)
+		}
+		return nil
 	}
 }
 
@@ -86,7 +105,7 @@ func (v keyView) String() string {
 }
 
 func keyShow(f flags) action {
-	return keyCommand(f, func(ctx context.Context, p *person, stdout io.Writer) error {
+	return keyCommand(f, nil, func(ctx context.Context, p *person, stdout io.Writer) error {
 		keys, certificate, err := p.open(ctx)
 		if err != nil {
 			return err
@@ -119,7 +138,7 @@ func keyShow(f flags) action {
 
 func keyRequest(f flags) action {
 	out := f.String("out", "request.cose", "the `file` to write")
-	return keyCommand(f, func(ctx context.Context, p *person, stdout io.Writer) error {
+	return keyCommand(f, required("out", out), func(ctx context.Context, p *person, stdout io.Writer) error {
 		keys, certificate, err := p.open(ctx)
 		if err != nil {
 			return err
@@ -163,33 +182,43 @@ func (p *person) request(keys *key.Keys, certificate []byte) (*wire.SealedReques
 	return wire.SealRequest(r, keys.Evidence())
 }
 
-// client is the device's side of enrolment.
-func client(c *config.Config, id evidence.DeviceID, keys *key.Keys) (*enrol.Client, error) {
-	return enrol.New(enrol.Options{URL: c.Uplink.Enrolment, Device: id, Key: keys.TLS(), Authority: c.Uplink.CA, Certificate: c.Uplink.Certificate})
+// client is the device's side of enrolment, with its TLS key.
+func client(c *config.Config, id evidence.DeviceID, own crypto.Signer) (*enrol.Client, error) {
+	return enrol.New(enrol.Options{URL: c.Uplink.Enrolment, Device: id, Key: own, Authority: c.Uplink.CA, Certificate: c.Uplink.Certificate})
 }
 
 func keyEnrol(f flags) action {
 	code := f.String("code", "", "the one-time `code` of the centre")
 	authority := f.String("authority", "", "SHA-256 of the authority's certificate as the centre has printed it, `hex`; not needed where the device believes it already")
-	return keyCommand(f, func(ctx context.Context, p *person, stdout io.Writer) error {
+	var believe *evidence.Hash
+	use := func() error {
 		if *code == "" {
 			return errors.New("--code: missing: the centre gives one for each device")
-		}
-		keys, certificate, err := p.open(ctx)
-		if err != nil {
-			return err
-		}
-		defer keys.Close()
-		e, err := client(p.c, p.id, keys)
-		if err != nil {
-			return fmt.Errorf("uplink.enrolment: %w", err)
 		}
 		if *authority != "" {
 			b, err := hex.DecodeString(strings.NewReplacer(" ", "", ":", "").Replace(*authority))
 			if err != nil || len(b) != len(evidence.Hash{}) {
 				return errors.New("--authority: want 64 hexadecimal digits")
 			}
-			if err := e.Believe(ctx, evidence.Hash(b)); err != nil {
+			believe = (*evidence.Hash)(b)
+		}
+		return nil
+	}
+	return keyCommand(f, use, func(ctx context.Context, p *person, stdout io.Writer) error {
+		if p.c.Uplink.Enrolment == "" {
+			return errors.New("uplink.enrolment: missing: want https://host:port, as ciglio-portal serve --est names it")
+		}
+		keys, certificate, err := p.open(ctx)
+		if err != nil {
+			return err
+		}
+		defer keys.Close()
+		e, err := client(p.c, p.id, keys.TLS())
+		if err != nil {
+			return fmt.Errorf("uplink.enrolment: %w", err)
+		}
+		if believe != nil {
+			if err := e.Believe(ctx, *believe); err != nil {
 				return err
 			}
 		}
@@ -217,7 +246,7 @@ func keyEnrol(f flags) action {
 
 func keyInstall(f flags) action {
 	in := f.String("in", "", "`file` of certificates, PEM: the device's own first, then the authorities that it is to believe and their lists")
-	return keyCommand(f, func(ctx context.Context, p *person, stdout io.Writer) error {
+	return keyCommand(f, required("in", in), func(ctx context.Context, p *person, stdout io.Writer) error {
 		text, err := readPlain(*in, mtls.MaxFile)
 		if err != nil {
 			return err
@@ -314,7 +343,7 @@ func certified(text []byte) (evidence.Hash, error) {
 
 func keyChange(f flags) action {
 	lost := f.Bool("lost", false, "the old key or its records are lost: begin without a word of the old key")
-	return keyCommand(f, func(ctx context.Context, p *person, stdout io.Writer) error {
+	return keyCommand(f, nil, func(ctx context.Context, p *person, stdout io.Writer) error {
 		r, err := p.change(ctx, *lost)
 		if err != nil {
 			return err

@@ -144,8 +144,11 @@ func provisionMake(f flags) action {
 		if !ok {
 			return exit
 		}
-		if *kind == "" || *out == "" || *to == "" || len(files) == 0 {
-			return f.wrong("want --kind, --version, --institution, --devices or --all-devices, --to, --out and the files")
+		if *kind == "" || *number == 0 || *institution == "" || *all == (*devices != "") || *out == "" || *to == "" || len(files) == 0 {
+			return f.wrong("want --kind, --version, --institution, either --devices or --all-devices, --to, --out and the files")
+		}
+		if _, known := p.Kinds()[p.Kind(*kind)]; !known {
+			return f.wrong("--kind %s: there is no such kind", *kind)
 		}
 		s := p.Statement{Kind: p.Kind(*kind), Version: *number, Institution: *institution, AllDevices: *all, NotBefore: time.Now().UTC().Truncate(time.Second)}
 		var err error
@@ -156,6 +159,9 @@ func provisionMake(f flags) action {
 		}
 		if s.NotAfter, err = time.Parse(time.RFC3339, *to); err != nil {
 			return f.wrong("--to: %v", err)
+		}
+		if s.NotAfter.Before(s.NotBefore) {
+			return f.wrong("--to %s lies before the first instant", *to)
 		}
 		for d := range strings.FieldsFuncSeq(*devices, func(r rune) bool { return r == ',' || r == ' ' }) {
 			id, err := evidence.ParseDeviceID(d)

@@ -102,6 +102,11 @@ func loadConfig(path string) (*config.Config, error) {
 	ask("second", func() error { _, err := device.NewSecond(c, system, silent); return err })
 	ask(cameraKey(c), func() error { _, err := newCamera(c, system, silent); return err })
 	ask("uplink.broker", func() error { _, err := newDialer(c, nil); return err })
+	if c.Uplink.Enrolment != "" {
+		if _, err := client(c, evidence.DeviceID{}, nil); err != nil {
+			faults.Add("uplink.enrolment", err.Error())
+		}
+	}
 	if err := wire.CheckShard(c.Uplink.Shard); err != nil {
 		faults.Add("uplink.shard", err.Error())
 	}
@@ -321,7 +326,7 @@ func (l *lives) operate(ctx context.Context, manager device.Supervisor) (err err
 		return err
 	}
 	if c.Uplink.Enrolment != "" {
-		renewal, err := client(c, id, keys)
+		renewal, err := client(c, id, keys.TLS())
 		if err != nil {
 			return fmt.Errorf("uplink.enrolment: %w", err)
 		}

@@ -125,6 +125,8 @@ func accept(f flags) action {
 		case *plan != "":
 			r = request{"/accept/plan", url.Values{"reference": {*plan}, "lanes": {strconv.Itoa(*lanes)}, "direction": strings.Split(*directions, ","),
 				"speeds": {*speeds}, "repeat": {strconv.Itoa(*repeat)}}}
+		case *run < 0 || *lanes < 1 || *repeat < 1 || *vehicle < 0:
+			return f.wrong("--run, --lanes, --repeat and --vehicle count from 1")
 		case *run != 0:
 			v, err := sensor.ParseSpeed(*reference)
 			if err != nil {
