@@ -235,7 +235,11 @@ func sayStatus(s device.Status, w io.Writer) {
 	if s.Test != "" {
 		fmt.Fprintf(w, "test        all that is recorded is a test: %s\n", s.Test)
 	}
-	fmt.Fprintf(w, "place       %s, %s, limit %v\n", s.Site.ID, s.Site.Road, s.Site.Limit)
+	if s.Site.ID == "" {
+		fmt.Fprintln(w, "place       none yet: a stick brings it")
+	} else {
+		fmt.Fprintf(w, "place       %s, %s, limit %v\n", s.Site.ID, s.Site.Road, s.Site.Limit)
+	}
 	fmt.Fprintf(w, "sensor      %s, serial %s\n", s.Sensor.Model, s.Sensor.Serial)
 	fmt.Fprintf(w, "camera      %s\n", s.Camera.Model)
 	fmt.Fprintf(w, "calibration %s version %d, until %s: %s\n", s.Calibration.ID, s.Calibration.Version,

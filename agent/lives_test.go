@@ -76,7 +76,7 @@ func TestAStickBringsTheFirstLifeAndTheNext(t *testing.T) {
 	device := evidence.DeviceID{1}
 	root, rootSigner := testKeyOf(t, "root"), signerOf(t, "root")
 	roles, signers := "institution = \"example\"\n", []evidence.Signer{}
-	for _, role := range []p.Role{p.Laboratory, p.Operator} {
+	for _, role := range []p.Role{p.Laboratory, p.Operator, p.Officer} {
 		spki, err := evidence.EncodeKey(&testKeyOf(t, string(role)).PublicKey)
 		if err != nil {
 			t.Fatal(err)
@@ -107,6 +107,8 @@ func TestAStickBringsTheFirstLifeAndTheNext(t *testing.T) {
 		text := fmt.Sprintf("id = \"A-117\"\nversion = %d\nsensor_serial = \"S\"\nnot_before = 2026-01-01T00:00:00Z\nnot_after = 2099-12-31T23:59:59Z\n", version)
 		return bundle(p.Calibration, version, signers, p.File{Name: "calibration.toml", Content: []byte(text)}, p.File{Name: "certificate.pdf", Content: []byte("%PDF-1.7\n")})
 	}
+	placed := bundle(p.Site, 1, signers[1:], p.File{Name: "site.toml", Content: []byte("[site]\nid = \"SP14-12\"\nversion = 1\nroad = \"SP 14\"\nlatitude = \"44.4949deg\"\n" +
+		"direction = \"approaching\"\nphoto_range = \"20m\"\nframes = 3\n[decree]\nwords = \"none\"\nfrom = 2026-01-01\n[[limit]]\nspeed = \"70km/h\"\n")})
 	trust := bundle(p.Trust, 1, []evidence.Signer{rootSigner},
 		p.File{Name: "trust.pem", Content: evidence.EncodeTrust(&root.PublicKey, register.Bytes)}, p.File{Name: "roles.toml", Content: []byte(roles)})
 
@@ -117,7 +119,7 @@ func TestAStickBringsTheFirstLifeAndTheNext(t *testing.T) {
 	}
 	path := filepath.Join(dir, "ciglio.toml")
 	text := fmt.Sprintf("[device]\nid = %q\ndir = %q\nkey = %q\ncertificate = %q\ncalibration = %q\n[provision]\nroot = %q\nhelper = %q\n"+
-		"[site]\nid = \"X\"\nroad = \"X\"\nlatitude = \"44deg\"\nlongitude = \"11deg\"\nlimit = \"70km/h\"\n[clock]\nsource = \"simulated\"\n"+
+		"[clock]\nsource = \"simulated\"\n"+
 		"[sensor]\npath = %q\nmodel = \"m\"\nserial = \"S\"\n[camera]\nurl = \"http://127.0.0.1:1/x\"\nmodel = \"m\"\nserial = \"s\"\nlatency = \"40ms\"\n[uplink]\nbroker = \"tcp://127.0.0.1:1\"\ntrust = %q\n[console]\nlisten = \"\"\n",
 		device, dir, filepath.Join(dir, "e.key"), filepath.Join(dir, "d.crt"), filepath.Join(dir, "none.toml"), rootSigner.KeyID(), socket, filepath.Join(dir, "none"), filepath.Join(dir, "none.pem"))
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
@@ -166,14 +168,14 @@ func TestAStickBringsTheFirstLifeAndTheNext(t *testing.T) {
 		<-ended
 	}
 	use("calibration version 1 is in force")
-	m.files = map[string][]byte{"c.ciglio": calibrated(2)}
+	m.files = map[string][]byte{"c.ciglio": calibrated(2), "s.ciglio": placed}
 	use("calibration version 2 is in force")
 	cancel()
 	if err := <-served; err != nil {
 		t.Errorf("%v\n%s", err, log)
 	}
-	if n := strings.Count(log.String(), "device starts"); n != 2 {
-		t.Errorf("%d lives\n%s", n, log)
+	if !strings.Contains(log.String(), "site=\"\"") || !strings.Contains(log.String(), "site=SP14-12") || strings.Count(log.String(), "device starts") != 2 {
+		t.Errorf("want a life without a site and one with it\n%s", log)
 	}
 	state, err := openProvisioned(c, device)
 	if err != nil {
@@ -184,7 +186,7 @@ func TestAStickBringsTheFirstLifeAndTheNext(t *testing.T) {
 		t.Errorf("not in the chain: %+v", left)
 	}
 	var out, errs bytes.Buffer
-	if code := Main([]string{"outbox", "list", "--dir", outboxDir(c)}, &out, &errs); code != 0 || strings.Count(out.String(), "operator") != 4 { // three installed, and the second start finds another calibration
+	if code := Main([]string{"outbox", "list", "--dir", outboxDir(c)}, &out, &errs); code != 0 || strings.Count(out.String(), "operator") != 6 { // four installed, and the second start finds another calibration and another site
 		t.Errorf("%s%s", out.String(), errs.String())
 	}
 }

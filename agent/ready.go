@@ -52,6 +52,9 @@ func ready(c *config.Config, now time.Time) readiness {
 	if why := aloneProvesNothing(c.Sensor, simulated); why != "" && c.Second.Method == "none" {
 		never("second.method", `none, and sensor.driver is %s: %s, and proves nothing alone. Write "contacts" or "frames", or take a sensor that tells range or angle (isys4001, agd, agdxor)`, c.Sensor.Driver, why)
 	}
+	if !c.Placed() && c.Provision.Helper != "" {
+		note("site: none: the device measures nothing until a stick has brought the bundle of its site")
+	}
 	switch text, err := readPlain(c.Device.Calibration, maxStatement); {
 	case errors.Is(err, fs.ErrNotExist):
 		never("device.calibration", "%s: no such file: write the calibration statement of sensor %s there, as docs/operation.md shows it", c.Device.Calibration, c.Sensor.Serial)

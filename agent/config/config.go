@@ -9,6 +9,7 @@ package config
 
 import (
 	"encoding"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -30,7 +31,7 @@ import (
 // prints as comments.
 type Config struct {
 	Device Device `toml:"device" doc:"The device itself."`
-	Site   Site   `toml:"site" doc:"Where the device stands and what it enforces there."`
+	Site   Site   `toml:"site" doc:"Where the device stands and what it enforces there; left out where a stick brings it."`
 	Sensor Sensor `toml:"sensor" doc:"The speed sensor."`
 	Second Second `toml:"second" doc:"The second speed, which must agree with the sensor's."`
 	Camera Camera `toml:"camera" doc:"The camera: pictures as they come."`
@@ -167,6 +168,15 @@ type Provision struct {
 	Helper string `toml:"helper" doc:"socket of the helper that mounts sticks; empty: no sticks are taken"`
 	Light  string `toml:"light" doc:"output line of the lamp beside the socket for sticks, such as GPIO17; empty: none"`
 }
+
+// fingerprint reports whether a text is a SHA-256 in hexadecimal.
+func fingerprint(text string) bool {
+	b, err := hex.DecodeString(text)
+	return err == nil && len(b) == len(evidence.Hash{})
+}
+
+// identified reports whether the device proves itself by a TLS certificate.
+func (u Uplink) identified() bool { return u.Encrypted() || u.Enrolment != "" }
 
 // Encrypted reports whether the broker is reached by TLS.
 func (u Uplink) Encrypted() bool { return strings.HasPrefix(u.Broker, "tls://") }
@@ -457,6 +467,11 @@ func (c *Config) Validate() error {
 	return faults.err()
 }
 
+// Placed reports whether the configuration says where the device stands. One that
+// takes sticks may leave that to the bundle of its site: then nothing of [site] is
+// given.
+func (c *Config) Placed() bool { return c.Site != Default().Site }
+
 // makeID is how a device gets its name.
 const makeID = "want 32 hexadecimal digits, its own for life: make them with  od -An -N16 -tx1 /dev/urandom | tr -d ' \\n'"
 
@@ -469,6 +484,7 @@ func (c *Config) validate(faults *Faults) {
 	if _, err := time.LoadLocation(c.Site.TimeZone); err != nil {
 		faults.Add("site.time_zone", err.Error())
 	}
+	placed := c.Placed() || c.Provision.Helper == ""
 	const wantText = "want a text of 1 to 256 bytes"
 	for _, need := range []struct {
 		key string
@@ -477,6 +493,8 @@ func (c *Config) validate(faults *Faults) {
 	}{
 		{"device.epoch", c.Device.Epoch > 0, "want 1 or more"},
 		{"device.dir", c.Device.Dir != "", "missing"},
+		{"device.key", c.Device.Key != "", "missing: want the file of the evidence key"},
+		{"device.certificate", c.Device.Certificate != "", "missing: want the file of its certificate"},
 		{"device.tpm", c.Device.TPM == "auto" || c.Device.TPM == "none" || strings.HasPrefix(c.Device.TPM, "/"), "want auto, none, or the path of a device, such as /dev/tpmrm0"},
 		{"site.id", evidence.Printable(c.Site.ID, evidence.MaxID), "want a text of 1 to 64 bytes"},
 		{"site.version", c.Site.Version > 0, "want 1 or more"},
@@ -515,7 +533,7 @@ func (c *Config) validate(faults *Faults) {
 		{"camera.latency", c.Camera.Latency >= 0 && c.Camera.Latency <= 2*time.Second, "want 0s to 2s"},
 		{"camera.slots", c.Camera.Slots >= 8 && c.Camera.Slots <= 1024, "want 8 to 1024"},
 		{"camera.slot", c.Camera.Slot >= 16<<10 && c.Camera.Slot <= evidence.MaxFrame, "want 16KiB to 16MiB"},
-		{"camera.slots", c.Camera.Driver != "v4l2" || c.held() >= c.needed(), fmt.Sprintf("%d pictures are %v, and one may be asked for after %v: want more, of a smaller camera.slot",
+		{"camera.slots", c.Camera.Driver != "v4l2" || !placed || c.held() >= c.needed(), fmt.Sprintf("%d pictures are %v, and one may be asked for after %v: want more, of a smaller camera.slot",
 			c.Camera.Slots, c.held(), c.needed().Round(10*time.Millisecond))},
 		{"camera.slots", int64(c.Camera.Slots)*int64(c.Camera.Slot) <= 256<<20, "want at most 256MiB with camera.slot"},
 		{"clock.source", slices.Contains([]string{"system", "simulated"}, c.Clock.Source), "want system or simulated"},
@@ -524,12 +542,13 @@ func (c *Config) validate(faults *Faults) {
 		{"outbox.reserve", c.Outbox.Reserve >= 1<<20, "want at least 1MiB"},
 		{"outbox.retention", c.Outbox.Retention >= 0, "want no less than 0s"},
 		{"uplink.shard", c.Uplink.Shard != "", "missing"},
-		{"uplink.ca", !c.Uplink.Encrypted() || c.Uplink.CA != "", "missing, with a broker at tls://"},
-		{"uplink.certificate", !c.Uplink.Encrypted() || c.Uplink.Certificate != "", "missing, with a broker at tls://"},
-		{"uplink.enrolment", c.Uplink.Enrolment == "" || strings.HasPrefix(c.Uplink.Enrolment, "https://"), "want https://host:port"},
+		{"uplink.ca", !c.Uplink.identified() || c.Uplink.CA != "", "missing, with a broker at tls:// or uplink.enrolment"},
+		{"uplink.certificate", !c.Uplink.identified() || c.Uplink.Certificate != "", "missing, with a broker at tls:// or uplink.enrolment"},
 		{"uplink.tls_key", c.Uplink.TLSKey == "" || c.Uplink.TLSKey != c.Device.Key, "the evidence key seals records and nothing else: want another file"},
+		{"provision.root", c.Provision.Root == "" || fingerprint(c.Provision.Root), "want 64 hexadecimal digits, as the centre prints them"},
+		{"provision.light", c.Provision.Light == "" || len(strings.Fields(c.Provision.Light)) == 1, "want one line, such as GPIO17"},
 	} {
-		if !need.ok {
+		if !need.ok && (placed || !strings.HasPrefix(need.key, "site.")) {
 			faults.Add(need.key, need.say)
 		}
 	}

@@ -322,3 +322,48 @@ func TestNumbersAreNotCutOff(t *testing.T) {
 		}
 	}
 }
+
+// The site may come by stick: then nothing of it is given here, and not a half.
+func TestTheSiteMayComeByStick(t *testing.T) {
+	without := func(c *Config) { c.Site = Default().Site }
+	for name, test := range map[string]struct {
+		change func(*Config)
+		good   bool
+	}{
+		"by stick":                    {without, true},
+		"by stick, and there is none": {func(c *Config) { without(c); c.Provision.Helper = "" }, false},
+		"half of it":                  {func(c *Config) { without(c); c.Site.Road = "SP 14" }, false},
+		"a limit alone":               {func(c *Config) { without(c); c.Site.Limit = 70 * sensor.KmH }, false},
+		"all of it":                   {func(*Config) {}, true},
+		"by stick, with a camera that is sampled": {func(c *Config) {
+			without(c)
+			c.Camera.Driver, c.Camera.URL, c.Camera.Path, c.Camera.Slots = "v4l2", "", "/dev/video0", 16
+		}, true},
+	} {
+		c, err := Parse([]byte(minimal), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		test.change(c)
+		if err := c.Validate(); (err == nil) != test.good {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestSettingsOfTheFirstStick(t *testing.T) {
+	for key, values := range map[string][]string{
+		"provision.root":     {"12", "xyz", "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcde"},
+		"provision.light":    {"GPIO17 GPIO18"},
+		"device.key":         {""},
+		"device.certificate": {""},
+	} {
+		for _, value := range values {
+			section, name, _ := strings.Cut(key, ".")
+			_, err := Parse([]byte(minimal), []string{Variable(section, name) + "=" + value})
+			if err == nil || !strings.Contains(err.Error(), key) {
+				t.Errorf("%s = %q: %v", key, value, err)
+			}
+		}
+	}
+}

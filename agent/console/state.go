@@ -70,6 +70,9 @@ func (c *Console) stateOf(v View, s device.Status) stateView {
 	t := teller{c, v.words}
 	page := stateView{View: v, Device: s.Device, At: t.text("state.at", "at", s.At), Test: s.Test,
 		Site: t.text("state.site", "site", s.Site.ID, "road", s.Site.Road, "limit", number(int64(s.Site.Limit)/100, 0))}
+	if s.Site.ID == "" {
+		page.Site = t.text("state.no_site")
+	}
 	if s.Health.Measuring {
 		page.Headline = t.fact(good, "state.name", t.text("state.open"), "")
 	} else {

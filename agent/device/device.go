@@ -200,7 +200,7 @@ func New(o Options) (*Device, error) {
 	d.gate = &gatekeeper{
 		clock: o.Clock,
 		still: trust.Facts{
-			Zone: d.zone, Road: place.Road, Position: d.site.Position, Calibration: d.calibration, Core: o.Software.Core,
+			Zone: d.zone, Unplaced: !o.Config.Placed(), Road: place.Road, Position: d.site.Position, Calibration: d.calibration, Core: o.Software.Core,
 			ClockBound: o.Config.Clock.Bound, Register: o.Register,
 		},
 		serial:   func() string { return o.Source.Identity().Serial },
@@ -232,11 +232,17 @@ func (d *Device) decree() trust.Permit {
 	return d.calibration.Decree
 }
 
+// errUnplaced says that nobody has said where the device stands.
+var errUnplaced = errors.New("there is no site")
+
 // limit returns the limit for a passage of a lane from one instant to another. It must
 // be the same as far as the clock may be off: nobody is judged by the other side of a
 // full hour.
 func (d *Device) limit(from, to time.Time, lane int) (sensor.Speed, error) {
-	if d.o.Site == nil {
+	switch {
+	case !d.o.Config.Placed():
+		return 0, errUnplaced
+	case d.o.Site == nil:
 		return d.o.Config.Site.Limit, nil
 	}
 	off := d.o.Config.Clock.Bound
@@ -251,7 +257,6 @@ func (d *Device) newRecorder(settings []byte, interrupted []Deed) *recorder {
 	common := evidence.Record{
 		Device: d.id,
 		Boot:   d.o.Boot,
-		Site:   &d.site,
 		Calibration: &evidence.Calibration{
 			Statement: evidence.Statement{
 				ID: d.calibration.ID, Version: d.calibration.Version, SHA256: sha256.Sum256(d.o.Calibration),
@@ -263,6 +268,9 @@ func (d *Device) newRecorder(settings []byte, interrupted []Deed) *recorder {
 		Configuration: evidence.Statement{ID: place.ID, Version: uint64(place.Version), SHA256: sha256.Sum256(settings)},
 		Software:      d.o.Software,
 		Key:           evidence.KeyInfo{Certificate: d.o.Certificate, Class: d.o.Signer.Class()},
+	}
+	if d.o.Config.Placed() {
+		common.Site = &d.site
 	}
 	return &recorder{
 		store: d.o.Outbox, clock: d.o.Clock, signer: d.o.Signer, log: d.o.Log, common: common,

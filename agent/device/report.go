@@ -89,7 +89,7 @@ func (d *Device) sensing() (s wire.HealthSensing) {
 	return s
 }
 
-// profile is what the public map says of the device.
+// profile is what the public map says of the device, once it stands somewhere.
 func (d *Device) profile() (wire.Profile, bool) {
 	site, identity := d.o.Config.Site, d.o.Source.Identity()
 	return wire.Profile{
@@ -100,5 +100,5 @@ func (d *Device) profile() (wire.Profile, bool) {
 		Calibration: wire.ProfileCalibration{
 			ID: d.calibration.ID, Version: d.calibration.Version, NotAfter: d.calibration.NotAfter,
 		},
-	}, true
+	}, d.o.Config.Placed()
 }

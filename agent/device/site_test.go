@@ -6,8 +6,11 @@ import (
 	"testing/synctest"
 	"time"
 
+	"ciglio/agent/config"
 	"ciglio/agent/site"
+	"ciglio/agent/trust"
 	"ciglio/sensor"
+	"ciglio/uplink"
 )
 
 // A site with a limit of 50 at night, which ends at seven in the morning, and of 100
@@ -67,4 +70,36 @@ func TestTheInstalledSiteSaysTheLimit(t *testing.T) {
 			r.end(t)
 		})
 	}
+}
+
+// A device of which nobody has said where it stands runs, tells so, and issues
+// nothing; no record of it speaks of a place.
+func TestWithoutASiteNothingIsMeasured(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, func(r *rig) { r.config.Site = config.Default().Site })
+		r.start(t)
+		if found := r.gate.found(); len(found) != 1 || found[0].Code != trust.SiteMissing {
+			t.Errorf("the gate has %+v", found)
+		}
+		if o := r.pass(speeding()); o.Record != nil || !slices.Equal(o.Reasons, []sensor.Reason{sensor.ReasonLimit}) {
+			t.Errorf("recorded %v, %v", o.Record, o.Reasons)
+		}
+		if _, any := r.profile(); any {
+			t.Error("the public map has it")
+		}
+		r.end(t)
+		items, err := r.outbox.List(uplink.Key{}, 100)
+		if err != nil || len(items) == 0 {
+			t.Fatalf("%d records, %v", len(items), err)
+		}
+		for _, i := range items {
+			sealed, err := opened(r.outbox, i.Key)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if x := sealed.Record; x.Site != nil || x.Configuration.ID != "" {
+				t.Errorf("record %d, %v, speaks of site %+v", i.Seq, i.Kind, x.Site)
+			}
+		}
+	})
 }

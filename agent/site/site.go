@@ -297,10 +297,13 @@ func (s *Statement) Apply(c *config.Config) error {
 // Sealed returns what a measurement depends on, as it is sealed into the chain: the
 // configuration without its site, and the statement in its place. The configuration
 // is one that the statement was applied to. Of a nil statement it is the
-// configuration's own.
+// configuration's own, where that has a site.
 func (s *Statement) Sealed(c *config.Config) ([]byte, error) {
-	if s == nil {
+	switch {
+	case s == nil && c.Placed():
 		return c.Statement()
+	case s == nil:
+		return c.StatementWithoutSite()
 	}
 	rest, err := c.StatementWithoutSite()
 	if err != nil {

@@ -31,6 +31,7 @@ const (
 	Decree              = "decree"
 	RegisterEntry       = "register"
 	FunctionalCheck     = "functional_check"
+	SiteMissing         = "site_missing"
 	ClockUnknown        = "clock_unknown"
 	ClockUnsynchronised = "clock_unsynchronised"
 	ClockBound          = "clock_bound"
@@ -55,7 +56,7 @@ const (
 func Codes() []string {
 	return []string{
 		CalibrationMissing, CalibrationForeign, CalibrationCore, CalibrationEarly, CalibrationExpired,
-		Approval, Decree, RegisterEntry, FunctionalCheck,
+		Approval, Decree, RegisterEntry, FunctionalCheck, SiteMissing,
 		ClockUnknown, ClockUnsynchronised, ClockBound,
 		SelfTest, SelfTestOld, SensorFault, SecondFault, CameraFault, AimDrift, Cabinet, StoreFault,
 		SealOpen, SealFault, Software, StoreFull, SignUnknown, Paused, Service,
@@ -132,6 +133,7 @@ const near = 100 // m
 type Facts struct {
 	At           time.Time
 	Zone         *time.Location // of the site; nil means UTC
+	Unplaced     bool           // nobody has said yet where the device stands
 	Road         string
 	Position     uint32       // metres from the start of the road
 	Calibration  *Calibration // nil when none is installed
@@ -178,6 +180,9 @@ func Check(f Facts) []Cause {
 	f.calibration(&all)
 	f.acts(&all)
 	f.functional(&all)
+	if f.Unplaced {
+		all.add(SiteMissing, "site: none is installed, and the configuration has none")
+	}
 	f.clock(&all)
 	f.parts(&all)
 	for _, seal := range f.OpenSeals {
