@@ -50,12 +50,20 @@ func (e *BundleError) Unwrap() error { return e.Err }
 // devices are passed over, and so are those that are in force already; one that is
 // refused refuses them all. The error is then a [*BundleError]. A trust bundle
 // counts for the others beside it.
-func (s *Store) Plan(files []Named) (*Plan, error) { return s.plan(files, false) }
+func (s *Store) Plan(files []Named) (*Plan, error) { return s.plan(files, how{}) }
 
 // PlanAgain is [Store.Plan], and takes what was rolled back once more.
-func (s *Store) PlanAgain(files []Named) (*Plan, error) { return s.plan(files, true) }
+func (s *Store) PlanAgain(files []Named) (*Plan, error) { return s.plan(files, how{again: true}) }
 
-func (s *Store) plan(files []Named, again bool) (*Plan, error) {
+// PlanPart is [Store.Plan] for the bundles of a stick of which others could not be
+// read. One of them may have been the trust bundle that says who signs: a bundle
+// whose signers the device does not know is passed over then, and refuses nothing.
+func (s *Store) PlanPart(files []Named) (*Plan, error) { return s.plan(files, how{part: true}) }
+
+// how a stick is judged.
+type how struct{ again, part bool }
+
+func (s *Store) plan(files []Named, how how) (*Plan, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	plan := &Plan{}
@@ -98,9 +106,13 @@ func (s *Store) plan(files []Named, again bool) (*Plan, error) {
 	for _, c := range found {
 		old, _ := find(s.state.Installed, c.Kind)
 		if err := c.Judge(p.Target{Device: s.o.Device, Now: now, Anchor: anchor, Installed: old.Version}); err != nil {
+			if r := reasonOf(err); how.part && (r == p.HalfSigned || r == p.NoAnchor) {
+				plan.Passed = append(plan.Passed, Passed{c.name, "it needs what could not be read: " + err.Error()})
+				continue
+			}
 			return nil, named(c.name, err)
 		}
-		if !again && slices.Contains(s.state.Failed, c.SHA256().String()) {
+		if !how.again && slices.Contains(s.state.Failed, c.SHA256().String()) {
 			return nil, named(c.name, p.Refuse(p.NoStart, "%s version %d was rolled back: it needs a new version", c.Kind, c.Version))
 		}
 		check, known := s.o.Checks[c.Kind]

@@ -34,7 +34,7 @@ const (
 	Idle Signal = iota // no stick, or nothing to say of it
 	Busy               // do not pull it out
 	Good               // all that it brought is in force, or was before
-	Bad                // nothing of it is in force, there was no bundle on it, or an order on it was not executed
+	Bad                // nothing of it is in force, there was no bundle on it, or something on it was not read or executed
 )
 
 // Sticks is where sticks come from: [helper.Client].
@@ -124,7 +124,7 @@ func (s *Station) serve(ctx context.Context, sticks Sticks) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		if r.Outcome == outcomeRefused || r.Outcome == outcomeUndone || r.empty() {
+		if r.Outcome == outcomeRefused || r.Outcome == outcomeUndone || len(r.Unread) > 0 || r.empty() {
 			s.o.Show(Bad)
 		} else {
 			s.o.Show(Good)
@@ -138,6 +138,7 @@ const (
 	outcomeNothing   = "nothing new"
 	outcomeOrders    = "executed"
 	outcomeUndone    = "not all executed" // an order; the bundles, if any, are in force
+	outcomePart      = "read in part"     // what was read and needs nothing else is in force
 	outcomeRefused   = "refused"
 )
 
@@ -156,6 +157,7 @@ type Receipt struct {
 	Files   []ReceiptFile  `json:"files"`
 	Changes []Event        `json:"changes"`
 	Passed  []Passed       `json:"passed"`
+	Unread  []Passed       `json:"unread"` // what could not be read, and why
 	Orders  []ReceiptOrder `json:"orders"`
 	Force   []ReceiptForce `json:"in_force"` // when this was written
 }
@@ -176,11 +178,14 @@ type ReceiptForce struct {
 // stick could not be opened.
 func (s *Station) visit(ctx context.Context, name string, sticks Sticks, opened error) Receipt {
 	log := s.o.Log.With("stick", name)
-	r := Receipt{Format: 1, Device: s.o.Device.String(), Files: []ReceiptFile{}, Changes: []Event{}, Passed: []Passed{}, Orders: []ReceiptOrder{}}
+	r := Receipt{Format: 1, Device: s.o.Device.String(), Files: []ReceiptFile{}, Changes: []Event{}, Passed: []Passed{}, Unread: []Passed{}, Orders: []ReceiptOrder{}}
 	var files, orders []Named
 	err := opened
 	if err == nil {
-		files, orders, err = s.read(ctx, sticks)
+		files, orders, err = s.read(ctx, sticks, &r)
+	}
+	if err == nil && len(r.Unread) > 0 && len(files)+len(orders) == 0 { // and nothing was read
+		err = p.Refuse(p.Unreadable, "%s", r.unread())
 	}
 	if err != nil && reasonOf(err) == "" {
 		err = p.Refuse(p.Unreadable, "%v", err)
@@ -190,7 +195,11 @@ func (s *Station) visit(ctx context.Context, name string, sticks Sticks, opened 
 	}
 	var plan *Plan
 	if err == nil {
-		plan, err = s.o.Store.Plan(files)
+		judge := s.o.Store.Plan
+		if len(r.Unread) > 0 {
+			judge = s.o.Store.PlanPart
+		}
+		plan, err = judge(files)
 	}
 	files = nil // they may be large, and the plan has what is needed
 	if err == nil {
@@ -210,6 +219,10 @@ func (s *Station) visit(ctx context.Context, name string, sticks Sticks, opened 
 		r.Outcome, r.Reason, r.Words = outcomeRefused, reasonOf(err), err.Error()
 		log.Warn("stick refused", "reason", string(r.Reason), "error", err)
 		s.refused(r)
+	case len(r.Unread) > 0:
+		r.Outcome, r.Reason, r.Words = outcomePart, p.Unreadable, strings.TrimPrefix(r.changeWords()+"; "+r.unread(), "; ")
+		log.Warn("stick read in part", "unread", r.unread(), "changes", r.changeWords())
+		s.refused(Receipt{Reason: p.Unreadable, Words: r.unread()})
 	case slices.ContainsFunc(r.Orders, func(o ReceiptOrder) bool { return !o.executed() }):
 		r.Outcome, r.Words = outcomeUndone, r.changeWords()
 		log.Warn("stick taken, but for an order", "changes", r.Words)
@@ -244,6 +257,15 @@ func (r *Receipt) changeWords() string {
 	return strings.Join(words, "; ")
 }
 
+// unread names what could not be read.
+func (r *Receipt) unread() string {
+	words := make([]string, len(r.Unread))
+	for i, f := range r.Unread {
+		words[i] = f.Name + " could not be read: " + f.Why
+	}
+	return strings.Join(words, "; ")
+}
+
 // empty reports whether the stick brought neither bundle nor order.
 func (r *Receipt) empty() bool { return len(r.Files) == 0 && len(r.Orders) == 0 }
 
@@ -256,13 +278,20 @@ func reasonOf(err error) p.Reason {
 }
 
 // read copies to memory what a stick brings: the bundles in its root folder and in
-// one named ciglio, and the orders in a folder named orders beside them.
-func (s *Station) read(ctx context.Context, sticks Sticks) (bundles, orders []Named, err error) {
+// one named ciglio, and the orders in a folder named orders beside them. A file that
+// cannot be read is noted in r, and the others are read. Orders count one after the
+// other, in what the bundles brought: those behind one that cannot be read, and all of
+// them where that is a bundle, are noted, too. The error is that of a stick of which
+// it is not known what is on it, or that brings too much.
+func (s *Station) read(ctx context.Context, sticks Sticks, r *Receipt) (bundles, orders []Named, err error) {
 	list, err := sticks.List(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
 	total := int64(0)
+	stalled := error(nil) // once it does not answer it is asked for nothing more
+	first := ""           // the first order that cannot be read
+	blind := false        // a bundle cannot be read
 	for _, e := range list {
 		folder, base := path.Split(e.Name)
 		folder = strings.ToLower(folder)
@@ -284,13 +313,34 @@ func (s *Station) read(ctx context.Context, sticks Sticks) (bundles, orders []Na
 		if e.Size > most || total > maxBytes {
 			return nil, nil, p.Refuse(p.TooLarge, "%s: %d bytes, and %d of all %s so far; at most %d and %d", e.Name, e.Size, total, what, most, maxBytes)
 		}
-		content, err := sticks.Read(ctx, e.Name, e.Size)
-		if err != nil {
+		content, err := []byte(nil), stalled
+		if stalled == nil {
+			content, err = sticks.Read(ctx, e.Name, e.Size)
+		}
+		var own *helper.Error
+		switch {
+		case err == nil:
+			*to = append(*to, Named{e.Name, content})
+			continue
+		case errors.Is(err, stick.ErrStalled):
+			stalled = err
+		case !errors.As(err, &own) || errors.Is(err, stick.ErrGone):
 			return nil, nil, err
 		}
-		*to = append(*to, Named{e.Name, content})
+		r.Unread = append(r.Unread, Passed{e.Name, evidence.CleanText(err.Error())})
+		blind = blind || to == &bundles
+		if to == &orders && (first == "" || e.Name < first) {
+			first = e.Name
+		}
 	}
 	slices.SortFunc(orders, func(a, b Named) int { return strings.Compare(a.Name, b.Name) })
+	orders = slices.DeleteFunc(orders, func(o Named) bool {
+		needs := blind || first != "" && o.Name > first
+		if needs {
+			r.Passed = append(r.Passed, Passed{o.Name, "it may need what could not be read"})
+		}
+		return needs
+	})
 	return bundles, orders, nil
 }
 
@@ -356,6 +406,9 @@ func (s *Station) answer(ctx context.Context, sticks Sticks, r *Receipt, log *sl
 func (r *Receipt) text() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "Ciglio device %s, %s\r\n\r\nThis stick: %s.\r\n%s.\r\n", r.Device, r.At, r.Outcome, r.Words)
+	for _, f := range r.Unread {
+		fmt.Fprintf(&b, "%s could not be read: %s.\r\n", f.Name, f.Why)
+	}
 	for _, f := range r.Passed {
 		fmt.Fprintf(&b, "%s was passed over: %s.\r\n", f.Name, f.Why)
 	}

@@ -31,10 +31,11 @@ import (
 // A fakeStick has its files in memory, and may fail or change while it is read.
 type fakeStick struct {
 	files  map[string][]byte
-	list   error // of List
-	read   error // of Read
-	put    error // of Put
-	opens  error // of Open
+	list   error    // of List
+	read   error    // of Read
+	bad    []string // names of files that cannot be read
+	put    error    // of Put
+	opens  error    // of Open
 	onRead func(name string, content []byte) []byte
 
 	mu     sync.Mutex
@@ -61,6 +62,8 @@ func (s *fakeStick) Read(_ context.Context, name string, limit int64) ([]byte, e
 	switch {
 	case s.read != nil:
 		return nil, s.read
+	case slices.Contains(s.bad, name):
+		return nil, errors.New("input/output error")
 	case !ok:
 		return nil, fs.ErrNotExist
 	case int64(len(content)) > limit:
@@ -496,6 +499,82 @@ func TestBadSticks(t *testing.T) {
 	}
 	if sig := st.use(t, one(good)); sig != Good || version(t, s, p.Calibration) != 6 {
 		t.Errorf("the good one after all that: light %d", sig)
+	}
+}
+
+// Of a stick that is read in part, what was read and needs nothing else is in force;
+// what was not read is named in the receipt and in the chain.
+func TestAStickThatIsReadInPart(t *testing.T) {
+	const bad = "x.ciglio"
+	site := bundle(t, p.Site, 1, p.File{Name: "site.toml", Content: []byte("never read")})
+	for _, row := range []struct {
+		name    string
+		trusted bool // a trust bundle is installed
+		files   map[string][]byte
+		bad     []string
+		want    map[p.Kind]uint64
+		outcome string
+		passed  []string
+		orders  []string
+	}{
+		{"one of two bundles", true, map[string][]byte{"c.ciglio": calibrationBundle(t, 2), bad: site}, []string{bad}, map[p.Kind]uint64{p.Calibration: 2}, outcomePart, nil, nil},
+		{"all of them", true, map[string][]byte{"c.ciglio": calibrationBundle(t, 2), bad: site}, []string{bad, "c.ciglio"}, map[p.Kind]uint64{p.Calibration: 0}, outcomeRefused, nil, nil},
+		{"the trust bundle that the others need", false, map[string][]byte{"c.ciglio": calibrationBundle(t, 2), bad: trustBundle(t, 1)}, []string{bad}, map[p.Kind]uint64{p.Calibration: 0, p.Trust: 0}, outcomePart, []string{"c.ciglio"}, nil},
+		{"a newer trust bundle", true, map[string][]byte{"c.ciglio": calibrationBundle(t, 2), bad: trustBundle(t, 9)}, []string{bad}, map[p.Kind]uint64{p.Calibration: 2, p.Trust: 1}, outcomePart, nil, nil},
+		{"and another is damaged", true, map[string][]byte{"c.ciglio": append(calibrationBundle(t, 2), 'x'), bad: site}, []string{bad}, map[p.Kind]uint64{p.Calibration: 0}, outcomeRefused, nil, nil},
+		{"an order between others", true, map[string][]byte{"orders/1.order": []byte("1"), "orders/2.order": []byte("2"), "orders/3.order": []byte("3")}, []string{"orders/2.order"}, nil, outcomePart, []string{"orders/3.order"}, []string{"1"}},
+		{"a bundle beside orders", true, map[string][]byte{"c.ciglio": calibrationBundle(t, 2), bad: site, "orders/1.order": []byte("1")}, []string{bad}, map[p.Kind]uint64{p.Calibration: 2}, outcomePart, []string{"orders/1.order"}, nil},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			s := open(t, t.TempDir())
+			if row.trusted {
+				install(t, s, trustBundle(t, 1))
+				start(t, s)
+			}
+			var ordered []string
+			st := newStandWith(t, s, func(o *StationOptions) {
+				o.Order = func(b []byte, _ Put) (evidence.Act, error) {
+					ordered = append(ordered, string(b))
+					return evidence.Act{Outcome: "done"}, nil
+				}
+			})
+			in := &fakeStick{files: row.files, bad: row.bad}
+			if sig := st.use(t, in); sig != Bad {
+				t.Errorf("light %d", sig)
+			}
+			r := in.receipt(t)
+			if r.Outcome != row.outcome || len(r.Unread) != len(row.bad) || !slices.Equal(ordered, row.orders) {
+				t.Errorf("orders %q, receipt %+v", ordered, r)
+			}
+			if row.outcome == outcomePart && (r.Reason != p.Unreadable || !strings.Contains(r.Words, row.bad[0])) {
+				t.Errorf("%s: %s", r.Reason, r.Words)
+			}
+			var passed []string
+			for _, f := range r.Passed {
+				passed = append(passed, f.Name)
+			}
+			if !slices.Equal(passed, row.passed) {
+				t.Errorf("passed over %q", r.Passed)
+			}
+			for kind, v := range row.want {
+				if have := s.Versions()[kind]; have != v {
+					t.Errorf("%s version %d is in force, want %d", kind, have, v)
+				}
+			}
+			if len(st.noted) != 1 || st.noted[0].Outcome != "refused" {
+				t.Errorf("noted %+v", st.noted)
+			}
+		})
+	}
+	// What is dead is not asked again and again.
+	s := open(t, t.TempDir())
+	st := newStand(t, s)
+	asked := 0
+	dead := stickOf(trustBundle(t, 1), calibrationBundle(t, 1))
+	dead.read = stick.ErrStalled
+	dead.onRead = func(_ string, b []byte) []byte { asked++; return b }
+	if sig := st.use(t, dead); sig != Bad || asked != 1 || len(dead.receipt(t).Unread) != 2 {
+		t.Errorf("light %d, asked %d times", sig, asked)
 	}
 }
 
