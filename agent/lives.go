@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"ciglio/agent/calibration"
 	"ciglio/agent/config"
 	"ciglio/agent/device"
 	"ciglio/agent/diag"
@@ -25,6 +26,7 @@ import (
 	"ciglio/capture/evidence"
 	"ciglio/capture/key"
 	p "ciglio/internal/provisioning"
+	"ciglio/sensor"
 	"ciglio/sensor/port"
 )
 
@@ -98,6 +100,27 @@ func statement(state *provision.Store, kind p.Kind, path string, most int64) (te
 		err = missingError{err}
 	}
 	return text, path, err
+}
+
+// covered says whether the installed digital certificate, where there is one, holds
+// up to a speed.
+func covered(state *provision.Store, most sensor.Speed) error {
+	b, err := state.Current(p.Calibration)
+	if errors.Is(err, provision.ErrNotInstalled) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	text := b.Content("certificate.xml")
+	if text == nil {
+		return nil
+	}
+	c, err := calibration.ParseCertificate(text)
+	if err != nil {
+		return err
+	}
+	return c.Covers(most)
 }
 
 // run lives until ctx ends or the device fails for good.

@@ -24,6 +24,7 @@ import (
 
 	"filippo.io/age"
 
+	"ciglio/agent/calibration"
 	"ciglio/agent/config"
 	"ciglio/agent/provision"
 	"ciglio/agent/stick"
@@ -179,14 +180,14 @@ func provisionMake(f flags) action {
 			}
 			members = append(members, p.File{Name: filepath.Base(path), Content: content})
 		}
-		if check, known := provision.Known()[s.Kind]; known {
-			if err := check(members[0].Content); err != nil {
-				return fail(stderr, err, "a device would refuse it")
-			}
-		}
 		b, err := p.Make(s, members)
 		if err != nil {
 			return fail(stderr, err, "docs/provisioning.md lists the files of each kind, in their order")
+		}
+		if check, known := provision.Known()[s.Kind]; known {
+			if err := check(b); err != nil {
+				return fail(stderr, err, "a device would refuse it")
+			}
 		}
 		return f.writeBundle(b, *out, stdout, stderr)
 	}
@@ -274,6 +275,13 @@ func provisionInspect(f flags) action {
 		}
 		s := b.Summarize(anchor, time.Now())
 		f.summary(s, stdout)
+		if text := b.Content("certificate.xml"); text != nil && !*f.json {
+			c, err := calibration.ParseCertificate(text)
+			if err != nil {
+				return fail(stderr, err, "a device would refuse it")
+			}
+			fmt.Fprint(stdout, c)
+		}
 		if s.Why != "" {
 			return exitFailed
 		}

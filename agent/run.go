@@ -267,6 +267,9 @@ func (l *lives) operate(ctx context.Context, manager device.Supervisor) (err err
 	if _, err := calibration.Parse(calibrated); err != nil {
 		return fmt.Errorf("%s: %w", from, err)
 	}
+	if err := covered(l.state, c.Sensor.Maximum); err != nil {
+		return err
+	}
 	trusted, from, err := statement(l.state, p.Trust, c.Uplink.Trust, evidence.MaxTrust+1)
 	if err != nil {
 		return fmt.Errorf("trust: %w", err)

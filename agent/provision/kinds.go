@@ -14,18 +14,36 @@ import (
 // force.
 func Known() Checks {
 	return Checks{
-		p.Calibration:  readable(calibration.Parse),
+		p.Calibration:  checkCalibration,
 		p.Site:         readable(site.Parse),
 		p.Register:     readable(register.Parse),
-		p.Certificates: enrol.CheckBundle,
+		p.Certificates: func(b *p.Bundle) error { return enrol.CheckBundle(b.Text()) },
 		p.Trust:        readable(evidence.ParseTrust),
 	}
 }
 
 // readable is the check of a statement that is good when it can be read.
-func readable[T any](parse func(text []byte) (T, error)) func(text []byte) error {
-	return func(text []byte) error {
-		_, err := parse(text)
+func readable[T any](parse func(text []byte) (T, error)) func(b *p.Bundle) error {
+	return func(b *p.Bundle) error {
+		_, err := parse(b.Text())
 		return err
 	}
+}
+
+// checkCalibration takes a statement that says what the digital certificate beside it
+// says, where there is one.
+func checkCalibration(b *p.Bundle) error {
+	s, err := calibration.Parse(b.Text())
+	if err != nil {
+		return err
+	}
+	text := b.Content("certificate.xml")
+	if text == nil {
+		return nil
+	}
+	c, err := calibration.ParseCertificate(text)
+	if err != nil {
+		return err
+	}
+	return c.Agrees(s)
 }

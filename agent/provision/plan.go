@@ -119,7 +119,7 @@ func (s *Store) plan(files []Named, how how) (*Plan, error) {
 		if !known {
 			return nil, named(c.name, p.Refuse(p.UnknownKind, "kind %s", c.Kind))
 		}
-		if err := check(c.Text()); err != nil {
+		if err := check(c.Bundle); err != nil {
 			return nil, named(c.name, p.Refuse(p.BadContent, "%v", err))
 		}
 		before := anchor

@@ -42,9 +42,9 @@ import (
 // ErrNotInstalled says that the store has nothing of a kind.
 var ErrNotInstalled = errors.New("not installed")
 
-// Checks says of each kind that the device can use whether it can use a
-// statement. A kind without one is refused.
-type Checks map[p.Kind]func(text []byte) error
+// Checks says of each kind that the device can use whether it can use what is in a
+// bundle. A kind without one is refused.
+type Checks map[p.Kind]func(b *p.Bundle) error
 
 // Options are what a store must know.
 type Options struct {
