@@ -49,13 +49,23 @@ func rootFlags(flags *flag.FlagSet) func(context.Context, io.Writer, io.Writer, 
 	create := flags.Bool("make", false, "make it")
 	request := flags.String("request", "", "`file` with what the centre asks for: shown, and signed with --accept")
 	accept := flags.String("accept", "", "`hash` of the request, as the centre has shown it")
+	bundle := flags.String("bundle", "", "`file` with a bundle for devices that the root must sign: shown, and signed with --accept")
 	answer := flags.String("answer", "", "`file` for the answer")
 	return func(context.Context, io.Writer, io.Writer, bool) (any, error) {
 		if err := required("key", *key); err != nil {
 			return nil, err
 		}
-		if (*accept == "") != (*answer == "") || *create == (*request != "") {
-			return nil, fmt.Errorf("%w: want --make, or --request alone to look at it, or with --accept and --answer to sign it", errUsage)
+		asked := 0
+		for _, one := range []bool{*create, *request != "", *bundle != ""} {
+			if one {
+				asked++
+			}
+		}
+		if (*accept == "") != (*answer == "") || asked != 1 || *create && *accept != "" {
+			return nil, fmt.Errorf("%w: want --make; or --request or --bundle alone to look at it, or with --accept and --answer to sign it", errUsage)
+		}
+		if *bundle != "" {
+			return rootBundle(*key, *bundle, *accept, *answer)
 		}
 		if *create {
 			k, err := keys.Generate()

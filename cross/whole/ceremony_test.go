@@ -38,6 +38,9 @@ func TestCeremonyPage(t *testing.T) {
 		}
 		out := d.do(b, time.Minute)
 		done++
+		if strings.Contains(b.text, "provision-inspect") && (!strings.Contains(out, "signatures  complete") || !strings.Contains(out, "Laboratory 12")) {
+			t.Errorf("the trust bundle: %s", out)
+		}
 		if strings.Contains(b.text, "authority --dir ~/centre\n") && !strings.Contains(out, "issues, until") {
 			t.Errorf("after the restore: %s", out)
 		}
