@@ -81,6 +81,7 @@ var may = map[string][]string{
 	"agent/site":                  {"sensor", "capture/evidence", "agent/config", "agent/enforce", "agent/lawtime", "agent/trust", "internal/strict"},
 	"cross":                       {"cross/…"},
 	"portal":                      {"sensor", "capture", "capture/evidence", "capture/still", "uplink", "uplink/wire", "uplink/mqtt", "internal/…", "portal/…"},
+	"portal/law":                  {"sensor", "capture/evidence", "internal/strict"},
 	"portal/cmd/ciglio-demo":      {"sensor/…", "capture/…", "uplink/…", "agent/…", "portal/…", "internal/provisioning", "cross/simulate/…", "cross/statement"},
 	"docs":                        {},
 	"internal":                    {},

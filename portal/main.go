@@ -61,6 +61,8 @@ func commands() []command {
 		{"authority", "--dir DIR", "show, make, rotate or retire the authority for TLS", authorityFlags},
 		{"mosquitto", "--dir DIR --name HOST --to FOLDER", "write what Mosquitto needs, or renew it", mosquittoFlags},
 		{"revoke", "--dir DIR --device HEX", "revoke a device's TLS certificates", revokeFlags},
+		{"law ask", "", "answer questions about sums and terms, one JSON object a line, from standard input", lawAskFlags},
+		{"law check", "TABLE", "recompute a new table of sanctions from the one before and the announced rate", lawCheckFlags},
 		{"version", "", "what this program is", versionFlags},
 	}
 }
@@ -78,8 +80,8 @@ func Main(args []string, stdout, stderr io.Writer) int {
 		case len(args) == 1:
 			usage(stdout)
 			return 0
-		case len(args) == 2 && !strings.HasPrefix(args[1], "-"):
-			args = []string{args[1], "--help"}
+		case len(args) <= 3 && !strings.HasPrefix(args[1], "-"):
+			args = append(args[1:], "--help")
 		default:
 			usage(stdout)
 			return 0
@@ -91,8 +93,8 @@ func Main(args []string, stdout, stderr io.Writer) int {
 		args = append([]string{"version"}, args[1:]...)
 	}
 	for _, c := range commands() {
-		if c.name == args[0] {
-			return c.run(args[1:], stdout, stderr)
+		if n := len(strings.Fields(c.name)); n <= len(args) && c.name == strings.Join(args[:n], " ") {
+			return c.run(args[n:], stdout, stderr)
 		}
 	}
 	fmt.Fprintf(stderr, "ciglio-portal: no command %q\nhint: ciglio-portal help lists them\n", args[0])
@@ -111,6 +113,14 @@ func usage(w io.Writer) {
 
 // line is how the command is typed.
 func (c command) line() string { return strings.TrimSpace("ciglio-portal " + c.name + " " + c.args) }
+
+// operands is how many words without a flag it takes: those its args begin with.
+func (c command) operands() int {
+	if c.args == "" || strings.HasPrefix(c.args, "-") {
+		return 0
+	}
+	return 1
+}
 
 // help tells what the command does and what its flags are.
 func (c command) help(w io.Writer, flags *flag.FlagSet) {
@@ -142,8 +152,10 @@ func (c command) run(args []string, stdout, stderr io.Writer) int {
 		return 0
 	case err != nil:
 		return wrong("%v", err)
-	case flags.NArg() > 0:
-		return wrong("unexpected argument %q", flags.Arg(0))
+	case flags.NArg() > c.operands():
+		return wrong("unexpected argument %q", flags.Arg(c.operands()))
+	case flags.NArg() < c.operands():
+		return wrong("%s is missing", c.args)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
