@@ -63,29 +63,13 @@ func TestUnequalChannelsAreMadeAlike(t *testing.T) {
 			a := complex(1+g*math.Cos(phi), g*math.Sin(phi)) / 2
 			b := complex(1-g*math.Cos(phi), g*math.Sin(phi)) / 2
 			want := b / complex(real(a), -imag(a))
-			have := complex(float64(p.balance.re), float64(p.balance.im))
+			have := p.balance.Image()
 			left := have - want
 			if rejection := -20 * math.Log10(math.Hypot(real(left), imag(left))); rejection < 30 {
 				t.Errorf("κ = %.4f, want %.4f: the image is %.1f dB down", have, want, rejection)
 			}
 			expect(t, got, 0.2, true, cars...)
 		})
-	}
-}
-
-func TestBalanceLearnsLittleFromVehiclesThatMeet(t *testing.T) {
-	var b balance
-	r := rand.New(rand.NewPCG(1, 1))
-	for range 2000 { // lines of two vehicles, 9 dB apart, with phases of their own
-		s, c := math.Sincos(2 * math.Pi * r.Float64())
-		re, im := float32(c), float32(s)
-		b.learn(re, im, 0.35-(b.newRe*re+b.newIm*im), -(b.newIm*re - b.newRe*im))
-		if got := math.Hypot(float64(b.newRe), float64(b.newIm)); got > 0.15 {
-			t.Fatalf("κ = %.3f", got)
-		}
-	}
-	if b.re != 0 || b.im != 0 {
-		t.Error("what was learned is in use before use")
 	}
 }
 

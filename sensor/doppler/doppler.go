@@ -3,12 +3,16 @@
 //
 // A body that moves with the speed v under the angle θ to the beam shifts the
 // transmit frequency f0 by f = 2·f0·v·cosθ/c: at 24.125 GHz 44.7 Hz for a km/h.
-// The chain below finds that frequency for each vehicle. Each step names its
-// constants, which stand with their reasons at the head of the file.
+// The chain below finds that frequency for each vehicle. Each step names the file or
+// package of its constants, which stand there with their reasons. What a laboratory
+// can prove alone has a package of its own: [ciglio/sensor/doppler/spectrum], the
+// frequency of a line, [ciglio/sensor/doppler/lines], lines in noise and through the
+// frames, [ciglio/sensor/doppler/geometry], what a fall of frequency says, and
+// [ciglio/sensor/doppler/chain], whose line it is and who else was there.
 //
-//  1. Balance (balance.go). What strong lines show at their mirror frequency says
+//  1. Balance (package spectrum). What strong lines show at their mirror frequency says
 //     how unequal I and Q are, and is taken away.
-//  2. Frames (package spectrum, chain.go). The signal is cut into frames of 32 to 64 ms
+//  2. Frames (packages spectrum and chain). The signal is cut into frames of 32 to 64 ms
 //     that overlap by three quarters, weighted with a Hann window and transformed.
 //     Frames of half and a quarter of that follow the fall of the frequency of
 //     fast vehicles, ones eight times as long see walking pace, and ones twice as
@@ -18,7 +22,7 @@
 //     have told what they heard beside it. A frame in which more than a twentieth of the
 //     samples touch full scale is clipped: it may carry a track on, and measures
 //     nothing.
-//  3. Noise and background (detect.go). The noise of a bin is the median of the
+//  3. Noise and background (package lines). The noise of a bin is the median of the
 //     bins about it, made a mean. Its background is its mean power over 30 s, in
 //     which no frame weighs more than three times the mean, and nothing is
 //     learned under a track. A peak counts when it lies 8.5 dB above both, and
@@ -27,13 +31,13 @@
 //  4. Frequency. The top of the parabola through the logarithms of three bins; for
 //     a vehicle that is followed, the maximum under a Hamming window, unwound by
 //     the change that its track expects within the frame (package spectrum).
-//  5. Tracks (track.go). Each track predicts its next frequency and takes the
+//  5. Tracks (package lines). Each track predicts its next frequency and takes the
 //     peak that fits it best in frequency and strength. Eight readings confirm
 //     it; the way back then collects weaker ones. It ends 0.33 s after the last.
 //     Lines at multiples of a stronger vehicle's frequency are its harmonics, and
 //     the line at the mirror frequency, 10 dB weaker or more, is its image. What
 //     is as steady as only a tone is for 8 s joins the background.
-//  6. Is it a vehicle? (passage.go) Only what passes the sensor is: at its near
+//  6. Is it a vehicle? (package geometry) Only what passes the sensor is: at its near
 //     end, where it is at least 4.5 dB stronger than far away, its frequency falls
 //     with the cosine of the angle. Of what is too weak to be followed so far, a
 //     fall by 15 % that lies within 1 % of the cosine stands for the rest. With c the frequency over the plateau's,
@@ -44,16 +48,16 @@
 //     that swells, music and sirens give nothing. A line of one sign alone, which
 //     takes I and Q to know, is a vehicle's also where a narrow beam loses it
 //     before (slant.go).
-//  7. Which lines are one vehicle? (vehicle.go) Axles, wheels, front and rear have
+//  7. Which lines are one vehicle? (package chain) Axles, wheels, front and rear have
 //     lines of their own near the closest point. Those whose closest points lie
 //     within a vehicle's length at one speed, and those told around the closest
 //     point of a stronger one, are parts of it. What runs beside it elsewhere at
 //     another frequency is another vehicle, and so is what a track jumps to
 //     (jump.go). Who was too weak for a track is heard in the mean of 0.4 s
-//     (listener.go), and who shares the line of another at one speed is seen by
+//     (package lines), and who shares the line of another at one speed is seen by
 //     the fall of a second frequency about a second closest point (company.go): a
 //     faint one more than 25 m away, and one about as strong from 13 m on.
-//  8. The zone (passage.go): at most 30 m and 10 s of road, as near as the
+//  8. The zone (zone.go): at most 30 m and 10 s of road, as near as the
 //     cosine is above 0.984 or, where the vehicle gained speed, about the highest
 //     radial speed before the fall, in which the frequency stays within 3.5 %.
 //     What braking looks like at the closest point is never in it. A vehicle that

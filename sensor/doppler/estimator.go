@@ -6,6 +6,7 @@ import (
 	"math"
 	"slices"
 
+	"ciglio/sensor/doppler/lines"
 	"ciglio/sensor/doppler/spectrum"
 )
 
@@ -25,9 +26,9 @@ type Line struct {
 type Estimator struct {
 	format   Format
 	spectrum *spectrum.Spectrum
-	detector *detector
+	detector *lines.Detector
 	refiner  *spectrum.Refiner
-	peaks    []peak
+	peaks    []lines.Peak
 	gain     float64 // noise of a sample over that of a bin
 }
 
@@ -42,8 +43,8 @@ func NewEstimator(f Format, size int) (*Estimator, error) {
 	}
 	e := &Estimator{format: f, spectrum: spectrum.New(size, f.Complex), refiner: spectrum.NewRefiner(size)}
 	bins := e.spectrum.Bins()
-	e.detector = newDetector(bins, f.Complex, lowestBin, size/2-4, 1)
-	e.peaks = make([]peak, 0, maxPeaks)
+	e.detector = lines.NewDetector(bins, f.Complex, lines.LowestBin, size/2-4, 1)
+	e.peaks = make([]lines.Peak, 0, lines.MaxPeaks)
 	e.gain = e.spectrum.NoiseGain()
 	return e, nil
 }
@@ -60,14 +61,14 @@ func (e *Estimator) Lines(dst []Line, i, q []float32) []Line {
 		q = nil
 	}
 	power := e.spectrum.Compute(i, q)
-	e.peaks = e.detector.find(power, e.peaks[:0])
+	e.peaks = e.detector.Find(power, e.peaks[:0])
 	binHz := float64(e.format.Rate) / float64(e.spectrum.Size())
 	first := len(dst)
 	for n := range e.peaks {
 		p := &e.peaks[n]
-		k := e.detector.zero + int(math.Round(float64(p.f)))
-		f, level := e.refiner.Refine(i, q, float64(p.f), 0)
-		noise := max(float64(e.detector.local[k]), 1e-30)
+		k := e.detector.Zero + int(math.Round(float64(p.F)))
+		f, level := e.refiner.Refine(i, q, float64(p.F), 0)
+		noise := max(float64(e.detector.Local[k]), 1e-30)
 		l := Line{
 			Hz:    f * binHz,
 			Sigma: e.refiner.Sigma(level/(noise/e.gain)) * binHz,
@@ -75,7 +76,7 @@ func (e *Estimator) Lines(dst []Line, i, q []float32) []Line {
 			Level: 10 * math.Log10(level),
 		}
 		if e.format.Complex {
-			l.Rejection = 10 * math.Log10(float64(power[k])/max(float64(power[2*e.detector.zero-k]), 1e-30))
+			l.Rejection = 10 * math.Log10(float64(power[k])/max(float64(power[2*e.detector.Zero-k]), 1e-30))
 		}
 		dst = append(dst, l)
 	}

@@ -7,22 +7,25 @@ import (
 	"time"
 
 	"ciglio/sensor"
+	"ciglio/sensor/doppler/chain"
+	"ciglio/sensor/doppler/geometry"
+	"ciglio/sensor/doppler/spectrum"
 )
 
 const (
-	pieceSize = 1024 // samples that are handed on at a time
+	// A frame of the usual pace is the shortest power of two of samples that
+	// lasts longer than this: 11 Hz or less between bins, a quarter of a km/h at
+	// 24 GHz, while a car that brakes hard stays within a few bins.
+	minFrame = 32 * time.Millisecond
 
-	fastest         = 360 / 3.6 // m/s, beyond which a speed is out of range
-	contradictFlat  = 1 / 3.6   // m/s, and
-	contradictShare = 0.01      // of the speed, by which two chains must differ to contradict each other
-	changes         = 3.0       // times the change of speed within the zones that is left out of it
-	opinionWay      = 0.5       // times the pace's bounds, to which its opinion of a speed counts
-	sameSpeed       = 0.06      // share within which two chains tell of one speed
-	doubtTime       = 1.2       // s at the usual pace for which what has no speed waits for another chain
-	awaitWay        = 25.0      // m of road behind the end of a track, and
-	awaitTime       = 0.3       // s for which longer frames are waited for: the pictures are kept for 0.1 s more
-	pieceGap        = 60.0      // m of road on which a line may be lost between two pieces of it
-	otherTarget     = 0.3       // s for which another chain's vehicle must share the beam
+	clipLevel = 0.99995 // of full scale: the last step of 16 bits
+	pieceSize = 1024    // samples that are handed on at a time
+
+	fastest   = 360 / 3.6 // m/s, beyond which a speed is out of range
+	doubtTime = 1.2       // s at the usual pace for which what has no speed waits for another chain
+	awaitWay  = 25.0      // m of road behind the end of a track, and
+	awaitTime = 0.3       // s for which longer frames are waited for: the pictures are kept for 0.1 s more
+	pieceGap  = 60.0      // m of road on which a line may be lost between two pieces of it
 )
 
 // A Processor finds passages in a signal. It is not safe for concurrent use.
@@ -30,9 +33,9 @@ type Processor struct {
 	format  Format
 	options Options
 
-	size    int      // samples of a frame at the usual pace
-	chains  []*chain // the usual pace first
-	balance balance
+	size    int            // samples of a frame at the usual pace
+	chains  []*chain.Chain // the usual pace first
+	balance spectrum.Balance
 	wiring  *wiring // nil of a sensor with one channel
 	tape    *tape
 
@@ -51,22 +54,15 @@ type Processor struct {
 	done     []sensor.Passage
 }
 
-// A departure is a vehicle that a chain gave out, in samples from the start of
-// the signal and metres a second.
+// A departure is a vehicle that a chain gave out, on its way to whoever asks.
 type departure struct {
-	chain      *chain
-	near       float64
-	speed      float64
-	sign       int
-	atEnd      bool
-	speechless bool // it tells no speed that stands
-	fitted     bool
-	change     float64 // m/s, of the speed within the zone, standard uncertainty
-	from, to   int64   // of the track
-	lost       bool    // the signal was interrupted
-	slant      bool    // the closest point was not seen
-	against    bool    // the sign and the closest point contradict each other
-	until      int64   // when what is doubtful is given out
+	chain.Departure
+	chain      *chain.Chain
+	speechless bool  // it tells no speed that stands
+	lost       bool  // the signal was interrupted
+	slant      bool  // the closest point was not seen
+	against    bool  // the sign and the closest point contradict each other
+	until      int64 // when what is doubtful is given out
 	passage    sensor.Passage
 	line       []Point
 }
@@ -91,7 +87,7 @@ func NewProcessor(f Format, o Options) (*Processor, error) {
 		p.size *= 2
 	}
 	p.join(f.Complex)
-	if len(p.chains) == 0 || p.chains[0].stretch != 1 {
+	if len(p.chains) == 0 || p.chains[0].Stretch != 1 {
 		return nil, fmt.Errorf("doppler: %d samples a second show no speed at a carrier of %d Hz", f.Rate, o.Carrier)
 	}
 	p.i, p.clip = make([]float32, pieceSize), make([]uint8, pieceSize)
@@ -109,25 +105,25 @@ func NewProcessor(f Format, o Options) (*Processor, error) {
 func (p *Processor) join(cplx bool) {
 	o := p.options
 	angle := float64(o.Angle) / 1000 * math.Pi / 180
-	perHz := speedOfLight / (2 * float64(o.Carrier)) // m/s
+	perHz := sensor.SpeedOfLight / (2 * float64(o.Carrier)) // m/s
 	p.chains = p.chains[:0]
-	for _, s := range []pace{usualPace, townPace, slowPace, fastPace, racePace} {
-		if s.steady && !cplx { // two vehicles of a real signal share a line too easily
+	for _, s := range []chain.Pace{chain.UsualPace, chain.TownPace, chain.SlowPace, chain.FastPace, chain.RacePace} {
+		if s.Steady && !cplx { // two vehicles of a real signal share a line too easily
 			continue
 		}
-		if c := newChain(s, Format{p.format.Rate, cplx}, p.size, perHz, angle, o.Observe != nil); c != nil {
+		if c := chain.New(s, p.format.Rate, cplx, p.size, perHz, angle, o.Observe != nil); c != nil {
 			p.chains = append(p.chains, c)
 		}
 	}
 	if cplx && len(p.chains) > 0 {
-		p.chains[0].balance = &p.balance
+		p.chains[0].Balance = &p.balance
 	}
 }
 
 // rewire goes over to one channel, or back to two. What is under way ends.
 func (p *Processor) rewire() {
 	p.end(0)
-	p.given, p.balance = p.given[:0], balance{}
+	p.given, p.balance = p.given[:0], spectrum.Balance{}
 	p.origin = p.next
 	p.join(!p.wiring.one)
 }
@@ -196,7 +192,7 @@ func (p *Processor) Push(b Block) error {
 			continue
 		}
 		if into == 0 {
-			p.balance.use()
+			p.balance.Use()
 		}
 		p.measure(i, q, clip)
 	}
@@ -220,7 +216,7 @@ func (p *Processor) measure(i, q []float32, clip []uint8) {
 	if p.wiring != nil {
 		switch {
 		case !p.wiring.one:
-			p.balance.apply(i, q)
+			p.balance.Apply(i, q)
 		case p.wiring.second:
 			i, q = q, nil
 		default:
@@ -228,7 +224,7 @@ func (p *Processor) measure(i, q []float32, clip []uint8) {
 		}
 	}
 	for _, c := range p.chains {
-		c.push(i, q, clip)
+		c.Push(i, q, clip)
 		p.collect(c)
 	}
 	p.decide(false)
@@ -256,53 +252,49 @@ func (p *Processor) take(to, from []float32, clip []uint8, more bool) {
 
 // collect gives out what left a chain, if it is of that chain's pace and was not
 // given out by another. What has no speed waits: another chain may find it.
-func (p *Processor) collect(c *chain) {
-	for n := range c.out {
-		v := &c.out[n]
-		w := v.verdict
-		speed := w.speed / c.stretch
-		if speed < c.low || speed > c.high {
+func (p *Processor) collect(c *chain.Chain) {
+	for n := range c.Out {
+		v := &c.Out[n]
+		w := v.Measured
+		speed := w.Speed / c.Stretch
+		if speed < c.Low || speed > c.High {
 			continue
 		}
-		d := departure{
-			chain: c, near: w.near*float64(c.step) + float64(c.middle), speed: speed, sign: w.sign, atEnd: w.atEnd, fitted: w.fitted, change: w.change / c.stretch,
-			from: c.at(w.first), to: c.at(w.last), lost: slices.Contains(w.reasons, sensor.ReasonLostSamples),
-		}
+		d := departure{Departure: c.Depart(&w), chain: c, lost: slices.Contains(w.Reasons, sensor.ReasonLostSamples)}
 		if p.known(&d) {
 			continue
 		}
-		targets := v.targets
+		targets := v.Targets
 		if p.heard(&d, targets) {
 			continue
 		}
 		for _, other := range p.chains {
 			if other != c {
-				targets = max(targets, other.beside(&d, p.format.Rate))
+				targets = max(targets, other.Beside(&d.Departure))
 			}
 		}
-		if len(w.reasons) == 0 && (p.contradicted(&d) || c.steady && w.change > mostChange*w.speed) {
-			w.reasons = append(w.reasons, sensor.ReasonUncertain)
+		if len(w.Reasons) == 0 && (p.contradicted(&d) || c.Steady && w.Change > geometry.MostChange*w.Speed) {
+			w.Reasons = append(w.Reasons, sensor.ReasonUncertain)
 		}
-		d.speechless = len(w.reasons) > 0
+		d.speechless = len(w.Reasons) > 0
 		d.passage, d.against = p.passage(c, w, targets)
-		for k := range v.line {
-			v.line[k].At = p.instant(int64(v.line[k].At))
+		for _, r := range v.Line {
+			d.line = append(d.line, Point{p.instant(r.At), r.Hz})
 		}
-		d.line = v.line
 		switch {
 		case d.lost:
 			p.give(d)
-		case w.slant: // a part of the way, unless no other part comes
-			d.slant, d.until = true, d.to+int64((slantWait/speed+holdTime)*float64(p.format.Rate))
+		case w.Slant: // a part of the way, unless no other part comes
+			d.slant, d.until = true, d.To+int64((geometry.SlantWait/speed+chain.HoldTime)*float64(p.format.Rate))
 			p.doubtful = append(p.doubtful, d)
 		case !d.passage.Valid():
-			d.until = d.to + int64(2*doubtTime*p.longest(speed)*float64(p.format.Rate))
+			d.until = d.To + int64(2*doubtTime*p.longest(speed)*float64(p.format.Rate))
 			p.doubtful = append(p.doubtful, d)
-		case c.steady: // unless it comes at the usual pace
-			d.until = d.to + int64(doubtTime*float64(p.format.Rate))
+		case c.Steady: // unless it comes at the usual pace
+			d.until = d.To + int64(doubtTime*float64(p.format.Rate))
 			p.doubtful = append(p.doubtful, d)
 		case targets == 0 && p.followed(&d):
-			d.until = d.to + int64((awaitWay/speed+awaitTime)*float64(p.format.Rate))
+			d.until = d.To + int64((awaitWay/speed+awaitTime)*float64(p.format.Rate))
 			p.awaiting = append(p.awaiting, d)
 		default:
 			p.give(d)
@@ -315,8 +307,8 @@ func (p *Processor) collect(c *chain) {
 func (p *Processor) longest(speed float64) float64 {
 	stretch := 1.0
 	for _, c := range p.chains {
-		if speed >= c.low && speed <= c.high {
-			stretch = max(stretch, c.stretch)
+		if speed >= c.Low && speed <= c.High {
+			stretch = max(stretch, c.Stretch)
 		}
 	}
 	return stretch
@@ -325,8 +317,8 @@ func (p *Processor) longest(speed float64) float64 {
 // followed reports whether longer frames, which hear weaker vehicles, still follow the
 // same line: what they heard beside it they tell when they are done with it.
 func (p *Processor) followed(d *departure) bool {
-	return slices.ContainsFunc(p.chains, func(c *chain) bool {
-		return c.stretch > d.chain.stretch && d.speed >= c.low && d.speed <= c.high && c.follows(d, p.format.Rate)
+	return slices.ContainsFunc(p.chains, func(c *chain.Chain) bool {
+		return c.Stretch > d.chain.Stretch && d.Speed >= c.Low && d.Speed <= c.High && c.Follows(&d.Departure)
 	})
 }
 
@@ -340,7 +332,7 @@ func (p *Processor) heard(d *departure, targets int) bool {
 		switch {
 		case p.same(d, a):
 			a.passage.Targets, known = max(a.passage.Targets, targets), true
-		case d.sign == a.sign && p.seconds(float64(min(d.to, a.to)-max(d.from, a.from))) > targetTime*d.chain.stretch:
+		case d.Sign == a.Sign && p.seconds(float64(min(d.To, a.To)-max(d.From, a.From))) > chain.TargetTime*d.chain.Stretch:
 			a.passage.Targets = max(a.passage.Targets, 1)
 		}
 	}
@@ -351,7 +343,7 @@ func (p *Processor) heard(d *departure, targets int) bool {
 // for the same vehicle: then it is not known which of them is right.
 func (p *Processor) contradicted(d *departure) bool {
 	for _, c := range p.chains {
-		if c != d.chain && c.contradicts(d, p.format.Rate) {
+		if c != d.chain && c.Contradicts(&d.Departure) {
 			return true
 		}
 	}
@@ -367,7 +359,7 @@ func (p *Processor) give(d departure) {
 	}
 	p.done = append(p.done, d.passage)
 	d.passage, d.line = sensor.Passage{}, nil
-	p.given = slices.DeleteFunc(p.given, func(g departure) bool { return p.seconds(d.near-g.near) > keepTime })
+	p.given = slices.DeleteFunc(p.given, func(g departure) bool { return p.seconds(d.Near-g.Near) > chain.KeepTime })
 	p.given = append(p.given, d)
 }
 
@@ -407,30 +399,30 @@ func (p *Processor) known(d *departure) bool {
 // same reports whether two departures are one vehicle. Of interrupted ones nothing but
 // the time is sure.
 func (p *Processor) same(d, g *departure) bool {
-	if d.lost && min(d.to, g.to) > max(d.from, g.from) {
+	if d.lost && min(d.To, g.To) > max(d.From, g.From) {
 		return true
 	}
-	if math.Abs(d.speed-g.speed) > sameSpeed*d.speed {
+	if math.Abs(d.Speed-g.Speed) > chain.SameSpeed*d.Speed {
 		return false
 	}
 	// Where the image is strong, another chain may follow it instead of the line.
-	image := (d.chain.steady || g.chain.steady) && math.Abs(d.speed-g.speed) < insideSpeed*d.speed &&
-		math.Abs(p.seconds(d.near-g.near)) < partTime
-	if d.chain.complex && d.sign != g.sign && !image {
+	image := (d.chain.Steady || g.chain.Steady) && math.Abs(d.Speed-g.Speed) < chain.InsideSpeed*d.Speed &&
+		math.Abs(p.seconds(d.Near-g.Near)) < chain.PartTime
+	if d.chain.Complex && d.Sign != g.Sign && !image {
 		return false
 	}
 	// What one chain tells twice, it has told apart.
-	if d.chain != g.chain && math.Abs(p.seconds(d.near-g.near)) < max(partTime, vehicleLength/d.speed) {
+	if d.chain != g.chain && math.Abs(p.seconds(d.Near-g.Near)) < max(chain.PartTime, chain.VehicleLength/d.Speed) {
 		return true
 	}
 	// Of two tracks of one vehicle, that of the longer frames holds the other, and
 	// one without a speed is a piece of that with one.
-	if shared := min(d.to, g.to) - max(d.from, g.from); (d.chain != g.chain || d.speechless) && 2*shared > min(d.to-d.from, g.to-g.from) {
+	if shared := min(d.To, g.To) - max(d.From, g.From); (d.chain != g.chain || d.speechless) && 2*shared > min(d.To-d.From, g.To-g.From) {
 		return true
 	}
 	// A piece of a way, before or after the rest of it.
-	gap := max(d.from-g.to, g.from-d.to)
-	return (d.slant || g.slant) && p.seconds(float64(gap)) < pieceGap/d.speed
+	gap := max(d.From-g.To, g.From-d.To)
+	return (d.slant || g.slant) && p.seconds(float64(gap)) < pieceGap/d.Speed
 }
 
 // Break says that the signal was interrupted. Passages under way end with
@@ -438,7 +430,7 @@ func (p *Processor) same(d, g *departure) bool {
 func (p *Processor) Break() {
 	p.end(sensor.ReasonLostSamples)
 	for _, c := range p.chains {
-		c.restart()
+		c.Restart()
 	}
 	if p.wiring != nil {
 		p.wiring.restart()
@@ -455,7 +447,7 @@ func (p *Processor) end(reason sensor.Reason) {
 		p.release()
 	}
 	for _, c := range p.chains {
-		c.end(reason)
+		c.End(reason)
 		p.collect(c)
 	}
 	p.decide(true)
@@ -482,37 +474,37 @@ func (p *Processor) span(n int64) time.Duration {
 	return time.Duration(whole)*time.Second + time.Duration(rest)*time.Second/time.Duration(p.format.Rate)
 }
 
-// passage turns a verdict into what the sensor reports, and says whether its two
+// passage turns a measurement into what the sensor reports, and says whether its two
 // witnesses of the direction contradict each other.
-func (p *Processor) passage(c *chain, w verdict, targets int) (q sensor.Passage, against bool) {
+func (p *Processor) passage(c *chain.Chain, w geometry.Measurement, targets int) (q sensor.Passage, against bool) {
 	o := p.options
-	speed := w.speed / c.stretch
+	speed := w.Speed / c.Stretch
 	// The half widths a, of which nothing else is known, give a/√3.
 	uniform := speed / math.Sqrt(3)
 	q = sensor.Passage{
-		Start: p.instant(c.at(w.first)),
-		End:   p.instant(c.at(w.last)),
+		Start: p.instant(c.At(w.First)),
+		End:   p.instant(c.At(w.Last)),
 		Speed: sensor.SpeedFromMPS(speed),
 		Budget: sensor.Budget{
-			Noise:        up(w.noise / c.stretch),
-			Angle:        up(speed * w.deficit),
+			Noise:        up(w.Noise / c.Stretch),
+			Angle:        up(speed * w.Deficit),
 			Carrier:      up(uniform * float64(o.CarrierTolerance) / 1e6),
 			Clock:        up(uniform * float64(o.ClockTolerance) / 1e6),
-			Acceleration: up(w.change / c.stretch),
+			Acceleration: up(w.Change / c.Stretch),
 		},
 		Targets:  targets,
-		Readings: w.readings,
-		Reasons:  w.reasons,
+		Readings: w.Readings,
+		Reasons:  w.Reasons,
 	}
-	if !w.slant && len(w.reasons) == 0 { // the closest point was seen
+	if !w.Slant && len(w.Reasons) == 0 { // the closest point was seen
 		way := float64(o.PhotoRange) / 1000 / speed * float64(p.format.Rate)
-		q.Photo = p.instant(int64(w.near*float64(c.step) + float64(c.middle) + w.back()*way))
+		q.Photo = p.instant(int64(c.Place(w.Near) + w.Back()*way))
 	}
 	if speed > fastest && !slices.Contains(q.Reasons, sensor.ReasonOutOfRange) {
 		q.Reasons = append(q.Reasons, sensor.ReasonOutOfRange)
 		slices.Sort(q.Reasons)
 	}
-	if c.complex {
+	if c.Complex {
 		q.Direction, against = p.wiring.judge(&w)
 	}
 	if p.tape != nil {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"ciglio/sensor"
+	"ciglio/sensor/doppler/spectrum"
 	"ciglio/sensor/sensortest/recording"
 	"ciglio/sensor/wav"
 )
@@ -390,8 +391,9 @@ func BenchmarkRealTime(b *testing.B) {
 	b.ReportMetric(seconds/whole, "x-realtime")
 	start := time.Now()
 	for _, c := range p.chains {
-		for range int64(n) * block / c.step {
-			c.spectrum.Compute(play.i[:c.size], play.q[:c.size])
+		s := spectrum.New(c.Size, true)
+		for range int64(n) * block / c.Step {
+			s.Compute(play.i[:c.Size], play.q[:c.Size])
 		}
 	}
 	limit := time.Since(start).Seconds()

@@ -60,7 +60,7 @@ func readReferences(t *testing.T) []reference {
 			from:    number(row, "track_t0"),
 			to:      number(row, "track_t1"),
 			kmh:     number(row, "v_radial_kmh"),
-			spread:  number(row, "f_plateau_sd_hz") * speedOfLight / (2 * carrier) * 3.6,
+			spread:  number(row, "f_plateau_sd_hz") * sensor.SpeedOfLight / (2 * carrier) * 3.6,
 			carrier: int64(math.Round(carrier)),
 		})
 	}

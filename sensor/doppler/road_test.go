@@ -18,7 +18,7 @@ type car struct {
 	gain   float64 // m/s², acceleration along the way, until the closest point
 }
 
-const testLambda = speedOfLight / 24.125e9
+const testLambda = sensor.SpeedOfLight / 24.125e9
 
 // signal returns what I and Q show of cars. The beam looks one way along the
 // road and falls off aside and behind.

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"ciglio/sensor"
+	"ciglio/sensor/doppler/chain"
+	"ciglio/sensor/doppler/geometry"
 	"ciglio/sensor/wav"
 )
 
@@ -56,14 +58,14 @@ func (t *tape) write(i, q []float32) {
 
 // trace writes the signal of a passage as WAV. It begins where a frame began,
 // so that whoever measures it again sees the same frames.
-func (p *Processor) trace(c *chain, w verdict) sensor.Trace {
+func (p *Processor) trace(c *chain.Chain, w geometry.Measurement) sensor.Trace {
 	rate := int64(p.format.Rate)
 	samples := func(d time.Duration) int64 { return int64(d) * rate / int64(time.Second) }
-	begin := c.at(w.first) - c.middle - samples(traceLead)
-	end := c.at(w.last) + c.middle + samples(traceTail)
+	begin := c.At(w.First) - c.Middle - samples(traceLead)
+	end := c.At(w.Last) + c.Middle + samples(traceTail)
 	limit := samples(maxTrace)
 	if end-begin > limit {
-		if w.atEnd {
+		if w.AtEnd {
 			begin = end - limit
 		} else {
 			end = begin + limit
@@ -71,7 +73,7 @@ func (p *Processor) trace(c *chain, w verdict) sensor.Trace {
 	}
 	oldest, newest := int64(p.tape.first-p.origin), int64(p.tape.next-p.origin)
 	begin, end = max(begin, oldest), min(end, newest)
-	grid := p.chains[0].step
+	grid := p.chains[0].Step
 	begin = (begin + grid - 1) / grid * grid
 	if begin >= end {
 		return sensor.Trace{}

@@ -6,6 +6,8 @@ import (
 	"sync/atomic"
 
 	"ciglio/sensor"
+	"ciglio/sensor/doppler/geometry"
+	"ciglio/sensor/doppler/lines"
 	"ciglio/sensor/doppler/spectrum"
 )
 
@@ -16,6 +18,9 @@ var (
 )
 
 const (
+	silence    = 1e-30 // no noise is less: of a signal of zeros nothing is known
+	imageShare = 0.8   // of the strong readings that must have 10 dB of image rejection
+
 	// Tracks in a row whose sign contradicts the place of their closest point.
 	// One may be a piece of something large; the wiring contradicts each.
 	contradictions = 3
@@ -84,7 +89,7 @@ func (w *wiring) add(i, q []float32) {
 func (w *wiring) look() {
 	w.spectrum.Compute(w.i, w.q)
 	blocks, coherent := 0, 0
-	for k := lowestBin; k+coherentBins <= len(w.i)/2; k += coherentBins {
+	for k := lines.LowestBin; k+coherentBins <= len(w.i)/2; k += coherentBins {
 		var re, im, n float64
 		for j := k; j < k+coherentBins; j++ {
 			a, b := w.spectrum.At(j)
@@ -131,13 +136,13 @@ func (w *wiring) turned() bool {
 
 // judge returns the direction that the sign of a frequency and the place of the
 // closest point agree on, and counts where they contradict each other.
-func (w *wiring) judge(v *verdict) (d sensor.Direction, contradicts bool) {
+func (w *wiring) judge(v *geometry.Measurement) (d sensor.Direction, contradicts bool) {
 	switch {
-	case v.image < imageShare || v.slant && !v.nearer && !v.farther:
+	case v.Image < imageShare || v.Slant && !v.Nearer && !v.Farther:
 		return sensor.DirectionUnknown, false
-	case v.slant && v.farther || !v.slant && v.atEnd != (v.sign > 0):
+	case v.Slant && v.Farther || !v.Slant && v.AtEnd != (v.Sign > 0):
 		return sensor.DirectionUnknown, true
-	case v.sign > 0:
+	case v.Sign > 0:
 		return sensor.Approaching, false
 	}
 	return sensor.Receding, false

@@ -4,7 +4,8 @@
 // A [Spectrum] is that of a frame under a Hann window, a [Refiner] the frequency of
 // one line in it: within 1.3 times the Cramér-Rao bound, which its tests show, with
 // lines whose frequency changes within the frame. A [Decimator] makes long frames
-// affordable. Nothing here knows of vehicles.
+// affordable. A [Balance] makes I and Q alike by what strong lines show at their mirror
+// frequency. Nothing here knows of vehicles.
 //
 // Each has one user at a time, and allocates nothing once it is warm.
 package spectrum

@@ -1,4 +1,4 @@
-package doppler
+package lines
 
 import (
 	"math"
@@ -29,14 +29,14 @@ func TestEighthsAreTheLogarithm(t *testing.T) {
 }
 
 // listen fills a listener with frames of noise to which signal may add.
-func listen(frames int64, signal func(frame int64, power []float32)) *listener {
+func listen(frames int64, signal func(frame int64, power []float32)) *Listener {
 	const bins = 512
 	hop := 12800 * time.Microsecond
-	d := newDetector(2*bins, true, 8, 450, hop)
-	for k := range d.local {
-		d.local[k], d.background[k] = 1, 1
+	d := NewDetector(2*bins, true, 8, 450, hop)
+	for k := range d.Local {
+		d.Local[k], d.background[k] = 1, 1
 	}
-	l := newListener(d, hop.Seconds())
+	l := NewListener(d, hop.Seconds())
 	random := rand.New(rand.NewPCG(1, 2))
 	power := make([]float32, 2*bins)
 	for n := range frames {
@@ -44,15 +44,15 @@ func listen(frames int64, signal func(frame int64, power []float32)) *listener {
 			power[k] = float32(random.ExpFloat64())
 		}
 		signal(n, power)
-		l.add(d, power, n)
+		l.Add(d, power, n)
 	}
 	return l
 }
 
 func TestNoiseIsNoLine(t *testing.T) {
 	l := listen(80*60, func(int64, []float32) {}) // a minute, of frames that do not overlap
-	if len(l.lines) > 1 {
-		t.Errorf("%d lines in noise: %v", len(l.lines), l.lines)
+	if len(l.Lines) > 1 {
+		t.Errorf("%d lines in noise: %v", len(l.Lines), l.Lines)
 	}
 }
 
@@ -65,10 +65,10 @@ func TestFaintLineIsHeard(t *testing.T) {
 		}
 	})
 	heard := 0
-	for _, f := range l.lines {
-		if f.f == bin {
+	for _, f := range l.Lines {
+		if f.F == bin {
 			heard++
-			if f.frame < 100-window/2 || f.frame > 300+window/2 || f.image > companyImage {
+			if f.Frame < 100-Window/2 || f.Frame > 300+Window/2 || f.Image > 0.3 {
 				t.Errorf("%+v", f)
 			}
 		}
@@ -79,13 +79,13 @@ func TestFaintLineIsHeard(t *testing.T) {
 }
 
 func TestSilenceIsNoLine(t *testing.T) {
-	d := newDetector(1024, true, 8, 450, 12800*time.Microsecond)
-	l, power := newListener(d, 0.0128), make([]float32, 1024)
+	d := NewDetector(1024, true, 8, 450, 12800*time.Microsecond)
+	l, power := NewListener(d, 0.0128), make([]float32, 1024)
 	for n := range int64(200) {
-		l.add(d, power, n)
+		l.Add(d, power, n)
 	}
-	if len(l.lines) > 0 {
-		t.Errorf("%d lines in a signal of zeros", len(l.lines))
+	if len(l.Lines) > 0 {
+		t.Errorf("%d lines in a signal of zeros", len(l.Lines))
 	}
 }
 
@@ -97,8 +97,8 @@ func TestHostileSpectraAreBounded(t *testing.T) {
 			}
 		}
 	})
-	windows := int(l.keep)/partFrames + 1
-	if len(l.lines) > windows*faintMost {
-		t.Errorf("%d lines of %d windows", len(l.lines), windows)
+	windows := int(l.keep)/PartFrames + 1
+	if len(l.Lines) > windows*faintMost {
+		t.Errorf("%d lines of %d windows", len(l.Lines), windows)
 	}
 }

@@ -1,4 +1,4 @@
-package doppler
+package geometry
 
 import "math"
 
@@ -11,7 +11,7 @@ const (
 	fitSure    = 0.002 // of the speed, standard uncertainty
 	shortN     = 24    // readings that tell the geometry of a vehicle without a zone
 	shortStart = 0.5   // s: before, it was in the beam already when the signal began
-	mostChange = 0.006 // of the speed, change within the zone of a vehicle that holds it
+	MostChange = 0.006 // of the speed, change within the zone of a vehicle that holds it
 	// What the angle takes away falls with the square of the distance, and its change
 	// with the cube: 16 m farther out, in the zones in which it matters, to 0.64 or less.
 	stillChange = 0.002   // of the speed, change within the zone in which it matters no more
@@ -35,7 +35,7 @@ type course struct {
 // they explain it: then, and only then, the angle under which the vehicle was
 // seen is known at every instant, and the speed corrected for it stands.
 // Least squares by Gauss and Newton with limited residuals.
-func (g *gauge) fit(p geometry) (course, bool) {
+func (g *Gauge) fit(p geometry) (course, bool) {
 	v, x0, tau := p.top, p.x0, p.tau
 	limit := g.until(fitWay/p.top + g.x[p.bend])
 	var u, rms float64
@@ -65,7 +65,7 @@ func (g *gauge) fit(p geometry) (course, bool) {
 			n++
 			square += weight * weight * r * r
 		}
-		if n < minZoneN {
+		if n < MinZoneN {
 			return course{}, false
 		}
 		step, inverse, ok := solve(a)

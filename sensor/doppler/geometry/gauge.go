@@ -1,4 +1,4 @@
-package doppler
+package geometry
 
 import (
 	"math"
@@ -6,19 +6,18 @@ import (
 
 	"ciglio/internal/robust"
 	"ciglio/sensor"
+	"ciglio/sensor/doppler/lines"
 )
 
 const (
-	speedOfLight = sensor.SpeedOfLight
-
-	minTrack    = 0.6  // s
+	MinTrack    = 0.6  // s
 	minPiece    = 1.2  // s, of a track that was cut where it was steepest
 	settleSlope = 0.25 // bins a frame: less is nearly level
 	nearSlack   = 0.3  // of tau: so far beyond the closest point a track may reach
 	minDensity  = 0.5  // readings a frame
 	minZone     = 0.4  // s
 	minZoneWay  = 2.5  // m
-	minZoneN    = 12   // readings
+	MinZoneN    = 12   // readings
 	zoneFill    = 0.35 // readings a frame of the zone
 	maxZoneWay  = 30.0 // m of road
 	maxZone     = 10.0 // s: the trace holds it
@@ -52,43 +51,43 @@ const (
 	maxAcceleration = 6.0     // m/s² within the zone
 )
 
-// A verdict is what a track says of its vehicle.
-type verdict struct {
-	first, last int64   // frames
-	speed       float64 // m/s
-	noise       float64 // m/s, standard uncertainty of the mean
-	change      float64 // m/s, the same, by change of speed within the zone
-	deficit     float64 // mean of 1 - cos over the zone
-	near        float64 // frame of the closest point
-	atEnd       bool    // the vehicle approached
-	sign        int     // of the frequency
-	slant       bool    // the closest point was not seen
-	nearer      bool    // the same, and the cosine fell to where its sign says that it is near
-	farther     bool    // the same, and it fell to the other end
-	fitted      bool    // one geometry explains every reading
-	root        reading // first of the track
-	from, to    int64   // frames of the zone
-	tau         float64 // frames
-	tonal       bool    // a sound, not a vehicle
-	level       float64 // dB, mean over the zone
-	strength    float64 // dB of the line alone where it falls, not a number where that was not seen
-	image       float64 // share of strong readings whose mirror frequency is 10 dB weaker
-	readings    int
-	reasons     []sensor.Reason
+// A Measurement is what a track says of its vehicle.
+type Measurement struct {
+	First, Last int64         // frames
+	Speed       float64       // m/s
+	Noise       float64       // m/s, standard uncertainty of the mean
+	Change      float64       // m/s, the same, by change of speed within the zone
+	Deficit     float64       // mean of 1 - cos over the zone
+	Near        float64       // frame of the closest point
+	AtEnd       bool          // the vehicle approached
+	Sign        int           // of the frequency
+	Slant       bool          // the closest point was not seen
+	Nearer      bool          // the same, and the cosine fell to where its sign says that it is near
+	Farther     bool          // the same, and it fell to the other end
+	Fitted      bool          // one geometry explains every reading
+	Root        lines.Reading // first of the track
+	From, To    int64         // frames of the zone
+	Tau         float64       // frames
+	tonal       bool          // a sound, not a vehicle
+	Level       float64       // dB, mean over the zone
+	Strength    float64       // dB of the line alone where it falls, not a number where that was not seen
+	Image       float64       // share of strong readings whose mirror frequency is 10 dB weaker
+	Readings    int
+	Reasons     []sensor.Reason
 }
 
-// back returns the sign of time from the closest point to the far end.
-func (w *verdict) back() float64 {
-	if w.atEnd {
+// Back returns the sign of time from the closest point to the far end.
+func (w *Measurement) Back() float64 {
+	if w.AtEnd {
 		return -1
 	}
 	return 1
 }
 
-// A gauge turns the readings of a track into a verdict. Its slices are reused.
-type gauge struct {
-	hop          float64 // s
-	mps          float64 // m/s a bin
+// A Gauge turns the readings of a track into a measurement. Its slices are reused.
+type Gauge struct {
+	Hop          float64 // s
+	MPS          float64 // m/s a bin
 	acceleration float64 // m/s², the most
 	stretch      float64 // of the chain's pace
 	complex      bool
@@ -103,15 +102,15 @@ type gauge struct {
 	scratch    []float64
 }
 
-func newGauge(hop, mps, stretch, angle float64, cplx bool) *gauge {
-	g := &gauge{hop: hop, mps: mps, acceleration: maxAcceleration * stretch * stretch, stretch: stretch, angle: angle, complex: cplx, source: make([]int, 0, maxReadings)}
+func NewGauge(hop, mps, stretch, angle float64, cplx bool) *Gauge {
+	g := &Gauge{Hop: hop, MPS: mps, acceleration: maxAcceleration * stretch * stretch, stretch: stretch, angle: angle, complex: cplx, source: make([]int, 0, lines.MaxReadings)}
 	for _, s := range []*[]float64{&g.x, &g.v, &g.m, &g.l, &g.good, &g.rough, &g.scratch} {
-		*s = make([]float64, 0, maxReadings)
+		*s = make([]float64, 0, lines.MaxReadings)
 	}
 	return g
 }
 
-// judge reports whether a track is a vehicle's that passed the sensor, and what
+// Judge reports whether a track is a vehicle's that passed the sensor, and what
 // it says. A vehicle that passes shows what no tone, hum or piece of music
 // does: at its near end, where it is strongest, the frequency falls with the
 // cosine of the angle under which it is seen.
@@ -120,7 +119,7 @@ func newGauge(hop, mps, stretch, angle float64, cplx bool) *gauge {
 //
 // A real signal shows both ways of a vehicle as one line that touches zero at
 // the closest point: it is judged as two, and the better one counts.
-func (g *gauge) judge(readings []reading) (verdict, bool) {
+func (g *Gauge) Judge(readings []lines.Reading) (Measurement, bool) {
 	w, ok := g.passed(readings)
 	if !ok && g.complex {
 		return g.slanted(readings)
@@ -129,7 +128,7 @@ func (g *gauge) judge(readings []reading) (verdict, bool) {
 }
 
 // passed judges a track by its closest point.
-func (g *gauge) passed(readings []reading) (verdict, bool) {
+func (g *Gauge) passed(readings []lines.Reading) (Measurement, bool) {
 	k, ok := g.lowest(readings)
 	if !ok {
 		if w, ok := g.judgeWay(readings, readings); ok {
@@ -138,14 +137,14 @@ func (g *gauge) passed(readings []reading) (verdict, bool) {
 		// Where lines cross, a track may change from one to the other: then it
 		// is steepest there.
 		if k = g.steepest(readings); k == 0 {
-			return verdict{}, false
+			return Measurement{}, false
 		}
 	}
 	a, isA := g.judgeWay(readings[:k+1], readings)
 	b, isB := g.judgeWay(readings[k:], readings)
 	if !ok {
-		isA = isA && float64(a.last-a.first)*g.hop > minPiece
-		isB = isB && float64(b.last-b.first)*g.hop > minPiece
+		isA = isA && float64(a.Last-a.First)*g.Hop > minPiece
+		isB = isB && float64(b.Last-b.First)*g.Hop > minPiece
 	}
 	if isA && isB && better(b, a) || !isA {
 		return b, isB
@@ -153,19 +152,19 @@ func (g *gauge) passed(readings []reading) (verdict, bool) {
 	return a, isA
 }
 
-func better(a, b verdict) bool {
-	if len(a.reasons) != len(b.reasons) {
-		return len(a.reasons) < len(b.reasons)
+func better(a, b Measurement) bool {
+	if len(a.Reasons) != len(b.Reasons) {
+		return len(a.Reasons) < len(b.Reasons)
 	}
-	return a.readings > b.readings
+	return a.Readings > b.Readings
 }
 
 // lowest returns where a track comes nearest to frequency 0, if it rises well
 // above that on both sides.
-func (g *gauge) lowest(readings []reading) (int, bool) {
+func (g *Gauge) lowest(readings []lines.Reading) (int, bool) {
 	g.v, g.m = g.v[:0], g.m[:0]
 	for _, r := range readings {
-		g.v = append(g.v, math.Abs(float64(r.f)))
+		g.v = append(g.v, math.Abs(float64(r.F)))
 	}
 	g.m = g.smooth(g.m, g.v)
 	k := 0
@@ -182,16 +181,16 @@ func (g *gauge) lowest(readings []reading) (int, bool) {
 
 // steepest returns where a track changes fastest, or 0 when it is nearly level
 // or too short to be cut.
-func (g *gauge) steepest(readings []reading) int {
+func (g *Gauge) steepest(readings []lines.Reading) int {
 	n := len(readings)
-	if n < 4*minZoneN {
+	if n < 4*MinZoneN {
 		return 0
 	}
 	const reach = 4
 	k, most := 0, settleSlope
-	for i := minZoneN; i < n-minZoneN; i++ {
+	for i := MinZoneN; i < n-MinZoneN; i++ {
 		a, b := &readings[i-reach], &readings[i+reach]
-		if d := math.Abs(float64(b.f-a.f)) / float64(b.frame-a.frame); d > most {
+		if d := math.Abs(float64(b.F-a.F)) / float64(b.Frame-a.Frame); d > most {
 			k, most = i, d
 		}
 	}
@@ -200,16 +199,16 @@ func (g *gauge) steepest(readings []reading) int {
 
 // judgeWay judges a track, or the way to or from the closest point, with which
 // it began or ended.
-func (g *gauge) judgeWay(readings, whole []reading) (verdict, bool) {
-	if len(readings) < minZoneN {
-		return verdict{}, false
+func (g *Gauge) judgeWay(readings, whole []lines.Reading) (Measurement, bool) {
+	if len(readings) < MinZoneN {
+		return Measurement{}, false
 	}
-	first, last := readings[0].frame, readings[len(readings)-1].frame
+	first, last := readings[0].Frame, readings[len(readings)-1].Frame
 	readings = dense(readings)
 	n := len(readings)
-	frames := float64(readings[n-1].frame - readings[0].frame + 1)
-	if frames*g.hop < minTrack || float64(n) < minDensity*frames {
-		return verdict{}, false
+	frames := float64(readings[n-1].Frame - readings[0].Frame + 1)
+	if frames*g.Hop < MinTrack || float64(n) < minDensity*frames {
+		return Measurement{}, false
 	}
 	g.single = g.complex && oneSign(readings)
 	for _, atEnd := range []bool{true, false} {
@@ -217,51 +216,51 @@ func (g *gauge) judgeWay(readings, whole []reading) (verdict, bool) {
 		if !ok {
 			continue
 		}
-		w := verdict{first: first, last: last, atEnd: atEnd, sign: 1, root: whole[0]}
-		if readings[n/2].f < 0 {
-			w.sign = -1
+		w := Measurement{First: first, Last: last, AtEnd: atEnd, Sign: 1, Root: whole[0]}
+		if readings[n/2].F < 0 {
+			w.Sign = -1
 		}
 		if atEnd {
-			w.near = float64(readings[g.source[0]].frame) + p.x0/g.hop
+			w.Near = float64(readings[g.source[0]].Frame) + p.x0/g.Hop
 		} else {
-			w.near = float64(readings[g.source[0]].frame) - p.x0/g.hop
+			w.Near = float64(readings[g.source[0]].Frame) - p.x0/g.Hop
 		}
-		w.image, w.strength = rejection(readings), g.strength(readings, p)
+		w.Image, w.Strength = rejection(readings), g.strength(readings, p)
 		g.measure(readings, p, &w)
-		if !g.complex && g.stretch != 1 && !w.fitted {
+		if !g.complex && g.stretch != 1 && !w.Fitted {
 			// Sounds, hum and tones that are switched reach all paces. Of a real
 			// signal only a whole passage is believed at the unusual ones.
 			return w, false
 		}
-		return w, w.speed >= minSpeed && !w.tonal
+		return w, w.Speed >= minSpeed && !w.tonal
 	}
-	return verdict{}, false
+	return Measurement{}, false
 }
 
 // oneSign reports whether a line is 10 dB above its image, with the noise that weak
 // lines have.
-func oneSign(readings []reading) bool {
+func oneSign(readings []lines.Reading) bool {
 	var line, image float32
 	for i := range readings {
-		line, image = line+readings[i].power, image+readings[i].image
+		line, image = line+readings[i].Power, image+readings[i].Image
 	}
 	return line >= 10*image
 }
 
 // rejection returns the share of the strong readings whose mirror frequency is
 // at least 10 dB weaker. Weak ones cannot tell.
-func rejection(readings []reading) float64 {
+func rejection(readings []lines.Reading) float64 {
 	for _, snr := range []float32{300, 100, 30, 0} {
 		var n, good float64
 		for _, r := range readings {
-			if r.snr >= snr {
+			if r.SNR >= snr {
 				n++
-				if r.power >= 10*r.image {
+				if r.Power >= 10*r.Image {
 					good++
 				}
 			}
 		}
-		if n >= minZoneN {
+		if n >= MinZoneN {
 			return good / n
 		}
 	}
@@ -270,13 +269,13 @@ func rejection(readings []reading) float64 {
 
 // dense cuts off both ends of a track in which the readings lie far apart:
 // there the line is lost in the noise.
-func dense(r []reading) []reading {
-	const some = minZoneN
+func dense(r []lines.Reading) []lines.Reading {
+	const some = MinZoneN
 	limit := int64(some / minDensity)
-	for len(r) > some && r[some-1].frame-r[0].frame >= limit {
+	for len(r) > some && r[some-1].Frame-r[0].Frame >= limit {
 		r = r[1:]
 	}
-	for len(r) > some && r[len(r)-1].frame-r[len(r)-some].frame >= limit {
+	for len(r) > some && r[len(r)-1].Frame-r[len(r)-some].Frame >= limit {
 		r = r[:len(r)-1]
 	}
 	return r
@@ -284,7 +283,7 @@ func dense(r []reading) []reading {
 
 // approach unfolds the readings and looks for the collapse. What lies beyond
 // the closest point is cut off.
-func (g *gauge) approach(readings []reading, atEnd bool) (geometry, bool) {
+func (g *Gauge) approach(readings []lines.Reading, atEnd bool) (geometry, bool) {
 	for range 4 {
 		g.unfold(readings, atEnd)
 		p, ok := g.pass()
@@ -292,7 +291,7 @@ func (g *gauge) approach(readings []reading, atEnd bool) (geometry, bool) {
 			return p, ok
 		}
 		cut := g.until(-p.x0)
-		if len(readings)-cut < minZoneN {
+		if len(readings)-cut < MinZoneN {
 			return p, false
 		}
 		if atEnd {
@@ -305,26 +304,26 @@ func (g *gauge) approach(readings []reading, atEnd bool) (geometry, bool) {
 }
 
 // unfold fills x, v, m and l from the near end on.
-func (g *gauge) unfold(readings []reading, atEnd bool) {
+func (g *Gauge) unfold(readings []lines.Reading, atEnd bool) {
 	n := len(readings)
 	g.x, g.v, g.m, g.l, g.source = g.x[:0], g.v[:0], g.m[:0], g.l[:0], g.source[:0]
 	for i := range n {
-		k, t := i, float64(readings[i].frame-readings[0].frame)
+		k, t := i, float64(readings[i].Frame-readings[0].Frame)
 		if atEnd {
 			k = n - 1 - i
-			t = float64(readings[n-1].frame - readings[k].frame)
+			t = float64(readings[n-1].Frame - readings[k].Frame)
 		}
 		g.source = append(g.source, k)
-		g.x = append(g.x, t*g.hop)
-		g.v = append(g.v, math.Abs(float64(readings[k].f))*g.mps)
-		g.m = append(g.m, float64(readings[k].level))
+		g.x = append(g.x, t*g.Hop)
+		g.v = append(g.v, math.Abs(float64(readings[k].F))*g.MPS)
+		g.m = append(g.m, float64(readings[k].Level))
 	}
 	g.l = g.smooth(g.l, g.m)
 	g.m = g.smooth(g.m[:0], g.v)
 }
 
 // smooth appends the running median over up to nine values of from.
-func (g *gauge) smooth(to, from []float64) []float64 {
+func (g *Gauge) smooth(to, from []float64) []float64 {
 	for i := range from {
 		reach := min(4, i, len(from)-1-i)
 		to = append(to, g.median(from[i-reach:i+reach+1]))
@@ -332,7 +331,7 @@ func (g *gauge) smooth(to, from []float64) []float64 {
 	return to
 }
 
-func (g *gauge) median(values []float64) float64 { return robust.Median(values, &g.scratch) }
+func (g *Gauge) median(values []float64) float64 { return robust.Median(values, &g.scratch) }
 
 // A geometry is the way a vehicle passed: after x0 + x seconds from the closest
 // point it is (x0 + x)/tau times as far along the road as its path is aside.
@@ -361,7 +360,7 @@ func (p geometry) drop() float64 {
 // cosine, c/sqrt(1-c²) is distance over offset, and so rises in proportion to
 // the time from the closest point: a straight line through these values gives
 // instant and offset.
-func (g *gauge) pass() (geometry, bool) {
+func (g *Gauge) pass() (geometry, bool) {
 	n := len(g.x)
 	p := geometry{top: slices.Max(g.m)}
 	reach := g.until(max(1, 30/p.top))
@@ -410,17 +409,40 @@ func (g *gauge) pass() (geometry, bool) {
 	least := p.cosine(max(-p.x0, 0))
 	// Of what is too weak to be followed far, the way of the frequency alone has to
 	// tell that it passed.
-	if p.rise < minRise && (p.misfit > weakMisfit+g.mps/2/p.top || least > weakDrop || !g.single && p.rise < soundRise) {
+	if p.rise < minRise && (p.misfit > weakMisfit+g.MPS/2/p.top || least > weakDrop || !g.single && p.rise < soundRise) {
 		return p, false
 	}
-	return p, offset >= minOffset && offset <= maxOffset && p.misfit < maxMisfit+g.mps/2/p.top && least < p.drop()
+	return p, offset >= minOffset && offset <= maxOffset && p.misfit < maxMisfit+g.MPS/2/p.top && least < p.drop()
 }
 
 // until returns the number of values up to time x.
-func (g *gauge) until(x float64) int {
+func (g *Gauge) until(x float64) int {
 	n := 1
 	for n < len(g.x) && g.x[n] <= x {
 		n++
 	}
 	return n
+}
+
+// Top returns the frequency in bins below which nine of ten readings lie: the
+// plateau, whatever the closest point does to the rest.
+func (g *Gauge) Top(readings []lines.Reading) float64 {
+	g.scratch = g.scratch[:0]
+	for i := range readings {
+		g.scratch = append(g.scratch, math.Abs(float64(readings[i].F)))
+	}
+	slices.Sort(g.scratch)
+	return g.scratch[len(g.scratch)*9/10]
+}
+
+// Cut is the measurement on an interrupted track.
+func (g *Gauge) Cut(r []lines.Reading) Measurement {
+	w := Measurement{First: r[0].Frame, Last: r[len(r)-1].Frame, Sign: 1, Readings: len(r)}
+	if r[0].F < 0 {
+		w.Sign = -1
+	}
+	g.unfold(r, true)
+	slices.Sort(g.v)
+	w.Speed, w.Noise = robust.Mean(g.v)
+	return w
 }

@@ -1,4 +1,4 @@
-package doppler
+package lines
 
 import (
 	"math"
@@ -26,17 +26,17 @@ const (
 	learnClip     = 3
 	startClip     = 3 // the same, of the local noise, until startTime has passed
 	startTime     = 2 * time.Second
+	LowestBin     = 4 // the window's width keeps the constant part out
 	guardBins     = 3 // about a vehicle's line, in which nothing is learned
-	maxPeaks      = 40
-	clipLevel     = 0.99995  // of full scale: the last step of 16 bits
+	MaxPeaks      = 40
 	lineExcess    = 4        // a background so many times that of its neighbours
 	harmonicShare = 1.0 / 16 // 12 dB
 	lineReach     = 5        // so many bins away is a constant line
 )
 
-// A peak is a line in the spectrum of one frame.
-type peak struct {
-	f     float32 // in bins from frequency 0, negative for receding
+// A Peak is a line in the spectrum of one frame.
+type Peak struct {
+	F     float32 // in bins from frequency 0, negative for receding
 	snr   float32 // power over noise and background
 	level float32 // dB of the power about the line, that of the whole vehicle
 	own   float32 // dB of the power of the line alone
@@ -47,13 +47,13 @@ type peak struct {
 	taken bool
 }
 
-// A detector finds the peaks of each frame.
-type detector struct {
+// A Detector finds the peaks of each frame.
+type Detector struct {
 	complex    bool
-	zero       int // bin of frequency 0
+	Zero       int // bin of frequency 0
 	low, high  int // first and last bin of interest, as distance from zero
 	background []float32
-	local      []float32
+	Local      []float32
 	blocks     []float32
 	frozen     []bool
 	frames     int     // learned from
@@ -62,20 +62,20 @@ type detector struct {
 	block      [blockBins / 2]float32
 }
 
-func newDetector(bins int, cplx bool, low, high int, hop time.Duration) *detector {
-	d := &detector{
+func NewDetector(bins int, cplx bool, low, high int, hop time.Duration) *Detector {
+	d := &Detector{
 		complex:    cplx,
 		low:        low,
 		high:       high,
 		background: make([]float32, bins),
-		local:      make([]float32, bins),
+		Local:      make([]float32, bins),
 		blocks:     make([]float32, bins/blockBins),
 		frozen:     make([]bool, bins),
 		slow:       float32(hop.Seconds() / learnTime.Seconds()),
 		start:      int(startTime / hop),
 	}
 	if cplx {
-		d.zero = bins / 2
+		d.Zero = bins / 2
 	}
 	return d
 }
@@ -83,7 +83,7 @@ func newDetector(bins int, cplx bool, low, high int, hop time.Duration) *detecto
 // noise sets d.local to the noise about each bin: the median of each block of
 // bins, of which the middle one of three neighbours counts, joined by straight
 // lines. A vehicle fills a few bins of a block and does not move its median.
-func (d *detector) noise(power []float32) {
+func (d *Detector) noise(power []float32) {
 	for b := range d.blocks {
 		from := power[b*blockBins : (b+1)*blockBins]
 		for i := range d.block {
@@ -94,7 +94,7 @@ func (d *detector) noise(power []float32) {
 	last := len(d.blocks) - 1
 	previous := middle(d.blocks[0], d.blocks[min(1, last)], d.blocks[min(2, last)])
 	for i := range blockBins / 2 {
-		d.local[i] = previous
+		d.Local[i] = previous
 	}
 	for b := 1; b <= last; b++ {
 		here := d.blocks[b]
@@ -104,18 +104,18 @@ func (d *detector) noise(power []float32) {
 		at := (b-1)*blockBins + blockBins/2
 		step := (here - previous) / blockBins
 		for i := range blockBins {
-			d.local[at+i] = previous + step*float32(i)
+			d.Local[at+i] = previous + step*float32(i)
 		}
 		previous = here
 	}
-	for i := len(d.local) - blockBins/2; i < len(d.local); i++ {
-		d.local[i] = previous
+	for i := len(d.Local) - blockBins/2; i < len(d.Local); i++ {
+		d.Local[i] = previous
 	}
 }
 
-// find appends the peaks of one frame to peaks, which has room for maxPeaks:
+// Find appends the peaks of one frame to peaks, which has room for maxPeaks:
 // the strongest ones when there are more.
-func (d *detector) find(power []float32, peaks []peak) []peak {
+func (d *Detector) Find(power []float32, peaks []Peak) []Peak {
 	d.noise(power)
 	peaks = d.side(power, peaks, 1)
 	if d.complex {
@@ -124,15 +124,15 @@ func (d *detector) find(power []float32, peaks []peak) []peak {
 	return peaks
 }
 
-func (d *detector) side(power []float32, peaks []peak, sign int) []peak {
+func (d *Detector) side(power []float32, peaks []Peak, sign int) []Peak {
 	for m := d.low; m <= d.high; m++ {
-		k := d.zero + sign*m
+		k := d.Zero + sign*m
 		p := power[k]
-		ref := max(d.local[k], d.background[k])
+		ref := max(d.Local[k], d.background[k])
 		if p < followSNR*ref || p < power[k-1] || p <= power[k+1] || p < power[k-2] || p <= power[k+2] {
 			continue
 		}
-		n := peak{f: float32(k-d.zero) + interpolate(power[k-1], p, power[k+1]), snr: p / ref}
+		n := Peak{F: float32(k-d.Zero) + interpolate(power[k-1], p, power[k+1]), snr: p / ref}
 		if len(peaks) < cap(peaks) {
 			peaks = append(peaks, n)
 			continue
@@ -150,13 +150,13 @@ func (d *detector) side(power []float32, peaks []peak, sign int) []peak {
 	return peaks
 }
 
-// describe completes the peaks. The level counts all power within 6 % of the
+// Describe completes the peaks. The level counts all power within 6 % of the
 // line, since near the closest point each part of a vehicle has its own speed.
-func (d *detector) describe(power []float32, peaks []peak) {
+func (d *Detector) Describe(power []float32, peaks []Peak) {
 	for i := range peaks {
 		p := &peaks[i]
-		k := d.zero + int(math.Round(float64(p.f)))
-		wide := max(3, int(math.Abs(float64(p.f))*0.06))
+		k := d.Zero + int(math.Round(float64(p.F)))
+		wide := max(3, int(math.Abs(float64(p.F))*0.06))
 		var sum float32
 		for j := max(k-wide, 0); j <= min(k+wide, len(power)-1); j++ {
 			sum += max(power[j]-d.background[j], 0)
@@ -165,7 +165,7 @@ func (d *detector) describe(power []float32, peaks []peak) {
 		p.power = power[k]
 		p.own = decibel(power[k-1] + power[k] + power[k+1])
 		if d.complex {
-			p.image = power[2*d.zero-k]
+			p.image = power[2*d.Zero-k]
 		}
 		p.tonal = d.harmonic(power, p, 2) || d.harmonic(power, p, 3)
 		for j := k - 2; j <= k+2; j++ {
@@ -178,31 +178,31 @@ func (d *detector) describe(power []float32, peaks []peak) {
 
 // harmonic reports whether a line has a strong multiple. The echo of one body
 // is a sine: its multiples come from distortion only and lie far below.
-func (d *detector) harmonic(power []float32, p *peak, order float64) bool {
-	k := d.zero + int(math.Round(order*float64(p.f)))
+func (d *Detector) harmonic(power []float32, p *Peak, order float64) bool {
+	k := d.Zero + int(math.Round(order*float64(p.F)))
 	if k < 3 || k+3 >= len(power) {
 		return false
 	}
 	most := slices.Max(power[k-2 : k+3])
-	return most > harmonicShare*p.power && most > birthSNR*max(d.local[k], d.background[k])
+	return most > harmonicShare*p.power && most > birthSNR*max(d.Local[k], d.background[k])
 }
 
 // isLine reports whether a bin's background stands out from its neighbours'.
-func (d *detector) isLine(k int) bool {
+func (d *Detector) isLine(k int) bool {
 	if k < lineReach || k+lineReach >= len(d.background) {
 		return false
 	}
 	return d.background[k] > lineExcess*max(d.background[k-lineReach], d.background[k+lineReach])
 }
 
-// learn takes a frame into the background, except in frozen bins.
-func (d *detector) learn(power []float32) {
+// Learn takes a frame into the background, except in frozen bins.
+func (d *Detector) Learn(power []float32) {
 	d.frames++
 	if d.frames <= d.start {
 		share := 1 / float32(d.frames)
 		for k, p := range power {
 			if !d.frozen[k] {
-				d.background[k] += share * (min(p, startClip*d.local[k]) - d.background[k])
+				d.background[k] += share * (min(p, startClip*d.Local[k]) - d.background[k])
 			}
 		}
 		return
@@ -214,17 +214,17 @@ func (d *detector) learn(power []float32) {
 	}
 }
 
-// freeze keeps the background about a line from learning in the next frame.
-func (d *detector) freeze(f float64, frozen bool) {
-	k := d.zero + int(math.Round(f))
+// Freeze keeps the background about a line from learning in the next frame.
+func (d *Detector) Freeze(f float64, frozen bool) {
+	k := d.Zero + int(math.Round(f))
 	for j := max(k-guardBins, 0); j <= min(k+guardBins, len(d.frozen)-1); j++ {
 		d.frozen[j] = frozen
 	}
 }
 
-// adopt makes a constant line part of the background at once.
-func (d *detector) adopt(power []float32, f float64) {
-	k := d.zero + int(math.Round(f))
+// Adopt makes a constant line part of the background at once.
+func (d *Detector) Adopt(power []float32, f float64) {
+	k := d.Zero + int(math.Round(f))
 	for j := max(k-guardBins, 0); j <= min(k+guardBins, len(power)-1); j++ {
 		d.background[j] = max(d.background[j], power[j])
 	}

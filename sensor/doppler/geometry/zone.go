@@ -1,4 +1,4 @@
-package doppler
+package geometry
 
 import (
 	"math"
@@ -6,64 +6,65 @@ import (
 
 	"ciglio/internal/robust"
 	"ciglio/sensor"
+	"ciglio/sensor/doppler/lines"
 )
 
 // measure finds the zone and the mean speed in it.
-func (g *gauge) measure(readings []reading, p geometry, w *verdict) {
+func (g *Gauge) measure(readings []lines.Reading, p geometry, w *Measurement) {
 	from, to := g.zone(p)
 	g.mean(readings, from, to, p, w)
 	f, ok := g.fit(p)
-	w.fitted = ok
-	if ok && slices.Equal(w.reasons, []sensor.Reason{sensor.ReasonTooFewReadings}) {
+	w.Fitted = ok
+	if ok && slices.Equal(w.Reasons, []sensor.Reason{sensor.ReasonTooFewReadings}) {
 		g.short(readings, p, f, w)
-	} else if ok && len(w.reasons) == 0 && f.speed > w.speed {
+	} else if ok && len(w.Reasons) == 0 && f.speed > w.Speed {
 		speed, sure := g.bounded(f, p, from, to)
 		if !sure {
-			w.reasons = append(w.reasons, sensor.ReasonUncertain)
+			w.Reasons = append(w.Reasons, sensor.ReasonUncertain)
 			return
 		}
 		f.speed = speed
 		// Half of what the angle adds counts as not known.
-		w.deficit = (f.speed - w.speed) / f.speed / 2
-		w.speed, w.noise, w.near = f.speed, max(f.u, w.noise), w.near+(p.x0-f.x0)/g.hop*w.back()
-		w.change = 0
+		w.Deficit = (f.speed - w.Speed) / f.speed / 2
+		w.Speed, w.Noise, w.Near = f.speed, max(f.u, w.Noise), w.Near+(p.x0-f.x0)/g.Hop*w.Back()
+		w.Change = 0
 	} else if !ok {
 		// Long vehicles reflect from several places, whose closest points differ.
 		g.farther(readings, from, p, w)
-		if len(w.reasons) == 0 && w.deficit > max(mostHidden, leastHidden/w.speed) {
-			w.reasons = append(w.reasons, sensor.ReasonUncertain)
+		if len(w.Reasons) == 0 && w.Deficit > max(mostHidden, leastHidden/w.Speed) {
+			w.Reasons = append(w.Reasons, sensor.ReasonUncertain)
 		}
-		w.deficit = max(w.deficit, unfitted)
+		w.Deficit = max(w.Deficit, unfitted)
 	}
-	slices.Sort(w.reasons)
+	slices.Sort(w.Reasons)
 }
 
 // short measures a vehicle that was too weak to be followed as far as where the
 // cosine hardly matters, but whose geometry f is known at every instant: what counts
 // is the whole stretch that the geometry explains.
-func (g *gauge) short(readings []reading, p geometry, f course, w *verdict) {
+func (g *Gauge) short(readings []lines.Reading, p geometry, f course, w *Measurement) {
 	from := g.until(fitNear*f.tau - f.x0)
 	to := g.until(fitWay/p.top + g.x[p.bend])
-	if to-from < shortN || float64(readings[0].frame)*g.hop < shortStart {
+	if to-from < shortN || float64(readings[0].Frame)*g.Hop < shortStart {
 		return
 	}
 	v := *w
 	g.mean(readings, from, to, p, &v)
-	for _, r := range v.reasons {
+	for _, r := range v.Reasons {
 		if r != sensor.ReasonTooFewReadings && r != sensor.ReasonAcceleration && r != sensor.ReasonUncertain {
 			return
 		}
 	}
-	if float64(to-from) < minDensity*float64(v.to-v.from) || f.speed < v.speed {
+	if float64(to-from) < minDensity*float64(v.To-v.From) || f.speed < v.Speed {
 		return
 	}
 	speed, sure := g.bounded(f, p, from, to)
 	if !sure {
 		return
 	}
-	v.reasons, f.speed = nil, speed
-	v.speed, v.noise, v.near, v.change = f.speed, 2*f.u, w.near+(p.x0-f.x0)/g.hop*w.back(), 0
-	v.deficit = max(unfitted, (f.speed-g.m[to-1])/f.speed/2)
+	v.Reasons, f.speed = nil, speed
+	v.Speed, v.Noise, v.Near, v.Change = f.speed, 2*f.u, w.Near+(p.x0-f.x0)/g.Hop*w.Back(), 0
+	v.Deficit = max(unfitted, (f.speed-g.m[to-1])/f.speed/2)
 	*w = v
 }
 
@@ -72,7 +73,7 @@ func (g *gauge) short(readings []reading, p geometry, f course, w *verdict) {
 // the angle gives back, so unless it is known to have held its speed nothing is stated
 // more than a little above what was read: no reading is higher than the speed. Where
 // the course says that still more is missing, it is not known how much.
-func (g *gauge) bounded(f course, p geometry, from, to int) (float64, bool) {
+func (g *Gauge) bounded(f course, p geometry, from, to int) (float64, bool) {
 	most := (1 + angleGain) * slices.Max(g.m[from:to])
 	if f.speed <= most || g.held(f, p, from, to) {
 		return f.speed, true
@@ -91,19 +92,19 @@ func (g *gauge) bounded(f course, p geometry, from, to int) (float64, bool) {
 // offset is told too small, and the angle goes on to matter. Then the speed still
 // rises, by less and less, as the cosine does, and the zone moves out again. The speed
 // of one that brakes would rise by as much again.
-func (g *gauge) farther(readings []reading, from int, p geometry, w *verdict) {
-	if len(w.reasons) > 0 {
+func (g *Gauge) farther(readings []lines.Reading, from int, p geometry, w *Measurement) {
+	if len(w.Reasons) > 0 {
 		return
 	}
-	for least := math.Inf(1); ; least = angleChange * w.change {
+	for least := math.Inf(1); ; least = angleChange * w.Change {
 		from = g.until(g.x[from]+longest/p.top) - 1
 		v := *w
 		g.mean(readings, from, g.grow(from, g.m[from]), p, &v)
-		if len(v.reasons) > 0 || v.speed <= w.speed || v.change >= min(least, mostChange*v.speed) {
+		if len(v.Reasons) > 0 || v.Speed <= w.Speed || v.Change >= min(least, MostChange*v.Speed) {
 			return
 		}
 		*w = v
-		if w.change < stillChange*w.speed {
+		if w.Change < stillChange*w.Speed {
 			return
 		}
 	}
@@ -111,7 +112,7 @@ func (g *gauge) farther(readings []reading, from int, p geometry, w *verdict) {
 
 // zone returns the stretch nearest to the closest point in which the cosine
 // hardly matters.
-func (g *gauge) zone(p geometry) (from, to int) {
+func (g *Gauge) zone(p geometry) (from, to int) {
 	reach := g.until(g.x[p.bend] + maxZoneWay/p.top)
 	top := p.bend
 	for i := p.bend; i < reach; i++ {
@@ -132,7 +133,7 @@ func (g *gauge) zone(p geometry) (from, to int) {
 
 // grow returns the end of the stretch that begins at from and stays within the
 // band about level.
-func (g *gauge) grow(from int, level float64) int {
+func (g *Gauge) grow(from int, level float64) int {
 	limit := g.x[from] + min(maxZoneWay/level, maxZone)
 	end := from + 1
 	for i := from; i < len(g.x) && g.x[i] <= limit; i++ {
@@ -146,51 +147,51 @@ func (g *gauge) grow(from int, level float64) int {
 }
 
 // mean sets the speed of w to the robust mean over the values from … to.
-func (g *gauge) mean(readings []reading, from, to int, p geometry, w *verdict) {
-	w.reasons, w.readings = nil, 0
+func (g *Gauge) mean(readings []lines.Reading, from, to int, p geometry, w *Measurement) {
+	w.Reasons, w.Readings = nil, 0
 	var clipped, line, tonal int
 	var t, sum, tt, deficit, level float64
 	good := g.scratch[:0]
 	for i := from; i < to; i++ {
 		r := &readings[g.source[i]]
-		if r.clipped {
+		if r.Clipped {
 			clipped++
 			continue
 		}
-		if r.line {
+		if r.Line {
 			line++
 			continue
 		}
-		if r.tonal {
+		if r.Tonal {
 			tonal++
 		}
 		good = append(good, g.v[i])
 		t, tt = t+g.x[i], tt+g.x[i]*g.x[i]
 		deficit += 1 - p.cosine(g.x[i])
-		level += float64(r.level)
+		level += float64(r.Level)
 		sum++
 	}
 	n := to - from
 	w.tonal = 3*tonal > n
-	a, b := readings[g.source[from]].frame, readings[g.source[to-1]].frame
-	w.from, w.to, w.tau = min(a, b), max(a, b), p.tau/g.hop
+	a, b := readings[g.source[from]].Frame, readings[g.source[to-1]].Frame
+	w.From, w.To, w.Tau = min(a, b), max(a, b), p.tau/g.Hop
 	if sum == 0 {
 		good, sum, level = append(good, g.m[from]), 1, g.l[from]
 	}
-	w.readings = len(good)
+	w.Readings = len(good)
 	if clipped > n/2 {
-		w.reasons = append(w.reasons, sensor.ReasonClipped)
+		w.Reasons = append(w.Reasons, sensor.ReasonClipped)
 	}
 	if line > n/2 {
-		w.reasons = append(w.reasons, sensor.ReasonInterference)
+		w.Reasons = append(w.Reasons, sensor.ReasonInterference)
 	}
 	width := g.x[to-1] - g.x[from]
-	w.deficit, w.level = deficit/sum, level/sum
+	w.Deficit, w.Level = deficit/sum, level/sum
 	g.scratch = good
 	good = append(g.good[:0], good...)
 	slices.Sort(good)
 	var spread float64
-	w.speed, spread = robust.Mean(good)
+	w.Speed, spread = robust.Mean(good)
 	scatter := 0.0
 	if rough := g.rough[:0]; n > 0 {
 		for i := from; i < to; i++ {
@@ -198,30 +199,30 @@ func (g *gauge) mean(readings []reading, from, to int, p geometry, w *verdict) {
 		}
 		scatter = g.median(rough) / robust.PerSigma
 	}
-	if len(w.reasons) == 0 && (len(good) < minZoneN || float64(n) < zoneFill*float64(w.to-w.from) || width < min(minZone, 0.7*maxZoneWay/w.speed) || width*w.speed < minZoneWay ||
-		w.deficit > maxDeficit || scatter > maxScatter*w.speed+g.mps) {
-		w.reasons = append(w.reasons, sensor.ReasonTooFewReadings)
+	if len(w.Reasons) == 0 && (len(good) < MinZoneN || float64(n) < zoneFill*float64(w.To-w.From) || width < min(minZone, 0.7*maxZoneWay/w.Speed) || width*w.Speed < minZoneWay ||
+		w.Deficit > maxDeficit || scatter > maxScatter*w.Speed+g.MPS) {
+		w.Reasons = append(w.Reasons, sensor.ReasonTooFewReadings)
 	}
 	// Frames overlap by three quarters and the window weighs their middles: one
 	// reading in three is independent.
-	w.noise = spread / math.Sqrt(max(sum/3, 1))
+	w.Noise = spread / math.Sqrt(max(sum/3, 1))
 	slope := 0.0
 	if d := sum*tt - t*t; d > 1e-9 {
 		var tv, v float64
 		for i := from; i < to; i++ {
-			if r := &readings[g.source[i]]; !r.clipped && !r.line {
+			if r := &readings[g.source[i]]; !r.Clipped && !r.Line {
 				// What the angle takes away is no acceleration.
-				dv := max(-3*spread, min(3*spread, g.v[i]+w.speed*(1-p.cosine(g.x[i])-w.deficit)-w.speed))
+				dv := max(-3*spread, min(3*spread, g.v[i]+w.Speed*(1-p.cosine(g.x[i])-w.Deficit)-w.Speed))
 				tv, v = tv+g.x[i]*dv, v+dv
 			}
 		}
 		slope = (sum*tv - t*v) / d
 	}
-	w.change = math.Abs(slope) * width / math.Sqrt(12)
-	if len(w.reasons) == 0 && math.Abs(slope) > g.acceleration {
-		w.reasons = append(w.reasons, sensor.ReasonAcceleration)
+	w.Change = math.Abs(slope) * width / math.Sqrt(12)
+	if len(w.Reasons) == 0 && math.Abs(slope) > g.acceleration {
+		w.Reasons = append(w.Reasons, sensor.ReasonAcceleration)
 	}
-	if len(w.reasons) == 0 && (w.noise > maxNoise*w.speed || w.change > maxChange*w.speed) {
-		w.reasons = append(w.reasons, sensor.ReasonUncertain)
+	if len(w.Reasons) == 0 && (w.Noise > maxNoise*w.Speed || w.Change > maxChange*w.Speed) {
+		w.Reasons = append(w.Reasons, sensor.ReasonUncertain)
 	}
 }

@@ -1,4 +1,4 @@
-package doppler
+package geometry
 
 import "math"
 
@@ -29,7 +29,7 @@ func (c *changing) speed(x float64) float64 { return c.v + c.a*(x-c.at) }
 // of a course in the zone from … to. What a change of speed does to the line looks
 // much like what the angle does, so where the readings are few both explain them, and
 // the course says nothing. Least squares, as in fit, with the change free.
-func (g *gauge) held(f course, p geometry, from, to int) bool {
+func (g *Gauge) held(f course, p geometry, from, to int) bool {
 	first, last := g.x[from], g.x[to-1]
 	c := changing{v: f.speed, x0: f.x0, d: f.tau * f.speed, at: (first + last) / 2}
 	limit := g.until(fitWay/p.top + g.x[p.bend])
@@ -65,7 +65,7 @@ func (g *gauge) held(f course, p geometry, from, to int) bool {
 			square += weight * weight * r * r
 		}
 		step, inverse, ok := solve4(a)
-		if n < minZoneN || !ok {
+		if n < MinZoneN || !ok {
 			return false
 		}
 		u = math.Sqrt(square / n * 3 * inverse) // one reading in three is independent

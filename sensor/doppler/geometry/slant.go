@@ -1,10 +1,11 @@
-package doppler
+package geometry
 
 import (
 	"math"
 	"slices"
 
 	"ciglio/sensor"
+	"ciglio/sensor/doppler/lines"
 )
 
 const (
@@ -16,7 +17,7 @@ const (
 	slantSide  = 3.0   // dB by which the near quarter is stronger where the vehicle gained speed instead
 	slantNear  = 45.0  // m, the farthest at which a beam loses a vehicle that passes
 	slantMost  = 0.008 // share of the speed that the angle may hide there
-	slantWait  = 25.0  // m beyond the track's end in which a closest point may follow
+	SlantWait  = 25.0  // m beyond the track's end in which a closest point may follow
 )
 
 // slanted judges a track without a closest point: that of a vehicle which a
@@ -28,23 +29,23 @@ const (
 // to none, and what the frequency loses on the way says how little; a beam that
 // is turned aside hides as much as the cosine of its angle. That counts as
 // uncertainty, and the speed is never too high.
-func (g *gauge) slanted(readings []reading) (verdict, bool) {
-	w := verdict{slant: true, sign: 1, first: readings[0].frame, last: readings[len(readings)-1].frame, root: readings[0]}
+func (g *Gauge) slanted(readings []lines.Reading) (Measurement, bool) {
+	w := Measurement{Slant: true, Sign: 1, First: readings[0].Frame, Last: readings[len(readings)-1].Frame, Root: readings[0]}
 	readings = dense(readings)
 	n := len(readings)
-	frames := float64(readings[n-1].frame - readings[0].frame + 1)
-	if n < 2*minZoneN || frames*g.hop < minTrack || float64(n) < minDensity*frames {
+	frames := float64(readings[n-1].Frame - readings[0].Frame + 1)
+	if n < 2*MinZoneN || frames*g.Hop < MinTrack || float64(n) < minDensity*frames {
 		return w, false
 	}
 	if !oneSign(readings) {
 		return w, false
 	}
-	w.image = 1
-	if readings[n/2].f < 0 {
-		w.sign = -1
+	w.Image = 1
+	if readings[n/2].F < 0 {
+		w.Sign = -1
 	}
-	w.atEnd = w.sign > 0
-	g.unfold(readings, w.atEnd)
+	w.AtEnd = w.Sign > 0
+	g.unfold(readings, w.AtEnd)
 	top := slices.Max(g.m)
 	strongest := 0
 	for i, l := range g.l {
@@ -53,27 +54,27 @@ func (g *gauge) slanted(readings []reading) (verdict, bool) {
 		}
 	}
 	weakest := min(g.median(g.l[n-n/4-1:]), g.median(g.l[:n/4+1]))
-	if top*frames*g.hop < slantWay || g.l[strongest] < weakest+slantRise {
+	if top*frames*g.Hop < slantWay || g.l[strongest] < weakest+slantRise {
 		return w, false
 	}
 	fall := 1 - g.median(g.v[:n/4+1])/g.median(g.v[n-n/4-1:])
 	side := g.median(g.l[:n/4+1]) - g.median(g.l[n-n/4-1:])
-	w.nearer, w.farther = fall > slantFall, fall < -slantFall && side < slantSide
+	w.Nearer, w.Farther = fall > slantFall, fall < -slantFall && side < slantSide
 	from := 0
 	for from < n-1 && g.m[from] < topBand*top {
 		from++
 	}
 	to := g.grow(from, top)
-	near, steep := g.x[from], g.median(g.m[from:min(from+minZoneN, to)])
+	near, steep := g.x[from], g.median(g.m[from:min(from+MinZoneN, to)])
 	p := geometry{x0: 1e3, tau: 1e-3, top: top} // as good as along the road
 	g.mean(readings, from, to, p, &w)
-	w.deficit = max(slantLeast, 1-math.Cos(g.angle), math.Abs(1-steep/w.speed), math.Abs(1-g.m[to-1]/w.speed))
+	w.Deficit = max(slantLeast, 1-math.Cos(g.angle), math.Abs(1-steep/w.Speed), math.Abs(1-g.m[to-1]/w.Speed))
 	// The angle took fall of the speed on the way from the far to the near end. How
 	// much it took before, only the way tells.
-	if way := top * frames * g.hop / slantNear; len(w.reasons) == 0 && fall > slantMost*(way*(2+way)) {
-		w.reasons = append(w.reasons, sensor.ReasonUncertain)
+	if way := top * frames * g.Hop / slantNear; len(w.Reasons) == 0 && fall > slantMost*(way*(2+way)) {
+		w.Reasons = append(w.Reasons, sensor.ReasonUncertain)
 	}
-	w.tau = 4 / w.speed / g.hop
-	w.near = float64(readings[g.source[0]].frame) - w.back()*(10/w.speed+near)/g.hop
-	return w, w.speed*3.6 >= slantSpeed*g.stretch && !w.tonal
+	w.Tau = 4 / w.Speed / g.Hop
+	w.Near = float64(readings[g.source[0]].Frame) - w.Back()*(10/w.Speed+near)/g.Hop
+	return w, w.Speed*3.6 >= slantSpeed*g.stretch && !w.tonal
 }

@@ -1,6 +1,11 @@
-package doppler
+package chain
 
-import "math"
+import (
+	"math"
+
+	"ciglio/sensor/doppler/geometry"
+	"ciglio/sensor/doppler/lines"
+)
 
 // Another vehicle in the beam that has no track of its own shows in two ways: as
 // a faint line at another frequency, and, where both have one speed, as a second
@@ -37,7 +42,7 @@ const (
 
 // company reports whether another vehicle was in the beam with v that has no
 // track of its own.
-func (c *chain) company(v *vehicle) bool {
+func (c *Chain) company(v *Vehicle) bool {
 	return c.heardBeside(v) || c.passedToo(v) || c.passedClose(v)
 }
 
@@ -49,27 +54,27 @@ type run struct {
 
 // heardBeside reports whether a line at another frequency was heard during a
 // vehicle's track.
-func (c *chain) heardBeside(v *vehicle) bool {
+func (c *Chain) heardBeside(v *Vehicle) bool {
 	runs := c.runs[:0]
 	defer func() { c.runs = runs }()
-	for _, l := range c.listener.lines {
-		speed := math.Abs(float64(l.f)) * c.gauge.mps / c.stretch
-		if l.frame < v.verdict.first || l.frame > v.verdict.last || speed < c.low || l.image > companyImage || c.explains(v, l) {
+	for _, l := range c.listener.Lines {
+		speed := math.Abs(float64(l.F)) * c.gauge.MPS / c.Stretch
+		if l.Frame < v.Measured.First || l.Frame > v.Measured.Last || speed < c.Low || l.Image > companyImage || c.explains(v, l) {
 			continue
 		}
-		f := float64(l.f)
+		f := float64(l.F)
 		known := -1
 		for i := range runs {
-			if r := &runs[i]; l.frame > r.last && l.frame-r.last <= 2*partFrames && math.Abs(f-r.f) <= max(2, companyDrift*math.Abs(f)) {
+			if r := &runs[i]; l.Frame > r.last && l.Frame-r.last <= 2*lines.PartFrames && math.Abs(f-r.f) <= max(2, companyDrift*math.Abs(f)) {
 				known = i
 			}
 		}
 		if known < 0 {
-			runs = append(runs, run{f, l.frame, l.frame})
+			runs = append(runs, run{f, l.Frame, l.Frame})
 			continue
 		}
 		r := &runs[known]
-		r.f, r.last = f, l.frame
+		r.f, r.last = f, l.Frame
 		if c.lasts(*r) && !c.isTone(f) {
 			return true
 		}
@@ -78,45 +83,45 @@ func (c *chain) heardBeside(v *vehicle) bool {
 }
 
 // lasts reports whether a run is long enough for a vehicle, and not too long.
-func (c *chain) lasts(r run) bool {
-	seconds := float64(r.last-r.first) * c.gauge.hop
-	return seconds+window*c.gauge.hop > companyTime && seconds*math.Abs(r.f)*c.gauge.mps < companyReach
+func (c *Chain) lasts(r run) bool {
+	seconds := float64(r.last-r.first) * c.gauge.Hop
+	return seconds+lines.Window*c.gauge.Hop > companyTime && seconds*math.Abs(r.f)*c.gauge.MPS < companyReach
 }
 
 // isTone reports whether a line was heard over more road than a vehicle is, or as
 // steadily as none.
-func (c *chain) isTone(f float64) bool {
+func (c *Chain) isTone(f float64) bool {
 	wide := 2.0
-	if math.Abs(f)*c.gauge.mps/c.stretch > toneSpeed {
+	if math.Abs(f)*c.gauge.MPS/c.Stretch > toneSpeed {
 		wide = max(wide, toneWander*math.Abs(f))
 	}
 	var n, m, sum, squares float64
-	for _, l := range c.listener.lines {
-		off := math.Abs(float64(l.f) - f)
+	for _, l := range c.listener.Lines {
+		off := math.Abs(float64(l.F) - f)
 		if off > wide {
 			continue
 		}
 		n++
 		if off <= 2 {
-			m, sum, squares = m+1, sum+float64(l.level), squares+float64(l.level)*float64(l.level)
+			m, sum, squares = m+1, sum+float64(l.Level), squares+float64(l.Level)*float64(l.Level)
 		}
 	}
-	part := partFrames * c.gauge.hop
-	return n*part*math.Abs(f)*c.gauge.mps > companyReach ||
+	part := lines.PartFrames * c.gauge.Hop
+	return n*part*math.Abs(f)*c.gauge.MPS > companyReach ||
 		m*part > toneKeep && squares/m-sum/m*sum/m < toneLevel*toneLevel
 }
 
 // explains reports whether a line is a part of a vehicle, its harmonic or its
 // image.
-func (c *chain) explains(v *vehicle, l faint) bool {
-	w := &v.verdict
-	behind := (float64(l.frame) - w.near) * -w.back() * c.gauge.hop * w.speed // m beyond the closest point
-	if c.amidWheels(l.frame, *w) || behind > 0 && behind < companyWay {
+func (c *Chain) explains(v *Vehicle, l lines.Faint) bool {
+	w := &v.Measured
+	behind := (float64(l.Frame) - w.Near) * -w.Back() * c.gauge.Hop * w.Speed // m beyond the closest point
+	if c.amidWheels(l.Frame, *w) || behind > 0 && behind < companyWay {
 		return true
 	}
 	low, high := math.Inf(1), math.Inf(-1) // of the vehicle's line in the window
 	for _, m := range v.trail {
-		if math.Abs(float64(m.frame-l.frame)) <= window/2+trailStep {
+		if math.Abs(float64(m.frame-l.Frame)) <= lines.Window/2+trailStep {
 			low, high = min(low, float64(m.f)), max(high, float64(m.f))
 		}
 	}
@@ -127,36 +132,38 @@ func (c *chain) explains(v *vehicle, l faint) bool {
 	at := func(times float64) bool {
 		a, b := min(times*low, times*high), max(times*low, times*high)
 		wide := max(ownBins, ownPart*max(math.Abs(a), math.Abs(b)))
-		return float64(l.f) > a-wide && float64(l.f) < b+wide
+		return float64(l.F) > a-wide && float64(l.F) < b+wide
 	}
-	weaker := w.level - float64(l.level)
-	return at(1) || weaker > ownWeak && (at(2) || at(3) || at(-2)) || weaker > imageLevel && at(-1)
+	weaker := w.Level - float64(l.Level)
+	return at(1) || weaker > ownWeak && (at(2) || at(3) || at(-2)) || weaker > lines.ImageLevel && at(-1)
 }
 
 // plateau returns the frequency of a vehicle's line far from the sensor, in
 // bins.
-func (c *chain) plateau(w *verdict) float64 { return float64(w.sign) * w.speed / c.gauge.mps }
+func (c *Chain) plateau(w *geometry.Measurement) float64 {
+	return float64(w.Sign) * w.Speed / c.gauge.MPS
+}
 
 // passedToo reports whether another vehicle of the same speed passed the sensor
 // while v was in the beam. Where the two share a line, the other one shows only
 // in the fall of its frequency about its own closest point. It takes I and Q to
 // know: in a real signal the spread of a long vehicle on its other way is there.
-func (c *chain) passedToo(v *vehicle) bool {
-	w := &v.verdict
+func (c *Chain) passedToo(v *Vehicle) bool {
+	w := &v.Measured
 	f := c.plateau(w)
 	most := min(fallCosine, 1-fallBins/math.Abs(f))
-	if !c.complex || most < 0.75 { // too slow: the fall lies within the plateau's line
+	if !c.Complex || most < 0.75 { // too slow: the fall lies within the plateau's line
 		return false
 	}
 	own := c.path(v)
 	for _, near := range []float64{fallWhole, fallUpper} {
 		for offset := 1.5; offset < 15; offset *= 1.35 {
-			fall := fall{f: f, tau: offset / w.speed / c.gauge.hop, near: near, far: most / math.Sqrt(1-most*most)}
-			for at := w.first; at < w.last; at += 2 {
-				if math.Abs(float64(at)-w.near)*w.speed*c.gauge.hop < companyWay {
+			fall := fall{f: f, tau: offset / w.Speed / c.gauge.Hop, near: near, far: most / math.Sqrt(1-most*most)}
+			for at := w.First; at < w.Last; at += 2 {
+				if math.Abs(float64(at)-w.Near)*w.Speed*c.gauge.Hop < companyWay {
 					continue
 				}
-				if c.falls(fall, at, w.back(), own, v.first) {
+				if c.falls(fall, at, w.Back(), own, v.first) {
 					return true
 				}
 			}
@@ -168,19 +175,19 @@ func (c *chain) passedToo(v *vehicle) bool {
 // passedClose reports whether a line about as strong as v's fell about a closest
 // point of its own while v was near: too near for the two to have lines of their own
 // far from the sensor, and too strong for another place of one body.
-func (c *chain) passedClose(v *vehicle) bool {
-	w := &v.verdict
+func (c *Chain) passedClose(v *Vehicle) bool {
+	w := &v.Measured
 	f := c.plateau(w)
 	most := min(fallCosine, 1-fallBins/math.Abs(f))
-	if w.slant || most < 0.75 { // too slow: the fall lies within the plateau's line
+	if w.Slant || most < 0.75 { // too slow: the fall lies within the plateau's line
 		return false
 	}
-	x := fall{f: f, tau: w.tau, near: fallWhole, far: most / math.Sqrt(1-most*most)}
-	way := w.speed * c.gauge.hop // m a frame
-	from, to := int64(w.near-companyWay/way), int64(w.near+companyWay/way)
+	x := fall{f: f, tau: w.Tau, near: fallWhole, far: most / math.Sqrt(1-most*most)}
+	way := w.Speed * c.gauge.Hop // m a frame
+	from, to := int64(w.Near-companyWay/way), int64(w.Near+companyWay/way)
 	top, strongest := int64(0), 0.0
 	for at := from; at <= to; at++ {
-		if s, contrast, ok := c.strengthOf(x, at, w.back(), math.MinInt64); ok && s > strongest && contrast > fallContrast {
+		if s, contrast, ok := c.strengthOf(x, at, w.Back(), math.MinInt64); ok && s > strongest && contrast > fallContrast {
 			top, strongest = at, s
 		}
 	}
@@ -189,7 +196,7 @@ func (c *chain) passedClose(v *vehicle) bool {
 		if math.Abs(float64(at-top))*way < bodyRigid {
 			continue
 		}
-		if s, contrast, ok := c.strengthOf(x, at, w.back(), top); ok && s > second && contrast > fallContrast {
+		if s, contrast, ok := c.strengthOf(x, at, w.Back(), top); ok && s > second && contrast > fallContrast {
 			second = s
 		}
 	}
@@ -199,12 +206,12 @@ func (c *chain) passedClose(v *vehicle) bool {
 // strengthOf returns the mean power over the noise along a fall about the closest
 // point in frame at, and by how much it stands above what lies beside it, in eighths
 // of an octave. What is near the same fall about the frame other tells nothing.
-func (c *chain) strengthOf(x fall, at int64, back float64, other int64) (power, contrast float64, ok bool) {
+func (c *Chain) strengthOf(x fall, at int64, back float64, other int64) (power, contrast float64, ok bool) {
 	from, to := at+int64(back*x.near*x.tau), at+int64(back*x.far*x.tau)
 	if from > to {
 		from, to = to, from
 	}
-	if from < max(0, c.number-int64(len(c.listener.past))+1) || to >= c.number {
+	if from < max(0, c.number-c.listener.Kept()+1) || to >= c.number {
 		return 0, 0, false
 	}
 	n, sum, beside := 0, 0, 0
@@ -213,15 +220,15 @@ func (c *chain) strengthOf(x fall, at int64, back float64, other int64) (power, 
 		if other != math.MinInt64 && math.Abs(f-x.at(float64(j-other)*back)) < ownBins {
 			continue
 		}
-		r, ok := c.listener.ratio(c.detector, j, f)
-		above, okAbove := c.listener.ratio(c.detector, j, f+fallBeside)
-		below, okBelow := c.listener.ratio(c.detector, j, f-fallBeside)
+		r, ok := c.listener.Ratio(c.detector, j, f)
+		above, okAbove := c.listener.Ratio(c.detector, j, f+fallBeside)
+		below, okBelow := c.listener.Ratio(c.detector, j, f-fallBeside)
 		if !ok || !okAbove || !okBelow {
 			return 0, 0, false
 		}
 		n, sum, beside = n+1, sum+r, beside+(above+below)/2
 	}
-	if n < fallReadings || 2*n < int(to-from) {
+	if n < geometry.FallReadings || 2*n < int(to-from) {
 		return 0, 0, false
 	}
 	return float64(sum) / float64(n), float64(sum-beside) / float64(n), true
@@ -240,12 +247,12 @@ func (x *fall) at(frames float64) float64 { return x.f * frames / math.Hypot(fra
 // falls reports whether a line follows a fall about the closest point in frame
 // at, whose far end lies after it (back is 1) or before it (-1). What lies near
 // the vehicle's own line, which begins in frame first, tells nothing.
-func (c *chain) falls(x fall, at int64, back float64, own []float32, first int64) bool {
+func (c *Chain) falls(x fall, at int64, back float64, own []float32, first int64) bool {
 	from, to := at+int64(back*x.near*x.tau), at+int64(back*x.far*x.tau)
 	if from > to {
 		from, to = to, from
 	}
-	if from < max(0, c.number-int64(len(c.listener.past))+1) || to >= c.number {
+	if from < max(0, c.number-c.listener.Kept()+1) || to >= c.number {
 		return false
 	}
 	n, sum, contrast := 0, 0, 0
@@ -255,9 +262,9 @@ func (c *chain) falls(x fall, at int64, back float64, own []float32, first int64
 		if i := j - first; i >= 0 && i < int64(len(own)) && (own[i] == 0 || math.Abs(f-float64(own[i])) < max(ownBins+2, 0.05*math.Abs(f))) {
 			continue
 		}
-		r, ok := c.listener.ratio(c.detector, j, f)
-		above, okAbove := c.listener.ratio(c.detector, j, f+fallBeside)
-		below, okBelow := c.listener.ratio(c.detector, j, f-fallBeside)
+		r, ok := c.listener.Ratio(c.detector, j, f)
+		above, okAbove := c.listener.Ratio(c.detector, j, f+fallBeside)
+		below, okBelow := c.listener.Ratio(c.detector, j, f-fallBeside)
 		if !ok || !okAbove || !okBelow {
 			return false
 		}
@@ -271,7 +278,7 @@ func (c *chain) falls(x fall, at int64, back float64, own []float32, first int64
 
 // path returns the frequency of a vehicle's line in each frame of its track, 0
 // where it has gaps. It is valid until the next call.
-func (c *chain) path(v *vehicle) []float32 {
+func (c *Chain) path(v *Vehicle) []float32 {
 	const most = 30 // frames between marks that a straight line joins
 	n := int(v.last - v.first + 1)
 	for cap(c.own) < n {

@@ -1,4 +1,4 @@
-package doppler
+package lines
 
 import (
 	"math"
@@ -9,9 +9,9 @@ const (
 	// A window of windowParts times partFrames frames lasts 0.4 s. In it a car at
 	// 30 m changes its frequency by less than a bin, and the mean of pure noise
 	// stays below faintMean in all but one bin of a million.
-	partFrames  = 8
+	PartFrames  = 8
 	windowParts = 4
-	window      = partFrames * windowParts
+	Window      = PartFrames * windowParts
 	faintMean   = 3.0 // times noise and background
 	faintClip   = 8.0 // the same, at which a frame is cut off: what only crosses a bin is no line there
 	faintShape  = 1.5 // times the mean of what lies 6 to 9 bins away: else it is a hump, such as rain
@@ -23,38 +23,38 @@ const (
 	pastTime   = 12.0 // s for which spectra are
 )
 
-// A faint line stands out of the mean of a window only.
-type faint struct {
-	frame int64   // in the middle of the window
-	f     float32 // bins from frequency 0
-	level float32 // dB of its mean power
-	image float32 // what stands at the mirror frequency, as a share
+// A Faint line stands out of the mean of a window only.
+type Faint struct {
+	Frame int64   // in the middle of the window
+	F     float32 // bins from frequency 0
+	Level float32 // dB of its mean power
+	Image float32 // what stands at the mirror frequency, as a share
 }
 
-// A listener hears the lines of vehicles that are too weak, or fade too much, to
+// A Listener hears the lines of vehicles that are too weak, or fade too much, to
 // be followed from frame to frame: what stays at one frequency for a while stands
 // out of the noise in the mean. It also keeps the last spectra, for questions
 // that arise only once a vehicle has been measured.
-type listener struct {
+type Listener struct {
 	first int                   // bin of the spectrum that is 0 here
 	sums  [windowParts]struct { // over the frames of a part
 		ratio []float32 // of power over noise and background
 		power []float32
 	}
 	mean  []float32 // of the ratios over the window
-	lines []faint   // oldest first
+	Lines []Faint   // oldest first
 	keep  int64     // frames of listenTime
 	past  [][]uint8 // ratios by frame, modulo its length, in eighths of an octave
 }
 
-func newListener(d *detector, hop float64) *listener {
+func NewListener(d *Detector, hop float64) *Listener {
 	bins := d.high + faintReach + 1
-	l := &listener{keep: int64(listenTime / hop), past: make([][]uint8, int(pastTime/hop))}
+	l := &Listener{keep: int64(listenTime / hop), past: make([][]uint8, int(pastTime/hop))}
 	if d.complex {
-		l.first = max(0, d.zero-bins)
+		l.first = max(0, d.Zero-bins)
 		bins *= 2
 	}
-	bins = min(bins, len(d.local)-l.first)
+	bins = min(bins, len(d.Local)-l.first)
 	l.mean = make([]float32, bins)
 	for i := range l.sums {
 		l.sums[i].ratio, l.sums[i].power = make([]float32, bins), make([]float32, bins)
@@ -62,21 +62,21 @@ func newListener(d *detector, hop float64) *listener {
 	for i := range l.past {
 		l.past[i] = make([]uint8, bins)
 	}
-	l.lines = make([]faint, 0, int(l.keep)/partFrames*faintMost/4)
+	l.Lines = make([]Faint, 0, int(l.keep)/PartFrames*faintMost/4)
 	return l
 }
 
-// add takes a frame. When a part is full, the lines of the window that ends with
+// Add takes a frame. When a part is full, the lines of the window that ends with
 // it are taken down.
-func (l *listener) add(d *detector, power []float32, number int64) {
-	part := &l.sums[number/partFrames%windowParts]
-	if number%partFrames == 0 {
+func (l *Listener) Add(d *Detector, power []float32, number int64) {
+	part := &l.sums[number/PartFrames%windowParts]
+	if number%PartFrames == 0 {
 		clear(part.ratio)
 		clear(part.power)
 	}
 	past := l.past[number%int64(len(l.past))]
 	n := len(past)
-	power, local, background := power[l.first:l.first+n], d.local[l.first:l.first+n], d.background[l.first:l.first+n]
+	power, local, background := power[l.first:l.first+n], d.Local[l.first:l.first+n], d.background[l.first:l.first+n]
 	ratios, powers := part.ratio[:n], part.power[:n]
 	for k, p := range power {
 		ratio := p / max(local[k], background[k], silence)
@@ -84,8 +84,8 @@ func (l *listener) add(d *detector, power []float32, number int64) {
 		ratios[k] += min(ratio, faintClip)
 		powers[k] += p
 	}
-	if number%partFrames == partFrames-1 && number >= window-1 {
-		l.find(d, number-window/2)
+	if number%PartFrames == PartFrames-1 && number >= Window-1 {
+		l.find(d, number-Window/2)
 	}
 }
 
@@ -97,17 +97,17 @@ func eighths(ratio float32) uint8 {
 }
 
 // find takes down the lines of the window about a frame.
-func (l *listener) find(d *detector, middle int64) {
-	old, _ := slices.BinarySearchFunc(l.lines, middle-l.keep, func(a faint, frame int64) int { return int(a.frame - frame) })
-	l.lines = slices.Delete(l.lines, 0, old)
+func (l *Listener) find(d *Detector, middle int64) {
+	old, _ := slices.BinarySearchFunc(l.Lines, middle-l.keep, func(a Faint, frame int64) int { return int(a.Frame - frame) })
+	l.Lines = slices.Delete(l.Lines, 0, old)
 	for k := range l.mean {
 		var sum float32
 		for i := range l.sums {
 			sum += l.sums[i].ratio[k]
 		}
-		l.mean[k] = sum / window
+		l.mean[k] = sum / Window
 	}
-	most := len(l.lines) + faintMost
+	most := len(l.Lines) + faintMost
 	for m := d.low; m <= d.high; m++ {
 		l.look(d, middle, m, most)
 		if d.complex {
@@ -119,10 +119,10 @@ func (l *listener) find(d *detector, middle int64) {
 const faintReach = 9 // bins about a line that are looked at
 
 // look takes down the line at a bin, if there is one.
-func (l *listener) look(d *detector, middle int64, bin, most int) {
-	k := d.zero + bin - l.first
+func (l *Listener) look(d *Detector, middle int64, bin, most int) {
+	k := d.Zero + bin - l.first
 	m := l.mean
-	if k < faintReach || k+faintReach >= len(m) || len(l.lines) >= most {
+	if k < faintReach || k+faintReach >= len(m) || len(l.Lines) >= most {
 		return
 	}
 	p := m[k]
@@ -136,23 +136,29 @@ func (l *listener) look(d *detector, middle int64, bin, most int) {
 	if p < faintShape*about/8 {
 		return
 	}
-	line := faint{frame: middle, f: float32(bin)}
+	line := Faint{Frame: middle, F: float32(bin)}
 	var power float32
 	for i := range l.sums {
 		s := l.sums[i].power
 		power += s[k-1] + s[k] + s[k+1]
 	}
-	line.level = decibel(power / window)
-	if mirror := d.zero - bin - l.first; d.complex && mirror > 0 && mirror+1 < len(m) {
-		line.image = (max(m[mirror-1], m[mirror], m[mirror+1]) - 1) / (p - 1)
+	line.Level = decibel(power / Window)
+	if mirror := d.Zero - bin - l.first; d.complex && mirror > 0 && mirror+1 < len(m) {
+		line.Image = (max(m[mirror-1], m[mirror], m[mirror+1]) - 1) / (p - 1)
 	}
-	l.lines = append(l.lines, line)
+	l.Lines = append(l.Lines, line)
 }
 
-// ratio returns the power over the noise near a frequency in a past frame, in
+// Restart forgets the lines, for a signal that begins anew.
+func (l *Listener) Restart() { l.Lines = l.Lines[:0] }
+
+// Kept returns of how many frames the spectra are known.
+func (l *Listener) Kept() int64 { return int64(len(l.past)) }
+
+// Ratio returns the power over the noise near a frequency in a past frame, in
 // eighths of an octave, and whether it is known.
-func (l *listener) ratio(d *detector, frame int64, f float64) (int, bool) {
-	k := d.zero + int(math.Round(f)) - l.first
+func (l *Listener) Ratio(d *Detector, frame int64, f float64) (int, bool) {
+	k := d.Zero + int(math.Round(f)) - l.first
 	past := l.past[frame%int64(len(l.past))]
 	if k < 1 || k+1 >= len(past) {
 		return 0, false
