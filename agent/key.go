@@ -441,8 +441,12 @@ func (p *person) settings() (c *config.Config, statement []byte, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	law, _, err := lawful(state)
+	if err != nil {
+		return nil, nil, err
+	}
 	statement, err = placed.Sealed(c)
-	return c, statement, err
+	return c, law.Sealed(statement), err
 }
 
 // vouch puts the last record of the old key into the chain.

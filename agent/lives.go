@@ -20,6 +20,7 @@ import (
 	"ciglio/agent/notify"
 	"ciglio/agent/provision"
 	"ciglio/agent/register"
+	"ciglio/agent/rules"
 	"ciglio/agent/site"
 	"ciglio/agent/stick/helper"
 	"ciglio/agent/trust"
@@ -323,6 +324,24 @@ func (l *lives) deeds() (deeds []device.Deed) {
 		}})
 	}
 	return deeds
+}
+
+// lawful returns the rules of the law that are installed, nil where none are. fault
+// says why they cannot be used, as by a program that is older than they are; on trial
+// they are taken back then.
+func lawful(state *provision.Store) (law *rules.Document, fault, err error) {
+	b, err := state.Current(p.Rules)
+	switch {
+	case errors.Is(err, provision.ErrNotInstalled):
+		return nil, nil, nil
+	case err != nil:
+		return nil, nil, err
+	}
+	law, fault = rules.Parse(b.Text())
+	if fault != nil && state.Trial() {
+		return nil, nil, fault
+	}
+	return law, fault, nil
 }
 
 // installed returns the configuration with the site that is installed in the place of

@@ -260,6 +260,10 @@ func (l *lives) operate(ctx context.Context, manager device.Supervisor) (err err
 	if err != nil {
 		return err
 	}
+	law, lawFault, err := lawful(l.state)
+	if err != nil {
+		return err
+	}
 	calibrated, from, err := statement(l.state, p.Calibration, c.Device.Calibration, maxStatement)
 	if err != nil {
 		return fmt.Errorf("calibration: %w", err)
@@ -322,7 +326,7 @@ func (l *lives) operate(ctx context.Context, manager device.Supervisor) (err err
 	}
 	d, err := device.New(device.Options{
 		Config: c, Calibration: calibrated, Certificate: sha256.Sum256(l.certificate), Signer: signer, Software: software, Clock: system,
-		Source: source, Live: source, Second: second, Camera: camera, Strobe: flash, Tamper: cabinet, Site: placed, Register: extract, Outbox: store, Dialer: dialer, Trust: trust, Boot: bootID(), Log: log, Supervisor: manager,
+		Source: source, Live: source, Second: second, Camera: camera, Strobe: flash, Tamper: cabinet, Site: placed, Register: extract, Rules: law, RulesFault: lawFault, Outbox: store, Dialer: dialer, Trust: trust, Boot: bootID(), Log: log, Supervisor: manager,
 		Deeds: append(acknowledgements(store, log), l.deeds()...), Diagnostics: diagnostics(c, store, l.tail), Export: l.export,
 	})
 	if err != nil {

@@ -187,7 +187,7 @@ func TestRuleOfThePhotosDay(t *testing.T) {
 		r := newRig(t, nil)
 		day := func(d int) time.Time { return time.Date(2000, 1, d, 0, 0, 0, 0, time.UTC) }
 		r.zone = time.UTC
-		r.rules = enforce.Table{
+		r.Device.rules = enforce.Table{
 			{ID: "old", From: day(1), To: day(1), Flat: 10 * sensor.KmH, Percent: 5},
 			{ID: "new", From: day(2), Flat: 5 * sensor.KmH, Percent: 5},
 		}

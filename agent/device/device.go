@@ -27,6 +27,7 @@ import (
 	"ciglio/agent/calibration"
 	"ciglio/agent/config"
 	"ciglio/agent/enforce"
+	"ciglio/agent/rules"
 	"ciglio/agent/site"
 	"ciglio/agent/trust"
 	"ciglio/capture"
@@ -55,7 +56,11 @@ type Options struct {
 	Calibration []byte // the calibration statement
 	// Site is the installed site, which Config was given already; nil for that of the
 	// configuration alone. Register is the installed extract; nil for none.
-	Site        *site.Statement
+	Site *site.Statement
+	// Rules are the installed rules of the law; nil for the program's own. RulesFault
+	// says why those that are installed cannot be used: then nothing is measured.
+	Rules       *rules.Document
+	RulesFault  error
 	Register    *trust.Register
 	Certificate evidence.Hash // of the evidence key's certificate, DER
 	Signer      Signer
@@ -157,8 +162,14 @@ func New(o Options) (*Device, error) {
 	if d.id, err = evidence.ParseDeviceID(o.Config.Device.ID); err != nil {
 		return nil, err
 	}
-	if d.rules, err = enforce.Italy(); err != nil {
-		return nil, err
+	switch {
+	case o.RulesFault != nil: // there is no table
+	case o.Rules != nil:
+		d.rules = o.Rules.Table
+	default:
+		if d.rules, err = enforce.Italy(); err != nil {
+			return nil, err
+		}
 	}
 	if d.zone, err = time.LoadLocation(o.Config.Site.TimeZone); err != nil {
 		return nil, err
@@ -203,8 +214,8 @@ func New(o Options) (*Device, error) {
 			Zone: d.zone, Unplaced: !o.Config.Placed(), Road: place.Road, Position: d.site.Position, Calibration: d.calibration, Core: o.Software.Core,
 			ClockBound: o.Config.Clock.Bound, Register: o.Register,
 		},
-		serial:   func() string { return o.Source.Identity().Serial },
-		selfTest: d.faults.now, tested: d.faults.last, seals: d.seals.broken, sealFaults: d.sealFaults, room: d.recorder.room, service: d.service.closed, paused: d.orders.words, log: o.Log,
+		serial: func() string { return o.Source.Identity().Serial },
+		rules:  d.ruled, selfTest: d.faults.now, tested: d.faults.last, seals: d.seals.broken, sealFaults: d.sealFaults, room: d.recorder.room, service: d.service.closed, paused: d.orders.words, log: o.Log,
 		changed: func() { d.sender.Refresh() },
 	}
 	if o.Site != nil {
@@ -222,7 +233,19 @@ func New(o Options) (*Device, error) {
 }
 
 // settings returns what a measurement depends on, as it is sealed into the chain.
-func (d *Device) settings() ([]byte, error) { return d.o.Site.Sealed(d.o.Config) }
+func (d *Device) settings() ([]byte, error) {
+	statement, err := d.o.Site.Sealed(d.o.Config)
+	return d.o.Rules.Sealed(statement), err
+}
+
+// ruled says why no rule of the law is known at a time; nil when one is.
+func (d *Device) ruled(utc time.Time) error {
+	if d.o.RulesFault != nil {
+		return d.o.RulesFault
+	}
+	_, err := d.rules.On(utc.In(d.zone))
+	return err
+}
 
 // decree returns the prefect's decree of the site.
 func (d *Device) decree() trust.Permit {

@@ -20,6 +20,7 @@ type gatekeeper struct {
 	clock      sensor.Clock
 	serial     func() string           // of the sensor
 	still      trust.Facts             // what does not change while the device runs
+	rules      func(time.Time) error   // why no rule of the law is known at a time
 	selfTest   func() []sensor.Finding // what stands now
 	tested     func() sensor.Mono      // instant at which the last self-test ended
 	room       func() bool             // for a violation
@@ -71,6 +72,7 @@ func (g *gatekeeper) check(m moment, earlier sensor.Mono) (now, then []trust.Cau
 		codes += " " + f.Code
 	}
 	facts.At, facts.Service = m.utc.Add(earlier.Sub(m.mono)), g.service(earlier)
+	facts.Rules = g.rules(facts.At)
 	return now, trust.Check(facts), codes
 }
 
@@ -79,6 +81,7 @@ func (g *gatekeeper) facts(m moment) trust.Facts {
 	f := g.still
 	f.At, f.Clock, f.ClockError, f.Room = m.utc, m.clock, m.err, m.room
 	f.SensorSerial = g.serial()
+	f.Rules = g.rules(m.utc)
 	f.SelfTest = g.selfTest()
 	f.Service, f.Paused = g.service(m.mono), g.paused(m.utc)
 	f.OpenSeals, f.SealFaults = g.seals(), g.sealFaults()

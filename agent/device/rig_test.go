@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"ciglio/agent/config"
+	"ciglio/agent/rules"
 	"ciglio/agent/site"
 	"ciglio/capture"
 	"ciglio/capture/evidence"
@@ -58,18 +59,22 @@ func calibrationText() []byte {
 // is that of a synctest bubble, which begins at midnight of 2000-01-01.
 type rig struct {
 	*Device
-	config   *config.Config
-	outbox   *outbox.Outbox
-	dir      string // of the outbox
-	clock    *fakeClock
-	sensor   *fakeSensor
-	live     *LiveSource // in place of sensor, when a test sets it
-	camera   *fakeCamera
-	wrapped  capture.Camera // in place of camera, when a test sets it
-	strobe   *strobe.Strobe
-	second   Second
-	tamper   *tamper.Watch
-	site     *site.Statement
+	config  *config.Config
+	outbox  *outbox.Outbox
+	dir     string // of the outbox
+	clock   *fakeClock
+	sensor  *fakeSensor
+	live    *LiveSource // in place of sensor, when a test sets it
+	camera  *fakeCamera
+	wrapped capture.Camera // in place of camera, when a test sets it
+	strobe  *strobe.Strobe
+	second  Second
+	tamper  *tamper.Watch
+	site    *site.Statement
+
+	rules      *rules.Document
+	rulesFault error
+
 	log      *slog.Logger
 	manager  Supervisor
 	mu       sync.Mutex // guards outcomes while the device runs
@@ -119,7 +124,7 @@ func newRig(t *testing.T, change func(*rig)) *rig {
 	}
 	r.Device, err = New(Options{
 		Config: c, Calibration: calibrationText(), Certificate: evidence.Hash{1}, Software: evidence.Software{Version: "1.2.3", Core: evidence.Hash{2}, Binary: evidence.Hash{3}},
-		Signer: signer, Clock: r.clock, Source: source, Live: live, Second: r.second, Tamper: r.tamper, Site: r.site, Camera: camera, Strobe: r.strobe,
+		Signer: signer, Clock: r.clock, Source: source, Live: live, Second: r.second, Tamper: r.tamper, Site: r.site, Rules: r.rules, RulesFault: r.rulesFault, Camera: camera, Strobe: r.strobe,
 		Outbox: r.outbox, Dialer: noNetwork{}, Boot: [16]byte{7}, Log: r.log, Supervisor: r.manager,
 		Observe: func(o Outcome) {
 			r.mu.Lock()

@@ -1,12 +1,16 @@
 package device
 
 import (
+	"crypto/sha256"
+	"errors"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"ciglio/agent/config"
+	"ciglio/agent/rules"
 	"ciglio/agent/site"
 	"ciglio/agent/trust"
 	"ciglio/sensor"
@@ -102,4 +106,45 @@ func TestWithoutASiteNothingIsMeasured(t *testing.T) {
 			}
 		}
 	})
+}
+
+// The installed rules judge, and every record names them; where they cannot be used
+// nothing is measured.
+func TestTheInstalledRulesJudge(t *testing.T) {
+	const text = "schema = 1\nversion = 3\n[[rule]]\nid = \"it-345-2\"\nvalid_from = 1993-01-01\nvalid_to = 1999-12-31\nsource = \"s\"\nflat = \"5km/h\"\npercent = 5\n"
+	const next = "[[rule]]\nid = \"new\"\nvalid_from = 2000-01-01\nsource = \"s\"\nflat = \"10km/h\"\npercent = 10\n"
+	for _, c := range []struct {
+		name, text string
+		fault      error
+		closed     bool
+	}{
+		{"a new one", text + next, nil, false},
+		{"none today", text, nil, true},
+		{"of another schema", text + next, errors.New("schema 2"), true},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			law, err := rules.Parse([]byte(c.text))
+			if err != nil {
+				t.Fatal(err)
+			}
+			r := newRig(t, func(r *rig) { r.rules, r.rulesFault = law, c.fault })
+			r.start(t)
+			found := r.gate.found()
+			if closed := len(found) == 1 && found[0].Code == trust.Rules; closed != c.closed || len(found) > 1 {
+				t.Errorf("%s: the gate has %+v", c.name, found)
+			}
+			o := r.pass(speeding())
+			if (o.Record == nil) != c.closed {
+				t.Fatalf("%s: recorded %v, %v", c.name, o.Record, o.Reasons)
+			}
+			if o.Record != nil {
+				m := o.Record.Record.Measurement
+				settings, err := r.settings()
+				if m.Rule != "new" || m.Reduction != 10*sensor.KmH || err != nil || o.Record.Record.Configuration.SHA256 != sha256.Sum256(settings) || !strings.Contains(string(settings), law.SHA256.String()) {
+					t.Errorf("%s: rule %s takes %v, %v", c.name, m.Rule, m.Reduction, err)
+				}
+			}
+			r.end(t)
+		})
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"ciglio/agent/calibration"
 	"ciglio/agent/enrol"
 	"ciglio/agent/register"
+	"ciglio/agent/rules"
 	"ciglio/agent/site"
 	"ciglio/capture/evidence"
 	p "ciglio/internal/provisioning"
@@ -17,6 +18,7 @@ func Known() Checks {
 		p.Calibration:  checkCalibration,
 		p.Site:         readable(site.Parse),
 		p.Register:     readable(register.Parse),
+		p.Rules:        readable(rules.Parse),
 		p.Certificates: func(b *p.Bundle) error { return enrol.CheckBundle(b.Text()) },
 		p.Trust:        readable(evidence.ParseTrust),
 	}

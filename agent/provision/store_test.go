@@ -282,7 +282,7 @@ func TestAStickIsTakenWholeOrNotAtAll(t *testing.T) {
 		{"one good, one for another device", [][]byte{foreign.Bytes, calibrationBundle(t, 6)}, "", 1},
 		{"what is installed already", [][]byte{trustBundle(t, 1), calibrationBundle(t, 5)}, "", 0},
 		{"another of the same version", [][]byte{bundle(t, p.Calibration, 5, p.File{Name: "calibration.toml", Content: calibrationText(8)}, p.File{Name: "certificate.pdf", Content: []byte("x")})}, p.Older, 0},
-		{"a kind that this program does not know", [][]byte{bundle(t, p.Rules, 1, p.File{Name: "rules.toml", Content: []byte("x")})}, p.UnknownKind, 0},
+		{"a kind that this program does not know", [][]byte{bundle(t, p.Software, 1, p.File{Name: "software.toml", Content: []byte("x")}, p.File{Name: "ciglio", Content: []byte("x")})}, p.UnknownKind, 0},
 		{"nothing", nil, "", 0},
 	} {
 		var named []Named

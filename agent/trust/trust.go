@@ -32,6 +32,7 @@ const (
 	RegisterEntry       = "register"
 	FunctionalCheck     = "functional_check"
 	SiteMissing         = "site_missing"
+	Rules               = "rules"
 	ClockUnknown        = "clock_unknown"
 	ClockUnsynchronised = "clock_unsynchronised"
 	ClockBound          = "clock_bound"
@@ -56,7 +57,7 @@ const (
 func Codes() []string {
 	return []string{
 		CalibrationMissing, CalibrationForeign, CalibrationCore, CalibrationEarly, CalibrationExpired,
-		Approval, Decree, RegisterEntry, FunctionalCheck, SiteMissing,
+		Approval, Decree, RegisterEntry, FunctionalCheck, SiteMissing, Rules,
 		ClockUnknown, ClockUnsynchronised, ClockBound,
 		SelfTest, SelfTestOld, SensorFault, SecondFault, CameraFault, AimDrift, Cabinet, StoreFault,
 		SealOpen, SealFault, Software, StoreFull, SignUnknown, Paused, Service,
@@ -151,6 +152,7 @@ type Facts struct {
 	SealFaults   []sensor.Finding  // what keeps the seals from being watched
 	Software     error             // nil when the program is the sealed one
 	Room         bool              // the outbox can take a violation
+	Rules        error             // why it is not known what the law takes off a speed; nil when it is
 	Sign         error             // why the limit of the variable sign is not known; nil when it is, and where there is none
 	Paused       string            // who has paused the device, and until when; "" for nobody
 	Service      bool              // a technician works at the device
@@ -182,6 +184,9 @@ func Check(f Facts) []Cause {
 	f.functional(&all)
 	if f.Unplaced {
 		all.add(SiteMissing, "site: none is installed, and the configuration has none")
+	}
+	if f.Rules != nil {
+		all.add(Rules, "rules: %v", f.Rules)
 	}
 	f.clock(&all)
 	f.parts(&all)

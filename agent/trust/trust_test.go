@@ -194,6 +194,7 @@ func faults() []fault {
 		{RegisterEntry, func(f *Facts) { f.Register.Rows = nil }},
 		{FunctionalCheck, func(f *Facts) { f.Functional.On = day(2020, 2, 29) }},
 		{SiteMissing, func(f *Facts) { f.Unplaced = true }},
+		{Rules, func(f *Facts) { f.Rules = errors.New("none is in force") }},
 		{ClockUnknown, func(f *Facts) { f.ClockError = errors.New("gone") }},
 		{ClockUnsynchronised, func(f *Facts) { f.Clock = sensor.ClockState{} }},
 		{ClockBound, func(f *Facts) { f.Clock.Offset = time.Second }},
