@@ -3,7 +3,7 @@
 GO      ?= go
 TARGETS := arm-6 arm-7 arm64 amd64
 # A nodejs that is not Debian's brings npm itself, and does not bear Debian's beside it.
-DEBS    := mosquitto nodejs python3 qemu-user-static gcc libc6-dev man-db openssl systemd dpkg-dev swtpm chromium $(if $(shell command -v npm),,npm)
+DEBS    := mosquitto postgresql nodejs python3 qemu-user-static gcc libc6-dev man-db openssl systemd dpkg-dev swtpm chromium $(if $(shell command -v npm),,npm)
 # What installs the packages in a Debian of their own.
 PACKAGEDEBS := debootstrap systemd-container lintian qemu-user-static
 # What the emulated board needs.

@@ -28,12 +28,13 @@ var homes = map[string][]string{
 	"github.com/google/go-tpm":            {"capture/key"},
 	"github.com/icholy/digest":            {"capture/httpcam"},
 
+	"github.com/jackc/pgx":         {"portal/database"},
 	"github.com/mochi-mqtt/server": {"portal/broker"},
 	"go.etcd.io/bbolt":             {"uplink/outbox"},
 	"golang.org/x/mod":             {"portal/log", "portal/store"},
 	"golang.org/x/sync":            {"agent", "portal", "uplink"},
 	"golang.org/x/sys":             {"agent/doctor", "capture/v4l2", "internal/durable", "sensor", "uplink/outbox", "uplink/mqtt"},
-	"modernc.org/sqlite":           {"portal/store"},
+	"modernc.org/sqlite":           {"portal/database", "portal/store"},
 
 	"github.com/warthog618/go-gpiocdev": {"sensor/port"},
 	"periph.io/x/conn":                  {"sensor", "agent/provision", "capture/strobe"},
@@ -93,6 +94,9 @@ var may = map[string][]string{
 	"cross/simulate":              {"sensor/…", "capture", "cross/simulate/…", "internal/strict"},
 	"sensor/sensortest":           {"sensor"},
 	"sensor/sensortest/recording": {},
+
+	"portal/database":              {"internal/durable"},
+	"portal/database/databasetest": {"portal/database"},
 }
 
 // deviceNever lists what must not be linked into the device's program.

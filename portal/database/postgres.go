@@ -1,0 +1,154 @@
+package database
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/stdlib"
+)
+
+// post is PostgreSQL. Statements are prepared by the driver, once a connection.
+type post struct{ db *sql.DB }
+
+const postConnections = 16
+
+func (db *DB) openPostgres(address string) error {
+	config, err := pgx.ParseConfig(address)
+	if err != nil {
+		return fmt.Errorf("database: %w", err) // without the password
+	}
+	config.RuntimeParams["application_name"] = "ciglio-portal"
+	p := post{stdlib.OpenDB(*config)}
+	p.db.SetMaxOpenConns(postConnections)
+	p.db.SetMaxIdleConns(postConnections)
+	p.db.SetConnMaxIdleTime(5 * time.Minute)
+	db.engine, db.read = p, p.db
+	return nil
+}
+
+func (p post) begin(ctx context.Context) (transaction, error) {
+	tx, err := p.db.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelSerializable})
+	if err != nil {
+		return nil, err
+	}
+	return postTx{tx}, nil
+}
+
+type postTx struct{ tx *sql.Tx }
+
+func (t postTx) exec(ctx context.Context, text string, args []any) (sql.Result, error) {
+	return t.tx.ExecContext(ctx, text, args...)
+}
+
+func (t postTx) query(ctx context.Context, text string, args []any) (*sql.Rows, error) {
+	return t.tx.QueryContext(ctx, text, args...)
+}
+
+func (t postTx) commit(ctx context.Context) error {
+	if ctx.Err() != nil {
+		return t.tx.Commit() // which rolls back
+	}
+	err := t.tx.Commit()
+	if err != nil && errors.Is(post{}.sort(err), ErrAgain) && !refused(err) {
+		return fmt.Errorf("%w: %w", ErrUnknown, err)
+	}
+	return err
+}
+
+// rollback is done already when the context has ended.
+func (t postTx) rollback(context.Context) error {
+	if err := t.tx.Rollback(); !errors.Is(err, sql.ErrTxDone) && !lost(err) {
+		return err
+	}
+	return nil
+}
+
+func (p post) view(ctx context.Context, _ *sql.DB) (*sql.Tx, error) {
+	return p.db.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true})
+}
+
+func (p post) query(ctx context.Context, _ *sql.DB, text string, args []any) (*sql.Rows, error) {
+	return p.db.QueryContext(ctx, text, args...)
+}
+
+func (p post) sort(err error) error {
+	e, ok := errors.AsType[*pgconn.PgError](err)
+	switch {
+	case ok && e.Code == "23505": // unique_violation
+		return fmt.Errorf("%w: %w", ErrThere, err)
+	case refused(err), lost(err):
+		return fmt.Errorf("%w: %w", ErrAgain, err)
+	}
+	return err
+}
+
+// refused reports whether the database has rolled back a transaction that may
+// succeed when it comes again.
+func refused(err error) bool {
+	e, ok := errors.AsType[*pgconn.PgError](err)
+	if !ok {
+		return false
+	}
+	switch e.Code {
+	case "40001", "40P01", "55P03": // serialization_failure, deadlock_detected, lock_not_available
+		return true
+	}
+	return false
+}
+
+// lost reports whether there is no connection, or none any more.
+func lost(err error) bool {
+	if e, ok := errors.AsType[*pgconn.PgError](err); ok {
+		switch e.Code {
+		case "57P01", "57P02", "57P03": // admin_shutdown, crash_shutdown, cannot_connect_now
+			return true
+		}
+		return strings.HasPrefix(e.Code, "08") // connection_exception
+	}
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return false
+	}
+	_, network := errors.AsType[net.Error](err)
+	_, connecting := errors.AsType[*pgconn.ConnectError](err)
+	return network || connecting || errors.Is(err, driver.ErrBadConn) || errors.Is(err, io.ErrUnexpectedEOF) ||
+		errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed)
+}
+
+func (p post) now() string { return `CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)` }
+
+// schemaLock is a number that this program alone takes advisory locks by.
+const schemaLock = 0x6369676c696f // "ciglio"
+
+// A step that waits for a table lets nobody else at it, so it waits for short.
+const stepPatience = `SET LOCAL lock_timeout = '5s'`
+
+// beginStep sees what others have done until it has the lock, so it is READ
+// COMMITTED.
+func (p post) beginStep(ctx context.Context) (transaction, error) {
+	tx, err := p.db.BeginTx(ctx, nil)
+	if err != nil {
+		return nil, err
+	}
+	if _, err = tx.ExecContext(ctx, `SELECT pg_advisory_xact_lock($1)`, int64(schemaLock)); err == nil {
+		_, err = tx.ExecContext(ctx, stepPatience)
+	}
+	if err != nil {
+		return nil, errors.Join(err, tx.Rollback())
+	}
+	return postTx{tx}, nil
+}
+
+func (p post) columns() string {
+	return `SELECT COUNT(*) FROM information_schema.columns WHERE table_schema = current_schema() AND table_name = $1`
+}
+
+func (p post) close() error { return nil } // read is the same pool

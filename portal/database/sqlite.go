@@ -1,0 +1,235 @@
+package database
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+
+	"ciglio/internal/durable"
+)
+
+const lockName = "lock"
+
+// lite is SQLite. One connection writes.
+type lite struct {
+	db    *sql.DB
+	conn  *sql.Conn
+	turn  chan struct{} // holds one token: whose it is uses conn and stmts
+	stmts map[string]*sql.Stmt
+
+	mu    sync.Mutex
+	reads map[string]*sql.Stmt
+}
+
+func (db *DB) openSQLite(path string) (err error) {
+	folder := filepath.Dir(path)
+	db.lock, err = durable.Lock(filepath.Join(folder, lockName))
+	if errors.Is(err, durable.ErrLocked) {
+		return fmt.Errorf("store %s: %w", folder, ErrLocked)
+	}
+	if err != nil {
+		return err
+	}
+	for _, name := range []string{path, path + "-wal", path + "-shm"} {
+		if _, err := os.Stat(name); name != path && errors.Is(err, os.ErrNotExist) {
+			continue // made with the mode of the database
+		}
+		if err := private(name); err != nil {
+			return err
+		}
+	}
+	l := &lite{turn: make(chan struct{}, 1), stmts: make(map[string]*sql.Stmt), reads: make(map[string]*sql.Stmt)}
+	db.engine = l
+	if l.db, err = openFile(path, "busy_timeout(10000)", "journal_mode(wal)", "synchronous(full)", "foreign_keys(1)"); err != nil {
+		return err
+	}
+	l.db.SetMaxOpenConns(1)
+	if l.conn, err = l.db.Conn(context.Background()); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	l.turn <- struct{}{}
+	if db.read, err = openFile(path, "busy_timeout(10000)", "query_only(1)"); err != nil {
+		return err
+	}
+	db.read.SetMaxOpenConns(8)
+	db.read.SetMaxIdleConns(8)
+	// The file itself may be new.
+	return durable.SyncFolder(folder)
+}
+
+func openFile(path string, pragmas ...string) (*sql.DB, error) {
+	// The first word of a relative path would be taken for a host.
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return nil, err
+	}
+	options := url.Values{"_pragma": pragmas}
+	return sql.Open("sqlite", (&url.URL{Scheme: "file", Path: path, RawQuery: options.Encode()}).String())
+}
+
+// private makes a file that may exist already one that only its owner can read.
+// SQLite makes its other files with the same mode.
+func private(path string) error {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Chmod(0o600), f.Close())
+}
+
+// Copy writes a consistent copy of a file of SQLite, which may be open in a
+// running process, to a new or empty file, and syncs it.
+func Copy(ctx context.Context, from, to string) error {
+	if err := private(to); err != nil {
+		return err
+	}
+	db, err := openFile(from, "busy_timeout(10000)")
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	if _, err := db.ExecContext(ctx, `VACUUM INTO $1`, to); err != nil {
+		return fmt.Errorf("%s: %w", filepath.Base(from), err)
+	}
+	return durable.SyncFile(to)
+}
+
+// OpenCopy opens a file that [Copy] has written, to be read only.
+func OpenCopy(path string) (*DB, error) {
+	read, err := openFile(path, "query_only(1)")
+	return &DB{engine: &lite{reads: make(map[string]*sql.Stmt)}, read: read}, err
+}
+
+func (l *lite) begin(ctx context.Context) (transaction, error) {
+	select {
+	case <-l.turn:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	if _, err := (liteTx{l}).exec(ctx, `BEGIN IMMEDIATE`, nil); err != nil {
+		l.turn <- struct{}{}
+		return nil, err
+	}
+	return liteTx{l}, nil
+}
+
+// liteTx is the transaction of whoever has the turn.
+type liteTx struct{ *lite }
+
+// stmt returns the statement of a text, prepared when it is first used.
+func (t liteTx) stmt(ctx context.Context, text string) (*sql.Stmt, error) {
+	if s := t.stmts[text]; s != nil {
+		return s, nil
+	}
+	s, err := t.conn.PrepareContext(ctx, text)
+	if err == nil {
+		t.stmts[text] = s
+	}
+	return s, err
+}
+
+func (t liteTx) exec(ctx context.Context, text string, args []any) (sql.Result, error) {
+	s, err := t.stmt(ctx, text)
+	if err != nil {
+		return nil, err
+	}
+	return s.ExecContext(ctx, args...)
+}
+
+func (t liteTx) query(ctx context.Context, text string, args []any) (*sql.Rows, error) {
+	s, err := t.stmt(ctx, text)
+	if err != nil {
+		return nil, err
+	}
+	return s.QueryContext(ctx, args...)
+}
+
+func (t liteTx) commit(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return errors.Join(err, t.rollback(context.WithoutCancel(ctx)))
+	}
+	ctx = context.WithoutCancel(ctx) // half a commit is none
+	if _, err := t.exec(ctx, `COMMIT`, nil); err != nil {
+		t.rollback(ctx) // it may have ended by itself
+		return err
+	}
+	t.turn <- struct{}{}
+	return nil
+}
+
+func (t liteTx) rollback(ctx context.Context) error {
+	_, err := t.exec(ctx, `ROLLBACK`, nil)
+	t.turn <- struct{}{}
+	return err
+}
+
+func (l *lite) view(ctx context.Context, read *sql.DB) (*sql.Tx, error) {
+	return read.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+}
+
+func (l *lite) query(ctx context.Context, read *sql.DB, text string, args []any) (*sql.Rows, error) {
+	l.mu.Lock()
+	s := l.reads[text]
+	l.mu.Unlock()
+	if s == nil {
+		var err error
+		if s, err = read.PrepareContext(ctx, text); err != nil {
+			return nil, err
+		}
+		l.mu.Lock()
+		if first := l.reads[text]; first != nil {
+			defer s.Close()
+			s = first
+		} else {
+			l.reads[text] = s
+		}
+		l.mu.Unlock()
+	}
+	return s.QueryContext(ctx, args...)
+}
+
+func (l *lite) sort(err error) error {
+	if e, ok := errors.AsType[*sqlite.Error](err); ok {
+		switch e.Code() {
+		case sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY:
+			return fmt.Errorf("%w: %w", ErrThere, err)
+		}
+		switch e.Code() & 0xff {
+		case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
+			return fmt.Errorf("%w: %w", ErrAgain, err)
+		}
+	}
+	return err
+}
+
+func (l *lite) now() string { return `CAST(unixepoch('subsec') * 1000000 AS INTEGER)` }
+
+// beginStep is begin: the transaction has the only lock there is.
+func (l *lite) beginStep(ctx context.Context) (transaction, error) { return l.begin(ctx) }
+
+func (l *lite) columns() string { return `SELECT COUNT(*) FROM pragma_table_info($1)` }
+
+func (l *lite) close() error {
+	var errs []error
+	for _, s := range l.reads {
+		errs = append(errs, s.Close())
+	}
+	for _, s := range l.stmts {
+		errs = append(errs, s.Close())
+	}
+	if l.conn != nil {
+		errs = append(errs, l.conn.Close())
+	}
+	if l.db != nil {
+		errs = append(errs, l.db.Close())
+	}
+	return errors.Join(errs...)
+}
