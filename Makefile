@@ -14,7 +14,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.7.0
 # the agent take longest, so they begin.
 DEVICE  := $(shell $(GO) list ./agent/... ./uplink/... ./sensor/... ./capture/... | grep -v test)
 
-.PHONY: help demo test browser pictures check bench programs build packages packages-test packages-short accuracy board board-soak board-short board-figures deps package-deps board-deps vet race cross reproducible arm clean
+.PHONY: help demo test browser s3 pictures check bench programs build packages packages-test packages-short accuracy board board-soak board-short board-figures deps package-deps board-deps vet race cross reproducible arm clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -26,7 +26,7 @@ demo: ## a whole roadside in one process: prints the address of a page to open
 	@echo "Compiled. The landscape is painted, then the road begins."
 	@bin/ciglio-demo
 
-test: deps browser ## every test; as root or with sudo it installs the Debian packages they need
+test: deps browser s3 ## every test; as root or with sudo it installs the Debian packages they need
 	$(GO) test $(TESTED)
 	$(GO) test -count=1 $(BUILT)
 	$(GO) -C cross/reference test ./...
@@ -102,6 +102,11 @@ pictures: browser ## draw the pictures of docs/technician.md anew
 browser: deps ## fetch what tests of pages need beside Chromium, into the user's cache
 	@[ -d $(BROWSER)/node_modules/playwright-core ] || { mkdir -p $(BROWSER) && cp cross/browser/package.json cross/browser/package-lock.json $(BROWSER)/ && \
 	  npm ci --prefix $(BROWSER) --ignore-scripts --no-audit --no-fund --loglevel=error; } || echo "not fetched: tests of pages are skipped"
+
+# The S3 store of tests: portal/blob/blobtest.
+S3 := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/ciglio/versitygw-v1.8.0
+s3: ## build the S3 store that tests use, into the user's cache: once, some minutes
+	@[ -x $(S3)/versitygw ] || { mkdir -p $(S3) && GOBIN=$(S3) nice $(GO) install github.com/versity/versitygw/cmd/versitygw@v1.8.0; } || echo "not built: tests of the S3 store are skipped"
 
 package-deps:
 	$(call install,$(PACKAGEDEBS))

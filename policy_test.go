@@ -29,6 +29,7 @@ var homes = map[string][]string{
 	"github.com/icholy/digest":            {"capture/httpcam"},
 
 	"github.com/jackc/pgx":         {"portal/database"},
+	"github.com/minio/minio-go":    {"portal/blob"},
 	"github.com/mochi-mqtt/server": {"portal/broker"},
 	"go.etcd.io/bbolt":             {"uplink/outbox"},
 	"golang.org/x/mod":             {"portal/log", "portal/store"},
@@ -95,6 +96,8 @@ var may = map[string][]string{
 	"sensor/sensortest":           {"sensor"},
 	"sensor/sensortest/recording": {},
 
+	"portal/blob":                  {"capture/evidence", "internal/durable"},
+	"portal/blob/blobtest":         {"capture/evidence", "portal/blob"},
 	"portal/database":              {"internal/durable"},
 	"portal/database/databasetest": {"portal/database"},
 }
