@@ -7,7 +7,7 @@ DEBS    := mosquitto postgresql nodejs python3 qemu-user-static gcc libc6-dev ma
 # What installs the packages in a Debian of their own.
 PACKAGEDEBS := debootstrap systemd-container lintian qemu-user-static
 # What the emulated board needs.
-BOARDDEBS := qemu-system-arm device-tree-compiler xz-utils e2fsprogs dosfstools exfatprogs swtpm
+BOARDDEBS := qemu-system-arm device-tree-compiler xz-utils e2fsprogs dosfstools exfatprogs mtools mosquitto swtpm
 BUILD   := CGO_ENABLED=0 GOOS=linux $(GO) build -trimpath -buildvcs=false -ldflags='-s -w -buildid='
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.7.0
 # Packages that run on the device: their tests also run as ARM programs. Those of

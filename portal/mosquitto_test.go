@@ -8,13 +8,10 @@ import (
 	"crypto/x509"
 	"fmt"
 	"log/slog"
-	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -29,102 +26,12 @@ import (
 	"ciglio/uplink/wire"
 )
 
-// A mosquitto is the real one, with docs/mosquitto.conf and docs/mosquitto.acl.
-type mosquitto struct {
-	t               *testing.T
-	folder          string // /etc/mosquitto/ciglio of the shipped files
-	log             string
-	devices, centre string // addresses
-	config          string
-	command         *exec.Cmd
-}
-
-func freePort(t *testing.T) int {
+// newMosquitto starts the real one with what the centre in dir writes for it.
+func newMosquitto(t *testing.T, dir string) *portaltest.Mosquitto {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
-}
-
-// newMosquitto starts it with what the centre in dir writes for it. Where it is not
-// installed the test is skipped, but on the build machine it fails.
-func newMosquitto(t *testing.T, dir string) *mosquitto {
-	t.Helper()
-	const program = "/usr/sbin/mosquitto"
-	if _, err := os.Stat(program); err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatal(err)
-		}
-		t.Skip(err)
-	}
-	m := &mosquitto{t: t, folder: t.TempDir()}
-	m.log = filepath.Join(m.folder, "mosquitto.log")
-	if err := WriteMosquitto(dir, m.folder, []string{"127.0.0.1"}, time.Now()); err != nil {
-		t.Fatal(err)
-	}
-	devices, centre := freePort(t), freePort(t)
-	m.devices, m.centre = fmt.Sprintf("127.0.0.1:%d", devices), fmt.Sprintf("127.0.0.1:%d", centre)
-	text, err := os.ReadFile("../docs/mosquitto.conf")
-	if err != nil {
-		t.Fatal(err)
-	}
-	acl, err := os.ReadFile("../docs/mosquitto.acl")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(m.folder, "mosquitto.acl"), acl, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	for _, change := range [][2]string{
-		{"/etc/mosquitto/ciglio", m.folder},
-		{"log_dest file /var/log/mosquitto/ciglio.log", "log_dest file " + m.log},
-		{"\nlistener 8883\n", fmt.Sprintf("\nlistener %d 127.0.0.1\n", devices)},
-		{"\nlistener 8884 127.0.0.1\n", fmt.Sprintf("\nlistener %d 127.0.0.1\n", centre)},
-	} {
-		if !bytes.Contains(text, []byte(change[0])) {
-			t.Fatalf("docs/mosquitto.conf has no %q", change[0])
-		}
-		text = bytes.ReplaceAll(text, []byte(change[0]), []byte(change[1]))
-	}
-	if os.Getuid() == 0 { // or it becomes a user who cannot read the test's files
-		text = append(text, "user root\n"...)
-	}
-	m.config = filepath.Join(m.folder, "mosquitto.conf")
-	if err := os.WriteFile(m.config, text, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	m.start(program)
-	t.Cleanup(m.stop)
-	return m
-}
-
-func (m *mosquitto) start(program string) {
-	m.t.Helper()
-	m.command = exec.Command(program, "-c", m.config)
-	var out bytes.Buffer
-	m.command.Stdout, m.command.Stderr = &out, &out
-	if err := m.command.Start(); err != nil {
-		m.t.Fatal(err)
-	}
-	for end := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-		a, err1 := net.Dial("tcp", m.devices)
-		if err1 == nil {
-			a.Close()
-			return
-		}
-		if time.Now().After(end) {
-			text, _ := os.ReadFile(m.log)
-			m.t.Fatalf("mosquitto does not run: %s%s", out.String(), text)
-		}
-	}
-}
-
-func (m *mosquitto) stop() {
-	m.command.Process.Signal(syscall.SIGTERM)
-	m.command.Wait()
+	return portaltest.NewMosquitto(t, "../docs", func(folder string) error {
+		return WriteMosquitto(dir, folder, []string{"127.0.0.1"}, time.Now())
+	})
 }
 
 // wait waits for words in a text that grows.
@@ -178,9 +85,9 @@ func asDevice(t *testing.T, url string, own mtlstest.End, believed []byte) *mqtt
 }
 
 // asCentre is the centre's way to Mosquitto.
-func asCentre(t *testing.T, m *mosquitto, dir string) *mqtt.Dialer {
+func asCentre(t *testing.T, m *portaltest.Mosquitto, dir string) *mqtt.Dialer {
 	t.Helper()
-	d, err := mqtt.New(mqtt.Options{Broker: "tls://" + m.centre, TLS: func() (*tls.Config, error) {
+	d, err := mqtt.New(mqtt.Options{Broker: "tls://" + m.Centre, TLS: func() (*tls.Config, error) {
 		a, own, err := brokerFiles(dir, mtls.Files{}).Load(loadKey)
 		if err != nil {
 			return nil, err
@@ -227,7 +134,7 @@ func TestMosquittoTakesWhomItShould(t *testing.T) {
 	m := newMosquitto(t, dir)
 	book := new(notebook)
 	p, err := New(t.Context(), Options{
-		Dir: dir, Listen: "127.0.0.1:0", Broker: "tls://" + m.centre, BrokerFiles: brokerFiles(dir, mtls.Files{}), BrokerLog: m.log,
+		Dir: dir, Listen: "127.0.0.1:0", Broker: "tls://" + m.Centre, BrokerFiles: brokerFiles(dir, mtls.Files{}), BrokerLog: m.Log,
 		Log: slog.New(slog.NewTextHandler(book, nil)),
 	})
 	if err != nil {
@@ -250,7 +157,7 @@ func TestMosquittoTakesWhomItShould(t *testing.T) {
 	theirs := mtlstest.NewAuthority(t, "theirs")
 	stored := func(own mtlstest.End, id string, so uplink.SessionOptions) (uplink.Session, error) {
 		so.ClientID = id
-		s, err := asDevice(t, "tls://"+m.devices, own, believed).Dial(t.Context(), so)
+		s, err := asDevice(t, "tls://"+m.Devices, own, believed).Dial(t.Context(), so)
 		if err == nil {
 			t.Cleanup(func() { s.Close() })
 		}
@@ -329,17 +236,17 @@ func TestMosquittoTakesWhomItShould(t *testing.T) {
 	case <-time.After(300 * time.Millisecond):
 	}
 	// No device comes where the centre does.
-	if _, err := asDevice(t, "tls://"+m.centre, good, believed).Dial(t.Context(), uplink.SessionOptions{ClientID: "ciglio-portal-0"}); err == nil {
+	if _, err := asDevice(t, "tls://"+m.Centre, good, believed).Dial(t.Context(), uplink.SessionOptions{ClientID: "ciglio-portal-0"}); err == nil {
 		t.Error("a device is let in as the centre")
 	}
 	// What is revoked later counts once Mosquitto has read it.
 	if _, err := authority.Revoke(one, time.Now()); err != nil {
 		t.Fatal(err)
 	}
-	if err := WriteMosquitto(dir, m.folder, []string{"127.0.0.1"}, time.Now()); err != nil {
+	if err := WriteMosquitto(dir, m.Folder, []string{"127.0.0.1"}, time.Now()); err != nil {
 		t.Fatal(err)
 	}
-	m.command.Process.Signal(syscall.SIGHUP)
+	m.Reload()
 	time.Sleep(500 * time.Millisecond)
 	if _, err := stored(good, one.String(), uplink.SessionOptions{}); err == nil {
 		t.Error("after SIGHUP: a revoked certificate is taken")
@@ -348,8 +255,7 @@ func TestMosquittoTakesWhomItShould(t *testing.T) {
 		t.Error("after SIGHUP: a new certificate:", err)
 	}
 	if t.Failed() {
-		log, _ := os.ReadFile(m.log)
-		t.Logf("%s", log)
+		t.Logf("%s", m.Said())
 	}
 }
 

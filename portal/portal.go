@@ -83,7 +83,10 @@ type Options struct {
 	// receive every message and send none; empty for none. They give this name
 	// and password.
 	Readers, ReaderName, ReaderPassword string
-	Log                                 *slog.Logger // nil: nothing is logged
+	// Now is the time by which records are judged, and that receipts bear; nil means
+	// time.Now. What the certificates of TLS are judged by is the machine's clock.
+	Now func() time.Time
+	Log *slog.Logger // nil: nothing is logged
 }
 
 // A Portal is an open centre. [New] opens it; [Portal.Close] releases it.
@@ -207,7 +210,7 @@ func New(ctx context.Context, o Options) (p *Portal, err error) {
 	dials.began.Store(time.Now().UnixMicro())
 	if p.intake, err = intake.New(ctx, intake.Options{
 		Store: p.store, Register: p.register, Signer: centre, Dialer: dials,
-		ClientID: "ciglio-portal-" + o.Shard, Shard: o.Shard, Orders: orders.Open(o.Dir), Log: o.Log,
+		ClientID: "ciglio-portal-" + o.Shard, Shard: o.Shard, Orders: orders.Open(o.Dir), Now: o.Now, Log: o.Log,
 	}); err != nil {
 		return p, err
 	}

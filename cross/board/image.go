@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 )
 
@@ -36,6 +37,52 @@ func format(ctx context.Context, image, kind string, size int64, options ...stri
 		return fmt.Errorf("board: %s: %w", image, err)
 	}
 	return nil
+}
+
+// PutFiles writes files into the root folder of an image with vfat, by their names, as
+// who fills a stick at a desk. It needs the Debian package mtools.
+func PutFiles(ctx context.Context, image string, files map[string][]byte) error {
+	dir, err := os.MkdirTemp("", "ciglio-stick-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	for name, content := range files {
+		from := filepath.Join(dir, name)
+		if err := os.WriteFile(from, content, 0o600); err != nil {
+			return err
+		}
+		if _, err := output(ctx, "", nil, "mcopy", "-i", image, from, "::"+name); err != nil {
+			return fmt.Errorf("board: %s: %w (Debian package mtools)", image, err)
+		}
+	}
+	return nil
+}
+
+// Files returns what is in the root folder of an image with vfat, by name.
+func Files(ctx context.Context, image string) (map[string][]byte, error) {
+	dir, err := os.MkdirTemp("", "ciglio-stick-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	if _, err := output(ctx, "", nil, "mcopy", "-n", "-s", "-i", image, "::", dir); err != nil {
+		return nil, fmt.Errorf("board: %s: %w (Debian package mtools)", image, err)
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	files := map[string][]byte{}
+	for _, e := range entries {
+		if e.IsDir() {
+			continue
+		}
+		if files[e.Name()], err = os.ReadFile(filepath.Join(dir, e.Name())); err != nil {
+			return nil, err
+		}
+	}
+	return files, nil
 }
 
 // Blank makes an image of zeros, sparse, or empties the one that is there.

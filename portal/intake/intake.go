@@ -49,7 +49,10 @@ type Options struct {
 	Shard    string
 	Quota    Quota        // of each device; zero for the default
 	Orders   *orders.Book // what devices are to do; nil for nothing
-	Log      *slog.Logger // nil: nothing is logged
+	// Now is the time by which records and their keys are judged, and that receipts
+	// bear; nil means time.Now.
+	Now func() time.Time
+	Log *slog.Logger // nil: nothing is logged
 }
 
 // Limits of what one device may have the centre keep while its blobs are coming.
@@ -95,6 +98,9 @@ func New(ctx context.Context, o Options) (*Intake, error) {
 	}
 	in := &Intake{o: o, seed: maphash.MakeSeed()}
 	in.o.Quota = o.Quota.orDefault()
+	if o.Now == nil {
+		in.o.Now = time.Now
+	}
 	in.answers = newAnswers()
 	in.writer = &writer{
 		in: in, tree: tree, arrival: counts.Arrivals,

@@ -90,7 +90,7 @@ func (l *lane) take(ctx context.Context, j job) (*refusal, *evidence.Sealed) {
 		return refuse(ReasonMalformed, fmt.Errorf("record %v: %w", sealed.ID, err)), sealed
 	}
 	d := l.device(j.device)
-	now := time.Now()
+	now := l.in.o.Now()
 	if ahead := r.UTC.Sub(now); ahead > MaxAhead && dated(r) {
 		return refuse(ReasonAhead, fmt.Errorf("record %v: its instant %s is %v ahead of its arrival", sealed.ID, r.UTC.Format(time.RFC3339), ahead.Round(time.Second))), sealed
 	}
@@ -196,7 +196,7 @@ func (l *lane) drop(d *device, hash evidence.Hash) error {
 // signed the record. It reports whether the key has expired since.
 func (l *lane) verify(sealed *evidence.Sealed) (expired bool, refused *refusal) {
 	r := sealed.Record
-	now := time.Now()
+	now := l.in.o.Now()
 	find := func(at time.Time) error {
 		trust := l.in.o.Register.Trust()
 		pub, entry, err := trust.DeviceKey(r.Device, r.Epoch, sealed.KeyID, at)
@@ -361,7 +361,7 @@ func (l *lane) chunk(j job) *refusal {
 		if l.in.o.Store.OnDisk(c.Blob, c.Total) {
 			return nil // came again after the blob was whole
 		}
-		if time.Now().Before(d.heldUntil) {
+		if l.in.o.Now().Before(d.heldUntil) {
 			l.in.refused.count(j.device, ReasonHeldBack) // its record was
 			return nil
 		}

@@ -94,7 +94,7 @@ type refusedKey struct {
 }
 
 func newRefusals(ctx context.Context, in *Intake) (*refusals, error) {
-	day := store.Day(time.Now())
+	day := store.Day(in.o.Now())
 	kept, err := in.o.Store.Quarantined(ctx, day)
 	return &refusals{in: in, tally: tally.New(in.o.Log), counted: make(map[Reason]uint64),
 		unsaved: make(map[refusedKey]uint64), day: day, kept: kept}, err
@@ -108,7 +108,7 @@ func (r *refusals) counts() map[Reason]uint64 {
 
 // add counts a refusal, keeps its message and tells the device.
 func (r *refusals) add(m refusal) {
-	now := time.Now()
+	now := r.in.o.Now()
 	number, keep := r.number(m, now)
 	r.say(slog.LevelWarn, "message refused", m)
 	if keep {
@@ -182,7 +182,7 @@ func (r *refusals) save() {
 	r.unsaved = make(map[refusedKey]uint64)
 	r.mu.Unlock()
 	if len(counted) > 0 {
-		r.in.writer.ops <- &countOp{counted: counted, now: time.Now()}
+		r.in.writer.ops <- &countOp{counted: counted, now: r.in.o.Now()}
 	}
 }
 

@@ -72,7 +72,7 @@ func (w *writer) run(ctx context.Context) {
 			}
 			first = o
 		case <-due.C:
-			if o := w.due(time.Now()); o != nil {
+			if o := w.due(w.in.o.Now()); o != nil {
 				w.commit(ctx, []op{o})
 			}
 			continue
@@ -96,7 +96,7 @@ func (w *writer) run(ctx context.Context) {
 func (w *writer) untilDue() time.Duration {
 	next := time.Hour
 	for _, at := range w.held {
-		next = min(next, time.Until(at))
+		next = min(next, at.Sub(w.in.o.Now()))
 	}
 	return max(next, 0)
 }
@@ -158,7 +158,7 @@ func (w *writer) note(s stake, err error) {
 // try is one transaction. The round it returns has no answers if it failed.
 func (w *writer) try(ctx context.Context, batch []op) (*round, error) {
 	r := &round{
-		in: w.in, stake: stakeReport, now: time.Now().UTC().Truncate(time.Microsecond), arrival: w.arrival, log: w.tree.Begin(),
+		in: w.in, stake: stakeReport, now: w.in.o.Now().UTC().Truncate(time.Microsecond), arrival: w.arrival, log: w.tree.Begin(),
 		seen: make(map[evidence.DeviceID]bool), answered: make(map[evidence.Hash]bool),
 		settling: make(map[evidence.DeviceID][]evidence.ReceiptEntry), measured: make(map[evidence.Hash]bool),
 		held: make(map[evidence.Hash]time.Time),

@@ -8,5 +8,6 @@
 // driver of the kernel that draws its pictures; it stamps them as a real one does
 // and calls itself a simulation, so that every record of a vehicle is of kind
 // test. The board has no time daemon: its first process tells the kernel that UTC,
-// which it took from the host, is right to 1 ms.
+// which it took from the host, is right to 1 ms. TestStory sets that UTC, and the
+// clock of its centre with it, to come to a midnight.
 package device

@@ -51,6 +51,9 @@ const (
 	// by a wheel, which an emulated board may sleep over.
 	loop = 2
 
+	// passing is when a vehicle is beside the radar, from the begin of its playing on.
+	passing = 4 * time.Second
+
 	// judged is how long after its passage a vehicle is recorded at the latest:
 	// the device waits 6 s for a second speed.
 	judged = 10 * time.Second
@@ -76,14 +79,23 @@ latitude = "44.6949deg"
 longitude = "11.2426deg"
 heading = "90deg"
 limit = "70km/h"
-[sensor]
+%s[uplink]
+broker = "tcp://%s:%s"
+trust = "/host/trust.pem"
+`, deviceID, parts(camera, "150km/h"), guest.HostAddress, port)
+}
+
+// parts are the sections of what hangs on a device, and of its store. The faster a
+// vehicle may be, the more pictures a second the camera must give.
+func parts(camera source, maximum string) string {
+	return fmt.Sprintf(`[sensor]
 driver = "ops243"
 port = "/dev/ttyS0"
 baud = 115200
 model = "OPS243-A"
 serial = "S1"
 lanes = "1.5m..4.5m"
-maximum = "150km/h"
+maximum = %q
 [second]
 method = "contacts"
 pins = "gpiochip0-%d gpiochip0-%d"
@@ -98,10 +110,7 @@ path = "/dev/video0"
 [outbox]
 quota = "128MiB"
 reserve = "8MiB"
-[uplink]
-broker = "tcp://%s:%s"
-trust = "/host/trust.pem"
-`, deviceID, nearLine, farLine, near, far, camera.keys, guest.HostAddress, port)
+`, maximum, nearLine, farLine, near, far, camera.keys)
 }
 
 // A source is what a camera of the board is: the kernel's modules for it, and
@@ -137,30 +146,10 @@ func newRig(t *testing.T, arch string, camera source) *rig {
 
 	core, err := agent.CoreID()
 	r.must(err)
-	program, err := board.Build(t.Context(), arch, "ciglio/agent/cmd/ciglio")
-	r.must(err)
-	tests, err := board.BuildTest(t.Context(), arch, "ciglio/cross/board/onboard")
-	r.must(err)
-	disk := filepath.Join(dir, "disk.img")
-	r.must(board.Format(t.Context(), disk, "ext4", 256<<20))
-	// A socket's name may have 107 bytes, fewer than the test's folder may need.
-	sockets, err := os.MkdirTemp("", "ciglio-")
-	r.must(err)
-	t.Cleanup(func() { os.RemoveAll(sockets) })
-	r.board = boardtest.Start(t, board.Options{
-		Arch:  arch,
-		Files: map[string]string{"/bin/ciglio": program, "/bin/onboard": tests},
-		Texts: map[string]string{
-			"/etc/ciglio/ciglio.toml":      configuration(r.centre.MQTTAddr(), camera),
-			"/etc/ciglio/calibration.toml": boardtest.Calibration(time.Now(), core),
-		},
-		Disks:        []board.Disk{{Image: disk, Mount: "/data"}},
-		Modules:      camera.modules,
-		Synchronised: true,
-		QEMUArgs:     linesArgs(sockets),
+	r.powerOn(arch, camera, map[string]string{
+		"/etc/ciglio/ciglio.toml":      configuration(r.centre.MQTTAddr(), camera),
+		"/etc/ciglio/calibration.toml": boardtest.Calibration(time.Now(), core),
 	})
-	r.lines = newLines(t, sockets)
-	r.run(func(ctx context.Context) error { return r.radar.Serve(ctx, r.board.Radar()) })
 
 	// As docs/operation.md says: the first start makes key and certificate, and
 	// ends for want of the trust file.
@@ -184,6 +173,34 @@ func newRig(t *testing.T, arch string, camera source) *rig {
 	r.must(err)
 	r.must(os.WriteFile(filepath.Join(r.board.Share, "trust.pem"), trust, 0o644))
 	return r
+}
+
+// powerOn starts a board with the programs, these texts, an empty disk at /data, and
+// the radar on its line.
+func (r *rig) powerOn(arch string, camera source, texts map[string]string) {
+	t := r.t
+	t.Helper()
+	program, err := board.Build(t.Context(), arch, "ciglio/agent/cmd/ciglio")
+	r.must(err)
+	tests, err := board.BuildTest(t.Context(), arch, "ciglio/cross/board/onboard")
+	r.must(err)
+	disk := filepath.Join(t.TempDir(), "disk.img")
+	r.must(board.Format(t.Context(), disk, "ext4", 256<<20))
+	// A socket's name may have 107 bytes, fewer than the test's folder may need.
+	sockets, err := os.MkdirTemp("", "ciglio-")
+	r.must(err)
+	t.Cleanup(func() { os.RemoveAll(sockets) })
+	r.board = boardtest.Start(t, board.Options{
+		Arch:         arch,
+		Files:        map[string]string{"/bin/ciglio": program, "/bin/onboard": tests},
+		Texts:        texts,
+		Disks:        []board.Disk{{Image: disk, Mount: "/data"}},
+		Modules:      camera.modules,
+		Synchronised: true,
+		QEMUArgs:     linesArgs(sockets),
+	})
+	r.lines = newLines(t, sockets)
+	r.run(func(ctx context.Context) error { return r.radar.Serve(ctx, r.board.Radar()) })
 }
 
 func (r *rig) must(err error) {
@@ -269,7 +286,7 @@ func (r *rig) pass(speed sensor.Speed) {
 	r.t.Helper()
 	road, err := simulate.NewRoad(simulate.Scenario{
 		Seed: 1, Duration: 5 * time.Second, Radar: simulate.Radar{Lanes: []float64{3}, Beamwidth: 30, Height: 0.01},
-		Vehicles: []simulate.Vehicle{{Speed: speed, Direction: sensor.Approaching, Lane: 1, Passing: 4 * time.Second}},
+		Vehicles: []simulate.Vehicle{{Speed: speed, Direction: sensor.Approaching, Lane: 1, Passing: passing}},
 	})
 	r.must(err)
 	touches, err := road.Edges(simulate.Contacts{Lane: 1, At: []float64{near, far}, Length: loop})
