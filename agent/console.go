@@ -34,12 +34,14 @@ type pages struct {
 	log     *slog.Logger
 }
 
-func newConsole(c *config.Config, d *device.Device, log *slog.Logger) (*pages, error) {
-	p, err := console.New(console.Options{Device: d, Now: time.Now, Acceptance: filepath.Join(c.Device.Dir, "acceptance.json"), Log: log})
+func (l *lives) newConsole(c *config.Config, d *device.Device) (*pages, error) {
+	p, err := console.New(console.Options{
+		Device: d, Sticks: sticksOf{l}, Access: l.visitors, Now: time.Now, Acceptance: filepath.Join(c.Device.Dir, "acceptance.json"), Log: l.log,
+	})
 	if err != nil {
 		return nil, err
 	}
-	return &pages{p, c.Console.Listen, consoleSocket(c), log}, nil
+	return &pages{p, c.Console.Listen, consoleSocket(c), l.log}, nil
 }
 
 // listenAgain is how long the pages wait for their address: the service port may

@@ -16,6 +16,7 @@ import (
 
 	"ciglio/agent/console"
 	"ciglio/agent/device"
+	"ciglio/agent/journal"
 	"ciglio/capture"
 	"ciglio/capture/evidence"
 	"ciglio/sensor"
@@ -44,10 +45,12 @@ func (d *standIn) Note(_ string, a evidence.Act) error {
 }
 
 func (d *standIn) SelfTest(evidence.Act) ([]sensor.Finding, error) { return d.found, nil }
-func (d *standIn) Journal(int) ([]device.JournalEntry, error)      { return nil, nil }
-func (d *standIn) BeginService(time.Duration)                      { d.service = true }
-func (d *standIn) EndService()                                     { d.service = false }
-func (d *standIn) InService() bool                                 { return d.service }
+func (d *standIn) Journal(journal.Filter, uint64, int) ([]journal.Entry, uint64, error) {
+	return nil, 0, nil
+}
+func (d *standIn) BeginService(time.Duration) { d.service = true }
+func (d *standIn) EndService()                { d.service = false }
+func (d *standIn) InService() bool            { return d.service }
 func (d *standIn) ServicePicture(b []byte) (capture.Frame, bool) {
 	return capture.Frame{Data: b}, false
 }

@@ -116,7 +116,7 @@ func TestJournalCommandRefuses(t *testing.T) {
 		exit int
 		says string
 	}{
-		{"a code that is none", []string{"--kind", "speed"}, exitUsage, "there is accept, aim,"},
+		{"a code that is none", []string{"--kind", "speed"}, exitUsage, "there is accept, acknowledge, aim,"},
 		{"a time that is none", []string{"--since", "yesterday"}, exitUsage, "want a day such as"},
 		{"fewer than none", []string{"--last", "-1"}, exitUsage, "0 or more"},
 		{"no outbox", []string{"--dir", "nowhere"}, exitFailed, "hint: --dir"},

@@ -11,10 +11,12 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"ciglio/agent/calibration"
 	"ciglio/agent/config"
+	"ciglio/agent/console"
 	"ciglio/agent/device"
 	"ciglio/agent/diag"
 	"ciglio/agent/notify"
@@ -48,7 +50,10 @@ type lives struct {
 	// back.
 	restart chan chan error
 
-	errand errand // of the stick that is in
+	errand   errand             // of the stick that is in
+	sticks   *provision.Station // that takes them; nil where none are taken
+	light    atomic.Pointer[provision.Light]
+	visitors *console.Access // codes and sessions, which a new life does not end
 
 	mu      sync.Mutex
 	running *device.Device // nil between two lives
@@ -245,9 +250,14 @@ func (s *starting) Send(lines ...string) error {
 }
 
 // station returns what takes sticks.
-func (l *lives) station(show func(provision.Signal)) *provision.Station {
+func (l *lives) station() *provision.Station {
 	return provision.NewStation(provision.StationOptions{
-		Store: l.state, Device: l.id, Signer: l.keys.Evidence(), Log: l.log, Show: show, Order: l.order, Leave: l.leave,
+		Store: l.state, Device: l.id, Signer: l.keys.Evidence(), Log: l.log, Order: l.order, Leave: l.leave,
+		Show: func(s provision.Signal) {
+			if light := l.light.Load(); light != nil {
+				light.Show(s)
+			}
+		},
 		Connect: func(ctx context.Context) (provision.Sticks, error) {
 			return helper.Dial(ctx, l.config.Provision.Helper)
 		},
@@ -277,7 +287,7 @@ func (l *lives) station(show func(provision.Signal)) *provision.Station {
 
 // takeSticks takes sticks until ctx ends, and shows by the lamp how it goes.
 func (l *lives) takeSticks(ctx context.Context) {
-	if l.config.Provision.Helper == "" {
+	if l.sticks == nil {
 		return
 	}
 	if l.config.Provision.Light != "" {
@@ -285,7 +295,8 @@ func (l *lives) takeSticks(ctx context.Context) {
 		if err == nil {
 			defer lamp.Halt()
 			light := provision.NewLight(lamp)
-			_ = runBeside(ctx, l.station(light.Show).Run, func(ctx context.Context) {
+			l.light.Store(light)
+			_ = runBeside(ctx, l.sticks.Run, func(ctx context.Context) {
 				if err := light.Run(ctx); ctx.Err() == nil {
 					l.log.Warn("lamp for sticks fails", "error", err)
 				}
@@ -294,8 +305,22 @@ func (l *lives) takeSticks(ctx context.Context) {
 		}
 		l.log.Warn("no lamp for sticks", "error", err)
 	}
-	_ = l.station(nil).Run(ctx) // it ends with ctx
+	_ = l.sticks.Run(ctx) // it ends with ctx
 }
+
+// sticksOf are what the console tells of sticks.
+type sticksOf struct{ *lives }
+
+// Now implements [console.Sticks].
+func (s sticksOf) Now() (provision.Now, bool) {
+	if s.sticks == nil {
+		return provision.Now{}, false
+	}
+	return s.sticks.Now(), true
+}
+
+// InForce implements [console.Sticks].
+func (s sticksOf) InForce() []provision.Force { return s.state.InForce() }
 
 func (l *lives) set(d *device.Device) {
 	l.mu.Lock()

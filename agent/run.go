@@ -21,6 +21,7 @@ import (
 
 	"ciglio/agent/calibration"
 	"ciglio/agent/config"
+	"ciglio/agent/console"
 	"ciglio/agent/device"
 	"ciglio/agent/diag"
 	"ciglio/agent/notify"
@@ -243,7 +244,10 @@ func serve(ctx context.Context, c *config.Config, log *slog.Logger, tail *diag.T
 	}
 	l := &lives{
 		config: c, id: id, keys: keys, certificate: certificate, state: state, manager: manager, log: log, tail: tail,
-		restart: make(chan chan error),
+		restart: make(chan chan error), visitors: console.NewAccess(time.Now),
+	}
+	if c.Provision.Helper != "" {
+		l.sticks = l.station()
 	}
 	return runBeside(ctx, l.run, l.takeSticks)
 }
@@ -343,7 +347,7 @@ func (l *lives) operate(ctx context.Context, manager device.Supervisor) (err err
 		defer func() { stop(); <-renewed }()
 	}
 	log.Info("device starts", "device", c.Device.ID, "site", c.Site.ID, "version", Version)
-	pages, err := newConsole(c, d, log)
+	pages, err := l.newConsole(c, d)
 	if err != nil {
 		return err
 	}

@@ -49,10 +49,11 @@ var (
 	errTooSoon   = errors.New("too soon after a wrong code")
 )
 
-// access knows the code that is valid now and the sessions it has opened. All of
-// it is in memory: a restart ends every session. Neither codes nor names of sessions are kept,
+// Access knows the code that is valid now and the sessions it has opened. All of
+// it is in memory: it ends with the process, and goes on from one [Console] to the next
+// of the same device. Neither codes nor names of sessions are kept,
 // only their hashes. It is safe for concurrent use.
-type access struct {
+type Access struct {
 	now func() time.Time
 
 	mu       sync.Mutex
@@ -76,14 +77,15 @@ type session struct {
 	looked      []uplink.Key // violations whose page it has opened last: their frames are shown
 }
 
-func newAccess(now func() time.Time) *access {
-	return &access{now: now, sessions: map[[32]byte]*session{}}
+// NewAccess returns one without codes and sessions.
+func NewAccess(now func() time.Time) *Access {
+	return &Access{now: now, sessions: map[[32]byte]*session{}}
 }
 
 // issue makes a code that opens one session of the role. The one before is worth
 // nothing then. Whoever can ask for one stands at the device: no delay is left of
 // wrong ones before.
-func (a *access) issue(role Role) (text string, until time.Time, err error) {
+func (a *Access) issue(role Role) (text string, until time.Time, err error) {
 	n, err := rand.Int(rand.Reader, big.NewInt(1e8))
 	if err != nil {
 		return "", time.Time{}, err
@@ -98,7 +100,7 @@ func (a *access) issue(role Role) (text string, until time.Time, err error) {
 
 // enter opens a session for one who has the code. Each wrong one makes everybody
 // wait twice as long before the next is looked at.
-func (a *access) enter(text string) (name string, c Caller, err error) {
+func (a *Access) enter(text string) (name string, c Caller, err error) {
 	digits := strings.Map(func(r rune) rune {
 		if r >= '0' && r <= '9' {
 			return r
@@ -130,14 +132,14 @@ func (a *access) enter(text string) (name string, c Caller, err error) {
 }
 
 // admit opens a session for one whom the device knows otherwise than by a code.
-func (a *access) admit(c Caller) (name string, _ Caller) {
+func (a *Access) admit(c Caller) (name string, _ Caller) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.open(c, a.now())
 }
 
 // open opens a session. The caller holds mu.
-func (a *access) open(c Caller, now time.Time) (name string, _ Caller) {
+func (a *Access) open(c Caller, now time.Time) (name string, _ Caller) {
 	name = rand.Text()
 	a.expire(now)
 	if len(a.sessions) >= mostSessions {
@@ -158,7 +160,7 @@ func (a *access) open(c Caller, now time.Time) (name string, _ Caller) {
 const mostLooked = 16
 
 // look notes that a session has opened the page of a violation.
-func (a *access) look(c Caller, k uplink.Key) {
+func (a *Access) look(c Caller, k uplink.Key) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if s := a.sessions[c.session]; s != nil && !slices.Contains(s.looked, k) {
@@ -168,7 +170,7 @@ func (a *access) look(c Caller, k uplink.Key) {
 }
 
 // looked reports whether a session has opened the page of a violation.
-func (a *access) looked(c Caller, k uplink.Key) bool {
+func (a *Access) looked(c Caller, k uplink.Key) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	s := a.sessions[c.session]
@@ -177,7 +179,7 @@ func (a *access) looked(c Caller, k uplink.Key) bool {
 
 // caller returns whose session it is; nobody's when it has ended. A request that the
 // page makes by itself is no use: a phone that lies on the dashboard is logged out.
-func (a *access) caller(name string, use bool) Caller {
+func (a *Access) caller(name string, use bool) Caller {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	now := a.now()
@@ -192,14 +194,14 @@ func (a *access) caller(name string, use bool) Caller {
 	return s.caller
 }
 
-func (a *access) leave(name string) {
+func (a *Access) leave(name string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	delete(a.sessions, sha256.Sum256([]byte(name)))
 }
 
 // expire drops what has ended. The caller holds mu.
-func (a *access) expire(now time.Time) {
+func (a *Access) expire(now time.Time) {
 	for h, s := range a.sessions {
 		if now.Sub(s.used) > idle || now.Sub(s.began) > longest {
 			delete(a.sessions, h)

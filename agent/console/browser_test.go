@@ -11,7 +11,11 @@ import (
 	"time"
 
 	"ciglio/agent/device"
+	"ciglio/agent/journal"
+	"ciglio/agent/provision"
+	"ciglio/capture/evidence"
 	"ciglio/cross/browser"
+	"ciglio/internal/provisioning"
 	"ciglio/sensor"
 	"ciglio/uplink"
 	"ciglio/uplink/wire"
@@ -74,9 +78,34 @@ func atWork(t *testing.T) *bench {
 			Measured: 9123, Assessed: 8600, Limit: 7000, Direction: sensor.Approaching, Roles: []string{"before", "photo", "after"}})
 	}
 	for i := range 3 {
-		d.entries = append(d.entries, device.JournalEntry{Seq: uint64(90 - i), At: noon, Kind: "operator", Who: "technician 1", Role: "technician", Words: "service begun: the gate is closed"})
+		d.entries = append(d.entries, journal.Entry{Epoch: 1, Seq: uint64(90 - i), UTC: noon, Kind: evidence.KindOperator, Words: "service begun: the gate is closed",
+			Act: &evidence.Act{Actor: "technician 1", Role: "technician", Code: "command", Outcome: "begun"}})
+	}
+	d.entries = append(d.entries, journal.Entry{Epoch: 1, Seq: 80, UTC: noon, Kind: evidence.KindOperator, Words: "stick refused: truncated: calibration.ciglio: the bundle is cut off",
+		Act: &evidence.Act{Actor: "stick", Role: "technician", Code: "provision", Outcome: "refused"}})
+	b.sticks.now = provision.Now{Phase: provision.Done, Since: noon.Add(-time.Minute), Last: refusedStick()}
+	b.sticks.force = []provision.Force{
+		{Kind: provisioning.Calibration, Version: 7, SHA256: evidence.Hash{1, 2, 3}, NotBefore: noon.AddDate(0, -1, 0), NotAfter: noon.AddDate(0, 1, 0),
+			Signers: []provision.Signer{{Role: provisioning.Laboratory, Name: "Laboratory 12"}, {Role: provisioning.Operator, Name: "Comune di Esempio"}}},
+		{Kind: provisioning.Register},
+		{Kind: provisioning.Site, Version: 3, Trouble: "installed site: not what was installed: its hash differs"},
 	}
 	return b
+}
+
+// refusedStick is the receipt of a stick with a bundle of each way, and orders.
+func refusedStick() *provision.Receipt {
+	older := provisioning.Refuse(provisioning.Older, "site version 2; version 3 is installed")
+	older.Args = []any{"version", uint64(2), "installed", uint64(3)}
+	cut := provisioning.Refuse(provisioning.Truncated, "1000 bytes, the envelope alone has 2000")
+	return &provision.Receipt{
+		Format: 1, At: noon.Format(time.RFC3339), Outcome: "refused", Reason: cut.Reason, Words: "calibration.ciglio: cut off", Written: true,
+		Files:   []provision.ReceiptFile{{Name: "calibration.ciglio"}, {Name: "ciglio/site.ciglio"}},
+		Refused: []provision.Rejected{{Name: "calibration.ciglio", Reason: cut.Reason, Fact: cut.Fact, Why: cut}, {Name: "ciglio/site.ciglio", Reason: older.Reason, Fact: older.Fact, Why: older}},
+		Passed:  []provision.Passed{{Name: "other.ciglio", Code: provision.PassedForeign, Why: "it is for other devices"}},
+		Unread:  []provision.Passed{{Name: "register.ciglio", Why: "read: input/output error"}},
+		Orders:  []provision.ReceiptOrder{{Name: "1.order", Code: "selftest", Outcome: "done"}, {Name: "2.order", Outcome: "refused", Words: "signer"}},
+	}
 }
 
 // accepted puts an acceptance into the bench: one run passed, one not, one open.
@@ -110,7 +139,7 @@ func TestBrowser(t *testing.T) {
 		}
 		served := make(chan error)
 		go func() { served <- b.Serve(t.Context(), l) }()
-		pages := []string{"/", "/live", "/aim", "/accept", "/journal"}
+		pages := []string{"/", "/live", "/aim", "/accept", "/stick", "/journal"}
 		if name == "accepted" {
 			pages = []string{"/accept"}
 		}

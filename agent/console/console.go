@@ -9,7 +9,8 @@
 // memory, connections and processor is bounded. No page asks another host for
 // anything, holds a script or a style of its own, or needs a script to work.
 //
-// Sessions and codes are in memory and end with the process; an acceptance under way
+// Sessions and codes are in memory and end with the process, not with a stick that
+// brings something new; an acceptance under way
 // goes on after it. A Console is safe
 // for concurrent use.
 package console
@@ -32,6 +33,7 @@ import (
 	"time"
 
 	"ciglio/agent/device"
+	"ciglio/agent/journal"
 	"ciglio/capture"
 	"ciglio/capture/evidence"
 	"ciglio/internal/catalogue"
@@ -62,8 +64,10 @@ type Device interface {
 	// what is not there.
 	Violation(uplink.Key) (device.Violation, error)
 	ViolationFrame(k uplink.Key, n int) ([]byte, error)
-	// Journal returns the newest entries, the newest first.
-	Journal(most int) ([]device.JournalEntry, error)
+	// Journal returns at most so many entries that a filter wants, the newest first, with
+	// numbers below before, 0 for no bound. next is where the following ones begin, 0
+	// where there are none.
+	Journal(f journal.Filter, before uint64, most int) (all []journal.Entry, next uint64, err error)
 
 	// In service the gate is closed, and pictures and vehicles are shown.
 	BeginService(lasts time.Duration)
@@ -78,7 +82,11 @@ type Device interface {
 // Options says what a console is made of. Device and Now are needed.
 type Options struct {
 	Device Device
+	// Sticks tells what sticks bring; nil for a device that takes none and has nothing
+	// installed.
+	Sticks Sticks
 	Now    func() time.Time // for codes and sessions
+	Access *Access          // who is let in; nil for nobody yet
 	// Acceptance is the file that keeps the acceptance under way over a restart; "":
 	// none does.
 	Acceptance string
@@ -91,7 +99,7 @@ type Console struct {
 	words  *catalogue.Set
 	pages  map[string]*template.Template
 	assets pages.Assets
-	access *access
+	access *Access
 
 	frames  *frames
 	drawing drawing
@@ -104,7 +112,10 @@ func New(o Options) (*Console, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	c := &Console{o: o, pages: map[string]*template.Template{}, access: newAccess(o.Now), frames: newFrames()}
+	if o.Access == nil {
+		o.Access = NewAccess(o.Now)
+	}
+	c := &Console{o: o, pages: map[string]*template.Template{}, access: o.Access, frames: newFrames()}
 	words, err := fs.Sub(files, "words")
 	if err != nil {
 		return nil, err
@@ -177,6 +188,7 @@ func (c *Console) routes() []route {
 		{"POST /accept/plan", staff, c.acceptPlan, false},
 		{"POST /accept/run/{run}", staff, c.acceptRun, false},
 		{"POST /accept/end", staff, c.acceptEnd, false},
+		{"GET /stick", staff, c.stick, false},
 		{"GET /journal", staff, c.journal, false},
 		{"GET /violations", police, c.violations, false},
 		{"GET /violations/{epoch}/{seq}", police, c.violation, false},

@@ -19,8 +19,11 @@ import (
 	"time"
 
 	"ciglio/agent/device"
+	"ciglio/agent/journal"
+	"ciglio/agent/provision"
 	"ciglio/capture"
 	"ciglio/capture/evidence"
+	"ciglio/internal/provisioning"
 	"ciglio/sensor"
 	"ciglio/uplink"
 	"ciglio/uplink/outbox"
@@ -40,7 +43,7 @@ type fakeDevice struct {
 	notes   []evidence.Act
 	seen    []device.Seen
 	sight   device.Sight
-	entries []device.JournalEntry
+	entries []journal.Entry
 	found   []sensor.Finding
 	picture []byte
 	signal  string
@@ -89,11 +92,23 @@ func (d *fakeDevice) Note(_ string, a evidence.Act) error {
 	return nil
 }
 
-func (d *fakeDevice) Journal(int) ([]device.JournalEntry, error) { return d.entries, nil }
-func (d *fakeDevice) BeginService(time.Duration)                 { d.set(true) }
-func (d *fakeDevice) EndService()                                { d.set(false) }
-func (d *fakeDevice) Seen() []device.Seen                        { return d.seen }
-func (d *fakeDevice) Sight() device.Sight                        { return d.sight }
+func (d *fakeDevice) Journal(f journal.Filter, before uint64, most int) (all []journal.Entry, next uint64, err error) {
+	for _, e := range d.entries {
+		switch {
+		case before > 0 && e.Seq >= before || !f.Wants(e):
+		case len(all) == most:
+			return all, all[most-1].Seq, nil
+		default:
+			all = append(all, e)
+		}
+	}
+	return all, 0, nil
+}
+
+func (d *fakeDevice) BeginService(time.Duration) { d.set(true) }
+func (d *fakeDevice) EndService()                { d.set(false) }
+func (d *fakeDevice) Seen() []device.Seen        { return d.seen }
+func (d *fakeDevice) Sight() device.Sight        { return d.sight }
 
 func (d *fakeDevice) set(on bool) {
 	d.mu.Lock()
@@ -128,6 +143,16 @@ func (d *fakeDevice) Status() device.Status {
 	return d.status
 }
 
+// fakeSticks says what a test has it say.
+type fakeSticks struct {
+	now   provision.Now
+	none  bool // none are taken
+	force []provision.Force
+}
+
+func (s *fakeSticks) Now() (provision.Now, bool) { return s.now, !s.none }
+func (s *fakeSticks) InForce() []provision.Force { return s.force }
+
 // inOrder is the status of a device that measures.
 func inOrder() device.Status {
 	return device.Status{
@@ -151,15 +176,16 @@ type bench struct {
 	*Console
 	t      *testing.T
 	device *fakeDevice
+	sticks *fakeSticks
 	mu     sync.Mutex
 	now    time.Time
 }
 
 func newBench(t *testing.T) *bench {
 	t.Helper()
-	b := &bench{t: t, device: &fakeDevice{status: inOrder()}, now: noon}
+	b := &bench{t: t, device: &fakeDevice{status: inOrder()}, sticks: &fakeSticks{now: provision.Now{Phase: provision.Waiting, Since: noon}}, now: noon}
 	var err error
-	b.Console, err = New(Options{Device: b.device, Now: func() time.Time {
+	b.Console, err = New(Options{Device: b.device, Sticks: b.sticks, Now: func() time.Time {
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		return b.now
@@ -500,10 +526,28 @@ func TestEveryTextIsThereAndUsed(t *testing.T) {
 	}
 	composed("why.", string(notMeasured), string(noSpeed), string(tooFar), string(wrongLane), string(wrongWay), string(notAsPlanned))
 	for _, key := range b.words.Keys() { // those of codes are held by TestEveryCodeHasWords
-		for _, section := range []string{"cause.", "do.", "finding.", "reason.", "refused.", "happened.", "outcome."} {
+		for _, section := range []string{"cause.", "do.", "finding.", "reason.", "refused.", "happened.", "outcome.", "refusal."} {
 			used[key] = used[key] || strings.HasPrefix(key, section)
 		}
 	}
+	for _, phase := range provision.Phases() {
+		if phase != provision.Done {
+			composed("stick.", string(phase))
+		}
+	}
+	for _, g := range journalGroups {
+		composed("group.", g.name)
+	}
+	for _, outcome := range append(provision.Outcomes(), "empty", "other") {
+		composed("brought.", strings.ReplaceAll(outcome, " ", "_"))
+	}
+	composed("passed.", append(texts(provision.PassedCodes()), "other")...)
+	composed("left.", "done", "before", "passed", "refused", "failed", "other")
+	composed("signer.", "laboratory", "operator", "officer", "supplier", "root", "other")
+	for kind := range provisioning.Kinds() {
+		composed("kind.", string(kind))
+	}
+	composed("kind.", "other")
 	composed("frame.", "before", "photo", "after", "other")
 	composed("order.", "malformed", "kind", "signer", "role", "device", "number", "not_yet", "expired", "clock", "place", "store", "other")
 	if unused := b.words.Unused(used); len(unused) > 0 {

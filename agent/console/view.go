@@ -41,7 +41,7 @@ var menu = [...]struct {
 	may       []Role
 }{
 	{"/", "menu.state", staff}, {"/live", "menu.live", staff}, {"/aim", "menu.aim", staff}, {"/accept", "menu.accept", staff},
-	{"/violations", "menu.violations", police}, {"/journal", "menu.journal", staff},
+	{"/stick", "menu.stick", staff}, {"/violations", "menu.violations", police}, {"/journal", "menu.journal", staff},
 }
 
 // view returns what the page of a request knows.

@@ -1,9 +1,11 @@
 package device
 
 import (
+	"reflect"
 	"slices"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"ciglio/agent/journal"
 	"ciglio/capture/evidence"
@@ -129,21 +131,25 @@ func TestJournalIsThatOfTheCommand(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := r.Journal(100)
-		if err != nil || len(got) != len(want) || len(got) < 4 {
+		slices.Reverse(want)
+		got, next, err := r.Journal(journal.Filter{}, 0, 100)
+		if err != nil || next != 0 || !reflect.DeepEqual(got, want) || len(got) < 4 {
 			t.Fatalf("%d entries, want %d; %v", len(got), len(want), err)
 		}
-		slices.Reverse(want)
-		for i, e := range want {
-			if g := got[i]; g.Seq != e.Seq || g.Kind != e.Kind.String() || g.Words != e.Words || !g.At.Equal(e.UTC) {
-				t.Errorf("%+v, want %+v", g, e)
+		for i, before := 0, uint64(0); i < len(want); i += 2 { // page by page
+			page, next, err := r.Journal(journal.Filter{}, before, 2)
+			if err != nil || !reflect.DeepEqual(page, want[i:min(i+2, len(want))]) || (next == 0) != (i+2 >= len(want)) {
+				t.Fatalf("from %d: %d entries, next %d; %v", before, len(page), next, err)
 			}
+			before = next
 		}
-		if g := got[0]; g.Who != "technician 1" || g.Role != "technician" || g.Outcome != "begun" {
-			t.Errorf("%+v", g)
+		f := journal.Filter{Codes: []string{"session"}}
+		if got, _, err := r.Journal(f, 0, 100); err != nil || len(got) != 1 || got[0].Act.Actor != "technician 1" {
+			t.Errorf("sessions: %+v, %v", got, err)
 		}
-		if newest, err := r.Journal(1); err != nil || len(newest) != 1 || newest[0] != got[0] {
-			t.Errorf("the newest: %+v, %v", newest, err)
+		f = journal.Filter{Since: want[0].UTC.Add(time.Second)}
+		if got, _, err := r.Journal(f, 0, 100); err != nil || len(got) != 0 {
+			t.Errorf("of later: %+v, %v", got, err)
 		}
 	})
 }

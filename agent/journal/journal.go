@@ -71,10 +71,8 @@ func (f Filter) Wants(e Entry) bool {
 	switch {
 	case f.Codes != nil && !slices.Contains(f.Codes, e.Code()) && !slices.Contains(f.Codes, KindCode(e.Kind)):
 		return false
-	case !f.Since.IsZero() && e.UTC.Before(f.Since), !f.Till.IsZero() && e.UTC.After(f.Till):
-		return false
 	}
-	return true
+	return f.within(e.UTC)
 }
 
 // Known returns every code that a filter may name, in alphabetical order: of kinds
@@ -220,6 +218,55 @@ func Read(store Store, f Filter) ([]Entry, error) {
 		after = items[len(items)-1].Key
 	}
 	return f.Limit(all), join(unread)
+}
+
+// How [Newest] looks: so many numbers at once, and so many for one answer.
+const (
+	atOnce      = 200
+	mostScanned = 10_000
+)
+
+// Newest returns the entries of an epoch that the filter wants, the newest first: at most
+// so many, with numbers below before. next is where the following ones begin, 0 when
+// there are none: it may come with fewer entries than asked for, or none, because an
+// answer looks at 10,000 numbers at most. Records that cannot be read are passed over.
+func Newest(store Store, f Filter, epoch, before uint64, most int) (all []Entry, next uint64, err error) {
+	for scanned := 0; before > 1 && scanned < mostScanned; scanned += atOnce {
+		first := max(before, atOnce+1) - atOnce // of the numbers that are looked at now
+		items, err := store.List(uplink.Key{Epoch: epoch, Seq: first - 1}, int(before-first))
+		if err != nil {
+			return all, 0, err
+		}
+		for _, i := range slices.Backward(items) {
+			if i.Epoch != epoch || i.Seq >= before || !slices.Contains(Kinds(), i.Kind) || !f.within(i.Time) {
+				continue
+			}
+			if len(all) == most {
+				return all, all[most-1].Seq, nil
+			}
+			b, err := store.Record(i.Key)
+			if err != nil {
+				continue
+			}
+			if s, err := evidence.Open(b); err == nil {
+				if e, ok := Of(s); ok && f.Wants(e) {
+					all = append(all, e)
+				}
+			}
+		}
+		if before = first; len(items) == 0 {
+			return all, 0, nil // retention has dropped what was before
+		}
+	}
+	if before <= 1 {
+		before = 0
+	}
+	return all, before, nil
+}
+
+// within reports whether an instant is one of those that are wanted.
+func (f Filter) within(at time.Time) bool {
+	return (f.Since.IsZero() || !at.Before(f.Since)) && (f.Till.IsZero() || !at.After(f.Till))
 }
 
 // keep adds an entry and forgets the oldest when only the last are wanted.

@@ -28,8 +28,8 @@ const (
 	orderPassed = "passed" // it is for another device
 )
 
-// executed reports whether nothing is left to be done.
-func (o ReceiptOrder) executed() bool {
+// Executed reports whether nothing is left to be done.
+func (o ReceiptOrder) Executed() bool {
 	return o.Outcome == "done" || o.Outcome == orderBefore || o.Outcome == orderPassed
 }
 
@@ -58,6 +58,9 @@ func (o ReceiptOrder) String() string {
 func (s *Station) execute(ctx context.Context, orders []Named, sticks Sticks, r *Receipt) {
 	if s.o.Order == nil {
 		return
+	}
+	if len(orders) > 0 {
+		s.turn(Ordering, "")
 	}
 	put := func(name string, content []byte) error { return sticks.Put(ctx, name, content) }
 	for _, f := range orders {

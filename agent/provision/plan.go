@@ -20,7 +20,24 @@ type Named struct {
 // A Passed is a bundle that was passed over, and why.
 type Passed struct {
 	Name string
-	Why  string
+	Code PassedCode // "" for one that could not be read
+	Why  string     // in English
+}
+
+// A PassedCode says why a bundle was passed over.
+type PassedCode string
+
+// Why one is.
+const (
+	PassedForeign   PassedCode = "foreign"   // it is for other devices
+	PassedInstalled PassedCode = "installed" // it is in force
+	PassedTwice     PassedCode = "twice"     // it is on the stick twice
+	PassedNeeds     PassedCode = "needs"     // it needs another that could not be read
+)
+
+// PassedCodes returns every code.
+func PassedCodes() []PassedCode {
+	return []PassedCode{PassedForeign, PassedInstalled, PassedTwice, PassedNeeds}
 }
 
 // A Plan is what the bundles of a stick would change.
@@ -39,16 +56,24 @@ type change struct {
 
 // A BundleError says which bundle was refused.
 type BundleError struct {
-	Name string
-	Err  *p.Refusal
+	Name   string
+	Err    *p.Refusal
+	Others []*BundleError // refused beside it
 }
 
-func (e *BundleError) Error() string { return e.Name + ": " + e.Err.Error() }
+func (e *BundleError) Error() string {
+	words := e.Name + ": " + e.Err.Error()
+	for _, o := range e.Others {
+		words += "; " + o.Error()
+	}
+	return words
+}
+
 func (e *BundleError) Unwrap() error { return e.Err }
 
 // Plan judges the bundles of one stick and changes nothing. Those for other
 // devices are passed over, and so are those that are in force already; one that is
-// refused refuses them all. The error is then a [*BundleError]. A trust bundle
+// refused refuses them all. The error is then a [*BundleError], which names every one. A trust bundle
 // counts for the others beside it.
 func (s *Store) Plan(files []Named) (*Plan, error) { return s.plan(files, how{}) }
 
@@ -72,30 +97,35 @@ func (s *Store) plan(files []Named, how how) (*Plan, error) {
 		*p.Bundle
 	}
 	var found []candidate
+	var refused refusals
 	for _, f := range files {
 		b, err := p.Open(f.Content)
 		if err != nil {
-			return nil, named(f.Name, err)
+			if err := refused.add(f.Name, err); err != nil {
+				return nil, err
+			}
+			continue
 		}
 		if !b.For(s.o.Device) {
-			plan.Passed = append(plan.Passed, Passed{f.Name, "it is for other devices"})
+			plan.Passed = append(plan.Passed, Passed{f.Name, PassedForeign, "it is for other devices"})
 			continue
 		}
 		if e, ok := find(s.state.Installed, b.Kind); ok && e.SHA256 == b.SHA256().String() {
-			plan.Passed = append(plan.Passed, Passed{f.Name, "it is installed already"})
+			plan.Passed = append(plan.Passed, Passed{f.Name, PassedInstalled, "it is installed already"})
 			continue
 		}
 		if i := slices.IndexFunc(found, func(c candidate) bool { return c.Kind == b.Kind }); i >= 0 {
 			if found[i].SHA256() == b.SHA256() {
-				plan.Passed = append(plan.Passed, Passed{f.Name, "it is the same as " + found[i].name})
+				plan.Passed = append(plan.Passed, Passed{f.Name, PassedTwice, "it is the same as " + found[i].name})
 				continue
 			}
-			return nil, named(f.Name, p.Refuse(p.TwoOfAKind, "%s and %s, both %s", found[i].name, f.Name, b.Kind))
+			_ = refused.add(f.Name, p.Refuse(p.TwoOfAKind, "%s and %s, both %s", found[i].name, f.Name, b.Kind)) // it is a refusal
+			continue
 		}
 		found = append(found, candidate{f.Name, b})
 	}
 	if s.state.Trial != nil && len(found) > 0 {
-		return nil, named(found[0].name, p.Refuse(p.Busy, "%d starts so far", s.state.Trial.Starts))
+		return nil, &BundleError{Name: found[0].name, Err: p.Refuse(p.Busy, "%d starts so far", s.state.Trial.Starts)}
 	}
 	anchor, err := s.anchor()
 	if err != nil {
@@ -105,36 +135,21 @@ func (s *Store) plan(files []Named, how how) (*Plan, error) {
 	now := s.o.Now()
 	for _, c := range found {
 		old, _ := find(s.state.Installed, c.Kind)
-		if err := c.Judge(p.Target{Device: s.o.Device, Now: now, Anchor: anchor, Installed: old.Version}); err != nil {
-			if r := reasonOf(err); how.part && (r == p.HalfSigned || r == p.NoAnchor) {
-				plan.Passed = append(plan.Passed, Passed{c.name, "it needs what could not be read: " + err.Error()})
-				continue
-			}
-			return nil, named(c.name, err)
+		by, next, err := s.judge(c.Bundle, old.Version, anchor, how.again, now)
+		if r := reasonOf(err); how.part && (r == p.HalfSigned || r == p.NoAnchor) {
+			plan.Passed = append(plan.Passed, Passed{c.name, PassedNeeds, "it needs what could not be read: " + err.Error()})
+			continue
 		}
-		if !how.again && slices.Contains(s.state.Failed, c.SHA256().String()) {
-			return nil, named(c.name, p.Refuse(p.NoStart, "%s version %d was rolled back: it needs a new version", c.Kind, c.Version))
-		}
-		check, known := s.o.Checks[c.Kind]
-		if !known {
-			return nil, named(c.name, p.Refuse(p.UnknownKind, "kind %s", c.Kind))
-		}
-		if err := check(c.Bundle); err != nil {
-			return nil, named(c.name, p.Refuse(p.BadContent, "%v", err))
-		}
-		before := anchor
-		if c.Kind == p.Trust {
-			if anchor, err = c.Anchor(); err != nil {
-				return nil, named(c.name, err)
-			}
-			if before == nil || before.Roles == nil {
-				before = anchor
-			}
-		}
-		by, err := c.Signed(before, now)
 		if err != nil {
-			return nil, named(c.name, err)
+			if err := refused.add(c.name, err); err != nil {
+				return nil, err
+			}
+			if c.Kind == p.Trust {
+				break // whom to believe about the others is what it would have said
+			}
+			continue
 		}
+		anchor = next
 		e := entry{c.Kind, c.Version, c.SHA256().String(), hashOf(c.Text())}
 		plan.changes = append(plan.changes, change{c.Bundle, e, old})
 		plan.Events = append(plan.Events, Event{
@@ -142,7 +157,40 @@ func (s *Store) plan(files []Named, how how) (*Plan, error) {
 			OldVersion: old.Version, NewVersion: c.Version, Old: old.Text, New: e.Text, Bundle: e.SHA256, By: signers(by),
 		})
 	}
+	if len(refused) > 0 {
+		refused[0].Others = refused[1:]
+		return nil, refused[0]
+	}
 	return plan, nil
+}
+
+// judge says whether a bundle may be installed, who has signed it, and whom to believe
+// after it. The caller holds mu.
+func (s *Store) judge(b *p.Bundle, installed uint64, anchor *p.Anchor, again bool, now time.Time) (by []p.RoleKey, next *p.Anchor, err error) {
+	if err := b.Judge(p.Target{Device: s.o.Device, Now: now, Anchor: anchor, Installed: installed}); err != nil {
+		return nil, nil, err
+	}
+	if !again && slices.Contains(s.state.Failed, b.SHA256().String()) {
+		return nil, nil, p.Refuse(p.NoStart, "%s version %d was rolled back: it needs a new version", b.Kind, b.Version)
+	}
+	check, known := s.o.Checks[b.Kind]
+	if !known {
+		return nil, nil, p.Refuse(p.UnknownKind, "kind %s", b.Kind)
+	}
+	if err := check(b); err != nil {
+		return nil, nil, p.Refuse(p.BadContent, "%v", err)
+	}
+	next = anchor
+	if b.Kind == p.Trust {
+		if next, err = b.Anchor(); err != nil {
+			return nil, nil, err
+		}
+		if anchor == nil || anchor.Roles == nil {
+			anchor = next
+		}
+	}
+	by, err = b.Signed(anchor, now)
+	return by, next, err
 }
 
 func trustFirst(k p.Kind) int {
@@ -152,12 +200,18 @@ func trustFirst(k p.Kind) int {
 	return 1
 }
 
-func named(name string, err error) error {
+// refusals are the bundles of one stick that are refused, in the order in which that
+// was found.
+type refusals []*BundleError
+
+// add keeps a refusal; an error that is none is returned.
+func (all *refusals) add(name string, err error) error {
 	var r *p.Refusal
 	if !errors.As(err, &r) {
 		return err
 	}
-	return &BundleError{name, r}
+	*all = append(*all, &BundleError{Name: name, Err: r})
+	return nil
 }
 
 func signers(by []p.RoleKey) string {

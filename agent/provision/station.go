@@ -11,6 +11,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"ciglio/agent/stick"
@@ -71,14 +72,21 @@ type StationOptions struct {
 }
 
 // A Station takes one stick after the other.
-type Station struct{ o StationOptions }
+type Station struct {
+	o StationOptions
+
+	mu  sync.Mutex
+	now Now
+}
 
 // NewStation returns a station. It starts nothing.
 func NewStation(o StationOptions) *Station {
 	if o.Show == nil {
 		o.Show = func(Signal) {}
 	}
-	return &Station{o}
+	s := &Station{o: o}
+	s.turn(Away, "")
+	return s
 }
 
 // Run takes sticks until ctx ends. A helper that is not there, or goes, is tried
@@ -90,12 +98,14 @@ func (s *Station) Run(ctx context.Context) error {
 		sticks, err := s.o.Connect(ctx)
 		if err == nil {
 			told = ""
+			s.turn(Waiting, "")
 			err = s.serve(ctx, sticks)
 			sticks.Close()
 		}
 		if ctx.Err() != nil {
 			break
 		}
+		s.turn(Away, err.Error())
 		if err.Error() != told {
 			told = err.Error()
 			s.o.Log.Warn("no sticks are taken", "error", err)
@@ -116,20 +126,35 @@ func (s *Station) serve(ctx context.Context, sticks Sticks) error {
 		case err != nil && !errors.As(err, &own):
 			return err
 		case name == "":
+			s.turn(Waiting, "")
 			s.o.Show(Idle)
 			continue
 		}
+		s.turn(Reading, "")
 		s.o.Show(Busy)
 		r := s.visit(ctx, name, sticks, err)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		if r.Outcome == outcomeRefused || r.Outcome == outcomeUndone || len(r.Unread) > 0 || r.empty() {
+		s.finished(&r)
+		s.turn(Done, "")
+		if !r.Good() {
 			s.o.Show(Bad)
 		} else {
 			s.o.Show(Good)
 		}
 	}
+}
+
+// Good reports whether all that a stick brought is in force, or was before, and every
+// order on it is executed.
+func (r *Receipt) Good() bool {
+	return r.Outcome != outcomeRefused && r.Outcome != outcomeUndone && len(r.Unread) == 0 && !r.Empty()
+}
+
+// Outcomes returns what can come of a stick.
+func Outcomes() []string {
+	return []string{outcomeInstalled, outcomeNothing, outcomeOrders, outcomeUndone, outcomePart, outcomeRefused}
 }
 
 // What came of a stick.
@@ -157,9 +182,32 @@ type Receipt struct {
 	Files   []ReceiptFile  `json:"files"`
 	Changes []Event        `json:"changes"`
 	Passed  []Passed       `json:"passed"`
-	Unread  []Passed       `json:"unread"` // what could not be read, and why
+	Refused []Rejected     `json:"refused,omitempty"` // each bundle that was refused, where it was one
+	Unread  []Passed       `json:"unread"`            // what could not be read, and why
 	Orders  []ReceiptOrder `json:"orders"`
 	Force   []ReceiptForce `json:"in_force"` // when this was written
+
+	Written bool `json:"-"` // it is on the stick
+}
+
+// A Rejected is a bundle that was refused.
+type Rejected struct {
+	Name   string     `json:"name"`
+	Reason p.Reason   `json:"reason"`
+	Fact   string     `json:"fact"` // what exactly, in English
+	Why    *p.Refusal `json:"-"`    // the same, with its arguments
+}
+
+// rejected returns the bundles that an error of [Store.Plan] names.
+func rejected(err error) (all []Rejected) {
+	var b *BundleError
+	if !errors.As(err, &b) {
+		return nil
+	}
+	for _, one := range append([]*BundleError{b}, b.Others...) {
+		all = append(all, Rejected{one.Name, one.Err.Reason, one.Err.Fact, one.Err})
+	}
+	return all
 }
 
 // A ReceiptFile is one that was read off the stick.
@@ -216,14 +264,14 @@ func (s *Station) visit(ctx context.Context, name string, sticks Sticks, opened 
 	}
 	switch {
 	case err != nil:
-		r.Outcome, r.Reason, r.Words = outcomeRefused, reasonOf(err), err.Error()
+		r.Outcome, r.Reason, r.Words, r.Refused = outcomeRefused, reasonOf(err), err.Error(), rejected(err)
 		log.Warn("stick refused", "reason", string(r.Reason), "error", err)
 		s.refused(r)
 	case len(r.Unread) > 0:
 		r.Outcome, r.Reason, r.Words = outcomePart, p.Unreadable, strings.TrimPrefix(r.changeWords()+"; "+r.unread(), "; ")
 		log.Warn("stick read in part", "unread", r.unread(), "changes", r.changeWords())
 		s.refused(Receipt{Reason: p.Unreadable, Words: r.unread()})
-	case slices.ContainsFunc(r.Orders, func(o ReceiptOrder) bool { return !o.executed() }):
+	case slices.ContainsFunc(r.Orders, func(o ReceiptOrder) bool { return !o.Executed() }):
 		r.Outcome, r.Words = outcomeUndone, r.changeWords()
 		log.Warn("stick taken, but for an order", "changes", r.Words)
 	case len(r.Changes) > 0:
@@ -232,7 +280,7 @@ func (s *Station) visit(ctx context.Context, name string, sticks Sticks, opened 
 	case len(r.Orders) > 0:
 		r.Outcome, r.Words = outcomeOrders, r.changeWords()
 		log.Info("orders of a stick executed", "orders", r.Words)
-	case r.empty():
+	case r.Empty():
 		r.Outcome, r.Words = outcomeNothing, "there is nothing for a device in its root folder, nor in a folder ciglio"
 		log.Warn("stick brings no bundle and no order")
 	default:
@@ -240,6 +288,7 @@ func (s *Station) visit(ctx context.Context, name string, sticks Sticks, opened 
 		log.Info("stick brings nothing new", "files", len(r.Files))
 	}
 	if opened == nil {
+		s.turn(Writing, "")
 		s.answer(ctx, sticks, &r, log)
 	}
 	return r
@@ -266,8 +315,8 @@ func (r *Receipt) unread() string {
 	return strings.Join(words, "; ")
 }
 
-// empty reports whether the stick brought neither bundle nor order.
-func (r *Receipt) empty() bool { return len(r.Files) == 0 && len(r.Orders) == 0 }
+// Empty reports whether the stick brought neither bundle nor order.
+func (r *Receipt) Empty() bool { return len(r.Files) == 0 && len(r.Orders) == 0 }
 
 func reasonOf(err error) p.Reason {
 	var r *p.Refusal
@@ -327,7 +376,7 @@ func (s *Station) read(ctx context.Context, sticks Sticks, r *Receipt) (bundles,
 		case !errors.As(err, &own) || errors.Is(err, stick.ErrGone):
 			return nil, nil, err
 		}
-		r.Unread = append(r.Unread, Passed{e.Name, evidence.CleanText(err.Error())})
+		r.Unread = append(r.Unread, Passed{e.Name, "", evidence.CleanText(err.Error())})
 		blind = blind || to == &bundles
 		if to == &orders && (first == "" || e.Name < first) {
 			first = e.Name
@@ -337,7 +386,7 @@ func (s *Station) read(ctx context.Context, sticks Sticks, r *Receipt) (bundles,
 	orders = slices.DeleteFunc(orders, func(o Named) bool {
 		needs := blind || first != "" && o.Name > first
 		if needs {
-			r.Passed = append(r.Passed, Passed{o.Name, "it may need what could not be read"})
+			r.Passed = append(r.Passed, Passed{o.Name, PassedNeeds, "it may need what could not be read"})
 		}
 		return needs
 	})
@@ -349,6 +398,7 @@ func (s *Station) install(ctx context.Context, plan *Plan, r *Receipt) error {
 	if err := s.o.Store.Install(plan); err != nil {
 		return err
 	}
+	s.turn(Applying, "")
 	if err := s.o.Restart(ctx); err != nil {
 		return p.Refuse(p.NoStart, "%v", err)
 	}
@@ -393,6 +443,7 @@ func (s *Station) answer(ctx context.Context, sticks Sticks, r *Receipt, log *sl
 	if err == nil {
 		base := fmt.Sprintf("receipt-%.8s-%s", r.Device, at.Format("20060102-150405"))
 		err = errors.Join(sticks.Put(ctx, base+".cose", sealed), sticks.Put(ctx, base+".txt", []byte(r.text())))
+		r.Written = err == nil
 	}
 	if err != nil && ctx.Err() == nil {
 		log.Warn("receipt not written to the stick", "error", err)

@@ -156,6 +156,7 @@ func (m *fakeMachine) Wait(ctx context.Context) {
 type stand struct {
 	*fakeMachine
 	store   *Store
+	station *Station
 	signals chan Signal
 	noted   []evidence.Act
 	starts  error // why it does not start
@@ -193,9 +194,9 @@ func newStandWith(t *testing.T, s *Store, change func(*StationOptions)) *stand {
 		},
 	}
 	change(&o)
-	station := NewStation(o)
+	st.station = NewStation(o)
 	ended := make(chan error)
-	go func() { ended <- station.Run(ctx) }()
+	go func() { ended <- st.station.Run(ctx) }()
 	t.Cleanup(func() {
 		cancel()
 		<-ended

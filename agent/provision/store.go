@@ -87,6 +87,7 @@ type Store struct {
 
 	mu    sync.Mutex
 	state state
+	told  map[string]Force // what InForce has read, by the bundle
 }
 
 // state is the content of state.json. It is never changed in place.

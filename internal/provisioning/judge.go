@@ -188,11 +188,11 @@ func (b *Bundle) Judge(t Target) error {
 	}
 	switch {
 	case t.Now.Before(b.NotBefore):
-		return refuse(TooEarly, "from %s on; the device's clock says %s", b.NotBefore.Format(instant), t.Now.UTC().Format(instant))
+		return refuse(TooEarly, "from %s on; the device's clock says %s", b.NotBefore.Format(instant), t.Now.UTC().Format(instant)).with("from", b.NotBefore, "now", t.Now)
 	case t.Now.Unix() > b.NotAfter.Unix():
-		return refuse(Expired, "until %s; the device's clock says %s", b.NotAfter.Format(instant), t.Now.UTC().Format(instant))
+		return refuse(Expired, "until %s; the device's clock says %s", b.NotAfter.Format(instant), t.Now.UTC().Format(instant)).with("until", b.NotAfter, "now", t.Now)
 	case b.Version <= t.Installed:
-		return refuse(Older, "%s version %d; version %d is installed", b.Kind, b.Version, t.Installed)
+		return refuse(Older, "%s version %d; version %d is installed", b.Kind, b.Version, t.Installed).with("version", b.Version, "installed", t.Installed)
 	}
 	return nil
 }

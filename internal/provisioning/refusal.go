@@ -87,13 +87,24 @@ func (r Reason) Words() string {
 type Refusal struct {
 	Reason Reason
 	Fact   string // what exactly, in English
+	// Args are the arguments of Fact for a catalogue, in pairs of a name and a value; nil
+	// where the fact is the words of somebody else, such as a parser's.
+	Args []any
+}
+
+// with adds the arguments.
+func (r *Refusal) with(args ...any) *Refusal {
+	r.Args = args
+	return r
 }
 
 func (r *Refusal) Error() string { return r.Reason.Words() + " (" + r.Fact + ")" }
 
-func refuse(reason Reason, format string, args ...any) error { return Refuse(reason, format, args...) }
+func refuse(reason Reason, format string, args ...any) *Refusal {
+	return Refuse(reason, format, args...)
+}
 
 // Refuse returns a refusal.
 func Refuse(reason Reason, format string, args ...any) *Refusal {
-	return &Refusal{reason, fmt.Sprintf(format, args...)}
+	return &Refusal{Reason: reason, Fact: fmt.Sprintf(format, args...)}
 }
