@@ -32,10 +32,10 @@ var homes = map[string][]string{
 	"github.com/minio/minio-go":    {"portal/blob"},
 	"github.com/mochi-mqtt/server": {"portal/broker"},
 	"go.etcd.io/bbolt":             {"uplink/outbox"},
-	"golang.org/x/mod":             {"portal/log", "portal/store"},
+	"golang.org/x/mod":             {"portal/log", "portal/record"},
 	"golang.org/x/sync":            {"agent", "portal", "uplink"},
 	"golang.org/x/sys":             {"agent/doctor", "capture/v4l2", "internal/durable", "sensor", "uplink/outbox", "uplink/mqtt"},
-	"modernc.org/sqlite":           {"portal/database", "portal/store"},
+	"modernc.org/sqlite":           {"portal/database"},
 
 	"github.com/warthog618/go-gpiocdev": {"sensor/port"},
 	"periph.io/x/conn":                  {"sensor", "agent/provision", "capture/strobe"},
@@ -96,10 +96,23 @@ var may = map[string][]string{
 	"sensor/sensortest":           {"sensor"},
 	"sensor/sensortest/recording": {},
 
-	"portal/blob":                  {"capture/evidence", "internal/durable"},
-	"portal/blob/blobtest":         {"capture/evidence", "portal/blob"},
+	// The rooms of the centre, each above the next: none imports one below it.
 	"portal/database":              {"internal/durable"},
 	"portal/database/databasetest": {"portal/database"},
+	"portal/blob":                  {"capture/evidence", "internal/durable"},
+	"portal/blob/blobtest":         {"capture/evidence", "portal/blob"},
+	"portal/record":                {"capture/evidence", "internal/durable", "portal/blob", "portal/database"},
+	"portal/log":                   {"capture/evidence"},
+	"portal/register":              {"capture/evidence", "internal/durable"},
+	"portal/keys":                  {"capture/evidence", "internal/durable"},
+	"portal/tally":                 {},
+	"portal/broker":                {"capture/evidence", "uplink/wire", "internal/mtls", "portal/tally"},
+	"portal/brokerlog":             {"capture/evidence", "uplink/wire", "portal/tally"},
+	"portal/ca":                    {"capture/evidence", "internal/durable", "internal/mtls", "portal/keys"},
+	"portal/est":                   {"capture/evidence", "internal/mtls", "internal/pages", "portal/ca", "portal/tally"},
+	"portal/orders":                {"capture/evidence", "uplink/wire", "internal/durable"},
+	"portal/intake":                {"capture/evidence", "uplink", "uplink/wire", "portal/blob", "portal/record", "portal/log", "portal/orders", "portal/tally"},
+	"portal/web":                   {"sensor", "capture", "capture/evidence", "uplink/wire", "internal/pages", "portal/blob", "portal/record", "portal/log", "portal/orders", "portal/intake"},
 }
 
 // deviceNever lists what must not be linked into the device's program.

@@ -23,7 +23,6 @@ import (
 	"ciglio/portal/intake"
 	"ciglio/portal/portaltest"
 	"ciglio/portal/register"
-	"ciglio/portal/store"
 	"ciglio/uplink/mqtt"
 	"ciglio/uplink/wire"
 )
@@ -203,7 +202,7 @@ func burst(tb testing.TB, devices, each int) burstResult {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	st, err := store.Open(c.Dir)
+	st, err := portaltest.TryStore(tb, c.Dir)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -217,7 +216,7 @@ func burst(tb testing.TB, devices, each int) burstResult {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	in, err := intake.New(tb.Context(), intake.Options{Store: st, Register: keys, Signer: c.Signer, Dialer: dialer, ClientID: "centre", Shard: portaltest.Shard})
+	in, err := intake.New(tb.Context(), intake.Options{Store: st, Spool: tb.TempDir(), Register: keys, Signer: c.Signer, Dialer: dialer, ClientID: "centre", Shard: portaltest.Shard})
 	if err != nil {
 		tb.Fatal(err)
 	}

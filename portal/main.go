@@ -19,10 +19,11 @@ import (
 
 	"ciglio/capture/evidence"
 	"ciglio/portal/ca"
+	"ciglio/portal/database"
 	"ciglio/portal/est"
 	"ciglio/portal/keys"
+	"ciglio/portal/record"
 	"ciglio/portal/register"
-	"ciglio/portal/store"
 )
 
 // purpose says in a line what the program is for.
@@ -166,7 +167,7 @@ func (c command) run(args []string, stdout, stderr io.Writer) int {
 	if err != nil {
 		if *asJSON {
 			v := map[string]any{"error": err.Error()}
-			var damage *store.DamageError
+			var damage *record.DamageError
 			if errors.As(err, &damage) {
 				v["damaged"] = damage.Things
 			}
@@ -201,7 +202,7 @@ func hint(err error) string {
 		return "--name HOST, once for each name or address by which devices reach this machine"
 	case errors.Is(err, ca.ErrNoCA):
 		return "make one with: ciglio-portal authority --dir DIR --make; one that was lost comes from a backup"
-	case errors.Is(err, store.ErrLocked):
+	case errors.Is(err, database.ErrLocked):
 		return "another ciglio-portal serves this directory"
 	case errors.Is(err, errCentreKey):
 		return "use the centre.key that the register in trust.pem names"
@@ -217,7 +218,7 @@ func hint(err error) string {
 		return "set the device's clock, remove its certificate file and start it again: it makes a new one"
 	case errors.Is(err, register.ErrOtherDevice):
 		return "--device is the device.id of the very device that made the certificate"
-	case errors.Is(err, store.ErrDamaged), errors.Is(err, register.ErrLost):
+	case errors.Is(err, record.ErrDamaged), errors.Is(err, register.ErrLost):
 		return "keep the last copy that was whole, and see to the disk"
 	case errors.Is(err, errCertificate):
 		return "--cert names the certificate that the device makes at its first start"
@@ -247,7 +248,7 @@ func required(name, value string) error {
 // warnOpen names what of a centre's folder others can read or enter: what the
 // centre writes is its owner's alone, but a folder may have been there before.
 func warnOpen(stderr io.Writer, dir string) {
-	open, _ := store.OpenToOthers(dir) // whoever wrote there has said what fails
+	open, _ := record.OpenToOthers(dir) // whoever wrote there has said what fails
 	for _, path := range open {
 		fmt.Fprintf(stderr, "warning: others on this machine can read or enter %s: chmod go-rwx\n", path)
 	}

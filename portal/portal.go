@@ -8,6 +8,7 @@
 package portal
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -22,15 +23,17 @@ import (
 
 	"ciglio/capture/evidence"
 	"ciglio/internal/mtls"
+	"ciglio/portal/blob"
 	"ciglio/portal/broker"
 	"ciglio/portal/brokerlog"
 	"ciglio/portal/ca"
+	"ciglio/portal/database"
 	"ciglio/portal/est"
 	"ciglio/portal/intake"
 	"ciglio/portal/keys"
 	"ciglio/portal/orders"
+	"ciglio/portal/record"
 	"ciglio/portal/register"
-	"ciglio/portal/store"
 	"ciglio/portal/web"
 	"ciglio/uplink"
 	"ciglio/uplink/mqtt"
@@ -42,6 +45,9 @@ const (
 	DefaultMQTT   = "127.0.0.1:1883"
 	DefaultShard  = "0"
 )
+
+// spoolFolder has what the intake has not put together yet.
+const spoolFolder = "partial"
 
 // ErrNotLoopback says that an address can be reached from other machines, and what
 // is there asks nobody who they are.
@@ -76,6 +82,11 @@ type Options struct {
 	// Pages says how the pages are served by TLS; zero: they are not.
 	Pages PagesTLS
 	Shard string // empty means DefaultShard
+	// Database is where the records are: the URL of a PostgreSQL
+	// ("postgres://…"); empty for SQLite in Dir.
+	Database string
+	// S3 is where pictures and traces are; nil for a folder in Dir.
+	S3 *blob.S3Options
 	// AllowRemote lets Listen and Readers be addresses that other machines reach.
 	// The pages ask nobody who they are, encrypted or not.
 	AllowRemote bool
@@ -92,7 +103,7 @@ type Options struct {
 // A Portal is an open centre. [New] opens it; [Portal.Close] releases it.
 type Portal struct {
 	log       *slog.Logger
-	store     *store.Store
+	store     *record.Store
 	register  *register.File
 	intake    *intake.Intake
 	broker    *broker.Broker // nil when there is another
@@ -145,10 +156,10 @@ func New(ctx context.Context, o Options) (p *Portal, err error) {
 	case err != nil:
 		return p, fmt.Errorf("%s: %w: %w", centreKeyName, errCentreKey, err)
 	}
-	if p.store, err = store.Open(o.Dir); err != nil {
+	if p.store, err = o.openStore(ctx); err != nil {
 		return p, err
 	}
-	if open, err := store.OpenToOthers(o.Dir); err != nil {
+	if open, err := record.OpenToOthers(o.Dir); err != nil {
 		return p, err
 	} else if len(open) > 0 {
 		o.Log.Warn("others on this machine can read or enter", "paths", open, "hint", "chmod go-rwx")
@@ -209,7 +220,7 @@ func New(ctx context.Context, o Options) (p *Portal, err error) {
 	dials := &sessions{Dialer: dialer}
 	dials.began.Store(time.Now().UnixMicro())
 	if p.intake, err = intake.New(ctx, intake.Options{
-		Store: p.store, Register: p.register, Signer: centre, Dialer: dials,
+		Store: p.store, Spool: filepath.Join(o.Dir, spoolFolder), Register: p.register, Signer: centre, Dialer: dials,
 		ClientID: "ciglio-portal-" + o.Shard, Shard: o.Shard, Orders: orders.Open(o.Dir), Now: o.Now, Log: o.Log,
 	}); err != nil {
 		return p, err
@@ -223,6 +234,32 @@ func New(ctx context.Context, o Options) (p *Portal, err error) {
 		Orders: orders.Open(o.Dir), Stats: p.intake.Stats, Session: dials.Began, Dropped: dropped,
 	})
 	return p, err
+}
+
+// openStore opens the store where the options say it is.
+func (o Options) openStore(ctx context.Context) (*record.Store, error) {
+	if o.Database == "" && o.S3 == nil {
+		return record.OpenFolder(ctx, o.Dir)
+	}
+	var blobs blob.Store
+	var err error
+	if o.S3 != nil {
+		blobs, err = blob.OpenS3(ctx, *o.S3)
+	} else {
+		blobs, err = blob.OpenFolder(filepath.Join(o.Dir, record.BlobFolder))
+	}
+	if err != nil {
+		return nil, err
+	}
+	db, err := database.Open(ctx, cmp.Or(o.Database, filepath.Join(o.Dir, record.DatabaseName)), database.Options{})
+	if err != nil {
+		return nil, err
+	}
+	s, err := record.Open(ctx, db, blobs)
+	if err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return s, nil
 }
 
 // known says whether the register has a device; it may have been enrolled a

@@ -19,10 +19,11 @@ import (
 
 	"ciglio/capture/evidence"
 	"ciglio/portal"
+	"ciglio/portal/database"
 	"ciglio/portal/keys"
 	"ciglio/portal/portaltest"
+	"ciglio/portal/record"
 	"ciglio/portal/register"
-	"ciglio/portal/store"
 	"ciglio/uplink"
 	"ciglio/uplink/mqtt"
 	"ciglio/uplink/wire"
@@ -161,7 +162,7 @@ func TestViolationFromSocketToBundle(t *testing.T) {
 	if err := portal.Backup(t.Context(), dir, backup); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := portal.New(t.Context(), portal.Options{Dir: dir, Listen: "127.0.0.1:0", MQTT: "127.0.0.1:0"}); !errors.Is(err, store.ErrLocked) {
+	if _, err := portal.New(t.Context(), portal.Options{Dir: dir, Listen: "127.0.0.1:0", MQTT: "127.0.0.1:0"}); !errors.Is(err, database.ErrLocked) {
 		t.Errorf("a second portal on the directory: %v", err)
 	}
 	stop()
@@ -333,11 +334,11 @@ func TestCertificateOfAnotherDevice(t *testing.T) {
 // A backup that lacks a lost blob says so and has all the rest.
 func TestBackupWithALostBlob(t *testing.T) {
 	dir := newCentre(t)
-	s, err := store.Open(dir)
+	s, err := portaltest.TryStore(t, dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = s.Update(t.Context(), func(tx *store.Tx) error { return tx.Blob(evidence.Hash{1}, 10, time.Now()) })
+	err = s.Update(t.Context(), func(tx *record.Tx) error { return tx.Blob(evidence.Hash{1}, 10, time.Now()) })
 	if err = errors.Join(err, s.Close()); err != nil {
 		t.Fatal(err)
 	}

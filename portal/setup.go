@@ -14,8 +14,8 @@ import (
 	"ciglio/portal/ca"
 	"ciglio/portal/keys"
 	"ciglio/portal/orders"
+	"ciglio/portal/record"
 	"ciglio/portal/register"
-	"ciglio/portal/store"
 )
 
 const (
@@ -76,7 +76,7 @@ func begin(dir string, now time.Time) error {
 		}
 	}
 	// The store first: what can fail does so before there are keys.
-	s, err := store.Open(dir)
+	s, err := record.OpenFolder(context.Background(), dir)
 	if err != nil {
 		return err
 	}
@@ -117,13 +117,13 @@ func ReadCertificate(text []byte) (*x509.Certificate, error) {
 // Backup writes a consistent copy of the centre in dir, which may be running,
 // to the new folder dest: records, blobs, receipts, log, register and
 // certificates. The two private keys are not in it. Blobs that are lost or damaged
-// are left out: the error then wraps [store.ErrDamaged], and all else is there.
+// are left out: the error then wraps [record.ErrDamaged], and all else is there.
 func Backup(ctx context.Context, dir, dest string) error {
 	if err := centreIn(dir); err != nil {
 		return err
 	}
-	err := store.Backup(ctx, dir, dest)
-	if err != nil && !errors.Is(err, store.ErrDamaged) {
+	err := record.Backup(ctx, dir, dest)
+	if err != nil && !errors.Is(err, record.ErrDamaged) {
 		return err
 	}
 	return errors.Join(err, register.Backup(dir, dest), orders.Open(dir).Backup(dest))

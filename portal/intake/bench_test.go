@@ -46,7 +46,7 @@ func BenchmarkSmallRecords(b *testing.B) {
 				var messages []uplink.Message
 				for i := range each {
 					d := all[i%devices]
-					messages = append(messages, record(d, d.Heartbeat(b)))
+					messages = append(messages, sealedMessage(d, d.Heartbeat(b)))
 				}
 				runtime.GC()
 				b.StartTimer()
@@ -80,7 +80,7 @@ func BenchmarkMegabytes(b *testing.B) {
 						seed++
 						blobs = append(blobs, portaltest.Bytes(seed, n))
 					}
-					messages = append(messages, record(d, d.Violation(b, blobs[:3], blobs[3], nil)))
+					messages = append(messages, sealedMessage(d, d.Violation(b, blobs[:3], blobs[3], nil)))
 					for _, blob := range blobs {
 						messages = append(messages, d.Chunks(blob)...)
 					}

@@ -2,8 +2,6 @@ package intake_test
 
 import (
 	"bytes"
-	"database/sql"
-	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -11,8 +9,8 @@ import (
 	"time"
 
 	"ciglio/capture/evidence"
+	"ciglio/portal/intake"
 	"ciglio/portal/portaltest"
-	"ciglio/portal/store"
 	"ciglio/uplink"
 	"ciglio/uplink/wire"
 )
@@ -20,20 +18,24 @@ import (
 // settledBlobs puts blobs where Finish puts them, without any transaction.
 func settledBlobs(t *testing.T, c *portaltest.Centre, d *portaltest.Device, blobs ...[]byte) {
 	t.Helper()
-	s, err := store.Open(c.Dir)
+	s, err := portaltest.TryStore(t, c.Dir)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer s.Close()
+	spool, err := intake.OpenSpool(t.TempDir(), s.Blobs())
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, blob := range blobs {
-		var p *store.Partial
+		var p *intake.Partial
 		for _, m := range d.Chunks(blob) {
 			chunk, err := wire.ParseChunk(m.Payload)
 			if err != nil {
 				t.Fatal(err)
 			}
 			if p == nil {
-				if p, err = s.OpenPartial(d.ID, chunk.Blob, chunk.Total); err != nil {
+				if p, err = spool.Open(d.ID, chunk.Blob, chunk.Total); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -41,7 +43,7 @@ func settledBlobs(t *testing.T, c *portaltest.Centre, d *portaltest.Device, blob
 				t.Fatal(err)
 			}
 		}
-		if err := p.Finish(); err != nil {
+		if err := p.Finish(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -54,12 +56,12 @@ func TestBlobWithoutItsTransactionIsTakenUp(t *testing.T) {
 	c := portaltest.NewCentre(t, d)
 	s := d.Violation(t, frames, trace, nil)
 	b := start(t, c)
-	b.Deliver(record(d, s))
+	b.Deliver(sealedMessage(d, s))
 	b.next()
 	b.stop()
 	settledBlobs(t, c, d, frames[0], frames[1])
 	b = start(t, c)
-	b.Deliver(record(d, s))
+	b.Deliver(sealedMessage(d, s))
 	if have := b.next().Have; have == nil || len(have.Blobs) != 2 {
 		t.Fatalf("have = %+v, want the two blobs that are not on disk", have)
 	}
@@ -76,7 +78,7 @@ func TestRecordIsSettledAtTheNextStart(t *testing.T) {
 	c := portaltest.NewCentre(t, d)
 	s := d.Violation(t, frames, trace, nil)
 	b := start(t, c)
-	b.Deliver(record(d, s))
+	b.Deliver(sealedMessage(d, s))
 	b.next()
 	b.stop()
 	settledBlobs(t, c, d, frames[0], frames[1], frames[2], trace)
@@ -86,22 +88,9 @@ func TestRecordIsSettledAtTheNextStart(t *testing.T) {
 		t.Fatalf("stats = %+v, want the record settled without a message", st)
 	}
 	b = start(t, c)
-	b.Deliver(record(d, s))
+	b.Deliver(sealedMessage(d, s))
 	if r := b.next().Receipt; r == nil || !names(r.Receipt, s) {
 		t.Error("no receipt")
-	}
-}
-
-// execute changes the database of a centre behind its back.
-func execute(t *testing.T, c *portaltest.Centre, text string) {
-	t.Helper()
-	db, err := sql.Open("sqlite", filepath.Join(c.Dir, "portal.db"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer db.Close()
-	if _, err := db.Exec(text); err != nil {
-		t.Fatal(err)
 	}
 }
 
@@ -109,7 +98,7 @@ func execute(t *testing.T, c *portaltest.Centre, text string) {
 // violation above.
 func named(t *testing.T, c *portaltest.Centre, s *evidence.Sealed) {
 	t.Helper()
-	st, err := store.Open(c.Dir)
+	st, err := portaltest.TryStore(t, c.Dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -127,17 +116,18 @@ func named(t *testing.T, c *portaltest.Centre, s *evidence.Sealed) {
 // A blob whose own transaction found no room is named by the one that settles
 // its record.
 func TestReceiptNamesBlobThatTheStoreRefused(t *testing.T) {
+	portaltest.OnOneDisk(t, "the trigger is one of SQLite")
 	d := portaltest.NewDevice(t, "one")
 	b := start(t, portaltest.NewCentre(t, d))
 	s := d.Violation(t, frames, trace, nil)
-	b.Deliver(record(d, s))
+	b.Deliver(sealedMessage(d, s))
 	b.next()
-	execute(t, b.centre, `CREATE TRIGGER noroom BEFORE INSERT ON blobs BEGIN SELECT RAISE(ABORT, 'database or disk is full'); END`)
+	portaltest.Execute(t, b.centre.Dir, `CREATE TRIGGER noroom BEFORE INSERT ON blobs BEGIN SELECT RAISE(ABORT, 'database or disk is full'); END`)
 	b.Deliver(d.Chunks(frames[0])...)
 	for b.intake.Stats().Failed == 0 {
 		time.Sleep(time.Millisecond)
 	}
-	execute(t, b.centre, `DROP TRIGGER noroom`)
+	portaltest.Execute(t, b.centre.Dir, `DROP TRIGGER noroom`)
 	b.Deliver(chunks(d)[len(d.Chunks(frames[0])):]...)
 	if r := b.receipt(); !names(r, s) {
 		t.Fatalf("receipt = %+v", r)
@@ -154,11 +144,11 @@ func TestReceiptNamesBlobOfTheRunBefore(t *testing.T) {
 	c := portaltest.NewCentre(t, d)
 	s := d.Violation(t, frames, trace, nil)
 	b := start(t, c)
-	b.Deliver(record(d, s))
+	b.Deliver(sealedMessage(d, s))
 	b.next()
 	b.Deliver(d.Chunks(frames[0])...)
 	b.stop()
-	execute(t, c, `DELETE FROM blobs`)
+	portaltest.Execute(t, c.Dir, `DELETE FROM blobs`)
 	b = start(t, c)
 	b.Deliver(chunks(d)[len(d.Chunks(frames[0])):]...)
 	if r := b.receipt(); !names(r, s) {
@@ -171,14 +161,15 @@ func TestReceiptNamesBlobOfTheRunBefore(t *testing.T) {
 // Reports may find room where records do not: they do not say that the store
 // takes records again.
 func TestFailingLastsUntilARecordIsTaken(t *testing.T) {
+	portaltest.OnOneDisk(t, "the trigger is one of SQLite")
 	d := portaltest.NewDevice(t, "one")
 	b := start(t, portaltest.NewCentre(t, d))
 	first := d.Heartbeat(t)
-	b.Deliver(record(d, first))
+	b.Deliver(sealedMessage(d, first))
 	b.receipt()
-	execute(t, b.centre, `CREATE TRIGGER noroom BEFORE INSERT ON records BEGIN SELECT RAISE(ABORT, 'database or disk is full'); END`)
+	portaltest.Execute(t, b.centre.Dir, `CREATE TRIGGER noroom BEFORE INSERT ON records BEGIN SELECT RAISE(ABORT, 'database or disk is full'); END`)
 	second := d.Heartbeat(t)
-	b.Deliver(record(d, second))
+	b.Deliver(sealedMessage(d, second))
 	for !b.intake.Stats().Failing {
 		time.Sleep(time.Millisecond)
 	}
@@ -194,8 +185,8 @@ func TestFailingLastsUntilARecordIsTaken(t *testing.T) {
 	if !b.intake.Stats().Failing {
 		t.Error("a report is stored, and the store is said to take records")
 	}
-	execute(t, b.centre, `DROP TRIGGER noroom`)
-	b.Deliver(record(d, second))
+	portaltest.Execute(t, b.centre.Dir, `DROP TRIGGER noroom`)
+	b.Deliver(sealedMessage(d, second))
 	if r := b.receipt(); !names(r, second) {
 		t.Errorf("receipt = %+v", r)
 	}
@@ -212,17 +203,17 @@ func TestDamagedRowIsReplaced(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			c := portaltest.NewCentre(t, d, e)
 			b := start(t, c)
-			b.Deliver(record(d, s))
+			b.Deliver(sealedMessage(d, s))
 			b.next()
 			b.stop()
-			execute(t, c, fmt.Sprintf(`UPDATE records SET bytes = x'%x'`, damaged))
+			portaltest.Execute(t, c.Dir, `UPDATE records SET bytes = $1`, damaged)
 			b = start(t, c)
 			other := e.Heartbeat(t)
-			b.Deliver(record(e, other))
+			b.Deliver(sealedMessage(e, other))
 			if r := b.receipt(); !names(r, other) {
 				t.Errorf("receipt = %+v", r)
 			}
-			b.Deliver(record(d, s))
+			b.Deliver(sealedMessage(d, s))
 			b.Deliver(chunks(d)...)
 			if r := b.receipt(); !names(r, s) {
 				t.Errorf("receipt = %+v", r)
@@ -238,6 +229,7 @@ func TestDamagedRowIsReplaced(t *testing.T) {
 // and everything is sent to the copy once more. Whatever was receipted stays
 // where it was in the log, and everything is receipted in the end.
 func TestPowerCutAfterEveryMessage(t *testing.T) {
+	portaltest.OnOneDisk(t, "a server keeps its own files")
 	d := portaltest.NewDevice(t, "one")
 	c := portaltest.NewCentre(t, d)
 	others := [][]byte{portaltest.Bytes(11, 70_000), portaltest.Bytes(12, 9_000), portaltest.Bytes(13, 9_000)}
@@ -247,7 +239,7 @@ func TestPowerCutAfterEveryMessage(t *testing.T) {
 	}
 	var all []uplink.Message
 	for i, s := range records {
-		all = append(all, record(d, s))
+		all = append(all, sealedMessage(d, s))
 		switch i {
 		case 1:
 			all = append(all, chunks(d)...)

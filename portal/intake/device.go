@@ -6,14 +6,13 @@ import (
 	"time"
 
 	"ciglio/capture/evidence"
-	"ciglio/portal/store"
 )
 
 // A device is what a lane remembers of a device: the records that wait for
 // blobs. The store has the same; a new run reads it from there.
 type device struct {
 	id      evidence.DeviceID
-	blobs   map[evidence.Hash]*blob
+	blobs   map[evidence.Hash]*awaited
 	records map[evidence.Hash]waiting
 	bytes   uint64 // of the blobs waited for
 
@@ -29,11 +28,11 @@ type waiting struct {
 	missing map[evidence.Hash]bool
 }
 
-// A blob is one that at least one record waits for.
-type blob struct {
+// An awaited blob is one that at least one record waits for.
+type awaited struct {
 	length  uint64
 	records []evidence.Hash
-	partial *store.Partial // nil until it is needed
+	partial *Partial // nil until it is needed
 }
 
 func (l *lane) device(id evidence.DeviceID) *device {
@@ -41,7 +40,7 @@ func (l *lane) device(id evidence.DeviceID) *device {
 	if d == nil {
 		d = &device{
 			id:      id,
-			blobs:   make(map[evidence.Hash]*blob),
+			blobs:   make(map[evidence.Hash]*awaited),
 			records: make(map[evidence.Hash]waiting),
 		}
 		l.devices[id] = d
@@ -89,7 +88,7 @@ func (d *device) announce(record evidence.Hash, blobs, missing map[evidence.Hash
 	for hash, length := range missing {
 		b := d.blobs[hash]
 		if b == nil {
-			b = &blob{length: length}
+			b = &awaited{length: length}
 			d.blobs[hash] = b
 			d.bytes += length
 		}

@@ -19,7 +19,6 @@ import (
 	"ciglio/portal/keys"
 	"ciglio/portal/portaltest"
 	"ciglio/portal/register"
-	"ciglio/portal/store"
 	"ciglio/uplink"
 	"ciglio/uplink/wire"
 )
@@ -90,13 +89,13 @@ func TestHostileMessages(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			b := start(t, portaltest.NewCentre(t, d, other))
-			b.Deliver(record(d, violation)) // one is waiting for chunks
+			b.Deliver(sealedMessage(d, violation)) // one is waiting for chunks
 			if b.next().Have == nil {
 				t.Fatal("no have")
 			}
 			b.Deliver(row.message)
 			// What is good is taken all the same.
-			b.Deliver(record(d, heartbeat))
+			b.Deliver(sealedMessage(d, heartbeat))
 			if r := b.receipt(); !names(r, heartbeat) {
 				t.Errorf("receipt = %+v", r)
 			}
@@ -104,7 +103,7 @@ func TestHostileMessages(t *testing.T) {
 			if got := b.intake.Stats().Refused; len(got) != 1 || got[row.want] != 1 {
 				t.Errorf("refused %v, want one %s", got, row.want)
 			}
-			s, err := store.Open(b.centre.Dir)
+			s, err := portaltest.TryStore(t, b.centre.Dir)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -123,14 +122,14 @@ func TestWrongBlobIsSentAgain(t *testing.T) {
 	d := portaltest.NewDevice(t, "one")
 	b := start(t, portaltest.NewCentre(t, d))
 	s := d.Violation(t, frames[:2], trace, nil)
-	b.Deliver(record(d, s))
+	b.Deliver(sealedMessage(d, s))
 	b.next()
 	b.Deliver(d.Chunks(trace)...)
 	b.Deliver(d.Chunks(frames[1])...)
 	bad := wire.CutChunk(sha256.Sum256(frames[0]), changed(frames[0], 5), 0)
 	b.Deliver(d.Message(wire.WhatBlob, wire.AppendChunk(nil, bad)))
 	b.Deliver(d.Chunks(frames[0])[1])
-	b.Deliver(record(d, s))
+	b.Deliver(sealedMessage(d, s))
 	if have := b.next().Have; have == nil || len(have.Blobs) != 1 || len(have.Blobs[0].Ranges) != 0 {
 		t.Fatalf("have = %+v, want one blob of which nothing is there", have)
 	}
@@ -164,7 +163,7 @@ func TestSecondLengthOfABlobIsRefused(t *testing.T) {
 			b := start(t, c)
 			good := d.Violation(t, frames, trace, nil)
 			bad := d.Violation(t, frames, trace, func(r *evidence.Record) { r.Frames[0].Length++ })
-			b.Deliver(row.order(record(d, good), record(d, bad), chunks(d))...)
+			b.Deliver(row.order(sealedMessage(d, good), sealedMessage(d, bad), chunks(d))...)
 			if r := b.receipt(); !names(r, good) || len(r.Entries) != 1 {
 				t.Errorf("receipt = %+v", r)
 			}
@@ -207,7 +206,7 @@ func TestRevokedKeyIsRefusedWhateverTheDate(t *testing.T) {
 	now := time.Now().Add(-time.Second).UTC().Truncate(time.Second)
 	changeEntry(t, c, d, func(e *evidence.RegisterEntry) { e.Revoked = &now })
 	b := start(t, c)
-	b.Deliver(record(d, old))
+	b.Deliver(sealedMessage(d, old))
 	b.stop()
 	if n := b.intake.Stats().Refused[intake.ReasonRevoked]; n != 1 {
 		t.Errorf("refused %v, want one revoked", b.intake.Stats().Refused)
@@ -237,7 +236,7 @@ func TestNothingIsSettledOutsideTheKeysValidity(t *testing.T) {
 	}
 	until(time.Now().Add(-time.Hour).Truncate(time.Second))
 	b := start(t, c)
-	b.Deliver(record(d, s))
+	b.Deliver(sealedMessage(d, s))
 	b.Deliver(chunks(d)...)
 	b.stop()
 	if st := b.intake.Stats(); st.All.Settled != 0 || st.Receipts != 0 || !st.Failing {
@@ -245,7 +244,7 @@ func TestNothingIsSettledOutsideTheKeysValidity(t *testing.T) {
 	}
 	until(time.Now().AddDate(1, 0, 0).Truncate(time.Second))
 	b = start(t, c)
-	b.Deliver(record(d, s))
+	b.Deliver(sealedMessage(d, s))
 	if r := b.receipt(); !names(r, s) {
 		t.Errorf("receipt = %+v", r)
 	}
@@ -259,7 +258,7 @@ func TestStartWithoutTheDateIsTaken(t *testing.T) {
 		r.Kind, r.Body = evidence.KindBoot, evidence.Body{1: "power on", 2: uint64(0), 3: ""}
 		r.UTC, r.Clock.Synchronised = time.Unix(5, 0).UTC(), false
 	})
-	b.Deliver(record(d, boot))
+	b.Deliver(sealedMessage(d, boot))
 	if r := b.receipt(); !names(r, boot) {
 		t.Errorf("receipt = %+v", r)
 	}
@@ -279,7 +278,7 @@ func TestQuarantineIsBounded(t *testing.T) {
 			t.Errorf("counted %d, want %d", n, 3*intake.MaxQuarantined+1)
 		}
 	}
-	s, err := store.Open(c.Dir)
+	s, err := portaltest.TryStore(t, c.Dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -306,7 +305,7 @@ func TestH03_RefusalsAreCountedNotLogged(t *testing.T) {
 	}
 	b.Deliver(other.Message(wire.WhatBlob, nil))
 	s := other.Heartbeat(t)
-	b.Deliver(record(other, s))
+	b.Deliver(sealedMessage(other, s))
 	if r := b.receipt(); !names(r, s) {
 		t.Errorf("receipt = %+v", r)
 	}
@@ -341,10 +340,10 @@ func TestQuotaOfIncompleteRecords(t *testing.T) {
 				r.Frames[i].Length = each
 			}
 		})
-		b.Deliver(record(d, s))
+		b.Deliver(sealedMessage(d, s))
 	}
 	s := d.Heartbeat(t)
-	b.Deliver(record(d, s)) // has no blobs, needs no room
+	b.Deliver(sealedMessage(d, s)) // has no blobs, needs no room
 	if r := b.receipt(); !names(r, s) {
 		t.Errorf("receipt = %+v", r)
 	}
@@ -439,12 +438,12 @@ func TestChunksBehindARefusedRecord(t *testing.T) {
 			b := start(t, portaltest.NewCentre(t, d))
 			for range 2 {
 				s := d.Heartbeat(t)
-				b.Deliver(record(d, s))
+				b.Deliver(sealedMessage(d, s))
 				if r := b.receipt(); !names(r, s) {
 					t.Fatalf("receipt = %+v", r)
 				}
 			}
-			b.Deliver(record(d, d.Violation(t, frames, trace, row.edit)))
+			b.Deliver(sealedMessage(d, d.Violation(t, frames, trace, row.edit)))
 			b.Deliver(chunks(d)...)
 			b.Deliver(d.Chunks([]byte("of no record"))...)
 			b.stop()
@@ -452,7 +451,7 @@ func TestChunksBehindARefusedRecord(t *testing.T) {
 			if got := b.intake.Stats().Refused; got[row.want] != 1 || got[intake.ReasonBehind] != n || got[intake.ReasonUnannounced] != 1 {
 				t.Errorf("refused %v, want one %s, %d chunks behind it and one of no record", got, row.want, n)
 			}
-			s, err := store.Open(b.centre.Dir)
+			s, err := portaltest.TryStore(t, b.centre.Dir)
 			if err != nil {
 				t.Fatal(err)
 			}

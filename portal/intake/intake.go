@@ -24,9 +24,8 @@ import (
 	"time"
 
 	"ciglio/capture/evidence"
-	"ciglio/portal/log"
 	"ciglio/portal/orders"
-	"ciglio/portal/store"
+	"ciglio/portal/record"
 	"ciglio/uplink"
 	"ciglio/uplink/wire"
 )
@@ -39,9 +38,10 @@ type Register interface {
 	Refresh() error
 }
 
-// Options of an Intake. All but Orders and Log are needed.
+// Options of an Intake. All but Quota, Orders and Log are needed.
 type Options struct {
-	Store    *store.Store
+	Store    *record.Store
+	Spool    string // folder of blobs of which only some chunks have come; made
 	Register Register
 	Signer   evidence.Signer // of receipts and commands
 	Dialer   uplink.Dialer
@@ -74,6 +74,7 @@ type Intake struct {
 	o       Options
 	lanes   []*lane
 	seed    maphash.Seed
+	spool   *Spool
 	writer  *writer
 	answers *answers
 	refused *refusals
@@ -88,22 +89,18 @@ func New(ctx context.Context, o Options) (*Intake, error) {
 	if err := wire.CheckShard(o.Shard); err != nil {
 		return nil, err
 	}
-	counts, err := o.Store.Counts(ctx)
+	spool, err := OpenSpool(o.Spool, o.Store.Blobs())
 	if err != nil {
 		return nil, err
 	}
-	tree, err := log.Load(counts.LogSize, o.Store.Hashes(ctx))
-	if err != nil {
-		return nil, err
-	}
-	in := &Intake{o: o, seed: maphash.MakeSeed()}
+	in := &Intake{o: o, seed: maphash.MakeSeed(), spool: spool}
 	in.o.Quota = o.Quota.orDefault()
 	if o.Now == nil {
 		in.o.Now = time.Now
 	}
 	in.answers = newAnswers()
 	in.writer = &writer{
-		in: in, tree: tree, arrival: counts.Arrivals,
+		in: in, stale: true,
 		ops: make(chan op, writeDepth), held: make(map[evidence.Hash]time.Time),
 	}
 	if in.refused, err = newRefusals(ctx, in); err != nil {
@@ -146,20 +143,20 @@ func (in *Intake) resume(ctx context.Context) error {
 		}
 		d.announce(r.ID, blobs, missing)
 	}
-	return in.o.Store.DropPartials(func(d evidence.DeviceID, h evidence.Hash) bool {
+	return in.spool.Keep(func(d evidence.DeviceID, h evidence.Hash) bool {
 		_, wanted := in.lane(d).device(d).blobs[h]
 		return wanted
 	})
 }
 
 // blobsStored returns the blobs of a record as the store has it.
-func blobsStored(r *store.Record) (*evidence.Sealed, map[evidence.Hash]uint64, error) {
+func blobsStored(r *record.Record) (*evidence.Sealed, map[evidence.Hash]uint64, error) {
 	sealed, err := evidence.Open(r.Bytes)
 	if err != nil {
 		return nil, nil, err
 	}
 	if sealed.ID != r.ID {
-		return nil, nil, store.ErrDamaged
+		return nil, nil, record.ErrDamaged
 	}
 	blobs, err := blobsOf(sealed.Record)
 	return sealed, blobs, err

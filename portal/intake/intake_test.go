@@ -16,8 +16,8 @@ import (
 	"ciglio/portal/intake"
 	"ciglio/portal/log"
 	"ciglio/portal/portaltest"
+	"ciglio/portal/record"
 	"ciglio/portal/register"
-	"ciglio/portal/store"
 	"ciglio/uplink"
 	"ciglio/uplink/wire"
 )
@@ -28,7 +28,7 @@ type bench struct {
 	t      testing.TB
 	centre *portaltest.Centre
 	intake *intake.Intake
-	store  *store.Store
+	store  *record.Store
 	stop   func()
 }
 
@@ -51,11 +51,11 @@ func startLogging(t testing.TB, c *portaltest.Centre, q intake.Quota, log *slog.
 	if err != nil {
 		t.Fatal(err)
 	}
-	if b.store, err = store.Open(c.Dir); err != nil {
+	if b.store, err = portaltest.TryStore(t, c.Dir); err != nil {
 		t.Fatal(err)
 	}
 	b.intake, err = intake.New(t.Context(), intake.Options{
-		Store: b.store, Register: keys, Signer: c.Signer, Dialer: b.Broker, ClientID: "centre", Shard: portaltest.Shard, Quota: q, Log: log,
+		Store: b.store, Spool: filepath.Join(c.Dir, "partial"), Register: keys, Signer: c.Signer, Dialer: b.Broker, ClientID: "centre", Shard: portaltest.Shard, Quota: q, Log: log,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -103,7 +103,7 @@ func names(r *evidence.Receipt, s *evidence.Sealed) bool {
 	return ok && e.ID == s.ID
 }
 
-func (b *bench) stored(s *evidence.Sealed) *store.Record {
+func (b *bench) stored(s *evidence.Sealed) *record.Record {
 	b.t.Helper()
 	r, err := b.store.Record(b.t.Context(), s.ID)
 	if err != nil {
@@ -130,7 +130,7 @@ var (
 	trace  = portaltest.Bytes(4, 9_000)
 )
 
-func record(d *portaltest.Device, s *evidence.Sealed) uplink.Message {
+func sealedMessage(d *portaltest.Device, s *evidence.Sealed) uplink.Message {
 	return d.Message(wire.WhatRecord, s.Bytes)
 }
 
@@ -147,13 +147,13 @@ func TestHeartbeatIsReceipted(t *testing.T) {
 	d := portaltest.NewDevice(t, "one")
 	b := start(t, portaltest.NewCentre(t, d))
 	s := d.Heartbeat(t)
-	b.Deliver(record(d, s))
+	b.Deliver(sealedMessage(d, s))
 	r := b.receipt()
 	if !names(r, s) || r.Device != d.ID || r.LogSize != 1 {
 		t.Fatalf("receipt = %+v", r)
 	}
 	b.proven(s, r)
-	if got := b.stored(s); got.State != store.Complete || got.Chain != store.Linked || !bytes.Equal(got.Bytes, s.Bytes) {
+	if got := b.stored(s); got.State != record.Complete || got.Chain != record.Linked || !bytes.Equal(got.Bytes, s.Bytes) {
 		t.Errorf("stored = %+v", got)
 	}
 	dev, err := b.store.Device(t.Context(), d.ID)
@@ -169,7 +169,7 @@ func TestHeartbeatIsNotNewerThanItsArrival(t *testing.T) {
 	s := d.Seal(t, func(r *evidence.Record) {
 		r.UTC, r.Clock.Synchronised = r.UTC.AddDate(1, 0, 0), false
 	})
-	b.Deliver(record(d, s))
+	b.Deliver(sealedMessage(d, s))
 	b.receipt()
 	dev, err := b.store.Device(t.Context(), d.ID)
 	if err != nil || dev.Heartbeat.IsZero() || dev.Heartbeat.After(time.Now()) {
@@ -181,14 +181,14 @@ func TestViolationIsReceiptedOnlyWithItsBlobs(t *testing.T) {
 	d := portaltest.NewDevice(t, "one")
 	b := start(t, portaltest.NewCentre(t, d))
 	s := d.Violation(t, frames, trace, nil)
-	b.Deliver(record(d, s))
+	b.Deliver(sealedMessage(d, s))
 	have := b.next().Have
 	if have == nil || have.ID != s.ID || len(have.Blobs) != 4 {
 		t.Fatalf("first answer = %+v, want a have with four blobs", have)
 	}
 	all := chunks(d)
 	b.Deliver(all[1:]...)
-	b.Deliver(record(d, s))
+	b.Deliver(sealedMessage(d, s))
 	have = b.next().Have
 	if len(have.Blobs) != 1 || have.Blobs[0].SHA256 != s.Record.Frames[0].SHA256 ||
 		!slices.Equal(have.Blobs[0].Ranges, []wire.Range{{From: wire.ChunkData, To: 100_000}}) {
@@ -227,7 +227,7 @@ func TestChunksInAnyOrderAndTwice(t *testing.T) {
 			d := portaltest.NewDevice(t, "one")
 			b := start(t, portaltest.NewCentre(t, d))
 			s := d.Violation(t, frames, trace, nil)
-			b.Deliver(record(d, s))
+			b.Deliver(sealedMessage(d, s))
 			b.Deliver(row.order(all(d))...)
 			if r := b.receipt(); !names(r, s) {
 				t.Errorf("receipt = %+v", r)
@@ -244,10 +244,10 @@ func TestAnswersAgain(t *testing.T) {
 	d := portaltest.NewDevice(t, "one")
 	b := start(t, portaltest.NewCentre(t, d))
 	s := d.Heartbeat(t)
-	b.Deliver(record(d, s))
+	b.Deliver(sealedMessage(d, s))
 	first := b.next().Receipt
 	for range 3 {
-		b.Deliver(record(d, s))
+		b.Deliver(sealedMessage(d, s))
 		if again := b.next().Receipt; !bytes.Equal(again.Bytes, first.Bytes) {
 			t.Fatalf("the second receipt differs")
 		}
@@ -265,7 +265,7 @@ func TestRestartInMidBlobResumes(t *testing.T) {
 	all := chunks(d)
 	for cut := range all {
 		b := start(t, c)
-		b.Deliver(record(d, s))
+		b.Deliver(sealedMessage(d, s))
 		have := b.next().Have
 		if have == nil {
 			t.Fatalf("after %d chunks: no have", cut)
@@ -286,7 +286,7 @@ func TestRestartInMidBlobResumes(t *testing.T) {
 		b.stop()
 	}
 	b := start(t, c)
-	b.Deliver(record(d, s))
+	b.Deliver(sealedMessage(d, s))
 	if r := b.next().Receipt; r == nil || !names(r.Receipt, s) {
 		t.Error("all chunks have come and there is no receipt")
 	}
@@ -327,14 +327,14 @@ func TestChainShowsGapsUntilFilled(t *testing.T) {
 		{"the first gap is filled", 2, "missing 1 gaps 1 broken 0"},
 		{"the last gap is filled", 5, "missing 0 gaps 0 broken 0"},
 	} {
-		b.Deliver(record(d, all[row.seq-1]))
+		b.Deliver(sealedMessage(d, all[row.seq-1]))
 		b.receipt()
 		if got := state(); got != row.want {
 			t.Errorf("%s: %s, want %s", row.name, got, row.want)
 		}
 	}
 	wrong := d.Seal(t, func(r *evidence.Record) { r.Prev = sha256.Sum256([]byte("another")) })
-	b.Deliver(record(d, wrong))
+	b.Deliver(sealedMessage(d, wrong))
 	b.receipt()
 	if got := state(); got != "missing 0 gaps 0 broken 1" {
 		t.Errorf("a wrong link: %s", got)
@@ -345,26 +345,26 @@ func TestEquivocationQuarantinesBoth(t *testing.T) {
 	d := portaltest.NewDevice(t, "one")
 	b := start(t, portaltest.NewCentre(t, d))
 	first := d.Heartbeat(t)
-	b.Deliver(record(d, first))
+	b.Deliver(sealedMessage(d, first))
 	b.receipt()
 
 	twin := *d
 	waiting := d.Violation(t, frames, trace, nil)
 	other := twin.Heartbeat(t) // the same number 2, another content
 	third := d.Heartbeat(t)
-	b.Deliver(record(d, waiting))
+	b.Deliver(sealedMessage(d, waiting))
 	if b.next().Have == nil {
 		t.Fatal("no have")
 	}
-	b.Deliver(record(d, other))
-	b.Deliver(chunks(d)...)     // would complete the first
-	b.Deliver(record(d, other)) // asks again
-	b.Deliver(record(d, waiting))
-	b.Deliver(record(d, third))
+	b.Deliver(sealedMessage(d, other))
+	b.Deliver(chunks(d)...)            // would complete the first
+	b.Deliver(sealedMessage(d, other)) // asks again
+	b.Deliver(sealedMessage(d, waiting))
+	b.Deliver(sealedMessage(d, third))
 	if r := b.receipt(); !names(r, third) || len(r.Entries) != 1 {
 		t.Errorf("receipt = %+v, want number 3 only", r)
 	}
-	if got := b.stored(waiting); got.State != store.Quarantined || !got.Disputed {
+	if got := b.stored(waiting); got.State != record.Quarantined || !got.Disputed {
 		t.Errorf("first record: %+v", got)
 	}
 	list, err := b.store.Equivocations(t.Context(), d.ID, 10)
@@ -388,15 +388,15 @@ func TestEquivocationAfterTheReceipt(t *testing.T) {
 	b := start(t, portaltest.NewCentre(t, d))
 	twin := *d
 	first := d.Heartbeat(t)
-	b.Deliver(record(d, first))
+	b.Deliver(sealedMessage(d, first))
 	b.receipt()
 	other := twin.Seal(t, func(r *evidence.Record) { r.Body[1] = uint64(7) })
 	second := d.Heartbeat(t)
-	b.Deliver(record(d, other), record(d, first), record(d, second))
+	b.Deliver(sealedMessage(d, other), sealedMessage(d, first), sealedMessage(d, second))
 	if r := b.receipt(); !names(r, second) {
 		t.Errorf("receipt = %+v, want number 2", r)
 	}
-	if got := b.stored(first); got.State != store.Complete || !got.Disputed {
+	if got := b.stored(first); got.State != record.Complete || !got.Disputed {
 		t.Errorf("first record: %+v", got)
 	}
 }
@@ -404,10 +404,10 @@ func TestEquivocationAfterTheReceipt(t *testing.T) {
 func TestStatementsAreKept(t *testing.T) {
 	d := portaltest.NewDevice(t, "one")
 	b := start(t, portaltest.NewCentre(t, d))
-	b.Deliver(record(d, d.Statement(t, evidence.KindCalibration, portaltest.Calibration)))
-	b.Deliver(record(d, d.Statement(t, evidence.KindConfiguration, portaltest.Configuration)))
+	b.Deliver(sealedMessage(d, d.Statement(t, evidence.KindCalibration, portaltest.Calibration)))
+	b.Deliver(sealedMessage(d, d.Statement(t, evidence.KindConfiguration, portaltest.Configuration)))
 	last := d.Statement(t, evidence.KindConfiguration, portaltest.Configuration) // the same once more
-	b.Deliver(record(d, last))
+	b.Deliver(sealedMessage(d, last))
 	for !names(b.receipt(), last) {
 	}
 	for _, text := range []string{portaltest.Calibration, portaltest.Configuration} {
@@ -432,7 +432,7 @@ func TestReportsAreKept(t *testing.T) {
 	}
 	b.Deliver(d.Message(wire.WhatState, state), d.Message(wire.WhatProfile, profile))
 	b.stop()
-	s, err := store.Open(b.centre.Dir)
+	s, err := portaltest.TryStore(t, b.centre.Dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -479,7 +479,7 @@ func TestStaleStateIsNotKept(t *testing.T) {
 				sent = append(sent, text)
 			}
 			b.stop()
-			s, err := store.Open(b.centre.Dir)
+			s, err := portaltest.TryStore(t, b.centre.Dir)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -496,9 +496,9 @@ func TestDeviceEnrolledLaterIsTaken(t *testing.T) {
 	c := portaltest.NewCentre(t)
 	b := start(t, c)
 	s := d.Heartbeat(t)
-	b.Deliver(record(d, s))
+	b.Deliver(sealedMessage(d, s))
 	c.Enrol(t, d)
-	b.Deliver(record(d, s))
+	b.Deliver(sealedMessage(d, s))
 	if r := b.receipt(); !names(r, s) {
 		t.Errorf("receipt = %+v", r)
 	}

@@ -8,7 +8,8 @@ import (
 	"time"
 
 	"ciglio/capture/evidence"
-	"ciglio/portal/store"
+	"ciglio/portal/blob"
+	"ciglio/portal/record"
 	"ciglio/uplink"
 	"ciglio/uplink/wire"
 )
@@ -35,7 +36,7 @@ func (l *lane) run(ctx context.Context) {
 		case wire.WhatRecord:
 			refused = l.record(ctx, j)
 		case wire.WhatBlob:
-			refused = l.chunk(j)
+			refused = l.chunk(ctx, j)
 		default:
 			refused = l.report(j)
 		}
@@ -145,7 +146,7 @@ func (l *lane) take(ctx context.Context, j job) (*refusal, *evidence.Sealed) {
 	}
 	// A blob whose last chunk came just before the power went is whole already.
 	for hash := range missing {
-		if refused := l.finish(d, hash); refused != nil {
+		if refused := l.finish(ctx, d, hash); refused != nil {
 			return refused, sealed
 		}
 	}
@@ -255,6 +256,7 @@ var errReuse = errors.New("was sent for another record")
 // one of them.
 func (l *lane) missing(ctx context.Context, d *device, sealed *evidence.Sealed, blobs map[evidence.Hash]uint64) (missing, found map[evidence.Hash]uint64, err error) {
 	missing, found = make(map[evidence.Hash]uint64), make(map[evidence.Hash]uint64)
+	asked, announced := false, false
 	for hash, length := range blobs {
 		if b := d.blobs[hash]; b != nil && b.length != length {
 			return nil, nil, fmt.Errorf("blob %v of %d bytes: %w, %d", hash, length, errLength, b.length)
@@ -263,7 +265,7 @@ func (l *lane) missing(ctx context.Context, d *device, sealed *evidence.Sealed, 
 		switch {
 		case err == nil && have != length:
 			return nil, nil, fmt.Errorf("blob %v of %d bytes: %w, %d", hash, length, errLength, have)
-		case err != nil && !errors.Is(err, store.ErrNotFound):
+		case err != nil && !errors.Is(err, record.ErrNotFound):
 			return nil, nil, err
 		}
 	}
@@ -291,12 +293,27 @@ func (l *lane) missing(ctx context.Context, d *device, sealed *evidence.Sealed, 
 			}
 		}
 		missing[hash] = length
-		if len(senders) == 0 && l.in.o.Store.OnDisk(hash, length) {
-			// Only who has announced the blob before can have sent it.
-			if _, err := l.in.o.Store.Record(ctx, sealed.ID); err == nil && l.in.o.Store.Orphan(hash, length) {
-				delete(missing, hash)
-				found[hash] = length
+		if len(senders) > 0 {
+			continue
+		}
+		// Only who has announced the blob before can have sent it.
+		if !asked {
+			_, err := l.in.o.Store.Record(ctx, sealed.ID)
+			if err != nil && !errors.Is(err, record.ErrNotFound) {
+				return nil, nil, err
 			}
+			asked, announced = true, err == nil
+		}
+		if !announced {
+			continue
+		}
+		whole, err := l.in.o.Store.Blobs().Confirm(ctx, hash, length)
+		if err != nil {
+			return nil, nil, err
+		}
+		if whole {
+			delete(missing, hash)
+			found[hash] = length
 		}
 	}
 	return missing, found, nil
@@ -306,7 +323,7 @@ func (l *lane) missing(ctx context.Context, d *device, sealed *evidence.Sealed, 
 // with: it has to send it as well. Two events of one moment may have an exposure
 // in common, and what is sealed as a test accuses nobody: a camera that plays
 // files repeats itself. Nothing else is in two records.
-func mayShare(r *evidence.Record, other *store.Record, hash evidence.Hash) bool {
+func mayShare(r *evidence.Record, other *record.Record, hash evidence.Hash) bool {
 	sealed, err := evidence.Open(other.Bytes)
 	if err != nil || sealed.Record.Device != r.Device {
 		return false
@@ -350,7 +367,7 @@ func blobsOf(r *evidence.Record) (map[evidence.Hash]uint64, error) {
 }
 
 // chunk stores a piece of a blob that a record waits for.
-func (l *lane) chunk(j job) *refusal {
+func (l *lane) chunk(ctx context.Context, j job) *refusal {
 	c, err := wire.ParseChunk(j.payload)
 	if err != nil {
 		return refuse(ReasonChunk, err)
@@ -358,8 +375,11 @@ func (l *lane) chunk(j job) *refusal {
 	d := l.device(j.device)
 	b, ok := d.blobs[c.Blob]
 	if !ok {
-		if l.in.o.Store.OnDisk(c.Blob, c.Total) {
+		switch have, err := l.in.o.Store.Blobs().Stat(ctx, c.Blob); {
+		case err == nil && have == c.Total:
 			return nil // came again after the blob was whole
+		case err != nil && !errors.Is(err, blob.ErrAbsent):
+			return refuse(ReasonStoreUnable, err)
 		}
 		if l.in.o.Now().Before(d.heldUntil) {
 			l.in.refused.count(j.device, ReasonHeldBack) // its record was
@@ -381,20 +401,20 @@ func (l *lane) chunk(j job) *refusal {
 		return refuse(ReasonStoreUnable, err)
 	}
 	l.in.stats.chunks.Add(1)
-	return l.finish(d, c.Blob)
+	return l.finish(ctx, d, c.Blob)
 }
 
 // open takes up what is on disk of a blob.
 func (l *lane) open(d *device, hash evidence.Hash) (err error) {
 	if b := d.blobs[hash]; b.partial == nil {
-		b.partial, err = l.in.o.Store.OpenPartial(d.id, hash, b.length)
+		b.partial, err = l.in.spool.Open(d.id, hash, b.length)
 	}
 	return err
 }
 
 // finish stores a blob for good when all its chunks have come, and lets the
 // writer settle the records that waited for nothing else.
-func (l *lane) finish(d *device, hash evidence.Hash) *refusal {
+func (l *lane) finish(ctx context.Context, d *device, hash evidence.Hash) *refusal {
 	b, ok := d.blobs[hash]
 	if !ok {
 		return nil
@@ -405,8 +425,8 @@ func (l *lane) finish(d *device, hash evidence.Hash) *refusal {
 	if !b.partial.Whole() {
 		return nil
 	}
-	if err := b.partial.Finish(); err != nil {
-		if errors.Is(err, store.ErrDamaged) {
+	if err := b.partial.Finish(ctx); err != nil {
+		if errors.Is(err, blob.ErrDamaged) {
 			return refuse(ReasonBlobDamaged, err)
 		}
 		return refuse(ReasonStoreUnable, err)
@@ -449,15 +469,15 @@ func (l *lane) report(j job) *refusal {
 	switch j.what {
 	case wire.WhatState:
 		o.state, err = wire.ParseState(j.payload)
-		head, o.which = o.state.Head, store.ReportState
+		head, o.which = o.state.Head, record.ReportState
 	case wire.WhatHealth:
 		var h wire.Health
 		h, err = wire.ParseHealth(j.payload)
-		head, o.which = h.Head, store.ReportHealth
+		head, o.which = h.Head, record.ReportHealth
 	case wire.WhatProfile:
 		var p wire.Profile
 		p, err = wire.ParseProfile(j.payload)
-		head, o.which = p.Head, store.ReportProfile
+		head, o.which = p.Head, record.ReportProfile
 	}
 	if err != nil {
 		return refuse(ReasonReport, err)

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"ciglio/capture/evidence"
-	"ciglio/portal/store"
+	"ciglio/portal/record"
 	"ciglio/uplink/wire"
 )
 
@@ -48,7 +48,7 @@ func (o *putOp) apply(r *round) error {
 	}
 	slot, err := r.tx.At(rec.Device, rec.Epoch, rec.Seq)
 	switch {
-	case errors.Is(err, store.ErrNotFound):
+	case errors.Is(err, record.ErrNotFound):
 		if o.expired {
 			if back, err := r.tx.GoesBack(o.row(r)); err != nil || back {
 				o.outcome = outcomeBackdated
@@ -67,7 +67,7 @@ func (o *putOp) apply(r *round) error {
 	case slot.Disputed:
 		o.outcome = outcomeDisputed
 		return nil
-	case slot.State == store.Complete:
+	case slot.State == record.Complete:
 		o.outcome = outcomeComplete
 		return r.answerAgain(rec.Device, slot.Receipt)
 	default:
@@ -75,7 +75,7 @@ func (o *putOp) apply(r *round) error {
 			return err
 		}
 	}
-	if slot.State == store.Quarantined {
+	if slot.State == record.Quarantined {
 		o.outcome = outcomeDisputed // set aside: no receipt
 		return nil
 	}
@@ -90,9 +90,9 @@ func (o *putOp) apply(r *round) error {
 	return nil
 }
 
-func (o *putOp) row(r *round) *store.Record {
+func (o *putOp) row(r *round) *record.Record {
 	rec := o.sealed.Record
-	return &store.Record{
+	return &record.Record{
 		ID: o.sealed.ID, Device: rec.Device, Epoch: rec.Epoch, Seq: rec.Seq, Kind: rec.Kind, UTC: rec.UTC,
 		Received: r.now, Prev: rec.Prev, Link: o.sealed.Link, Arrival: r.arrival, Bytes: o.sealed.Bytes,
 	}
@@ -162,7 +162,7 @@ func (o *settleOp) apply(r *round) error {
 	o.reused = nil
 	for _, s := range o.records {
 		rec, err := r.tx.Waiting(s.id)
-		if errors.Is(err, store.ErrNotFound) {
+		if errors.Is(err, record.ErrNotFound) {
 			continue // disputed in the meantime
 		}
 		if err != nil {
@@ -191,7 +191,7 @@ func (o *settleOp) apply(r *round) error {
 }
 
 // reuses says what another record was sent with while this one was coming.
-func (r *round) reuses(rec *store.Record, blobs map[evidence.Hash]uint64) (reused, err error) {
+func (r *round) reuses(rec *record.Record, blobs map[evidence.Hash]uint64) (reused, err error) {
 	for hash := range blobs {
 		others, err := r.tx.SentElsewhere(hash, rec.ID)
 		if err != nil {
@@ -204,7 +204,7 @@ func (r *round) reuses(rec *store.Record, blobs map[evidence.Hash]uint64) (reuse
 			}
 			sealed, err := evidence.Open(rec.Bytes)
 			if err != nil {
-				return nil, fmt.Errorf("record %v: %w: %w", rec.ID, store.ErrDamaged, err)
+				return nil, fmt.Errorf("record %v: %w: %w", rec.ID, record.ErrDamaged, err)
 			}
 			if !mayShare(sealed.Record, other, hash) {
 				return fmt.Errorf("record %v: blob %v %w: %v of device %v", rec.ID, hash, errReuse, id, other.Device), nil
@@ -226,7 +226,7 @@ func (o *settleOp) ended(r *round, err error) {
 // reportOp keeps the newest state, health or profile of a device.
 type reportOp struct {
 	device evidence.DeviceID
-	which  store.Report
+	which  record.Report
 	state  wire.State // of a state report
 	text   []byte
 }
@@ -235,7 +235,7 @@ func (o *reportOp) apply(r *round) error {
 	if err := r.see(o.device); err != nil {
 		return err
 	}
-	if o.which == store.ReportState {
+	if o.which == record.ReportState {
 		text, err := r.tx.State(o.device)
 		if err != nil {
 			return err
@@ -257,7 +257,7 @@ func stale(s, known wire.State) bool {
 func (o *reportOp) ended(*round, error) {}
 
 // quarantineOp keeps a refused message.
-type quarantineOp struct{ store.Refused }
+type quarantineOp struct{ record.Refused }
 
 func (o *quarantineOp) apply(r *round) error {
 	if o.Device != (evidence.DeviceID{}) {

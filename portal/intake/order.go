@@ -7,7 +7,7 @@ import (
 
 	"ciglio/capture/evidence"
 	"ciglio/portal/orders"
-	"ciglio/portal/store"
+	"ciglio/portal/record"
 	"ciglio/uplink"
 	"ciglio/uplink/wire"
 )
@@ -115,7 +115,7 @@ func (d *dispatcher) device(ctx context.Context, id evidence.DeviceID, now time.
 // there reports whether the device is connected and takes orders, and since when.
 func (d *dispatcher) there(ctx context.Context, id evidence.DeviceID) (there bool, session time.Time, err error) {
 	device, err := d.in.o.Store.Device(ctx, id)
-	if errors.Is(err, store.ErrNotFound) { // never heard
+	if errors.Is(err, record.ErrNotFound) { // never heard
 		return false, session, nil
 	}
 	if err != nil {
@@ -131,7 +131,7 @@ func (d *dispatcher) there(ctx context.Context, id evidence.DeviceID) (there boo
 
 // Acts returns the records of a device in which the answers to its orders are looked
 // for, the newest first.
-func Acts(ctx context.Context, s *store.Store, id evidence.DeviceID) (all []*evidence.Sealed, err error) {
+func Acts(ctx context.Context, s *record.Store, id evidence.DeviceID) (all []*evidence.Sealed, err error) {
 	records, err := s.Acts(ctx, id, maxActs)
 	for _, r := range records {
 		if sealed, err := evidence.Open(r.Bytes); err == nil {

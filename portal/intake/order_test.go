@@ -88,7 +88,7 @@ func TestOrdersReachADeviceThatIsThere(t *testing.T) {
 		r.Kind = evidence.KindOperator
 		r.Body = evidence.Body{1: "order 1: status"}.WithAct(&evidence.Act{Actor: "centre", Role: "centre", Code: "status", Outcome: "done", Signer: &kid, Number: e.Number})
 	})
-	b.Deliver(record(d, answer))
+	b.Deliver(sealedMessage(d, answer))
 	b.receipt()
 	looked(now.Add(50 * time.Minute)) // answered
 	acts, err := intake.Acts(t.Context(), b.store, d.ID)

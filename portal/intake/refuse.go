@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"ciglio/capture/evidence"
-	"ciglio/portal/store"
+	"ciglio/portal/record"
 	"ciglio/portal/tally"
 	"ciglio/uplink"
 	"ciglio/uplink/wire"
@@ -40,10 +40,10 @@ const (
 	ReasonStoreUnable   Reason = "store"          // the store could not take it
 
 	// Of records that are the device's own: it is told.
-	ReasonReuse     Reason = store.RefusedReuse    // names a blob that was sent for another record
-	ReasonAhead     Reason = store.RefusedAhead    // dated later than it came
-	ReasonBackdated Reason = store.RefusedBack     // sealed with an expired key, and before the record before
-	ReasonHeldBack  Reason = store.RefusedHeldBack // more than the device's quota
+	ReasonReuse     Reason = record.RefusedReuse    // names a blob that was sent for another record
+	ReasonAhead     Reason = record.RefusedAhead    // dated later than it came
+	ReasonBackdated Reason = record.RefusedBack     // sealed with an expired key, and before the record before
+	ReasonHeldBack  Reason = record.RefusedHeldBack // more than the device's quota
 )
 
 // Bounds of a record's time, seen from its arrival.
@@ -94,7 +94,7 @@ type refusedKey struct {
 }
 
 func newRefusals(ctx context.Context, in *Intake) (*refusals, error) {
-	day := store.Day(in.o.Now())
+	day := record.Day(in.o.Now())
 	kept, err := in.o.Store.Quarantined(ctx, day)
 	return &refusals{in: in, tally: tally.New(in.o.Log), counted: make(map[Reason]uint64),
 		unsaved: make(map[refusedKey]uint64), day: day, kept: kept}, err
@@ -112,7 +112,7 @@ func (r *refusals) add(m refusal) {
 	number, keep := r.number(m, now)
 	r.say(slog.LevelWarn, "message refused", m)
 	if keep {
-		r.in.writer.ops <- &quarantineOp{store.Refused{
+		r.in.writer.ops <- &quarantineOp{record.Refused{
 			Device: m.device, Number: number, Received: now, Topic: m.topic, Reason: string(m.reason),
 			Detail: m.err.Error(), Bytes: m.payload[:min(len(m.payload), maxQuarantinedBytes)],
 		}}
@@ -163,7 +163,7 @@ func (r *refusals) number(m refusal, now time.Time) (int, bool) {
 	r.count(m.device, m.reason)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if day := store.Day(now); day != r.day {
+	if day := record.Day(now); day != r.day {
 		r.day = day
 		clear(r.kept)
 	}

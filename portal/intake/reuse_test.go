@@ -9,13 +9,13 @@ import (
 	"ciglio/capture/evidence"
 	"ciglio/portal/intake"
 	"ciglio/portal/portaltest"
-	"ciglio/portal/store"
+	"ciglio/portal/record"
 	"ciglio/uplink"
 	"ciglio/uplink/wire"
 )
 
 // until waits for a stored fact of a device.
-func (b *bench) until(d *portaltest.Device, fact func(*store.Device) bool) *store.Device {
+func (b *bench) until(d *portaltest.Device, fact func(*record.Device) bool) *record.Device {
 	b.t.Helper()
 	for range 5000 {
 		dev, err := b.store.Device(b.t.Context(), d.ID)
@@ -31,7 +31,7 @@ func (b *bench) until(d *portaltest.Device, fact func(*store.Device) bool) *stor
 // settle delivers a violation with all its blobs and waits for its receipt.
 func (b *bench) settle(d *portaltest.Device, s *evidence.Sealed, messages []uplink.Message) {
 	b.t.Helper()
-	b.Deliver(record(d, s))
+	b.Deliver(sealedMessage(d, s))
 	b.Deliver(messages...)
 	if r := b.receipt(); !names(r, s) {
 		b.t.Fatalf("receipt = %+v", r)
@@ -68,15 +68,15 @@ func TestH05_BlobsOfAnotherRecordGiveNoReceipt(t *testing.T) {
 				b := start(t, portaltest.NewCentre(t, thief, victim))
 				b.settle(victim, victim.Violation(t, frames, trace, nil), chunks(victim))
 				d, s := row.make(thief, victim)
-				b.Deliver(record(d, s))
+				b.Deliver(sealedMessage(d, s))
 				if again {
 					b.Deliver(slices.Concat(chunks(d), d.Chunks(own[0]), d.Chunks(own[1]))...)
-					b.Deliver(record(d, s))
+					b.Deliver(sealedMessage(d, s))
 				}
 				if a := b.next(); a.Refused == nil || a.Refused.Code != string(intake.ReasonReuse) || a.Refused.ID != s.ID {
 					t.Errorf("answer %+v, want that the record is refused", a)
 				}
-				dev := b.until(d, func(dev *store.Device) bool { return dev.Reused > 0 })
+				dev := b.until(d, func(dev *record.Device) bool { return dev.Reused > 0 })
 				if !dev.Alarm() {
 					t.Error("no alarm")
 				}
@@ -99,18 +99,18 @@ func TestH05_TwoRecordsThatWaitForOneFrame(t *testing.T) {
 	one, two := portaltest.NewDevice(t, "one"), portaltest.NewDevice(t, "two")
 	b := start(t, portaltest.NewCentre(t, one, two))
 	s1, s2 := one.Violation(t, frames, trace, nil), two.Violation(t, frames, trace, nil)
-	b.Deliver(record(one, s1), record(two, s2))
+	b.Deliver(sealedMessage(one, s1), sealedMessage(two, s2))
 	b.Deliver(chunks(one)...)
 	if r := b.receipt(); !names(r, s1) {
 		t.Fatalf("receipt = %+v", r)
 	}
 	b.Deliver(chunks(two)...)
-	dev := b.until(two, func(dev *store.Device) bool { return dev.SetAside == 1 })
+	dev := b.until(two, func(dev *record.Device) bool { return dev.SetAside == 1 })
 	if !dev.Alarm() {
 		t.Error("no alarm")
 	}
-	b.Deliver(record(two, s2)) // and not later either
-	b.Deliver(record(one, one.Heartbeat(t)))
+	b.Deliver(sealedMessage(two, s2)) // and not later either
+	b.Deliver(sealedMessage(one, one.Heartbeat(t)))
 	b.receipt()
 	b.stop()
 	if st := b.intake.Stats(); st.All.Settled != 2 {
@@ -126,13 +126,13 @@ func TestH05_LawfulRepetitionSettles(t *testing.T) {
 	b := start(t, portaltest.NewCentre(t, d))
 	first := d.Violation(t, frames, trace, nil)
 	b.settle(d, first, chunks(d))
-	b.Deliver(record(d, first)) // its receipt was lost
+	b.Deliver(sealedMessage(d, first)) // its receipt was lost
 	if r := b.receipt(); !names(r, first) {
 		t.Fatalf("receipt = %+v", r)
 	}
 	other := portaltest.Bytes(31, 4000)
 	second := d.Violation(t, frames, other, nil) // the same exposures: number and instant are the same
-	b.Deliver(record(d, second))
+	b.Deliver(sealedMessage(d, second))
 	if have := b.next().Have; have == nil || len(have.Blobs) != 4 {
 		t.Fatalf("have = %+v, want all four blobs asked for", have)
 	}
@@ -148,7 +148,7 @@ func TestH05_LawfulRepetitionSettles(t *testing.T) {
 				r.Frames[i].Number += uint64(n)
 			}
 		})
-		b.Deliver(record(d, test))
+		b.Deliver(sealedMessage(d, test))
 		if have := b.next().Have; have == nil || len(have.Blobs) != 3 {
 			t.Fatalf("have = %+v, want three blobs asked for", have)
 		}
@@ -189,14 +189,14 @@ func TestH06_TimesAgainstTheArrival(t *testing.T) {
 					row.edit(r)
 				}
 			})
-			b.Deliver(record(d, s))
+			b.Deliver(sealedMessage(d, s))
 			a := b.next()
 			switch {
 			case row.want != "":
 				if a.Refused == nil || a.Refused.Code != string(row.want) {
 					t.Errorf("answer %+v, want %s", a, row.want)
 				}
-				if dev := b.until(d, func(dev *store.Device) bool { return dev.Misdated > 0 }); !dev.Alarm() {
+				if dev := b.until(d, func(dev *record.Device) bool { return dev.Misdated > 0 }); !dev.Alarm() {
 					t.Error("no alarm")
 				}
 			case a.Receipt == nil:
@@ -216,7 +216,7 @@ func TestH06_ReceiptWaitsWhenTheCentreGoesBack(t *testing.T) {
 	for _, row := range []struct {
 		name  string
 		seal  func(*evidence.Record)
-		ahead time.Duration // the record, of the centre's clock
+		ahead time.Duration // the sealedMessage, of the centre's clock
 		held  bool
 	}{
 		{"of now", nil, 0, false},
@@ -234,7 +234,7 @@ func TestH06_ReceiptWaitsWhenTheCentreGoesBack(t *testing.T) {
 			}
 		})
 		now := s.Record.UTC.Add(-row.ahead)
-		at := intake.HeldUntil(&store.Record{ID: s.ID, UTC: s.Record.UTC, Bytes: s.Bytes}, now)
+		at := intake.HeldUntil(&record.Record{ID: s.ID, UTC: s.Record.UTC, Bytes: s.Bytes}, now)
 		if at.After(now) != row.held || row.held && !at.After(s.Record.UTC) {
 			t.Errorf("%s: receipted %v after the centre's time, held is to be %v", row.name, at.Sub(now), row.held)
 		}
@@ -258,14 +258,14 @@ func TestH06_BackInTimeWithoutAStepIsFlagged(t *testing.T) {
 		want    uint64
 	}{
 		{"no step record", evidence.KindHeartbeat, false, 1},
-		{"no step record, the later one first", evidence.KindHeartbeat, true, 1},
+		{"no step sealedMessage, the later one first", evidence.KindHeartbeat, true, 1},
 		{"a step record", evidence.KindClockStep, false, 0},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			d := portaltest.NewDevice(t, "one")
 			b := start(t, portaltest.NewCentre(t, d))
 			messages := []uplink.Message{
-				record(d, seal(d, -time.Hour, evidence.KindHeartbeat)), record(d, seal(d, -24*time.Hour, row.second)),
+				sealedMessage(d, seal(d, -time.Hour, evidence.KindHeartbeat)), sealedMessage(d, seal(d, -24*time.Hour, row.second)),
 			}
 			if row.reverse {
 				slices.Reverse(messages)
@@ -274,7 +274,7 @@ func TestH06_BackInTimeWithoutAStepIsFlagged(t *testing.T) {
 				b.Deliver(m)
 				b.receipt()
 			}
-			dev := b.until(d, func(dev *store.Device) bool { return dev.Records == 2 })
+			dev := b.until(d, func(dev *record.Device) bool { return dev.Records == 2 })
 			if dev.Backdated != row.want || dev.Alarm() != (row.want > 0) {
 				t.Errorf("%d backdated, alarm %v, want %d", dev.Backdated, dev.Alarm(), row.want)
 			}
@@ -308,21 +308,21 @@ func TestH06_ExpiredKeyAndDatedBack(t *testing.T) {
 	expire(t, c, d, 10*24*time.Hour)
 	b := start(t, c)
 	last := d.Seal(t, func(r *evidence.Record) { r.UTC = r.UTC.AddDate(0, 0, -11) })
-	b.Deliver(record(d, last)) // offline since
+	b.Deliver(sealedMessage(d, last)) // offline since
 	if r := b.receipt(); !names(r, last) {
 		t.Fatalf("receipt = %+v", r)
 	}
 	back := d.Seal(t, func(r *evidence.Record) { r.UTC = r.UTC.AddDate(0, 0, -20) })
-	b.Deliver(record(d, back))
+	b.Deliver(sealedMessage(d, back))
 	if a := b.next(); a.Refused == nil || a.Refused.Code != string(intake.ReasonBackdated) {
 		t.Errorf("answer %+v, want %s", a, intake.ReasonBackdated)
 	}
-	b.until(d, func(dev *store.Device) bool { return dev.Misdated == 1 && dev.Alarm() })
+	b.until(d, func(dev *record.Device) bool { return dev.Misdated == 1 && dev.Alarm() })
 	b.stop()
 	expire(t, c, d, 40*24*time.Hour)
 	b = start(t, c)
 	late := d.Seal(t, func(r *evidence.Record) { r.UTC = r.UTC.AddDate(0, 0, -41) })
-	b.Deliver(record(d, late))
+	b.Deliver(sealedMessage(d, late))
 	b.stop()
 	if n := b.intake.Stats().Refused[intake.ReasonKeyNotValid]; n != 1 {
 		t.Errorf("refused %v, want the one of a key that expired 40 days ago", b.intake.Stats().Refused)
@@ -348,10 +348,10 @@ func TestH10_QuotaOnCompleteData(t *testing.T) {
 			for range 300 {
 				s := g.Heartbeat(t)
 				sent = append(sent, s)
-				b.Deliver(record(&g, s))
+				b.Deliver(sealedMessage(&g, s))
 			}
 			beside := h.Heartbeat(t)
-			b.Deliver(record(&h, beside))
+			b.Deliver(sealedMessage(&h, beside))
 			receipted, told, besideSettled := 0, 0, false
 			for receipted+told < len(sent) || !besideSettled {
 				from, a := b.Next(t, b.centre)
@@ -369,11 +369,11 @@ func TestH10_QuotaOnCompleteData(t *testing.T) {
 			if row.taken > 0 && (receipted < row.taken || receipted > row.taken+30) || told == 0 {
 				t.Errorf("%d receipted and %d told to wait, want about %d receipted", receipted, told, row.taken)
 			}
-			b.Deliver(record(&g, sent[0])) // known: answered, and costs nothing
+			b.Deliver(sealedMessage(&g, sent[0])) // known: answered, and costs nothing
 			if _, a := b.Next(t, b.centre); a.Receipt == nil {
 				t.Errorf("answer %+v to a record that is settled", a)
 			}
-			dev := b.until(greedy, func(dev *store.Device) bool { return dev.HeldBack == uint64(told) })
+			dev := b.until(greedy, func(dev *record.Device) bool { return dev.HeldBack == uint64(told) })
 			if dev.Records != uint64(receipted) {
 				t.Errorf("%d records are kept, %d are receipted", dev.Records, receipted)
 			}

@@ -10,7 +10,7 @@ import (
 
 	"ciglio/capture/evidence"
 	"ciglio/portal/log"
-	"ciglio/portal/store"
+	"ciglio/portal/record"
 	"ciglio/uplink"
 	"ciglio/uplink/wire"
 )
@@ -38,6 +38,7 @@ type writer struct {
 	early   []op // from before the start
 	tree    log.Tree
 	arrival uint64
+	stale   bool  // tree and arrival may not be those of the store
 	failing stake // zero while the store takes what comes
 	// held are records that are whole and dated ahead: their receipt must not be
 	// older than they are.
@@ -157,14 +158,15 @@ func (w *writer) note(s stake, err error) {
 
 // try is one transaction. The round it returns has no answers if it failed.
 func (w *writer) try(ctx context.Context, batch []op) (*round, error) {
-	r := &round{
-		in: w.in, stake: stakeReport, now: w.in.o.Now().UTC().Truncate(time.Microsecond), arrival: w.arrival, log: w.tree.Begin(),
-		seen: make(map[evidence.DeviceID]bool), answered: make(map[evidence.Hash]bool),
-		settling: make(map[evidence.DeviceID][]evidence.ReceiptEntry), measured: make(map[evidence.Hash]bool),
-		held: make(map[evidence.Hash]time.Time),
-	}
-	err := w.in.o.Store.Update(ctx, func(tx *store.Tx) error {
-		r.tx = tx
+	r := &round{stake: stakeReport}
+	err := w.in.o.Store.Update(ctx, func(tx *record.Tx) error { // which may come again
+		if w.stale {
+			if err := w.load(tx); err != nil {
+				return err
+			}
+		}
+		w.stale = true // until it is committed
+		r = w.begin(tx)
 		for _, o := range batch {
 			if err := o.apply(r); err != nil {
 				return err
@@ -176,7 +178,7 @@ func (w *writer) try(ctx context.Context, batch []op) (*round, error) {
 		r.answers = nil
 		return r, err
 	}
-	w.tree, w.arrival = r.log.Tree(), r.arrival
+	w.tree, w.arrival, w.stale = r.log.Tree(), r.arrival, false
 	maps.Copy(w.held, r.held)
 	w.in.stats.held.Store(int64(len(w.held)))
 	for _, measured := range r.measured {
@@ -186,10 +188,30 @@ func (w *writer) try(ctx context.Context, batch []op) (*round, error) {
 	return r, nil
 }
 
+// load reads how far the store is.
+func (w *writer) load(tx *record.Tx) error {
+	counts, err := tx.Counts()
+	if err != nil {
+		return err
+	}
+	w.tree, err = log.Load(counts.LogSize, tx.Hashes())
+	w.arrival = counts.Arrivals
+	return err
+}
+
+func (w *writer) begin(tx *record.Tx) *round {
+	return &round{
+		in: w.in, tx: tx, stake: stakeReport, now: w.in.o.Now().UTC().Truncate(time.Microsecond), arrival: w.arrival, log: w.tree.Begin(),
+		seen: make(map[evidence.DeviceID]bool), answered: make(map[evidence.Hash]bool),
+		settling: make(map[evidence.DeviceID][]evidence.ReceiptEntry), measured: make(map[evidence.Hash]bool),
+		held: make(map[evidence.Hash]time.Time),
+	}
+}
+
 // A round is what one transaction gathers.
 type round struct {
 	in       *Intake
-	tx       *store.Tx
+	tx       *record.Tx
 	stake    stake
 	now      time.Time
 	arrival  uint64
@@ -213,13 +235,13 @@ func (r *round) see(device evidence.DeviceID) error {
 }
 
 // name names blobs that lie on disk and were sent for a stored record.
-func (r *round) name(record evidence.Hash, blobs map[evidence.Hash]uint64) error {
+func (r *round) name(id evidence.Hash, blobs map[evidence.Hash]uint64) error {
 	for hash, length := range blobs {
 		r.stake = max(r.stake, stakeRecord)
 		if err := r.tx.Blob(hash, length, r.now); err != nil {
 			return err
 		}
-		if err := r.tx.Sent(hash, record); err != nil {
+		if err := r.tx.Sent(hash, id); err != nil {
 			return err
 		}
 	}
@@ -228,7 +250,7 @@ func (r *round) name(record evidence.Hash, blobs map[evidence.Hash]uint64) error
 
 // complete puts a record into the log and on the next receipt of its device. A
 // record that is dated ahead waits until then.
-func (r *round) complete(rec *store.Record) {
+func (r *round) complete(rec *record.Record) {
 	if _, twice := r.measured[rec.ID]; twice {
 		return
 	}
@@ -249,7 +271,7 @@ func (r *round) complete(rec *store.Record) {
 // is: at once when that is not after now. Intake refuses a record that is dated
 // further ahead than MaxAhead, but the centre's clock may have gone back since. A
 // record that does not say when it is waits no longer than that.
-func heldUntil(rec *store.Record, now time.Time) time.Time {
+func heldUntil(rec *record.Record, now time.Time) time.Time {
 	ahead := rec.UTC.Sub(now)
 	if ahead > MaxAhead {
 		if sealed, err := evidence.Open(rec.Bytes); err == nil && !dated(sealed.Record) {

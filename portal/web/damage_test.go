@@ -1,7 +1,6 @@
 package web_test
 
 import (
-	"database/sql"
 	"errors"
 	"fmt"
 	"math"
@@ -14,7 +13,7 @@ import (
 	"ciglio/capture/evidence"
 	"ciglio/portal/intake"
 	"ciglio/portal/portaltest"
-	"ciglio/portal/store"
+	"ciglio/portal/record"
 	"ciglio/portal/web"
 	"ciglio/uplink/wire"
 )
@@ -97,16 +96,7 @@ func TestDamagedBlobShows(t *testing.T) {
 // alter changes the database of a site behind its back.
 func (s *site) alter(query string, args ...any) {
 	s.t.Helper()
-	db, err := sql.Open("sqlite", filepath.Join(s.centre.Dir, "portal.db"))
-	if err == nil {
-		_, err = db.Exec(query, args...)
-	}
-	if err == nil {
-		err = db.Close()
-	}
-	if err != nil {
-		s.t.Fatal(err)
-	}
+	portaltest.Execute(s.t, s.centre.Dir, query, args...)
 }
 
 // Lists show no bytes that are not the record's.
@@ -191,8 +181,8 @@ func TestBackupNamesDamagedRecords(t *testing.T) {
 	place := fmt.Sprintf("device %v epoch %d number %d: ", v.Record.Device, v.Record.Epoch, v.Record.Seq)
 	backup := func() string {
 		t.Helper()
-		var damage *store.DamageError
-		if err := store.Backup(t.Context(), s.centre.Dir, filepath.Join(t.TempDir(), "copy")); err != nil && !errors.As(err, &damage) {
+		var damage *record.DamageError
+		if err := record.Backup(t.Context(), s.centre.Dir, filepath.Join(t.TempDir(), "copy")); err != nil && !errors.As(err, &damage) {
 			t.Fatal(err)
 		} else if err == nil {
 			return ""

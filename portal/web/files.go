@@ -14,20 +14,20 @@ import (
 	"ciglio/capture"
 	"ciglio/capture/evidence"
 	"ciglio/portal/log"
-	"ciglio/portal/store"
+	"ciglio/portal/record"
 )
 
 // parseHash reads a record id as addresses spell it.
 func parseHash(text string) (evidence.Hash, error) {
 	b, err := hex.DecodeString(text)
 	if err != nil || len(b) != len(evidence.Hash{}) || hex.EncodeToString(b) != text {
-		return evidence.Hash{}, store.ErrNotFound
+		return evidence.Hash{}, record.ErrNotFound
 	}
 	return evidence.Hash(b), nil
 }
 
 // find returns the record that a request names.
-func (s *Server) find(r *http.Request) (*store.Record, *evidence.Sealed, error) {
+func (s *Server) find(r *http.Request) (*record.Record, *evidence.Sealed, error) {
 	id, err := parseHash(r.PathValue("id"))
 	if err != nil {
 		return nil, nil, err
@@ -41,7 +41,7 @@ func (s *Server) find(r *http.Request) (*store.Record, *evidence.Sealed, error) 
 		err = errors.New("has another id")
 	}
 	if err != nil {
-		return nil, nil, fmt.Errorf("record %v: %w: %w", id, store.ErrDamaged, err)
+		return nil, nil, fmt.Errorf("record %v: %w: %w", id, record.ErrDamaged, err)
 	}
 	return rec, sealed, nil
 }
@@ -51,7 +51,7 @@ func (s *Server) find(r *http.Request) (*store.Record, *evidence.Sealed, error) 
 //
 // Frames and trace are mapped: the bundle must not be used after the mapping is
 // closed.
-func (s *Server) collect(ctx context.Context, rec *store.Record, sealed *evidence.Sealed) (*evidence.Bundle, *mapping, error) {
+func (s *Server) collect(ctx context.Context, rec *record.Record, sealed *evidence.Sealed) (*evidence.Bundle, *mapping, error) {
 	done, err := s.limits.work(ctx)
 	if err != nil {
 		return &evidence.Bundle{}, &mapping{}, err
@@ -62,7 +62,7 @@ func (s *Server) collect(ctx context.Context, rec *store.Record, sealed *evidenc
 	b := &evidence.Bundle{Record: rec.Bytes, DeviceCertificate: s.o.Register.Certificate(r.Key.Certificate)}
 	optional := func(into *[]byte, get func(context.Context, evidence.Hash) ([]byte, error), hash evidence.Hash) error {
 		data, err := get(ctx, hash)
-		if errors.Is(err, store.ErrNotFound) {
+		if errors.Is(err, record.ErrNotFound) {
 			return nil
 		}
 		*into = data
@@ -82,7 +82,7 @@ func (s *Server) collect(ctx context.Context, rec *store.Record, sealed *evidenc
 		errs = append(errs, optional(&b.Calibration, s.o.Store.Statement, r.Calibration.SHA256))
 	}
 	errs = append(errs, optional(&b.Configuration, s.o.Store.Statement, r.Configuration.SHA256))
-	if rec.State == store.Complete {
+	if rec.State == record.Complete {
 		errs = append(errs, optional(&b.Receipt, s.o.Store.Receipt, rec.Receipt), s.prove(ctx, rec, b))
 	}
 	return b, m, errors.Join(errs...)
@@ -100,14 +100,14 @@ func (m *mapping) blob(ctx context.Context, hash evidence.Hash) ([]byte, error) 
 
 // prove adds the proof that the record stands in the log of the receipt. What is
 // missing for it was there when the record was settled.
-func (s *Server) prove(ctx context.Context, rec *store.Record, b *evidence.Bundle) error {
+func (s *Server) prove(ctx context.Context, rec *record.Record, b *evidence.Bundle) error {
 	text, err := s.o.Store.Receipt(ctx, rec.Receipt)
 	if err != nil {
 		return lost(fmt.Errorf("receipt %v: %w", rec.Receipt, err))
 	}
 	receipt, err := evidence.OpenReceipt(text)
 	if err != nil {
-		return fmt.Errorf("receipt %v: %w: %w", rec.Receipt, store.ErrDamaged, err)
+		return fmt.Errorf("receipt %v: %w: %w", rec.Receipt, record.ErrDamaged, err)
 	}
 	proof, err := log.Prove(rec.LogIndex, receipt.Receipt.LogSize, s.o.Store.Hashes(ctx))
 	if err != nil {
@@ -119,8 +119,8 @@ func (s *Server) prove(ctx context.Context, rec *store.Record, b *evidence.Bundl
 
 // lost makes damage of an error that says something is not in the store.
 func lost(err error) error {
-	if errors.Is(err, store.ErrNotFound) {
-		return fmt.Errorf("%w: %v", store.ErrDamaged, err)
+	if errors.Is(err, record.ErrNotFound) {
+		return fmt.Errorf("%w: %v", record.ErrDamaged, err)
 	}
 	return err
 }
@@ -209,7 +209,7 @@ func (s *Server) frame(w http.ResponseWriter, r *http.Request) {
 func (s *Server) trace(w http.ResponseWriter, r *http.Request) {
 	rec, sealed, err := s.find(r)
 	if err == nil && sealed.Record.Trace == nil {
-		err = store.ErrNotFound
+		err = record.ErrNotFound
 	}
 	if err != nil {
 		s.fail(w, r, err)

@@ -22,7 +22,7 @@ import (
 	"ciglio/capture/evidence"
 	"ciglio/portal/intake"
 	"ciglio/portal/portaltest"
-	"ciglio/portal/store"
+	"ciglio/portal/record"
 	"ciglio/portal/web"
 )
 
@@ -303,7 +303,7 @@ func TestH06_DevicePageTellsDisputes(t *testing.T) {
 		}
 	}
 	totals, err := s.store.Totals(t.Context())
-	if err != nil || totals != (store.Totals{Missing: 2, Quarantined: 1}) {
+	if err != nil || totals != (record.Totals{Missing: 2, Quarantined: 1}) {
 		t.Errorf("totals = %+v, %v", totals, err)
 	}
 }
@@ -311,8 +311,8 @@ func TestH06_DevicePageTellsDisputes(t *testing.T) {
 // Nothing that a browser gets is kept there, and no file here is open to others.
 func TestH12_NothingIsLeftForOthers(t *testing.T) {
 	s, v := violation(t, nil)
-	record := "/records/" + v.ID.String()
-	for _, path := range []string{"/", record, record + "/frames/1", record + "/trace", record + "/bundle.zip", record + "/record.cose",
+	page := "/records/" + v.ID.String()
+	for _, path := range []string{"/", page, page + "/frames/1", page + "/trace", page + "/bundle.zip", page + "/record.cose",
 		"/devices/" + v.Record.Device.String(), "/healthz", "/nowhere"} {
 		if got := s.get(path).Header().Get("Cache-Control"); got != "no-store" {
 			t.Errorf("%s: Cache-Control %q, want no-store", path, got)
@@ -339,7 +339,7 @@ func TestH12_NothingIsLeftForOthers(t *testing.T) {
 	if err := os.Chmod(filepath.Join(s.centre.Dir, "portal.db"), 0o644); err != nil { // of an earlier version
 		t.Fatal(err)
 	}
-	again, err := store.Open(s.centre.Dir)
+	again, err := portaltest.TryStore(t, s.centre.Dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -349,11 +349,11 @@ func TestH12_NothingIsLeftForOthers(t *testing.T) {
 	if err := os.Mkdir(to, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := store.Backup(t.Context(), s.centre.Dir, to); err != nil {
+	if err := record.Backup(t.Context(), s.centre.Dir, to); err != nil {
 		t.Fatal(err)
 	}
 	check(to)
-	if open, err := store.OpenToOthers(to); err != nil || len(open) != 1 || !strings.Contains(open[0], to+" (0755)") {
+	if open, err := record.OpenToOthers(to); err != nil || len(open) != 1 || !strings.Contains(open[0], to+" (0755)") {
 		t.Errorf("open to others: %v, %v, want the folder itself", open, err)
 	}
 }

@@ -10,7 +10,8 @@ import (
 	"sync"
 	"time"
 
-	"ciglio/portal/store"
+	"ciglio/portal/blob"
+	"ciglio/portal/record"
 )
 
 // What readers may take of the centre at once.
@@ -150,8 +151,8 @@ func (s *Server) surviving(next http.HandlerFunc) http.HandlerFunc {
 // A mapping is the blobs that a request uses.
 type mapping struct {
 	s    *Server
-	rec  *store.Record
-	held []*store.Mapped
+	rec  *record.Record
+	held []*blob.Mapped
 }
 
 // close releases them. What was read from them must not be used after.

@@ -11,7 +11,7 @@ import (
 	"ciglio/capture/evidence"
 	"ciglio/portal/intake"
 	"ciglio/portal/orders"
-	"ciglio/portal/store"
+	"ciglio/portal/record"
 	"ciglio/uplink/wire"
 )
 
@@ -23,7 +23,7 @@ const silentAfter = 2 * time.Hour
 
 // A deviceRow is a device as lists and its own page show it.
 type deviceRow struct {
-	*store.Device
+	*record.Device
 	Now     time.Time
 	Session time.Time // when that with the broker began
 	State   *wire.State
@@ -31,7 +31,7 @@ type deviceRow struct {
 	Profile *wire.Profile
 }
 
-func (s *Server) deviceRow(d *store.Device, now time.Time) deviceRow {
+func (s *Server) deviceRow(d *record.Device, now time.Time) deviceRow {
 	row := deviceRow{Device: d, Now: now, Session: s.o.Session()}
 	// What is stored was parsed when it came; what no longer parses is not shown.
 	if s, err := wire.ParseState(d.State); err == nil {
@@ -76,12 +76,12 @@ func (d deviceRow) Place() string {
 
 // A recordRow is a record as lists show it.
 type recordRow struct {
-	*store.Record
+	*record.Record
 	Content *evidence.Record // nil when the stored bytes are not the record's
 }
 
 // rows reads the contents of records for a list.
-func rows(records []*store.Record) []recordRow {
+func rows(records []*record.Record) []recordRow {
 	all := make([]recordRow, len(records))
 	for i, r := range records {
 		all[i].Record = r
@@ -108,11 +108,11 @@ func (s *Server) list(ctx context.Context, r *http.Request, device *evidence.Dev
 	if text := r.URL.Query().Get("before"); text != "" {
 		n, err := strconv.ParseUint(text, 10, 63)
 		if err != nil || n == 0 {
-			return l, store.ErrNotFound
+			return l, record.ErrNotFound
 		}
 		l.Before = n
 	}
-	records, err := s.o.Store.Records(ctx, store.Query{Device: device, Measured: !l.All, Before: l.Before, Limit: pageSize + 1})
+	records, err := s.o.Store.Records(ctx, record.Query{Device: device, Measured: !l.All, Before: l.Before, Limit: pageSize + 1})
 	if len(records) > pageSize {
 		records = records[:pageSize]
 		l.Older = records[pageSize-1].Arrival
@@ -170,10 +170,10 @@ func (s *Server) overview(w http.ResponseWriter, r *http.Request) {
 type devicePage struct {
 	deviceRow
 	listing
-	ListEquivocations []*store.Equivocation
-	Refused           []*store.Refused
-	Counts            []store.RefusalCount
-	MissingSpans      []store.Span
+	ListEquivocations []*record.Equivocation
+	Refused           []*record.Refused
+	Counts            []record.RefusalCount
+	MissingSpans      []record.Span
 	MoreSpans         bool
 	Orders            []orderRow
 	OrdersDamaged     bool

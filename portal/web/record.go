@@ -11,12 +11,12 @@ import (
 
 	"ciglio/capture"
 	"ciglio/capture/evidence"
-	"ciglio/portal/store"
+	"ciglio/portal/record"
 	"ciglio/sensor"
 )
 
 type recordPage struct {
-	Row      *store.Record
+	Row      *record.Record
 	Sealed   *evidence.Sealed
 	R        *evidence.Record
 	Frames   []frameView
@@ -56,7 +56,7 @@ func (s *Server) record(w http.ResponseWriter, r *http.Request) {
 	page := recordPage{Row: rec, Sealed: sealed, R: sealed.Record}
 	b, mapped, err := s.collect(r.Context(), rec, sealed)
 	defer mapped.close()
-	if errors.Is(err, store.ErrDamaged) {
+	if errors.Is(err, record.ErrDamaged) {
 		// The page is shown all the same: its checks say what is damaged.
 		page.Alarm = "Stored bytes of this record are damaged and were left out of the checks."
 		s.o.Log.Error("stored bytes are damaged", "record", sealed.ID.String(), "error", err)
@@ -65,7 +65,7 @@ func (s *Server) record(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	checked := *b
-	if rec.State == store.Incomplete {
+	if rec.State == record.Incomplete {
 		checked.Frames = nil // not all have come: that is open, not wrong
 	}
 	verdict := evidence.Verify(&checked, s.o.Register.Trust())
@@ -87,7 +87,7 @@ func (s *Server) record(w http.ResponseWriter, r *http.Request) {
 		view := frameView{Number: i + 1, Stored: b.Frames[i] != nil, Frame: f}
 		if !view.Stored {
 			senders, err := s.o.Store.Senders(r.Context(), f.SHA256)
-			view.Lost = rec.State == store.Complete || err == nil && slices.Contains(senders, rec.ID)
+			view.Lost = rec.State == record.Complete || err == nil && slices.Contains(senders, rec.ID)
 		}
 		if _, _, _, err := capture.InspectJPEG(b.Frames[i]); view.Stored && err != nil {
 			view.Unfit = err.Error()
@@ -114,7 +114,7 @@ func (s *Server) neighbours(r *http.Request, page *recordPage) error {
 		into **evidence.Hash
 	}{{page.R.Seq - 1, &page.Previous}, {page.R.Seq + 1, &page.Next}} {
 		id, err := s.o.Store.RecordAt(r.Context(), page.R.Device, page.R.Epoch, n.seq)
-		if errors.Is(err, store.ErrNotFound) {
+		if errors.Is(err, record.ErrNotFound) {
 			continue
 		}
 		if err != nil {
@@ -126,7 +126,7 @@ func (s *Server) neighbours(r *http.Request, page *recordPage) error {
 }
 
 // SetAside reports whether the record is never receipted for what it names.
-func (p recordPage) SetAside() bool { return p.Row.State == store.Quarantined && !p.Row.Disputed }
+func (p recordPage) SetAside() bool { return p.Row.State == record.Quarantined && !p.Row.Disputed }
 
 // describe prints one field of a body.
 func describe(f evidence.BodyField, value any) bodyView {

@@ -4,13 +4,14 @@ import (
 	"context"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"testing"
 
 	"ciglio/capture/evidence"
 	"ciglio/portal/intake"
 	"ciglio/portal/portaltest"
+	"ciglio/portal/record"
 	"ciglio/portal/register"
-	"ciglio/portal/store"
 	"ciglio/portal/web"
 	"ciglio/uplink"
 	"ciglio/uplink/wire"
@@ -20,7 +21,7 @@ import (
 type site struct {
 	t        testing.TB
 	centre   *portaltest.Centre
-	store    *store.Store
+	store    *record.Store
 	register *register.File
 	handler  http.Handler
 }
@@ -33,13 +34,13 @@ func receive(t testing.TB, c *portaltest.Centre, messages ...uplink.Message) *si
 	if s.register, err = register.Open(c.Dir); err != nil {
 		t.Fatal(err)
 	}
-	if s.store, err = store.Open(c.Dir); err != nil {
+	if s.store, err = portaltest.TryStore(t, c.Dir); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { s.store.Close() })
 	broker := portaltest.NewBroker()
 	in, err := intake.New(t.Context(), intake.Options{
-		Store: s.store, Register: s.register, Signer: c.Signer, Dialer: broker, ClientID: "centre", Shard: portaltest.Shard,
+		Store: s.store, Spool: filepath.Join(c.Dir, "partial"), Register: s.register, Signer: c.Signer, Dialer: broker, ClientID: "centre", Shard: portaltest.Shard,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -31,7 +31,7 @@ import (
 	"ciglio/internal/pages"
 	"ciglio/portal/intake"
 	"ciglio/portal/orders"
-	"ciglio/portal/store"
+	"ciglio/portal/record"
 )
 
 //go:embed templates assets
@@ -47,7 +47,7 @@ type Register interface {
 
 // Options of a Server.
 type Options struct {
-	Store    *store.Store
+	Store    *record.Store
 	Register Register
 	Orders   *orders.Book // what devices are to do; nil for nothing
 	Stats    func() intake.Stats
@@ -185,10 +185,10 @@ func (s *Server) absent(w http.ResponseWriter, r *http.Request) {
 // fail answers with the page for an error of the store.
 func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	switch {
-	case errors.Is(err, store.ErrNotFound):
+	case errors.Is(err, record.ErrNotFound):
 		s.absent(w, r)
 	case errors.Is(err, context.Canceled):
-	case errors.Is(err, store.ErrDamaged):
+	case errors.Is(err, record.ErrDamaged):
 		s.o.Log.Error("stored bytes are damaged", "path", r.URL.Path, "error", err)
 		s.show(w, http.StatusInternalServerError, "error", errorPage{"Damaged",
 			"The stored bytes are no longer those that were signed. They are not shown. Restore them from a backup."})

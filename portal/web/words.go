@@ -9,7 +9,7 @@ import (
 	"ciglio/capture/evidence"
 	"ciglio/portal/intake"
 	"ciglio/portal/orders"
-	"ciglio/portal/store"
+	"ciglio/portal/record"
 	"ciglio/sensor"
 	"ciglio/uplink/wire"
 )
@@ -60,13 +60,13 @@ func size(n uint64) string {
 }
 
 // status prints how far the centre is with a record.
-func status(r *store.Record) string {
+func status(r *record.Record) string {
 	switch {
 	case r.Disputed:
 		return "Disputed"
-	case r.State == store.Complete:
+	case r.State == record.Complete:
 		return "Settled"
-	case r.State == store.Incomplete:
+	case r.State == record.Incomplete:
 		return "Pictures on their way"
 	}
 	return "Set aside"
@@ -105,7 +105,7 @@ func refusedFor(reason string) string {
 }
 
 // spanned prints numbers of a chain.
-func spanned(s store.Span) string {
+func spanned(s record.Span) string {
 	if s.From == s.To {
 		return fmt.Sprintf("epoch %d, number %d", s.Epoch, s.From)
 	}

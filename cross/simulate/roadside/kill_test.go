@@ -23,7 +23,7 @@ import (
 	"ciglio/cross/simulate"
 	"ciglio/cross/simulate/simcam"
 	"ciglio/portal"
-	"ciglio/portal/store"
+	stored "ciglio/portal/record"
 	"ciglio/sensor"
 	"ciglio/uplink"
 	"ciglio/uplink/mqtt"
@@ -243,7 +243,7 @@ func auditOutbox(t *testing.T, dir string, accepted map[evidence.Hash]bool) {
 // once, in a chain without a break.
 func auditCentre(t *testing.T, dir string, accepted map[evidence.Hash]bool) {
 	t.Helper()
-	st, err := store.Open(dir)
+	st, err := stored.OpenFolder(t.Context(), dir)
 	if err != nil {
 		t.Fatal(err)
 	}

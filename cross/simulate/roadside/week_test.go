@@ -21,8 +21,8 @@ import (
 	"ciglio/portal/broker"
 	"ciglio/portal/intake"
 	"ciglio/portal/keys"
+	stored "ciglio/portal/record"
 	"ciglio/portal/register"
-	"ciglio/portal/store"
 	"ciglio/sensor"
 	"ciglio/sensor/doppler"
 	"ciglio/uplink/mqtt"
@@ -129,7 +129,7 @@ func startCentre(t *testing.T, dir string, network *pipeNetwork) *testCentre {
 	if err != nil {
 		t.Fatal(err)
 	}
-	st, err := store.Open(dir)
+	st, err := stored.OpenFolder(t.Context(), dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -142,7 +142,7 @@ func startCentre(t *testing.T, dir string, network *pipeNetwork) *testCentre {
 		t.Fatal(err)
 	}
 	in, err := intake.New(t.Context(), intake.Options{
-		Store: st, Register: reg, Signer: signer, Dialer: dialer, ClientID: "centre", Shard: "0",
+		Store: st, Spool: t.TempDir(), Register: reg, Signer: signer, Dialer: dialer, ClientID: "centre", Shard: "0",
 	})
 	if err != nil {
 		t.Fatal(err)

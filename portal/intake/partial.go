@@ -1,6 +1,7 @@
-package store
+package intake
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
@@ -13,9 +14,22 @@ import (
 	"strings"
 
 	"ciglio/capture/evidence"
-	"ciglio/internal/durable"
+	"ciglio/portal/blob"
 	"ciglio/uplink/wire"
 )
+
+// A Spool is the folder of blobs of which only some chunks have come. It is this
+// process's alone, and may be lost: devices send again. It is best on the disk of
+// the blob store, where that is a folder.
+type Spool struct {
+	dir   string
+	blobs blob.Store
+}
+
+// OpenSpool opens the folder dir, and makes it.
+func OpenSpool(dir string, blobs blob.Store) (*Spool, error) {
+	return &Spool{dir: dir, blobs: blobs}, os.MkdirAll(dir, 0o700)
+}
 
 // A Partial is a blob of which only some chunks have come. Its file holds the
 // data at their places and, behind the whole length, a table of 8 bytes a chunk:
@@ -24,7 +38,7 @@ import (
 //
 // A Partial may be used by one goroutine at a time.
 type Partial struct {
-	store  *Store
+	spool  *Spool
 	path   string
 	hash   evidence.Hash
 	length uint64
@@ -34,12 +48,12 @@ type Partial struct {
 
 const tableEntry = 8
 
-// OpenPartial takes up the partial blob of a device, or begins one. The length
+// Open takes up the partial blob of a device, or begins one. The length
 // is what the record announces.
-func (s *Store) OpenPartial(device evidence.DeviceID, hash evidence.Hash, length uint64) (*Partial, error) {
+func (s *Spool) Open(device evidence.DeviceID, hash evidence.Hash, length uint64) (*Partial, error) {
 	p := &Partial{
-		store:  s,
-		path:   filepath.Join(s.dir, partFolder, device.String()+"-"+hash.String()),
+		spool:  s,
+		path:   filepath.Join(s.dir, device.String()+"-"+hash.String()),
 		hash:   hash,
 		length: length,
 		held:   make([]bool, wire.ChunkCount(length)),
@@ -141,32 +155,18 @@ func (p *Partial) Ranges() []wire.Range {
 	return ranges
 }
 
-// Finish gives a whole blob its final name, durably. When its hash is not the
-// one announced, everything received of it is thrown away and the error wraps
-// [ErrDamaged]: the device has to send it again. So it has when the blob cannot
-// be synced.
-func (p *Partial) Finish() error {
-	f, err := os.OpenFile(p.path, os.O_RDWR, 0)
+// Finish stores a whole blob for good. When its hash is not the one announced,
+// everything received of it is thrown away and the error wraps
+// [blob.ErrDamaged]: the device has to send it again. So it has when the blob
+// cannot be synced.
+func (p *Partial) Finish(ctx context.Context) error {
+	err := p.spool.blobs.PutFile(ctx, p.path, p.hash, p.length)
 	if err != nil {
-		return err
+		if _, left := os.Lstat(p.path); errors.Is(left, os.ErrNotExist) {
+			return errors.Join(err, p.Drop())
+		}
 	}
-	defer f.Close()
-	sum := sha256.New()
-	if _, err := io.Copy(sum, io.LimitReader(f, int64(p.length))); err != nil {
-		return err
-	}
-	if evidence.Hash(sum.Sum(nil)) != p.hash {
-		return errors.Join(fmt.Errorf("blob %s: %w: the chunks do not make it up", p.hash, ErrDamaged), p.Drop())
-	}
-	if err := errors.Join(f.Truncate(int64(p.length)), f.Sync()); err != nil {
-		// The next sync may succeed without what this one lost.
-		return errors.Join(err, p.Drop())
-	}
-	final := blobPath(filepath.Join(p.store.dir, blobFolder), p.hash)
-	if err := os.Rename(p.path, final); err != nil {
-		return err
-	}
-	return durable.SyncFolder(filepath.Dir(final))
+	return err
 }
 
 // Drop forgets everything received of the blob.
@@ -179,11 +179,10 @@ func (p *Partial) Drop() error {
 	return nil
 }
 
-// DropPartials removes every partial blob that wanted does not name, by device
+// Keep removes every partial blob that wanted does not name, by device
 // and hash. It is called before anything uses the partial blobs.
-func (s *Store) DropPartials(wanted func(evidence.DeviceID, evidence.Hash) bool) error {
-	folder := filepath.Join(s.dir, partFolder)
-	entries, err := os.ReadDir(folder)
+func (s *Spool) Keep(wanted func(evidence.DeviceID, evidence.Hash) bool) error {
+	entries, err := os.ReadDir(s.dir)
 	if err != nil {
 		return err
 	}
@@ -194,7 +193,7 @@ func (s *Store) DropPartials(wanted func(evidence.DeviceID, evidence.Hash) bool)
 		if err == nil && herr == nil && len(hash) == sha256.Size && wanted(device, evidence.Hash(hash)) {
 			continue
 		}
-		if err := os.RemoveAll(filepath.Join(folder, e.Name())); err != nil {
+		if err := os.RemoveAll(filepath.Join(s.dir, e.Name())); err != nil {
 			return err
 		}
 	}

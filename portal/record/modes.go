@@ -1,7 +1,6 @@
-package store
+package record
 
 import (
-	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -9,16 +8,6 @@ import (
 
 	"ciglio/internal/durable"
 )
-
-// private makes a file that may exist already one that only its owner can read.
-// The database makes its other files with the same mode.
-func private(path string) error {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.Chmod(0o600), f.Close())
-}
 
 // OpenToOthers names what of the folder dir, and of what lies in it, others than its owner
 // can read or enter, with its mode. Of folders of many files it looks at the folder

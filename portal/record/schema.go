@@ -1,20 +1,21 @@
-package store
+package record
 
-// The schema, one step an entry, applied in order. The dialect is what SQLite
-// and PostgreSQL both read: numbered parameters, BYTEA, BIGINT, TEXT, ON
-// CONFLICT; instants are microseconds since 1970 UTC; no generated keys.
-var migrations = [...][]string{
-	{
+import "ciglio/portal/database"
+
+// The schema, in what SQLite and PostgreSQL both read: portal/database/README.md.
+// What devices may write is BYTEA.
+var steps = []database.Step{
+	{SQL: []string{
 		`CREATE TABLE devices (
 			id         BYTEA PRIMARY KEY,
 			first_seen BIGINT NOT NULL,
 			last_seen  BIGINT NOT NULL,
 			heartbeat  BIGINT NOT NULL,
-			state      TEXT NOT NULL,
+			state      BYTEA NOT NULL,
 			state_at   BIGINT NOT NULL,
-			health     TEXT NOT NULL,
+			health     BYTEA NOT NULL,
 			health_at  BIGINT NOT NULL,
-			profile    TEXT NOT NULL,
+			profile    BYTEA NOT NULL,
 			profile_at BIGINT NOT NULL
 		)`,
 		`CREATE TABLE receipts (
@@ -64,7 +65,7 @@ var migrations = [...][]string{
 		`CREATE TABLE statements (
 			sha256 BYTEA PRIMARY KEY,
 			record BYTEA NOT NULL REFERENCES records(id),
-			media  TEXT NOT NULL,
+			media  BYTEA NOT NULL,
 			bytes  BYTEA NOT NULL
 		)`,
 		`CREATE TABLE log_hashes (
@@ -92,7 +93,7 @@ var migrations = [...][]string{
 			bytes    BYTEA NOT NULL,
 			PRIMARY KEY (device, day, number)
 		)`,
-	}, {
+	}}, {SQL: []string{
 		// Which record a blob was sent for: it counts for that one alone.
 		`CREATE TABLE sent (
 			sha256 BYTEA NOT NULL REFERENCES blobs(sha256),
@@ -113,5 +114,5 @@ var migrations = [...][]string{
 			last_at  BIGINT NOT NULL,
 			PRIMARY KEY (device, reason)
 		)`,
-	},
+	}},
 }

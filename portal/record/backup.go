@@ -1,18 +1,17 @@
-package store
+package record
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
-	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
 	"ciglio/capture/evidence"
-	"ciglio/internal/durable"
+	"ciglio/portal/blob"
+	"ciglio/portal/database"
 )
 
 // A DamageError names everything that a copy lacks, or holds damaged. It wraps
@@ -27,7 +26,7 @@ func (e *DamageError) Error() string {
 // Unwrap returns [ErrDamaged].
 func (e *DamageError) Unwrap() error { return ErrDamaged }
 
-// Backup writes a consistent copy of the store in dir, which may be open in a
+// Backup writes a consistent copy of the store of [OpenFolder] in dir, which may be open in a
 // running process, to the new or empty folder dest. Blobs that have come only in
 // part are left out: their devices send them again. So are those that are lost,
 // damaged or unreadable. Then every record of the copy is looked at. What is wrong
@@ -44,27 +43,28 @@ func Backup(ctx context.Context, dir, dest string) error {
 	if len(left) > 0 {
 		return fmt.Errorf("backup folder %s: not empty", dest)
 	}
-	if _, err := os.Stat(filepath.Join(dir, databaseName)); err != nil {
+	if _, err := os.Stat(filepath.Join(dir, DatabaseName)); err != nil {
 		return err
 	}
-	copied := filepath.Join(dest, databaseName)
-	if err := private(copied); err != nil {
+	copied := filepath.Join(dest, DatabaseName)
+	// The database first: every blob it names is stored already and stays.
+	if err := database.Copy(ctx, filepath.Join(dir, DatabaseName), copied); err != nil {
 		return err
 	}
-	// The database first: every blob it names is on disk already and stays.
-	if err := copyDatabase(ctx, filepath.Join(dir, databaseName), copied); err != nil {
+	blobs, err := blob.OpenFolder(filepath.Join(dest, BlobFolder))
+	if err != nil {
 		return err
 	}
-	backup := &Store{dir: dest}
-	if err := backup.makeFolders(); err != nil {
-		return err
-	}
-	db, err := open(copied, url.Values{"_pragma": {"query_only(1)"}})
+	db, err := database.OpenCopy(copied)
 	if err != nil {
 		return err
 	}
 	defer db.Close()
-	bad, err := copyBlobs(ctx, db, filepath.Join(dir, blobFolder), filepath.Join(dest, blobFolder))
+	from, err := blob.OpenFolder(filepath.Join(dir, BlobFolder))
+	if err != nil {
+		return err
+	}
+	bad, err := copyBlobs(ctx, db, from, blobs)
 	if err != nil {
 		return err
 	}
@@ -78,21 +78,11 @@ func Backup(ctx context.Context, dir, dest string) error {
 	return nil
 }
 
-func copyDatabase(ctx context.Context, from, to string) error {
-	db, err := open(from, url.Values{"_pragma": {"busy_timeout(10000)"}})
-	if err != nil {
-		return err
-	}
-	defer db.Close()
-	if _, err := db.ExecContext(ctx, `VACUUM INTO $1`, to); err != nil {
-		return fmt.Errorf("%s: %w", databaseName, err)
-	}
-	return durable.SyncFile(to)
-}
+const selectBlobs = `SELECT sha256, length FROM blobs`
 
 // copyBlobs copies all that can be read, and returns what is wrong with the others.
-func copyBlobs(ctx context.Context, db *sql.DB, from, to string) (bad map[evidence.Hash]error, err error) {
-	rows, err := db.QueryContext(ctx, `SELECT sha256, length FROM blobs`)
+func copyBlobs(ctx context.Context, db *database.DB, from, to blob.Folder) (bad map[evidence.Hash]error, err error) {
+	rows, err := db.Query(ctx, selectBlobs)
 	if err != nil {
 		return nil, err
 	}
@@ -104,7 +94,7 @@ func copyBlobs(ctx context.Context, db *sql.DB, from, to string) (bad map[eviden
 		if err := rows.Scan(&hash, &length); err != nil {
 			return nil, err
 		}
-		switch err := copyBlob(from, to, evidence.Hash(hash), uint64(length)); {
+		switch err := from.Copy(ctx, to, evidence.Hash(hash), uint64(length)); {
 		case errors.Is(err, ErrDamaged):
 			bad[evidence.Hash(hash)] = err
 		case err != nil:
@@ -114,23 +104,15 @@ func copyBlobs(ctx context.Context, db *sql.DB, from, to string) (bad map[eviden
 	if err := rows.Err(); err != nil {
 		return nil, err
 	}
-	for i := range 256 {
-		if err := durable.SyncFolder(filepath.Join(to, fmt.Sprintf("%02x", i))); err != nil {
-			return nil, err
-		}
-	}
-	return bad, durable.SyncFolder(to)
+	return bad, to.Sync()
 }
+
+const selectToExamine = `SELECT id, device, epoch, seq, state, bytes FROM records ORDER BY device, epoch, seq`
 
 // examine looks at every record of a copy, and names what is wrong with it and
 // which records name a bad blob.
-func examine(ctx context.Context, db *sql.DB, bad map[evidence.Hash]error) (things []string, err error) {
-	known, err := db.PrepareContext(ctx, `SELECT COUNT(*) FROM blobs WHERE sha256 = $1`)
-	if err != nil {
-		return nil, err
-	}
-	defer known.Close()
-	rows, err := db.QueryContext(ctx, `SELECT id, device, epoch, seq, state, bytes FROM records ORDER BY device, epoch, seq`)
+func examine(ctx context.Context, db *database.DB, bad map[evidence.Hash]error) (things []string, err error) {
+	rows, err := db.Query(ctx, selectToExamine)
 	if err != nil {
 		return nil, err
 	}
@@ -161,12 +143,12 @@ func examine(ctx context.Context, db *sql.DB, bad map[evidence.Hash]error) (thin
 			if state != Complete {
 				continue
 			}
-			var n int
-			if err := known.QueryRowContext(ctx, hash[:]).Scan(&n); err != nil {
-				return nil, err
-			}
-			if n == 0 {
+			var length int64
+			switch err := db.Row(ctx, selectBlobLength, []any{hash[:]}, &length); {
+			case errors.Is(err, ErrNotFound):
 				things = append(things, fmt.Sprintf("%s: %s: blob %v missing", name, what, hash))
+			case err != nil:
+				return nil, err
 			}
 		}
 	}

@@ -1,8 +1,6 @@
-package store
+package record
 
 import (
-	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"time"
@@ -68,30 +66,12 @@ func backdated(kind evidence.Kind, utc, before int64) bool {
 	return kind != evidence.KindClockStep && kind != evidence.KindBoot && before-utc > ClockBack.Microseconds()
 }
 
-// A Tx is one transaction of [Store.Update]. It is valid until the function it
-// was given to returns.
-type Tx struct {
-	ctx   context.Context
-	tx    *sql.Tx
-	stmts *statements
-}
-
-func (t *Tx) exec(stmt *sql.Stmt, args ...any) error {
-	_, err := t.tx.StmtContext(t.ctx, stmt).ExecContext(t.ctx, args...)
-	return err
-}
-
-func (t *Tx) queryRow(stmt *sql.Stmt, args []any, into ...any) error {
-	err := t.tx.StmtContext(t.ctx, stmt).QueryRowContext(t.ctx, args...).Scan(into...)
-	if errors.Is(err, sql.ErrNoRows) {
-		return ErrNotFound
-	}
-	return err
-}
+const upsertDevice = `INSERT INTO devices (id, first_seen, last_seen, heartbeat, state, state_at, health, health_at, profile, profile_at)
+	VALUES ($1, $2, $2, 0, '', 0, '', 0, '', 0) ON CONFLICT (id) DO UPDATE SET last_seen = excluded.last_seen`
 
 // Seen makes sure that the device has a row and notes when it was last heard.
 func (t *Tx) Seen(device evidence.DeviceID, now time.Time) error {
-	return t.exec(t.stmts.seen, device[:], now.UnixMicro())
+	return t.exec(upsertDevice, device[:], now.UnixMicro())
 }
 
 // A Slot is what the store has under one (device, epoch, seq).
@@ -102,12 +82,14 @@ type Slot struct {
 	Receipt  evidence.Hash // zero unless Complete
 }
 
+const selectPlace = `SELECT id, state, disputed, receipt FROM records WHERE device = $1 AND epoch = $2 AND seq = $3`
+
 // At returns what is stored under a place in a device's chain; the error wraps
 // [ErrNotFound] when nothing is.
 func (t *Tx) At(device evidence.DeviceID, epoch, seq uint64) (Slot, error) {
 	var s Slot
 	var id, receipt []byte
-	err := t.queryRow(t.stmts.at, []any{device[:], int64(epoch), int64(seq)}, &id, &s.State, &s.Disputed, &receipt)
+	err := t.row(selectPlace, []any{device[:], int64(epoch), int64(seq)}, &id, &s.State, &s.Disputed, &receipt)
 	if err != nil {
 		return s, err
 	}
@@ -115,6 +97,22 @@ func (t *Tx) At(device evidence.DeviceID, epoch, seq uint64) (Slot, error) {
 	copy(s.Receipt[:], receipt)
 	return s, nil
 }
+
+const selectNext = `SELECT id, prev, chain, kind, utc FROM records WHERE device = $1 AND epoch = $2 AND seq = $3`
+
+const updateChain = `UPDATE records SET chain = $2 WHERE id = $1`
+
+const updateBackdated = `UPDATE records SET backdated = 1 WHERE id = $1`
+
+const insertRecord = `INSERT INTO records (id, device, epoch, seq, kind, measured, utc, received, arrival, prev, link, chain, state, disputed, bytes, backdated)
+	VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 0, 0, $13, $14)`
+
+const upsertChain = `INSERT INTO chains (device, epoch, highest, stored, unlinked, broken) VALUES ($1, $2, $3, 1, $4, $5)
+	ON CONFLICT (device, epoch) DO UPDATE SET
+		highest = CASE WHEN excluded.highest > chains.highest THEN excluded.highest ELSE chains.highest END,
+		stored = chains.stored + 1,
+		unlinked = chains.unlinked + excluded.unlinked,
+		broken = chains.broken + excluded.broken`
 
 // Insert stores a verified record as incomplete and links it with its
 // neighbours. Of r, Chain, State, Disputed, LogIndex and Receipt are ignored;
@@ -137,7 +135,7 @@ func (t *Tx) Insert(r *Record) error {
 	var next Chain
 	var kind evidence.Kind
 	var after int64
-	err = t.queryRow(t.stmts.next, []any{r.Device[:], int64(r.Epoch), int64(r.Seq + 1)}, &id, &prev, &next, &kind, &after)
+	err = t.row(selectNext, []any{r.Device[:], int64(r.Epoch), int64(r.Seq + 1)}, &id, &prev, &next, &kind, &after)
 	if err != nil && !errors.Is(err, ErrNotFound) {
 		return err
 	}
@@ -147,21 +145,21 @@ func (t *Tx) Insert(r *Record) error {
 			next = Broken
 			broken++
 		}
-		if err := t.exec(t.stmts.setChain, id, int64(next)); err != nil {
+		if err := t.exec(updateChain, id, int64(next)); err != nil {
 			return err
 		}
 	}
 	if err == nil && backdated(kind, after, r.UTC.UnixMicro()) {
-		if err := t.exec(t.stmts.backdated, id); err != nil {
+		if err := t.exec(updateBackdated, id); err != nil {
 			return err
 		}
 	}
-	if err := t.exec(t.stmts.insert, r.ID[:], r.Device[:], int64(r.Epoch), int64(r.Seq), int64(r.Kind),
+	if err := t.exec(insertRecord, r.ID[:], r.Device[:], int64(r.Epoch), int64(r.Seq), int64(r.Kind),
 		boolean(r.Kind.Measured()), r.UTC.UnixMicro(), r.Received.UnixMicro(), int64(r.Arrival),
 		r.Prev[:], r.Link[:], int64(chain), r.Bytes, boolean(back)); err != nil {
 		return fmt.Errorf("record %s: %w", r.ID, err)
 	}
-	return t.exec(t.stmts.chain, r.Device[:], int64(r.Epoch), int64(r.Seq), unlinked, broken)
+	return t.exec(upsertChain, r.Device[:], int64(r.Epoch), int64(r.Seq), unlinked, broken)
 }
 
 // GoesBack reports whether a record not yet stored would be [Record.Backdated].
@@ -173,10 +171,14 @@ func (t *Tx) GoesBack(r *Record) (bool, error) {
 	return err == nil && backdated(r.Kind, r.UTC.UnixMicro(), before), err
 }
 
+const updateBytes = `UPDATE records SET bytes = $2 WHERE id = $1 AND state = 0 AND bytes <> $2`
+
 // Mend puts the bytes of an incomplete record back where they are damaged.
 func (t *Tx) Mend(id evidence.Hash, bytes []byte) error {
-	return t.exec(t.stmts.mend, id[:], bytes)
+	return t.exec(updateBytes, id[:], bytes)
 }
+
+const selectLink = `SELECT link, utc FROM records WHERE device = $1 AND epoch = $2 AND seq = $3`
 
 // link returns the link hash and the instant of the record at a place.
 func (t *Tx) link(device evidence.DeviceID, epoch, seq uint64) (hash evidence.Hash, utc int64, err error) {
@@ -184,20 +186,26 @@ func (t *Tx) link(device evidence.DeviceID, epoch, seq uint64) (hash evidence.Ha
 	if seq == 0 {
 		return hash, 0, ErrNotFound
 	}
-	err = t.queryRow(t.stmts.link, []any{device[:], int64(epoch), int64(seq)}, &link, &utc)
+	err = t.row(selectLink, []any{device[:], int64(epoch), int64(seq)}, &link, &utc)
 	copy(hash[:], link)
 	return hash, utc, err
 }
 
+const updateHeartbeat = `UPDATE devices SET heartbeat = $2 WHERE id = $1 AND heartbeat < $2`
+
 // Heartbeat notes the instant of a device's heartbeat when it is the newest.
 func (t *Tx) Heartbeat(device evidence.DeviceID, utc time.Time) error {
-	return t.exec(t.stmts.heartbeat, device[:], utc.UnixMicro())
+	return t.exec(updateHeartbeat, device[:], utc.UnixMicro())
 }
+
+const updateSettled = `UPDATE records SET state = 1, log_index = $2, receipt = $3 WHERE id = $1`
 
 // Settle makes an incomplete record complete. The receipt must be stored.
 func (t *Tx) Settle(id evidence.Hash, index uint64, receipt evidence.Hash) error {
-	return t.exec(t.stmts.settle, id[:], int64(index), receipt[:])
+	return t.exec(updateSettled, id[:], int64(index), receipt[:])
 }
+
+const selectWaiting = `SELECT device, epoch, seq, kind, utc, bytes FROM records WHERE id = $1 AND state = 0`
 
 // Waiting returns place, kind, instant and bytes of a record that is incomplete;
 // the error wraps [ErrNotFound] when there is no such record or it is not.
@@ -205,65 +213,80 @@ func (t *Tx) Waiting(id evidence.Hash) (Record, error) {
 	r := Record{ID: id}
 	var device []byte
 	var utc int64
-	err := t.queryRow(t.stmts.waiting, []any{id[:]}, &device, &r.Epoch, &r.Seq, &r.Kind, &utc, &r.Bytes)
+	err := t.row(selectWaiting, []any{id[:]}, &device, &r.Epoch, &r.Seq, &r.Kind, &utc, &r.Bytes)
 	copy(r.Device[:], device)
 	r.UTC = instant(utc)
 	return r, err
 }
 
+const updateSetAside = `UPDATE records SET state = 2 WHERE id = $1 AND state = 0`
+
 // SetAside makes an incomplete record one that is never receipted.
-func (t *Tx) SetAside(id evidence.Hash) error { return t.exec(t.stmts.setAside, id[:]) }
+func (t *Tx) SetAside(id evidence.Hash) error { return t.exec(updateSetAside, id[:]) }
+
+const insertBlob = `INSERT INTO blobs (sha256, length, received) VALUES ($1, $2, $3) ON CONFLICT (sha256) DO NOTHING`
 
 // Blob names a blob that lies durably in the blob folder.
 func (t *Tx) Blob(hash evidence.Hash, length uint64, now time.Time) error {
-	return t.exec(t.stmts.blob, hash[:], int64(length), now.UnixMicro())
+	return t.exec(insertBlob, hash[:], int64(length), now.UnixMicro())
 }
 
+const insertSent = `INSERT INTO sent (sha256, record) VALUES ($1, $2) ON CONFLICT (sha256, record) DO NOTHING`
+
 // Sent notes that a blob, which is named, was sent for a stored record.
-func (t *Tx) Sent(hash, record evidence.Hash) error { return t.exec(t.stmts.sent, hash[:], record[:]) }
+func (t *Tx) Sent(hash, record evidence.Hash) error { return t.exec(insertSent, hash[:], record[:]) }
+
+const selectSentElsewhere = `SELECT record FROM sent WHERE sha256 = $1 AND record <> $2`
 
 // SentElsewhere returns the records other than this one that a blob was sent for.
 func (t *Tx) SentElsewhere(hash, record evidence.Hash) ([]evidence.Hash, error) {
-	rows, err := t.tx.StmtContext(t.ctx, t.stmts.sentElsewhere).QueryContext(t.ctx, hash[:], record[:])
-	if err != nil {
-		return nil, err
-	}
-	return scanHashes(rows)
+	return list(t.ctx, t.tx, selectSentElsewhere, []any{hash[:], record[:]}, scanHash)
 }
 
 // Record returns one record; the error wraps [ErrNotFound] when there is none.
 func (t *Tx) Record(id evidence.Hash) (*Record, error) {
-	return scanRecord(t.tx.StmtContext(t.ctx, t.stmts.recordIn).QueryRowContext(t.ctx, id[:]))
+	return one(t.ctx, t.tx, id)
 }
+
+const upsertRefusal = `INSERT INTO refusals (device, reason, messages, first_at, last_at) VALUES ($1, $2, $3, $4, $4)
+	ON CONFLICT (device, reason) DO UPDATE SET messages = refusals.messages + excluded.messages, last_at = excluded.last_at`
 
 // Refusals adds to how many messages of a device the centre has refused for a
 // reason.
 func (t *Tx) Refusals(device evidence.DeviceID, reason string, messages uint64, now time.Time) error {
-	return t.exec(t.stmts.refusal, device[:], reason, int64(messages), now.UnixMicro())
+	return t.exec(upsertRefusal, device[:], reason, int64(messages), now.UnixMicro())
 }
+
+const insertStatement = `INSERT INTO statements (sha256, record, media, bytes) VALUES ($1, $2, $3, $4) ON CONFLICT (sha256) DO NOTHING`
 
 // Statement stores the text that a calibration or configuration record
 // carries, under the hash by which other records name it.
 func (t *Tx) Statement(hash, record evidence.Hash, media string, text []byte) error {
-	return t.exec(t.stmts.statement, hash[:], record[:], media, text)
+	return t.exec(insertStatement, hash[:], record[:], []byte(media), text)
 }
+
+const insertReceipt = `INSERT INTO receipts (hash, device, created, log_size, bytes) VALUES ($1, $2, $3, $4, $5)`
 
 // Receipt stores a sealed receipt.
 func (t *Tx) Receipt(r *evidence.SealedReceipt, now time.Time) error {
-	return t.exec(t.stmts.receipt, r.Hash[:], r.Receipt.Device[:], now.UnixMicro(), int64(r.Receipt.LogSize), r.Bytes)
+	return t.exec(insertReceipt, r.Hash[:], r.Receipt.Device[:], now.UnixMicro(), int64(r.Receipt.LogSize), r.Bytes)
 }
+
+const selectReceipt = `SELECT bytes FROM receipts WHERE hash = $1`
 
 // ReceiptBytes returns a stored receipt.
 func (t *Tx) ReceiptBytes(hash evidence.Hash) ([]byte, error) {
 	var b []byte
-	err := t.queryRow(t.stmts.receiptBytes, []any{hash[:]}, &b)
+	err := t.row(selectReceipt, []any{hash[:]}, &b)
 	return b, err
 }
+
+const insertLogHash = `INSERT INTO log_hashes (position, hash) VALUES ($1, $2)`
 
 // LogHashes appends hashes of the log's tree; the first has the given position.
 func (t *Tx) LogHashes(first int64, hashes []tlog.Hash) error {
 	for i, h := range hashes {
-		if err := t.exec(t.stmts.logHash, first+int64(i), h[:]); err != nil {
+		if err := t.exec(insertLogHash, first+int64(i), h[:]); err != nil {
 			return err
 		}
 	}
@@ -274,20 +297,27 @@ func (t *Tx) LogHashes(first int64, hashes []tlog.Hash) error {
 // more are only counted by the caller.
 const MaxEquivocations = 1000
 
+const updateDisputed = `UPDATE records SET disputed = 1, state = CASE WHEN state = 0 THEN 2 ELSE state END WHERE id = $1`
+
+const countEquivocations = `SELECT COUNT(*) FROM equivocations WHERE device = $1`
+
+const insertEquivocation = `INSERT INTO equivocations (id, device, epoch, seq, first_id, received, bytes)
+	VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (id) DO NOTHING`
+
 // Dispute notes that a device has signed other, a second record for the place
 // of first. The first is never receipted from now on if it was not yet.
 func (t *Tx) Dispute(first evidence.Hash, other *Record) error {
-	if err := t.exec(t.stmts.dispute, first[:]); err != nil {
+	if err := t.exec(updateDisputed, first[:]); err != nil {
 		return err
 	}
 	var kept int
-	if err := t.queryRow(t.stmts.disputes, []any{other.Device[:]}, &kept); err != nil {
+	if err := t.row(countEquivocations, []any{other.Device[:]}, &kept); err != nil {
 		return err
 	}
 	if kept >= MaxEquivocations {
 		return nil
 	}
-	return t.exec(t.stmts.equivocation, other.ID[:], other.Device[:], int64(other.Epoch), int64(other.Seq),
+	return t.exec(insertEquivocation, other.ID[:], other.Device[:], int64(other.Epoch), int64(other.Seq),
 		first[:], other.Received.UnixMicro(), other.Bytes)
 }
 
@@ -301,21 +331,25 @@ const (
 	ReportProfile Report = "profile"
 )
 
+// setReport has a text for each report: a column is no parameter.
+var setReport = map[Report]string{
+	ReportState:   `UPDATE devices SET state = $2, state_at = $3 WHERE id = $1`,
+	ReportHealth:  `UPDATE devices SET health = $2, health_at = $3 WHERE id = $1`,
+	ReportProfile: `UPDATE devices SET profile = $2, profile_at = $3 WHERE id = $1`,
+}
+
 // Report replaces a report of a device that has been seen.
 func (t *Tx) Report(device evidence.DeviceID, which Report, text []byte, now time.Time) error {
-	stmt := map[Report]*sql.Stmt{
-		ReportState:   t.stmts.setState,
-		ReportHealth:  t.stmts.setHealth,
-		ReportProfile: t.stmts.setProfile,
-	}[which]
-	return t.exec(stmt, device[:], string(text), now.UnixMicro())
+	return t.exec(setReport[which], device[:], append([]byte{}, text...), now.UnixMicro()) // never nil, which is NULL
 }
+
+const selectState = `SELECT state FROM devices WHERE id = $1`
 
 // State returns the state report of a device that has been seen; empty when none
 // came.
 func (t *Tx) State(device evidence.DeviceID) ([]byte, error) {
 	var text []byte
-	err := t.queryRow(t.stmts.state, []any{device[:]}, &text)
+	err := t.row(selectState, []any{device[:]}, &text)
 	return text, err
 }
 
@@ -330,16 +364,21 @@ type Refused struct {
 	Bytes    []byte
 }
 
+const deleteQuarantine = `DELETE FROM quarantine WHERE day < $1`
+
+const insertQuarantine = `INSERT INTO quarantine (device, day, number, received, topic, reason, detail, bytes)
+	VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (device, day, number) DO NOTHING`
+
 // Quarantine keeps a refused message and drops those of more than 90 days ago.
 func (t *Tx) Quarantine(r *Refused) error {
 	day := Day(r.Received)
 	if r.Number == 0 {
-		if err := t.exec(t.stmts.expire, day-90); err != nil {
+		if err := t.exec(deleteQuarantine, day-90); err != nil {
 			return err
 		}
 	}
 	payload := append([]byte{}, r.Bytes...) // never nil, which is NULL
-	return t.exec(t.stmts.quarantine, r.Device[:], day, r.Number, r.Received.UnixMicro(), r.Topic, r.Reason, r.Detail, payload)
+	return t.exec(insertQuarantine, r.Device[:], day, r.Number, r.Received.UnixMicro(), words(r.Topic), r.Reason, words(r.Detail), payload)
 }
 
 // Day numbers days since 1970 UTC.

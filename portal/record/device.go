@@ -1,9 +1,8 @@
-package store
+package record
 
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"time"
 
 	"ciglio/capture/evidence"
@@ -67,38 +66,29 @@ const selectDevice = `SELECT id, first_seen, last_seen, heartbeat, state, state_
 
 // Devices returns every device that has been heard, in order of id.
 func (s *Store) Devices(ctx context.Context) ([]*Device, error) {
-	rows, err := s.read.QueryContext(ctx, selectDevice+` ORDER BY id`)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var devices []*Device
-	for rows.Next() {
-		d, err := scanDevice(rows)
-		if err != nil {
-			return nil, err
-		}
-		devices = append(devices, d)
-	}
-	return devices, rows.Err()
+	return list(ctx, s.db, selectDevice+` ORDER BY id`, nil, scanDevice)
 }
 
 // Device returns one device; the error wraps [ErrNotFound] when it was never
 // heard.
 func (s *Store) Device(ctx context.Context, id evidence.DeviceID) (*Device, error) {
-	return scanDevice(s.read.QueryRowContext(ctx, selectDevice+` WHERE id = $1`, id[:]))
+	found, err := list(ctx, s.db, selectDevice+` WHERE id = $1`, []any{id[:]}, scanDevice)
+	if err == nil && len(found) == 0 {
+		err = ErrNotFound
+	}
+	if err != nil {
+		return nil, err
+	}
+	return found[0], nil
 }
 
-func scanDevice(row scanner) (*Device, error) {
+func scanDevice(row *sql.Rows) (*Device, error) {
 	var d Device
 	var id []byte
 	var first, last, heartbeat, stateAt, healthAt, profileAt int64
 	err := row.Scan(&id, &first, &last, &heartbeat, &d.State, &stateAt, &d.Health, &healthAt, &d.Profile, &profileAt,
 		&d.Records, &d.Incomplete, &d.Missing, &d.Gaps, &d.Broken, &d.Equivocations,
 		&d.SetAside, &d.Backdated, &d.Reused, &d.Misdated, &d.HeldBack)
-	if errors.Is(err, sql.ErrNoRows) {
-		return nil, ErrNotFound
-	}
 	if err != nil {
 		return nil, err
 	}
@@ -119,16 +109,12 @@ type Equivocation struct {
 	Bytes      []byte
 }
 
+const selectEquivocations = `SELECT id, first_id, epoch, seq, received, bytes FROM equivocations
+	WHERE device = $1 ORDER BY received DESC LIMIT $2`
+
 // Equivocations returns those of a device, the newest first.
 func (s *Store) Equivocations(ctx context.Context, device evidence.DeviceID, limit int) ([]*Equivocation, error) {
-	rows, err := s.read.QueryContext(ctx, `SELECT id, first_id, epoch, seq, received, bytes FROM equivocations
-		WHERE device = $1 ORDER BY received DESC LIMIT $2`, device[:], limit)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var all []*Equivocation
-	for rows.Next() {
+	return list(ctx, s.db, selectEquivocations, []any{device[:], limit}, func(rows *sql.Rows) (*Equivocation, error) {
 		e := Equivocation{Device: device}
 		var id, first []byte
 		var received int64
@@ -138,27 +124,14 @@ func (s *Store) Equivocations(ctx context.Context, device evidence.DeviceID, lim
 		copy(e.ID[:], id)
 		copy(e.First[:], first)
 		e.Received = instant(received)
-		all = append(all, &e)
-	}
-	return all, rows.Err()
+		return &e, nil
+	})
 }
+
+const whereActs = ` WHERE device = $1 AND kind IN ($2, $3) ORDER BY arrival DESC LIMIT $4`
 
 // Acts returns the newest records of a device that may tell of an act that somebody
 // asked for, the newest first.
 func (s *Store) Acts(ctx context.Context, device evidence.DeviceID, limit int) ([]*Record, error) {
-	rows, err := s.read.QueryContext(ctx, selectRecord+` WHERE device = $1 AND kind IN ($2, $3) ORDER BY arrival DESC LIMIT $4`,
-		device[:], int64(evidence.KindOperator), int64(evidence.KindSelfTest), limit)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var all []*Record
-	for rows.Next() {
-		r, err := scanRecord(rows)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, r)
-	}
-	return all, rows.Err()
+	return s.records(ctx, selectRecord+whereActs, device[:], int64(evidence.KindOperator), int64(evidence.KindSelfTest), limit)
 }

@@ -1,0 +1,9 @@
+package portal_test
+
+import (
+	"testing"
+
+	"ciglio/portal/portaltest"
+)
+
+func TestMain(m *testing.M) { portaltest.Main(m) }

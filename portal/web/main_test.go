@@ -1,0 +1,9 @@
+package web_test
+
+import (
+	"testing"
+
+	"ciglio/portal/portaltest"
+)
+
+func TestMain(m *testing.M) { portaltest.Main(m) }
