@@ -83,26 +83,30 @@ func see(data []byte) (*look, error) {
 // measure looks at the brightness of a picture.
 func measure(pix []uint8, stride, width, height int) *look {
 	l := &look{width: width, height: height}
-	var histogram [256]int
+	var histogram, of [256]int // of the picture and of a cell; the second is zero between cells
 	for i := range l.cells {
 		x0, x1 := i%columns*width/columns, (i%columns+1)*width/columns
 		y0, y1 := i/columns*height/rows, (i/columns+1)*height/rows
-		var of [256]int
 		sum := uint32(0)
+		least, most := uint8(255), uint8(0) // the cell has no brightness outside of these
 		for y := y0; y < y1; y++ {
 			line := pix[y*stride+x0 : y*stride+x1]
 			sum = crc32.Update(sum, crc32.IEEETable, line)
 			for _, v := range line {
 				of[v]++
+				least, most = min(least, v), max(most, v)
 			}
 		}
-		low, high := twentieths(&of)
+		in := of[least : int(most)+1]
+		low, high := twentieths(in)
+		low, high = low+int(least), high+int(least)
 		l.cells[i] = cell{sum: sum, texture: high-low >= 12 && high > 24 && low < saturated}
-		for v, n := range of {
-			histogram[v] += n
+		for v, n := range in {
+			histogram[int(least)+v] += n
 		}
+		clear(in)
 	}
-	l.low, l.high = twentieths(&histogram)
+	l.low, l.high = twentieths(histogram[:])
 	total, all := 0, 0
 	for v, n := range histogram {
 		total, all = total+n, all+v*n
@@ -115,8 +119,9 @@ func measure(pix []uint8, stride, width, height int) *look {
 	return l
 }
 
-// twentieths returns the brightness that 1 in 20 is below, and above.
-func twentieths(histogram *[256]int) (low, high int) {
+// twentieths returns the brightness that 1 in 20 is below, and above. A histogram of
+// a part of the scale gives them from where that begins.
+func twentieths(histogram []int) (low, high int) {
 	total := 0
 	for _, n := range histogram {
 		total += n
