@@ -17,6 +17,9 @@ import (
 // desk after the other, inspected, and installed on a device that knew nothing but
 // the fingerprint of the root.
 func TestADeskProvisionsADevice(t *testing.T) {
+	if testing.Short() {
+		t.Skip("short: passphrases, which are slow to try by design")
+	}
 	dir := t.TempDir()
 	t.Chdir(dir)
 	write := func(name, text string) {

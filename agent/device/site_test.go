@@ -51,6 +51,9 @@ func TestTheInstalledSiteSaysTheLimit(t *testing.T) {
 		{"as it changes", time.Second, false, []sensor.Reason{sensor.ReasonLimit}},
 		{"by day", time.Minute, false, nil},
 	} {
+		if testing.Short() && c.reasons == nil {
+			continue // hours of pictures each
+		}
 		synctest.Test(t, func(t *testing.T) {
 			s, err := site.Parse([]byte(siteText))
 			if err != nil {

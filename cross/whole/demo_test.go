@@ -23,10 +23,8 @@ func TestDemoLetsIntegratorsRead(t *testing.T) {
 	if testing.Short() {
 		t.Skip("short: plays a road")
 	}
-	program := filepath.Join(t.TempDir(), "ciglio-demo")
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", program, "ciglio/portal/cmd/ciglio-demo").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
+	t.Parallel()
+	program := filepath.Join(programs(t), "ciglio-demo")
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	demo := exec.CommandContext(ctx, program, "--for", "20s", "--listen", "127.0.0.1:0")

@@ -24,6 +24,7 @@ import (
 // certificate for a one-time code, by the authority's fingerprint alone, and brings its
 // evidence key.
 func TestDeviceEnrolsAtTheCentre(t *testing.T) {
+	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	dir := t.TempDir()
@@ -38,11 +39,7 @@ func TestDeviceEnrolsAtTheCentre(t *testing.T) {
 		}
 		return out
 	}
-	build := exec.CommandContext(ctx, "go", "build", "-o", dir+"/", "ciglio/agent/cmd/ciglio", "ciglio/portal/cmd/ciglio-portal")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	ciglio, portal := dir+"/ciglio", dir+"/ciglio-portal"
+	ciglio, portal := programs(t)+"/ciglio", programs(t)+"/ciglio-portal"
 	centre := dir + "/centre"
 	run(portal, "init", "--dir", centre)
 

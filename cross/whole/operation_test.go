@@ -28,6 +28,8 @@ func TestOperationPage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Parallel()
+	programs(t) // make programs finds them made
 	d := newDesk(t)
 	var shown, brokers int
 	for _, b := range blocks(withFreePorts(t, string(page))) {

@@ -3,17 +3,52 @@ package whole
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
 )
+
+// programs returns the folder of ciglio, ciglio-portal and ciglio-demo, which are
+// made once, where and as the pages make them.
+func programs(t *testing.T) string {
+	t.Helper()
+	folder, err := made()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return folder
+}
+
+var made = sync.OnceValues(func() (string, error) {
+	root, err := filepath.Abs("../..")
+	if err != nil {
+		return "", err
+	}
+	c := exec.Command("make", "--no-print-directory", "programs")
+	c.Dir, c.Env = root, outside(os.Environ())
+	if out, err := c.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("make programs: %w\n%s", err, out)
+	}
+	return filepath.Join(root, "bin"), nil
+})
+
+// outside returns an environment without what a make around the test, or a setting
+// of its own, puts into it.
+func outside(environ []string) []string {
+	return slices.DeleteFunc(environ, func(e string) bool {
+		name, _, _ := strings.Cut(e, "=")
+		return strings.HasPrefix(name, "MAKE") || name == "MFLAGS" || strings.HasPrefix(name, "CIGLIO_")
+	})
+}
 
 // A block is one of a page's: what is typed into one terminal.
 type block struct {
@@ -77,12 +112,7 @@ func newDesk(t *testing.T) *desk {
 		t.Fatal(err)
 	}
 	d := &desk{T: t, root: root, home: t.TempDir(), terminals: map[string]*terminal{}}
-	for _, e := range os.Environ() {
-		if name, _, _ := strings.Cut(e, "="); name != "HOME" && !strings.HasPrefix(name, "MAKE") && name != "MFLAGS" && !strings.HasPrefix(name, "CIGLIO_") {
-			d.environ = append(d.environ, e)
-		}
-	}
-	d.environ = append(d.environ, "HOME="+d.home)
+	d.environ = append(outside(os.Environ()), "HOME="+d.home)
 	for _, name := range []string{"GOCACHE", "GOMODCACHE", "GOPATH"} { // which lie in the other home
 		value, err := exec.CommandContext(t.Context(), "go", "env", name).Output()
 		if err != nil {

@@ -116,9 +116,10 @@ func TestASticksStory(t *testing.T) {
 	if testing.Short() {
 		t.Skip("short: builds three programs and waits for vehicles")
 	}
+	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), 9*time.Minute)
 	defer cancel()
-	dir := t.TempDir()
+	dir, bin := t.TempDir(), programs(t)
 	said := new(output)
 	defer func() {
 		if t.Failed() {
@@ -127,7 +128,7 @@ func TestASticksStory(t *testing.T) {
 	}()
 	try := func(name string, args ...string) (string, error) {
 		var errs bytes.Buffer
-		c := exec.CommandContext(ctx, filepath.Join(dir, name), args...)
+		c := exec.CommandContext(ctx, filepath.Join(bin, name), args...)
 		c.Dir, c.Stderr = dir, &errs
 		out, err := c.Output()
 		if err != nil {
@@ -145,7 +146,7 @@ func TestASticksStory(t *testing.T) {
 	}
 	start := func(name string, args ...string) io.Reader {
 		t.Helper()
-		c := exec.CommandContext(ctx, filepath.Join(dir, name), args...)
+		c := exec.CommandContext(ctx, filepath.Join(bin, name), args...)
 		c.Cancel = func() error { return c.Process.Signal(os.Interrupt) }
 		c.WaitDelay = 20 * time.Second
 		c.Dir, c.Stderr = dir, said
@@ -180,10 +181,6 @@ func TestASticksStory(t *testing.T) {
 			t.Fatal(err)
 		}
 		return name
-	}
-	build := exec.CommandContext(ctx, "go", "build", "-o", dir+"/", "ciglio/agent/cmd/ciglio", "ciglio/portal/cmd/ciglio-portal", "ciglio/portal/cmd/ciglio-demo")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
 	}
 
 	// The centre, by TLS.

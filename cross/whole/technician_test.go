@@ -46,6 +46,8 @@ func TestTechnicianPage(t *testing.T) {
 		"ciglio verify":         "TEST, not evidence of a violation",
 		"ciglio journal":        "provision",
 	}
+	t.Parallel()
+	programs(t) // make programs finds them made
 	d := newDesk(t)
 	var fingerprints []string
 	for _, b := range blocks(withFreePorts(t, page)) {
