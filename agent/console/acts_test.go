@@ -36,6 +36,7 @@ func TestPicturesOutOfServiceAreRefused(t *testing.T) {
 			t.Errorf("%s out of service: %d", role, got.Code)
 		}
 		b.request(s, "POST", "/service/begin", nil)
+		b.pass(pictureEvery)
 		if got := b.request(s, "GET", "/picture.jpg", nil); got.Code != http.StatusOK || !bytes.Equal(got.Body.Bytes(), b.device.picture) {
 			t.Errorf("%s in service: %d", role, got.Code)
 		}

@@ -104,6 +104,7 @@ type Console struct {
 	frames  *frames
 	drawing drawing
 	still   sync.Mutex // held while a violation's frame is in memory
+	reading sync.Mutex // held while the journal or what is installed is read: one processor is enough for it
 	accept  acceptance
 }
 

@@ -47,6 +47,7 @@ type fakeDevice struct {
 	found   []sensor.Finding
 	picture []byte
 	signal  string
+	drawn   int                     // how often the signal was drawn
 	orders  map[string]evidence.Act // what comes of an order that is handed in
 	held    []device.Violation
 }
@@ -133,6 +134,7 @@ func (d *fakeDevice) WriteSignal(w io.Writer) error {
 	if d.signal == "" {
 		return device.ErrNoSignal
 	}
+	d.drawn++
 	_, err := io.WriteString(w, d.signal)
 	return err
 }
@@ -467,6 +469,14 @@ func TestStateSaysWhatToDo(t *testing.T) {
 		{"closed", func(s *device.Status) {
 			s.Health.Measuring, s.Health.Reasons = false, []wire.Reason{{Code: "calibration_expired", Words: "calibration A-117: expired 2026-11-30"}}
 		}, []string{"does not measure: 1 cause<", "The calibration has expired", "calibration A-117: expired 2026-11-30", "Insert the stick with the new calibration bundle"}},
+		{"closed by parts: each finding is told with its own part", func(s *device.Status) {
+			s.Health.Measuring, s.Health.Reasons = false, []wire.Reason{{Code: "camera", Words: "camera words"}, {Code: "second_sensor", Words: "contact words"}}
+			s.Health.Findings = []wire.Reason{{Code: "camera_unsharp", Words: "20 % of the detail"}, {Code: "contact_silent", Words: "contact 2 of lane 1"}, {Code: "new_code", Words: "words of a new code"}}
+		}, []string{"The camera is not sharp, or covered", "20 % of the detail", "A contact no longer moves", "The device has found something", "words of a new code"}},
+		{"closed by the clock, as it stands", func(s *device.Status) {
+			s.Health.Measuring, s.Health.Reasons = false, []wire.Reason{{Code: "clock_bound", Words: "clock words"}}
+			s.ClockOff = 140 * time.Millisecond
+		}, []string{"±140 ms, allowed are ±100 ms"}},
 		{"a cause that no catalogue knows", func(s *device.Status) {
 			s.Health.Measuring, s.Health.Reasons = false, []wire.Reason{{Code: "new_kind", Words: "something new"}}
 		}, []string{"The device has found a cause", "something new"}},

@@ -85,7 +85,9 @@ func (c *Console) journal(w http.ResponseWriter, r *http.Request, who Caller) er
 	if err != nil {
 		return err
 	}
+	c.reading.Lock()
 	all, next, err := c.o.Device.Journal(f, before, mostEntries)
+	c.reading.Unlock()
 	if err != nil {
 		return err
 	}

@@ -101,13 +101,33 @@ func (c *Console) livePage(w http.ResponseWriter, r *http.Request, who Caller) e
 	return c.show(w, http.StatusOK, "live", c.liveOf(v))
 }
 
-// frames are the memory that pictures pass through: so many are sent at once.
-type frames struct{ free chan []byte }
+// frames are the memory that pictures pass through: so many are sent at once, and no
+// more often than pictureEvery, whoever asks: two phones that look get theirs.
+type frames struct {
+	free chan []byte
 
-const mostFrames = 2
+	mu   sync.Mutex
+	last time.Time // when one was asked for and sent
+}
+
+const (
+	mostFrames   = 2
+	pictureEvery = 250 * time.Millisecond
+)
+
+// due reports whether the next picture may be sent at the instant now.
+func (f *frames) due(now time.Time) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if since := now.Sub(f.last); since >= 0 && since < pictureEvery {
+		return false
+	}
+	f.last = now
+	return true
+}
 
 func newFrames() *frames {
-	f := &frames{make(chan []byte, mostFrames)}
+	f := &frames{free: make(chan []byte, mostFrames)}
 	for range mostFrames {
 		f.free <- nil
 	}
@@ -117,6 +137,12 @@ func newFrames() *frames {
 // picture sends the newest picture, as the camera gave it. There is one in service
 // only, so that it is in no violation.
 func (c *Console) picture(w http.ResponseWriter, r *http.Request, _ Caller) error {
+	switch {
+	case !c.o.Device.InService():
+		return errNoPicture
+	case !c.frames.due(c.o.Now()):
+		return errBusy
+	}
 	var buffer []byte
 	select {
 	case buffer = <-c.frames.free:
@@ -126,12 +152,14 @@ func (c *Console) picture(w http.ResponseWriter, r *http.Request, _ Caller) erro
 	f, ok := c.o.Device.ServicePicture(buffer)
 	defer func() { c.frames.free <- f.Data }()
 	if !ok {
-		return refusal{http.StatusConflict, "no_picture"}
+		return errNoPicture
 	}
 	w.Header().Set("Content-Type", "image/jpeg")
 	w.Write(f.Data)
 	return nil
 }
+
+var errNoPicture = refusal{http.StatusConflict, "no_picture"}
 
 var errBusy = refusal{http.StatusServiceUnavailable, "busy"}
 

@@ -26,6 +26,7 @@ func TestPicturesOfTheConsole(t *testing.T) {
 	var visits []browser.Visit
 	for _, v := range []browser.Visit{
 		{Name: "login", Path: "/login"}, {Name: "state", Path: "/", Cookies: in},
+		{Name: "stick", Path: "/stick", Cookies: in}, {Name: "journal", Path: "/journal", Cookies: in},
 		{Name: "aim", Path: "/aim", Cookies: in}, {Name: "accept", Path: "/accept", Cookies: in},
 	} {
 		v.Language, v.Width = "en", 390

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"ciglio/agent/device"
+	"ciglio/agent/trust"
 	"ciglio/internal/catalogue"
 	"ciglio/uplink/wire"
 )
@@ -79,7 +80,7 @@ func (c *Console) stateOf(v View, s device.Status) stateView {
 		page.Headline = t.fact(bad, "state.name", t.text("state.closed", "n", len(s.Health.Reasons)), "")
 	}
 	for _, cause := range s.Health.Reasons {
-		page.Causes = append(page.Causes, t.cause(cause))
+		page.Causes = append(page.Causes, t.cause(cause, s))
 		page.InService = page.InService || cause.Code == device.CauseService
 	}
 	page.Facts = []fact{
@@ -130,15 +131,35 @@ func number(value int64, decimals int) catalogue.Number {
 	return catalogue.Number{Value: value, Decimals: decimals}
 }
 
-// cause puts a cause of the gate into the reader's words, with the device's own
-// below. One that the catalogue does not know has the latter alone.
-func (t teller) cause(cause wire.Reason) fact {
+// cause puts a cause of the gate into the reader's words: what the self-test has found
+// of a part, or how calibration or clock stand. Where the page has no such words, the
+// device's own stand below. One that the catalogue does not know has the latter alone.
+func (t teller) cause(cause wire.Reason, s device.Status) fact {
 	key := "cause." + cause.Code
 	if _, known := t.c.words.Arguments(key); !known {
 		key = "cause.other"
 	}
 	f := t.fact(bad, key, "", "do"+key[len("cause"):])
-	f.Detail = cause.Words
+	for _, found := range s.Health.Findings {
+		if trust.Part(found.Code) == cause.Code {
+			f.Findings = append(f.Findings, t.findings([]wire.Reason{found})...)
+		}
+	}
+	switch cause.Code {
+	case trust.CalibrationExpired, trust.CalibrationEarly:
+		if now := t.calibration(s); now.Level == bad { // it may have changed since the gate looked
+			f.Words = s.Calibration.ID + ": " + now.Words
+		}
+	case trust.ClockBound, trust.ClockUnsynchronised:
+		if now := t.clock(s); now.Level == bad {
+			f.Words = now.Words
+		}
+	case trust.Service: // its name says all
+		return f
+	}
+	if f.Words == "" && f.Findings == nil {
+		f.Detail = cause.Words
+	}
 	return f
 }
 

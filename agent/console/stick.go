@@ -55,6 +55,8 @@ type stickState struct {
 
 func (c *Console) stick(w http.ResponseWriter, r *http.Request, who Caller) error {
 	var s stickState
+	c.reading.Lock()
+	defer c.reading.Unlock()
 	if c.o.Sticks != nil {
 		s.Now, s.Taken = c.o.Sticks.Now()
 		s.Installed = c.o.Sticks.InForce()
