@@ -80,6 +80,7 @@ var may = map[string][]string{
 	"agent/trust":                 {"sensor"},
 	"agent/lawtime":               {"capture/evidence"},
 	"agent/register":              {"capture/evidence", "agent/config", "agent/lawtime", "agent/trust", "internal/strict"},
+	"agent/software":              {"capture/evidence", "internal/durable", "internal/provisioning", "internal/strict"},
 	"agent/rules":                 {"sensor", "capture/evidence", "agent/enforce", "agent/lawtime", "internal/strict"},
 	"agent/site":                  {"sensor", "capture/evidence", "agent/config", "agent/enforce", "agent/lawtime", "agent/trust", "internal/strict"},
 	"cross":                       {"cross/…"},

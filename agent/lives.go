@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -24,6 +25,7 @@ import (
 	"ciglio/agent/register"
 	"ciglio/agent/rules"
 	"ciglio/agent/site"
+	"ciglio/agent/software"
 	"ciglio/agent/stick/helper"
 	"ciglio/agent/trust"
 	"ciglio/capture/evidence"
@@ -55,6 +57,9 @@ type lives struct {
 	light    atomic.Pointer[provision.Light]
 	visitors *console.Access // codes and sessions, which a new life does not end
 
+	keeper     string             // folder of the side that installs programs
+	ownProgram *evidence.Software // of tests; nil for that which runs
+
 	mu      sync.Mutex
 	running *device.Device // nil between two lives
 }
@@ -74,7 +79,7 @@ func provisionedDir(c *config.Config) string { return filepath.Join(c.Device.Dir
 func openProvisioned(c *config.Config, id evidence.DeviceID) (*provision.Store, error) {
 	clock := newClock(c)
 	o := provision.Options{
-		Device: id, Checks: provision.Known(),
+		Device: id, Checks: provision.Known(software.Architecture(runtime.GOARCH)),
 		Now: func() time.Time { _, utc := clock.Pair(); return utc },
 	}
 	if c.Provision.Root != "" {
@@ -148,6 +153,7 @@ func (l *lives) run(ctx context.Context) error {
 		}
 		var next chan error
 		started := func() {
+			l.sayProgram() // whoever has installed it keeps it only then
 			if err := l.state.Started(); err != nil {
 				l.log.Error("trial of the installed state not ended", "error", err)
 			}

@@ -60,6 +60,8 @@ func commands() []command {
 		{name: "provision sign", args: "--key FILE --passphrase FILE BUNDLE", does: "add a signature to a bundle", define: provisionSign},
 		{name: "provision inspect", args: "[--trust BUNDLE] BUNDLE", does: "say what is in a bundle, and whether its signatures are complete", define: provisionInspect},
 		{name: "provision apply", args: "[--config FILE] BUNDLE…", does: "install bundles by hand, while the service does not run", define: provisionApply},
+		{name: "software apply", args: "[--config FILE]", does: "as root: install the program that the service asks for, or put the old one back", define: softwareApply},
+		{name: "software recover", args: "[--config FILE]", does: "as root, before the service starts: put the old program back after a power cut", define: softwareRecover},
 		{name: "stick helper", args: "[--socket FILE]", does: "mount sticks for the service, which may not", define: stickHelper},
 		{name: "doctor", args: "[--config FILE] [--user NAME]", does: "look at this machine: what is good, doubtful, or keeps it from measuring", define: doctorCommand},
 		{name: "status", args: "[--config FILE]", does: "ask the running service how it stands, and why it does not measure if it does not", define: status},

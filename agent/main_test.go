@@ -52,6 +52,8 @@ func TestWrongUseIsToldApart(t *testing.T) {
 		"provision sign":    {"", "b", "--key k b", "--key k --passphrase p"},
 		"provision inspect": {"", "a b"},
 		"provision apply":   {""},
+		"software apply":    {"x"},
+		"software recover":  {"x"},
 		"stick helper":      {"x"},
 		"doctor":            {"x"},
 		"status":            {"x"},

@@ -184,7 +184,7 @@ func provisionMake(f flags) action {
 		if err != nil {
 			return fail(stderr, err, "docs/provisioning.md lists the files of each kind, in their order")
 		}
-		if check, known := provision.Known()[s.Kind]; known {
+		if check, known := provision.Known("")[s.Kind]; known {
 			if err := check(b); err != nil {
 				return fail(stderr, err, "a device would refuse it")
 			}

@@ -244,7 +244,7 @@ func serve(ctx context.Context, c *config.Config, log *slog.Logger, tail *diag.T
 	}
 	l := &lives{
 		config: c, id: id, keys: keys, certificate: certificate, state: state, manager: manager, log: log, tail: tail,
-		restart: make(chan chan error), visitors: console.NewAccess(time.Now),
+		restart: make(chan chan error), visitors: console.NewAccess(time.Now), keeper: keeperDir,
 	}
 	if c.Provision.Helper != "" {
 		l.sticks = l.station()
@@ -258,6 +258,10 @@ func (l *lives) operate(ctx context.Context, manager device.Supervisor) (err err
 	c, id, keys, log := l.config, l.id, l.keys, l.log
 	signer := keys.Evidence()
 	if err := l.installCertificates(time.Now()); err != nil {
+		return err
+	}
+	programFault, err := l.program(ctx)
+	if err != nil {
 		return err
 	}
 	c, placed, extract, err := installed(l.state, c)
@@ -330,7 +334,7 @@ func (l *lives) operate(ctx context.Context, manager device.Supervisor) (err err
 	}
 	d, err := device.New(device.Options{
 		Config: c, Calibration: calibrated, Certificate: sha256.Sum256(l.certificate), Signer: signer, Software: software, Clock: system,
-		Source: source, Live: source, Second: second, Camera: camera, Strobe: flash, Tamper: cabinet, Site: placed, Register: extract, Rules: law, RulesFault: lawFault, Outbox: store, Dialer: dialer, Trust: trust, Boot: bootID(), Log: log, Supervisor: manager,
+		Source: source, Live: source, Second: second, Camera: camera, Strobe: flash, Tamper: cabinet, Site: placed, Register: extract, Rules: law, RulesFault: lawFault, SoftwareFault: programFault, Outbox: store, Dialer: dialer, Trust: trust, Boot: bootID(), Log: log, Supervisor: manager,
 		Deeds: append(acknowledgements(store, log), l.deeds()...), Diagnostics: diagnostics(c, store, l.tail), Export: l.export,
 	})
 	if err != nil {

@@ -51,7 +51,7 @@ func newExporter(t *testing.T, centre string) (*lives, *keptStore) {
 	}
 	dir := filepath.Dir(kept.dir)
 	state, err := provision.Open(filepath.Join(dir, "provisioned"), provision.Options{
-		Device: kept.options.Device, Checks: provision.Known(), Root: root.KeyID(), Now: func() time.Time { return kept.now },
+		Device: kept.options.Device, Checks: provision.Known(""), Root: root.KeyID(), Now: func() time.Time { return kept.now },
 	})
 	if err != nil {
 		t.Fatal(err)

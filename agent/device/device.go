@@ -59,24 +59,28 @@ type Options struct {
 	Site *site.Statement
 	// Rules are the installed rules of the law; nil for the program's own. RulesFault
 	// says why those that are installed cannot be used: then nothing is measured.
-	Rules       *rules.Document
-	RulesFault  error
-	Register    *trust.Register
-	Certificate evidence.Hash // of the evidence key's certificate, DER
-	Signer      Signer
-	Software    evidence.Software // the running program
-	Clock       sensor.Clock
-	Source      sensor.Source
-	Live        Live   // what the source tells of itself; nil for nothing
-	Second      Second // nil where the configuration wants none
-	Camera      capture.Camera
-	Strobe      *strobe.Strobe // nil where there is none
-	Tamper      *tamper.Watch  // of the cabinet; nil where nothing is watched
-	Outbox      *outbox.Outbox
-	Dialer      uplink.Dialer
-	Trust       *evidence.Trust // whose receipts count
-	Boot        [16]byte        // names the run of the kernel that Clock counts from
-	Log         *slog.Logger
+	Rules      *rules.Document
+	RulesFault error
+	// SoftwareFault says why the running program is not the one that was installed by a
+	// signed bundle; nil when it is, and where none was. While it says so nothing is
+	// measured.
+	SoftwareFault error
+	Register      *trust.Register
+	Certificate   evidence.Hash // of the evidence key's certificate, DER
+	Signer        Signer
+	Software      evidence.Software // the running program
+	Clock         sensor.Clock
+	Source        sensor.Source
+	Live          Live   // what the source tells of itself; nil for nothing
+	Second        Second // nil where the configuration wants none
+	Camera        capture.Camera
+	Strobe        *strobe.Strobe // nil where there is none
+	Tamper        *tamper.Watch  // of the cabinet; nil where nothing is watched
+	Outbox        *outbox.Outbox
+	Dialer        uplink.Dialer
+	Trust         *evidence.Trust // whose receipts count
+	Boot          [16]byte        // names the run of the kernel that Clock counts from
+	Log           *slog.Logger
 	// Deeds are acts to record behind the start: what was done to the device before.
 	Deeds []Deed
 	// Export executes what only an officer orders, and says in words what came of it;
@@ -212,7 +216,7 @@ func New(o Options) (*Device, error) {
 		clock: o.Clock,
 		still: trust.Facts{
 			Zone: d.zone, Unplaced: !o.Config.Placed(), Road: place.Road, Position: d.site.Position, Calibration: d.calibration, Core: o.Software.Core,
-			ClockBound: o.Config.Clock.Bound, Register: o.Register,
+			ClockBound: o.Config.Clock.Bound, Register: o.Register, Software: o.SoftwareFault,
 		},
 		serial: func() string { return o.Source.Identity().Serial },
 		rules:  d.ruled, selfTest: d.faults.now, tested: d.faults.last, seals: d.seals.broken, sealFaults: d.sealFaults, room: d.recorder.room, service: d.service.closed, paused: d.orders.words, log: o.Log,

@@ -1,20 +1,32 @@
 package provision
 
 import (
+	"cmp"
+
 	"ciglio/agent/calibration"
 	"ciglio/agent/enrol"
 	"ciglio/agent/register"
 	"ciglio/agent/rules"
 	"ciglio/agent/site"
+	"ciglio/agent/software"
 	"ciglio/capture/evidence"
 	p "ciglio/internal/provisioning"
 )
 
-// Known returns the checks of the kinds that this program brings into force. A kind
+// Known returns the checks of the kinds that this program brings into force, on a
+// machine of an architecture, as Debian names it; "" where it is asked at a desk. A kind
 // that nothing reads yet is not among them: what is only kept would be told of as in
 // force.
-func Known() Checks {
+func Known(architecture string) Checks {
 	return Checks{
+		p.Software: func(b *p.Bundle) error {
+			m, err := software.Parse(b.Text())
+			if err != nil {
+				return err
+			}
+			_, err = software.Check(b, cmp.Or(architecture, m.Architecture))
+			return err
+		},
 		p.Calibration:  checkCalibration,
 		p.Site:         readable(site.Parse),
 		p.Register:     readable(register.Parse),

@@ -87,8 +87,8 @@ func TestWhatIsInForce(t *testing.T) {
 		s.told = nil
 		for range 2 { // the second time from memory
 			all := s.InForce()
-			if len(all) != len(Known()) {
-				t.Fatalf("%d kinds, %d are known", len(all), len(Known()))
+			if len(all) != len(o.Checks) {
+				t.Fatalf("%d kinds, %d are known", len(all), len(o.Checks))
 			}
 			for _, f := range all {
 				switch f.Kind {

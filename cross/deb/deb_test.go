@@ -502,6 +502,37 @@ func TestHelperOfSticksIsAUnit(t *testing.T) {
 	command(t, ".", "systemd-analyze", "security", "--offline=true", "--no-pager", fmt.Sprintf("--threshold=%d", exposure), unit)
 }
 
+// TestInstallersOfProgramsAreUnits lets systemd read those that install a program and
+// put the old one back.
+func TestInstallersOfProgramsAreUnits(t *testing.T) {
+	needs(t, "systemd-analyze")
+	dir := t.TempDir()
+	for name, runs := range map[string]string{
+		"ciglio-software.path": "", "ciglio-software.service": "/usr/bin/ciglio software apply", "ciglio-software-recover.service": "/bin/sh -c 'exec /var/lib/ciglio-software/old software recover'",
+	} {
+		text, err := files.ReadFile("files/" + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if runs != "" && !bytes.Contains(text, []byte("\nExecStart="+runs+"\n")) {
+			t.Errorf("%s starts something else than %s", name, runs)
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), bytes.ReplaceAll(text, []byte("/usr/bin/ciglio "), []byte("/bin/true ")), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const exposure = 30 // in tenths: as root, to write programs
+	for _, name := range []string{"ciglio-software.path", "ciglio-software.service", "ciglio-software-recover.service"} {
+		unit := filepath.Join(dir, name)
+		if out := command(t, ".", "systemd-analyze", "verify", "--man=no", unit); strings.TrimSpace(out) != "" {
+			t.Errorf("systemd-analyze verify %s: %s", name, out)
+		}
+		if strings.HasSuffix(name, ".service") {
+			command(t, ".", "systemd-analyze", "security", "--offline=true", "--no-pager", fmt.Sprintf("--threshold=%d", exposure), unit)
+		}
+	}
+}
+
 func TestWrongUse(t *testing.T) {
 	for _, c := range []struct {
 		args []string

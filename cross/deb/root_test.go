@@ -321,7 +321,7 @@ func live(t *testing.T, d *debian, packages [3]string) {
 			t.Errorf("no %s", path)
 		}
 	}
-	if out := d.run(t, "systemd-analyze", "verify", "ciglio.service", "ciglio-stick.service"); out != "" {
+	if out := d.run(t, "systemd-analyze", "verify", "ciglio.service", "ciglio-stick.service", "ciglio-software.path", "ciglio-software.service", "ciglio-software-recover.service"); out != "" {
 		t.Errorf("systemd-analyze verify: %s", out)
 	}
 
