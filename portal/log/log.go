@@ -7,7 +7,8 @@
 // stored by position, in the order of golang.org/x/mod/sumdb/tlog, in the same
 // transaction as the records they cover: a [Batch] says which.
 //
-// A Tree is a plain value that may be copied; [Tree.Begin] does not change it.
+// A Tree is a plain value that may be copied; [Tree.Begin] does not change it. The zero Tree
+// is empty.
 package log
 
 import (
@@ -88,8 +89,12 @@ type Batch struct {
 
 // Begin begins a batch.
 func (t Tree) Begin() *Batch {
+	edge := maps.Clone(t.edge)
+	if edge == nil {
+		edge = make(map[int64]tlog.Hash)
+	}
 	return &Batch{
-		tree:  Tree{size: t.size, edge: maps.Clone(t.edge)},
+		tree:  Tree{size: t.size, edge: edge},
 		first: tlog.StoredHashCount(t.size),
 	}
 }

@@ -173,6 +173,16 @@ func hashes(ctx context.Context, r database.Reader) tlog.HashReader {
 	})
 }
 
+// LogEntries returns the ids of the records that the log holds from one index to another,
+// which is excluded, in order.
+func (s *Store) LogEntries(ctx context.Context, from, to uint64) ([]evidence.Hash, error) {
+	rows, err := s.read.QueryContext(ctx, `SELECT id FROM records WHERE log_index >= $1 AND log_index < $2 ORDER BY log_index`, int64(from), int64(to))
+	if err != nil {
+		return nil, err
+	}
+	return scanHashes(rows)
+}
+
 // Counts says how far the store has come.
 type Counts struct {
 	LogSize  uint64 // complete
