@@ -45,8 +45,8 @@ bench: ## speed against the limit measured in the same run
 	$(GO) -C cross/reference test -run '^$$' -bench .
 BENCHED := ./sensor/doppler ./uplink/outbox ./cross/simulate/roadside
 
-programs: ## the programs for this machine, in bin/: ciglio, ciglio-portal, ciglio-demo
-	$(GO) build -o bin/ ./agent/cmd/ciglio ./portal/cmd/ciglio-portal ./portal/cmd/ciglio-demo
+programs: ## the programs for this machine, in bin/: ciglio, ciglio-portal, ciglio-witness, ciglio-demo
+	$(GO) build -o bin/ ./agent/cmd/ciglio ./portal/cmd/ciglio-portal ./portal/cmd/ciglio-witness ./portal/cmd/ciglio-demo
 
 build: ## static, reproducible programs for every target, in dist/
 	@for t in $(TARGETS); do $(MAKE) --no-print-directory dist/ciglio-linux-$$t || exit 1; done

@@ -377,6 +377,7 @@ type serving struct {
 	Pages string `json:"pages"`
 	MQTT  string `json:"mqtt,omitempty"`
 	EST   string `json:"est,omitempty"`
+	Log   string `json:"log"`
 
 	encryptedPages, encryptedMQTT bool
 }
@@ -395,6 +396,7 @@ func (r serving) String() string {
 	if r.EST != "" {
 		s += "\nenrol  https://" + r.EST + est.Root
 	}
+	s += "\nlog    " + r.Log
 	return s
 }
 
@@ -412,6 +414,7 @@ func serveFlags(flags *flag.FlagSet) func(context.Context, io.Writer, io.Writer,
 	names := many(flags, "name", "`host` name or address by which devices reach this machine; may be given several times")
 	flags.StringVar(&o.Pages.Certificate, "pages-cert", "", "`file` with the certificate of the pages, PEM")
 	flags.StringVar(&o.Pages.Key, "pages-key", "", "`file` with its key, PEM")
+	flags.StringVar(&o.Witnesses, "witnesses", "", "`file` with the witnesses who cosign the log, a line each: witness NAME KEY URL")
 	flags.StringVar(&o.Shard, "shard", DefaultShard, "shard of devices to take")
 	flags.BoolVar(&o.AllowRemote, "allow-remote", false, "let other machines reach the pages, which ask nobody who they are")
 	return func(ctx context.Context, stdout, stderr io.Writer, asJSON bool) (any, error) {
@@ -432,7 +435,7 @@ func serveFlags(flags *flag.FlagSet) func(context.Context, io.Writer, io.Writer,
 		if o.AllowRemote {
 			o.Log.Warn("pages may be reached from other machines and ask nobody who they are")
 		}
-		addresses := serving{Pages: p.Addr(), MQTT: p.MQTTAddr(), EST: p.ESTAddr(), encryptedPages: o.Pages.enabled(), encryptedMQTT: strings.HasPrefix(o.MQTT, "tls://")}
+		addresses := serving{Pages: p.Addr(), MQTT: p.MQTTAddr(), EST: p.ESTAddr(), Log: p.LogKey(), encryptedPages: o.Pages.enabled(), encryptedMQTT: strings.HasPrefix(o.MQTT, "tls://")}
 		if asJSON {
 			err = json.NewEncoder(stdout).Encode(addresses)
 		} else {

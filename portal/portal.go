@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"ciglio/capture/evidence"
+	"ciglio/internal/durable"
 	"ciglio/internal/mtls"
 	"ciglio/portal/blob"
 	"ciglio/portal/broker"
@@ -31,6 +32,7 @@ import (
 	"ciglio/portal/est"
 	"ciglio/portal/intake"
 	"ciglio/portal/keys"
+	"ciglio/portal/log"
 	"ciglio/portal/orders"
 	"ciglio/portal/record"
 	"ciglio/portal/register"
@@ -94,6 +96,8 @@ type Options struct {
 	// receive every message and send none; empty for none. They give this name
 	// and password.
 	Readers, ReaderName, ReaderPassword string
+	// Witnesses is a policy file of those who cosign the log: docs/log.md. Empty: nobody.
+	Witnesses string
 	// Now is the time by which records are judged, and that receipts bear; nil means
 	// time.Now. What the certificates of TLS are judged by is the machine's clock.
 	Now func() time.Time
@@ -116,6 +120,8 @@ type Portal struct {
 	est       *est.Server // nil: nobody is enrolled here
 	enrolment net.Listener
 	brokerLog *brokerlog.Reader // nil: none is read
+	logKey    *log.Key
+	published *log.Publisher
 }
 
 // New opens the directory and both addresses. Nothing is served before
@@ -229,7 +235,11 @@ func New(ctx context.Context, o Options) (p *Portal, err error) {
 	if p.broker != nil {
 		dropped = p.broker.Dropped
 	}
+	if err = p.openLog(o); err != nil {
+		return p, err
+	}
 	p.web, err = web.New(web.Options{
+		Published: p.published, LogKey: p.logKey.Verifier(),
 		Store: p.store, Register: p.register, Loopback: !o.AllowRemote, Log: o.Log,
 		Orders: orders.Open(o.Dir), Stats: p.intake.Stats, Session: dials.Began, Dropped: dropped,
 	})
@@ -261,6 +271,50 @@ func (o Options) openStore(ctx context.Context) (*record.Store, error) {
 	}
 	return s, nil
 }
+
+// LogKey is the public key of the log of the centre in dir, as others write it down:
+// name+hash+key. It is made when there is none yet.
+func LogKey(dir string) (string, error) {
+	r, err := register.Open(dir)
+	if err != nil {
+		return "", err
+	}
+	key, err := openLogKey(dir, r)
+	if err != nil {
+		return "", err
+	}
+	return key.Verifier(), nil
+}
+
+// openLogKey names the log after the root of the centre that made its key.
+func openLogKey(dir string, r *register.File) (*log.Key, error) {
+	return log.OpenKey(filepath.Join(dir, logKeyName), "ciglio/"+r.Trust().Root().String()[:16])
+}
+
+// openLog opens what publishes the log: its key, made at the first start, and the newest
+// checkpoint.
+func (p *Portal) openLog(o Options) (err error) {
+	if p.logKey, err = openLogKey(o.Dir, p.register); err != nil {
+		return err
+	}
+	var witnesses []log.Witness
+	if o.Witnesses != "" {
+		text, err := durable.ReadAtMost(o.Witnesses, 1<<20)
+		if err == nil {
+			witnesses, err = log.ParseWitnesses(string(text))
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", o.Witnesses, err)
+		}
+	}
+	p.published, err = log.NewPublisher(log.Options{
+		Source: p.store, Key: p.logKey, File: filepath.Join(o.Dir, checkpointName), Witnesses: witnesses, Log: o.Log,
+	})
+	return err
+}
+
+// LogKey is the public key of the log, as [LogKey] returns it.
+func (p *Portal) LogKey() string { return p.logKey.Verifier() }
 
 // known says whether the register has a device; it may have been enrolled a
 // moment ago.
@@ -363,6 +417,7 @@ func (p *Portal) Run(ctx context.Context) error {
 		defer stop()
 		errs <- p.web.Run(ctx, p.pages)
 	})
+	serving.Go(func() { p.published.Run(ctx) })
 	if p.est != nil {
 		serving.Go(func() {
 			defer stop()

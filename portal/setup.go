@@ -21,7 +21,10 @@ import (
 const (
 	rootKeyName   = "root.key"
 	centreKeyName = "centre.key"
-	trustFileName = "trust.pem"
+	logKeyName    = "log.key" // made at the first start
+	// The newest checkpoint of the log that was published.
+	checkpointName = "checkpoint"
+	trustFileName  = "trust.pem"
 
 	centreValid = 5 * 365 * 24 * time.Hour
 )

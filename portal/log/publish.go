@@ -81,9 +81,10 @@ type Publisher struct {
 	silent map[string]bool  // witnesses that did not cosign the last one
 	sizes  map[string]int64 // what each witness is known to have
 
-	mu     sync.Mutex
-	signed []byte // nil: nothing is published yet
-	tree   tlog.Tree
+	mu      sync.Mutex
+	signed  []byte // nil: nothing is published yet
+	tree    tlog.Tree
+	trouble error
 }
 
 // NewPublisher reads what was published before.
@@ -127,21 +128,28 @@ func (p *Publisher) Checkpoint() ([]byte, tlog.Tree) {
 	return p.signed, p.tree
 }
 
+// Trouble is why Run could not publish at its last look; nil when it could.
+func (p *Publisher) Trouble() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.trouble
+}
+
 // Run publishes until ctx ends.
 func (p *Publisher) Run(ctx context.Context) {
 	tick := time.NewTicker(p.o.Every)
 	defer tick.Stop()
-	failed := ""
 	for {
-		switch err := p.Publish(ctx); {
-		case ctx.Err() != nil:
+		err := p.Publish(ctx)
+		if ctx.Err() != nil {
 			return
-		case err != nil && err.Error() != failed:
-			failed = err.Error()
-			p.o.Log.Error("the log is not published", "error", err)
-		case err == nil:
-			failed = ""
 		}
+		if before := p.Trouble(); err != nil && (before == nil || before.Error() != err.Error()) {
+			p.o.Log.Error("the log is not published", "error", err)
+		}
+		p.mu.Lock()
+		p.trouble = err
+		p.mu.Unlock()
 		select {
 		case <-ctx.Done():
 			return

@@ -173,14 +173,12 @@ func hashes(ctx context.Context, r database.Reader) tlog.HashReader {
 	})
 }
 
+const selectLogEntries = `SELECT id FROM records WHERE log_index >= $1 AND log_index < $2 ORDER BY log_index`
+
 // LogEntries returns the ids of the records that the log holds from one index to another,
 // which is excluded, in order.
 func (s *Store) LogEntries(ctx context.Context, from, to uint64) ([]evidence.Hash, error) {
-	rows, err := s.read.QueryContext(ctx, `SELECT id FROM records WHERE log_index >= $1 AND log_index < $2 ORDER BY log_index`, int64(from), int64(to))
-	if err != nil {
-		return nil, err
-	}
-	return scanHashes(rows)
+	return list(ctx, s.db, selectLogEntries, []any{int64(from), int64(to)}, scanHash)
 }
 
 // Counts says how far the store has come.

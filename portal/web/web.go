@@ -60,8 +60,17 @@ type Options struct {
 	// Loopback has requests refused that name another host than this machine:
 	// otherwise any page in the same browser could read these.
 	Loopback bool
-	Zone     *time.Location // local time on the pages; nil means Europe/Rome
-	Log      *slog.Logger   // nil: nothing is logged
+	// Published serves the log under /log/, whose public key is LogKey; nil: nobody does.
+	Published Published
+	LogKey    string
+	Zone      *time.Location // local time on the pages; nil means Europe/Rome
+	Log       *slog.Logger   // nil: nothing is logged
+}
+
+// Published is the log as others read it, and whether it can be published.
+type Published interface {
+	http.Handler
+	Trouble() error
 }
 
 // A Server answers requests for the pages.
@@ -106,6 +115,10 @@ func New(o Options) (*Server, error) {
 	mux.HandleFunc("GET /records/{id}/frames/{number}", s.sending(s.frame))
 	mux.HandleFunc("GET /records/{id}/trace", s.sending(s.trace))
 	mux.HandleFunc("GET /trust", s.trust)
+	if o.Published != nil {
+		mux.Handle("GET /log/", http.StripPrefix("/log", o.Published))
+		mux.HandleFunc("GET /log/key", s.logKey)
+	}
 	mux.HandleFunc("GET /healthz", s.health)
 	mux.HandleFunc("GET /assets/{name}", s.asset)
 	mux.HandleFunc("GET /", s.absent)
@@ -215,6 +228,8 @@ func (s *Server) health(w http.ResponseWriter, r *http.Request) {
 		trouble = "store: takes nothing; the journal says why"
 	case !stats.Connected:
 		trouble = "broker: not connected"
+	case s.o.Published != nil && s.o.Published.Trouble() != nil:
+		trouble = "log: is not published; the journal says why"
 	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	if trouble != "" {
@@ -262,6 +277,11 @@ func (s *Server) health(w http.ResponseWriter, r *http.Request) {
 func download(w http.ResponseWriter, media, name string) {
 	w.Header().Set("Content-Type", media)
 	w.Header().Set("Content-Disposition", `attachment; filename="`+name+`"`)
+}
+
+func (s *Server) logKey(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	fmt.Fprintln(w, s.o.LogKey)
 }
 
 func (s *Server) trust(w http.ResponseWriter, r *http.Request) {

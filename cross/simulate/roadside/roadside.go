@@ -112,6 +112,7 @@ func Demonstrate(ctx context.Context, o Options) (*Report, error) {
 	host, port, _ := net.SplitHostPort(centre.ReadersAddr())
 	o.Say("For programs of yours: broker tcp://%s, user %s, password %s; reads all, writes nothing; docs/mqtt.md says what.", centre.ReadersAddr(), readerName, o.password)
 	o.Say("  mosquitto_sub -h %s -p %s -u %s -P %s -t '%s/+/+/state' -v", host, port, readerName, o.password, wire.Root)
+	o.Say("The log: http://%s/log/checkpoint, cosigned by two witnesses of this run; docs/log.md says how to follow it.", centre.Addr())
 	o.Say("")
 
 	select {
@@ -147,7 +148,11 @@ func openCentre(ctx context.Context, dir string, o Options) (*portal.Portal, err
 	if _, err := portal.Init(dir); err != nil {
 		return nil, err
 	}
-	options := portal.Options{Dir: dir, Listen: o.Listen, MQTT: "127.0.0.1:0", Log: o.Log,
+	policy, err := openWitnesses(ctx, dir)
+	if err != nil {
+		return nil, err
+	}
+	options := portal.Options{Dir: dir, Listen: o.Listen, MQTT: "127.0.0.1:0", Log: o.Log, Witnesses: policy,
 		Readers: "127.0.0.1:0", ReaderName: readerName, ReaderPassword: o.password}
 	centre, err := portal.New(ctx, options)
 	if errors.Is(err, syscall.EADDRINUSE) {
