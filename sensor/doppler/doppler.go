@@ -17,7 +17,9 @@
 //     Frames of half and a quarter of that follow the fall of the frequency of
 //     fast vehicles, ones eight times as long see walking pace, and ones twice as
 //     long, where I and Q tell the ways apart, hear weak vehicles that hold their
-//     speed: all that follows is done at five paces. What the frames of another pace
+//     speed: all that follows is done at five paces. What several of them followed of a
+//     fast vehicle, the short ones near and the long ones far away, is joined to one
+//     line where none alone could measure (join.go). What the frames of another pace
 //     contradict does not stand, and what longer frames still follow leaves when they
 //     have told what they heard beside it. A frame in which more than a twentieth of the
 //     samples touch full scale is clipped: it may carry a track on, and measures
@@ -56,7 +58,8 @@
 //     (jump.go). Who was too weak for a track is heard in the mean of 0.4 s
 //     (package lines), and who shares the line of another at one speed is seen by
 //     the fall of a second frequency about a second closest point (company.go): a
-//     faint one more than 25 m away, and one about as strong from 13 m on.
+//     faint one more than 25 m away, and one about as strong from 13 m on. What long
+//     frames alone hear, farther away than the beam reaches, is no company (audible.go).
 //  8. The zone (zone.go): at most 30 m and 10 s of road, as near as the
 //     cosine is above 0.984 or, where the vehicle gained speed, about the highest
 //     radial speed before the fall, in which the frequency stays within 3.5 %.

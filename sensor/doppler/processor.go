@@ -58,6 +58,7 @@ type Processor struct {
 type departure struct {
 	chain.Departure
 	chain      *chain.Chain
+	joint      bool  // of several chains
 	speechless bool  // it tells no speed that stands
 	lost       bool  // the signal was interrupted
 	slant      bool  // the closest point was not seen
@@ -86,7 +87,7 @@ func NewProcessor(f Format, o Options) (*Processor, error) {
 	for time.Duration(p.size)*time.Second/time.Duration(f.Rate) < minFrame {
 		p.size *= 2
 	}
-	p.join(f.Complex)
+	p.open(f.Complex)
 	if len(p.chains) == 0 || p.chains[0].Stretch != 1 {
 		return nil, fmt.Errorf("doppler: %d samples a second show no speed at a carrier of %d Hz", f.Rate, o.Carrier)
 	}
@@ -101,8 +102,8 @@ func NewProcessor(f Format, o Options) (*Processor, error) {
 	return p, nil
 }
 
-// join makes the chains, for two channels or for one.
-func (p *Processor) join(cplx bool) {
+// open makes the chains, for two channels or for one.
+func (p *Processor) open(cplx bool) {
 	o := p.options
 	angle := float64(o.Angle) / 1000 * math.Pi / 180
 	perHz := sensor.SpeedOfLight / (2 * float64(o.Carrier)) // m/s
@@ -125,7 +126,7 @@ func (p *Processor) rewire() {
 	p.end(0)
 	p.given, p.balance = p.given[:0], spectrum.Balance{}
 	p.origin = p.next
-	p.join(!p.wiring.one)
+	p.open(!p.wiring.one)
 }
 
 // Wiring returns what is wrong with the two channels of the sensor,
@@ -204,7 +205,7 @@ func (p *Processor) Push(b Block) error {
 func (p *Processor) release() {
 	p.holding = false
 	if p.wiring.turned() {
-		p.join(!p.wiring.one)
+		p.open(!p.wiring.one)
 	}
 	n := len(p.early)
 	p.measure(p.wiring.i[:n], p.wiring.q[:n], p.early)
@@ -227,6 +228,7 @@ func (p *Processor) measure(i, q []float32, clip []uint8) {
 		c.Push(i, q, clip)
 		p.collect(c)
 	}
+	p.join(false)
 	p.decide(false)
 }
 
@@ -255,50 +257,58 @@ func (p *Processor) take(to, from []float32, clip []uint8, more bool) {
 func (p *Processor) collect(c *chain.Chain) {
 	for n := range c.Out {
 		v := &c.Out[n]
-		w := v.Measured
-		speed := w.Speed / c.Stretch
-		if speed < c.Low || speed > c.High {
-			continue
+		if speed := v.Measured.Speed / c.Stretch; speed >= c.Low && speed <= c.High {
+			p.depart(c, v, false)
 		}
-		d := departure{Departure: c.Depart(&w), chain: c, lost: slices.Contains(w.Reasons, sensor.ReasonLostSamples)}
-		if p.known(&d) {
-			continue
+	}
+}
+
+// depart gives out a vehicle that left a chain, or that was joined of what several
+// followed.
+func (p *Processor) depart(c *chain.Chain, v *chain.Vehicle, joint bool) {
+	w := v.Measured
+	speed := w.Speed / c.Stretch
+	d := departure{Departure: c.Depart(v), chain: c, joint: joint, lost: slices.Contains(w.Reasons, sensor.ReasonLostSamples)}
+	if p.known(&d) {
+		return
+	}
+	targets := v.Targets
+	if p.heard(&d, targets) {
+		return
+	}
+	for _, other := range p.chains {
+		if other != c {
+			targets = max(targets, other.Beside(&d.Departure))
 		}
-		targets := v.Targets
-		if p.heard(&d, targets) {
-			continue
-		}
-		for _, other := range p.chains {
-			if other != c {
-				targets = max(targets, other.Beside(&d.Departure))
-			}
-		}
-		if len(w.Reasons) == 0 && (p.contradicted(&d) || c.Steady && w.Change > geometry.MostChange*w.Speed) {
-			w.Reasons = append(w.Reasons, sensor.ReasonUncertain)
-		}
-		d.speechless = len(w.Reasons) > 0
-		d.passage, d.against = p.passage(c, w, targets)
-		for _, r := range v.Line {
-			d.line = append(d.line, Point{p.instant(r.At), r.Hz})
-		}
-		switch {
-		case d.lost:
-			p.give(d)
-		case w.Slant: // a part of the way, unless no other part comes
-			d.slant, d.until = true, d.To+int64((geometry.SlantWait/speed+chain.HoldTime)*float64(p.format.Rate))
-			p.doubtful = append(p.doubtful, d)
-		case !d.passage.Valid():
-			d.until = d.To + int64(2*doubtTime*p.longest(speed)*float64(p.format.Rate))
-			p.doubtful = append(p.doubtful, d)
-		case c.Steady: // unless it comes at the usual pace
-			d.until = d.To + int64(doubtTime*float64(p.format.Rate))
-			p.doubtful = append(p.doubtful, d)
-		case targets == 0 && p.followed(&d):
-			d.until = d.To + int64((awaitWay/speed+awaitTime)*float64(p.format.Rate))
-			p.awaiting = append(p.awaiting, d)
-		default:
-			p.give(d)
-		}
+	}
+	if len(w.Reasons) == 0 && (p.contradicted(&d) || c.Steady && w.Change > geometry.MostChange*w.Speed) {
+		w.Reasons = append(w.Reasons, sensor.ReasonUncertain)
+	}
+	d.speechless = len(w.Reasons) > 0
+	if joint && d.speechless { // the pieces have told as much
+		return
+	}
+	d.passage, d.against = p.passage(c, w, targets)
+	for _, r := range v.Line {
+		d.line = append(d.line, Point{p.instant(r.At), r.Hz})
+	}
+	switch {
+	case d.lost:
+		p.give(d)
+	case w.Slant: // a part of the way, unless no other part comes
+		d.slant, d.until = true, d.To+int64((geometry.SlantWait/speed+chain.HoldTime)*float64(p.format.Rate))
+		p.doubtful = append(p.doubtful, d)
+	case !d.passage.Valid():
+		d.until = d.To + int64(2*doubtTime*p.longest(speed)*float64(p.format.Rate))
+		p.doubtful = append(p.doubtful, d)
+	case c.Steady: // unless it comes at the usual pace
+		d.until = d.To + int64(doubtTime*float64(p.format.Rate))
+		p.doubtful = append(p.doubtful, d)
+	case targets == 0 && p.followed(&d):
+		d.until = d.To + int64((awaitWay/speed+awaitTime)*float64(p.format.Rate))
+		p.awaiting = append(p.awaiting, d)
+	default:
+		p.give(d)
 	}
 }
 
@@ -332,7 +342,7 @@ func (p *Processor) heard(d *departure, targets int) bool {
 		switch {
 		case p.same(d, a):
 			a.passage.Targets, known = max(a.passage.Targets, targets), true
-		case d.Sign == a.Sign && p.seconds(float64(min(d.To, a.To)-max(d.From, a.From))) > chain.TargetTime*d.chain.Stretch:
+		case d.Sign == a.Sign && p.seconds(float64(min(d.HeardTo, a.HeardTo)-max(d.HeardFrom, a.HeardFrom))) > chain.TargetTime*d.chain.Stretch:
 			a.passage.Targets = max(a.passage.Targets, 1)
 		}
 	}
@@ -412,12 +422,13 @@ func (p *Processor) same(d, g *departure) bool {
 		return false
 	}
 	// What one chain tells twice, it has told apart.
-	if d.chain != g.chain && math.Abs(p.seconds(d.Near-g.Near)) < max(chain.PartTime, chain.VehicleLength/d.Speed) {
+	two := d.chain != g.chain || d.joint != g.joint
+	if two && math.Abs(p.seconds(d.Near-g.Near)) < max(chain.PartTime, chain.VehicleLength/d.Speed) {
 		return true
 	}
 	// Of two tracks of one vehicle, that of the longer frames holds the other, and
 	// one without a speed is a piece of that with one.
-	if shared := min(d.To, g.To) - max(d.From, g.From); (d.chain != g.chain || d.speechless) && 2*shared > min(d.To-d.From, g.To-g.From) {
+	if shared := min(d.To, g.To) - max(d.From, g.From); (two || d.speechless) && 2*shared > min(d.To-d.From, g.To-g.From) {
 		return true
 	}
 	// A piece of a way, before or after the rest of it.
@@ -450,7 +461,21 @@ func (p *Processor) end(reason sensor.Reason) {
 		c.End(reason)
 		p.collect(c)
 	}
+	if reason == 0 {
+		p.join(true)
+	}
 	p.decide(true)
+}
+
+// join gives out the vehicles that only several chains together could measure.
+func (p *Processor) join(ended bool) {
+	for c := p.chains[0]; ; {
+		v, ok := c.Join(p.chains, int64(p.next-p.origin), ended)
+		if !ok {
+			return
+		}
+		p.depart(c, &v, true)
+	}
 }
 
 // Pop returns the oldest finished passage that was not returned yet.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"math"
+	"slices"
 	"time"
 
 	"ciglio/cross/simulate"
@@ -13,6 +14,10 @@ const (
 	// package doppler states no speed.
 	boundNoise = 0.015
 
+	// wrongSigmas is how many standard uncertainties a speed may lie off before it is
+	// wrong, so that 3 of 1,000 are.
+	wrongSigmas = 2.97
+
 	// boundWay is the road over which the phase of an echo is taken to hold together: as
 	// far as a vehicle goes in the longest frame of package doppler at its pace. That is
 	// generous, for it fades anew every half metre. What is heard of different stretches
@@ -23,6 +28,12 @@ const (
 // outOfReach holds for vehicles of which no unbiased estimator that reads frequencies
 // could state a speed within boundNoise.
 func outOfReach(o *Outcome) bool { return !(o.Best <= boundNoise) }
+
+// neverSure holds for vehicles of which every such estimator would be off by more than
+// 1 km/h and 1 % more often than in 3 of 1,000 passages.
+func neverSure(o *Outcome) bool {
+	return !(o.Best*wrongSigmas <= max(mostShare, float64(mostOff)/float64(o.Truth.Speed)))
+}
 
 // bound fills in Best of the vehicles that were alone.
 func bound(road *simulate.Road, outcomes []Outcome) {
@@ -141,12 +152,14 @@ func (r *Result) writeReach(p *printer) {
 	p.print("\n## Within reach\n\n%s", reach)
 	row := func(name string, conditions ...func(*Outcome) bool) {
 		conditions = append(conditions, byItself)
-		all, out := r.tallyOf(conditions...), r.tallyOf(append(conditions, outOfReach)...)
+		all, out := r.tallyOf(conditions...), r.tallyOf(append(slices.Clone(conditions), outOfReach)...)
+		unsure := r.tallyOf(append(slices.Clone(conditions), neverSure)...)
 		if all.vehicles == 0 {
 			return
 		}
-		lost := all.vehicles - all.found - (out.vehicles - out.found)
-		p.print("| %s | %d | %d, %s | %d | %d |\n", name, all.vehicles, out.vehicles, percent(out.vehicles, all.vehicles), all.found, lost)
+		lost := all.vehicles - all.found - (unsure.vehicles - unsure.found)
+		p.print("| %s | %d | %d, %s | %d, %s | %d | %d |\n", name, all.vehicles, out.vehicles, percent(out.vehicles, all.vehicles),
+			unsure.vehicles, percent(unsure.vehicles, all.vehicles), all.found, lost)
 	}
 	for _, name := range r.classNames() {
 		row(name, func(o *Outcome) bool { return o.Class == name })
@@ -163,8 +176,11 @@ refuses. It is the bound of Cramér and Rao on the time in which the echo lies a
 the level at which a vehicle counts as in the beam, with the offset, the closest point
 and an even change of speed unknown, for frequencies read over 2.5 m of road, as far
 as the longest frames of the chain reach. Fading, rain, tones, clipping and long bodies are
-left out, so more may be out of reach, not fewer.
+left out, so more may be out of reach, not fewer. *Never sure* are those of which such
+an estimator would be wrong, off by more than 1 km/h and 1 %, more often than in 3 of
+1,000 passages: none that is wrong less often can state them all. *In reach, not found*
+leaves those out.
 
-| | alone | out of reach | found | in reach, not found |
-| --- | ---: | ---: | ---: | ---: |
+| | alone | out of reach | never sure | found | in reach, not found |
+| --- | ---: | ---: | ---: | ---: | ---: |
 `

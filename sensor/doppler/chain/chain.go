@@ -59,8 +59,9 @@ type Chain struct {
 	refiner   *spectrum.Refiner
 	follower  *lines.Follower
 	gauge     *geometry.Gauge
-	rate      int // samples or I/Q pairs a second
-	Size      int // values of a frame
+	joint     *geometry.Gauge // of what is joined; nil but at the usual pace
+	rate      int             // samples or I/Q pairs a second
+	Size      int             // values of a frame
 	hop       int
 	binHz     float64
 	Step      int64 // samples of the signal between frames
@@ -74,6 +75,7 @@ type Chain struct {
 	held    []Vehicle // those of which another track still tells
 	leaving []Vehicle // those about to be given out
 	recent  []Vehicle // those that lately ended
+	pieces  []piece   // tracks that may be joined
 	Out     []Vehicle // those given out in the last push
 
 	runs []run     // scratch of heardBeside
@@ -114,6 +116,9 @@ func New(s Pace, samples int, cplx bool, size int, perHz, angle float64, observe
 	c.refiner = spectrum.NewRefiner(c.Size)
 	c.follower = lines.NewFollower(hop)
 	c.gauge = geometry.NewGauge(hop.Seconds(), mps, s.Stretch, angle, cplx)
+	if s.Stretch == 1 {
+		c.joint = geometry.NewGauge(hop.Seconds()/joinStretch, mps*joinStretch, joinStretch, angle, cplx)
+	}
 	c.i, c.clip = make([]float32, c.Size), make([]uint8, c.Size)
 	if cplx {
 		c.q = make([]float32, c.Size)
@@ -233,7 +238,7 @@ func (c *Chain) End(reason sensor.Reason) {
 func (c *Chain) Restart() {
 	c.filled, c.number = 0, 0
 	c.follower.Restart()
-	c.recent = c.recent[:0]
+	c.recent, c.pieces = c.recent[:0], c.pieces[:0]
 	c.listener.Restart()
 	if c.decimator != nil {
 		c.decimator.Restart()
@@ -269,13 +274,16 @@ type Departure struct {
 	fitted   bool
 	change   float64 // m/s, of the speed within the zone, standard uncertainty
 	From, To int64   // of the track
+	// The part of it in which it is as loud as one in the beam.
+	HeardFrom, HeardTo int64
 }
 
 // Depart returns a vehicle of this chain as others see it.
-func (c *Chain) Depart(w *geometry.Measurement) Departure {
+func (c *Chain) Depart(v *Vehicle) Departure {
+	w := &v.Measured
 	return Departure{
 		Near: c.Place(w.Near), Speed: w.Speed / c.Stretch, Sign: w.Sign, atEnd: w.AtEnd, fitted: w.Fitted, change: w.Change / c.Stretch,
-		From: c.At(w.First), To: c.At(w.Last),
+		From: c.At(w.First), To: c.At(w.Last), HeardFrom: c.At(v.heard[0]), HeardTo: c.At(v.heard[1]),
 	}
 }
 

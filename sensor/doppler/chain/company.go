@@ -50,12 +50,14 @@ func (c *Chain) company(v *Vehicle) bool {
 type run struct {
 	f           float64
 	first, last int64
+	most        float32 // power over the noise
 }
 
 // heardBeside reports whether a line at another frequency was heard during a
 // vehicle's track.
 func (c *Chain) heardBeside(v *Vehicle) bool {
 	runs := c.runs[:0]
+	least := c.audibleRatio()
 	defer func() { c.runs = runs }()
 	for _, l := range c.listener.Lines {
 		speed := math.Abs(float64(l.F)) * c.gauge.MPS / c.Stretch
@@ -70,12 +72,12 @@ func (c *Chain) heardBeside(v *Vehicle) bool {
 			}
 		}
 		if known < 0 {
-			runs = append(runs, run{f, l.Frame, l.Frame})
+			runs = append(runs, run{f, l.Frame, l.Frame, l.Ratio})
 			continue
 		}
 		r := &runs[known]
-		r.f, r.last = f, l.Frame
-		if c.lasts(*r) && !c.isTone(f) {
+		r.f, r.last, r.most = f, l.Frame, max(r.most, l.Ratio)
+		if float64(r.most) > 1+least && c.lasts(*r) && !c.isTone(f) {
 			return true
 		}
 	}

@@ -99,3 +99,26 @@ func TestD09_TwoKnownSpeedsAreTwoVehicles(t *testing.T) {
 		}
 	}
 }
+
+// TestKnownGeometryLendsItsSpeed gives two tails of one vehicle's line, of which the
+// earlier one's geometry is known. Its speed is told, over all of the line, and whoever
+// either of them saw in the beam counts.
+func TestKnownGeometryLendsItsSpeed(t *testing.T) {
+	for _, known := range []bool{true, false} {
+		c := New(UsualPace, 20_000, true, 1024, sensor.SpeedOfLight/(2*24.125e9), 0, false)
+		root := lines.Reading{F: 100}
+		h := geometry.Measurement{Last: 1000, Near: 1000, AtEnd: true, Sign: 1, Speed: 20, From: 700, To: 900, Fitted: known, Root: root}
+		v := geometry.Measurement{Last: 1040, Near: 1040, AtEnd: true, Sign: 1, Speed: 19.7, From: 740, To: 940, Root: root}
+		c.held = []Vehicle{{last: 1000, judged: true, Measured: h, Targets: 1}}
+		c.give(Vehicle{last: 1040, judged: true, Measured: v})
+		c.held = nil
+		c.leave(true)
+		want, targets := 19.7, 0
+		if known {
+			want, targets = 20, 1
+		}
+		if len(c.Out) != 1 || c.Out[0].Measured.Speed != want || c.Out[0].Measured.Last != 1040 || c.Out[0].Targets != targets {
+			t.Errorf("geometry known %t: %+v, want %g m/s and %d other targets", known, c.Out, want, targets)
+		}
+	}
+}

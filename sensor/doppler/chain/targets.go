@@ -49,8 +49,16 @@ func (c *Chain) real(r []lines.Reading) bool {
 // frequency, so what runs beside it at another is no part of it.
 func (c *Chain) others(t *lines.Track, w geometry.Measurement) int {
 	n := 0
+	from, to, ok := c.audible(t.Readings)
+	if !ok {
+		from, to = t.First(), t.Last()
+	}
 	for _, k := range c.follower.Tracks {
-		if k != t && c.target(k) && c.apart(k.Readings, t.Readings, w) > TargetTime {
+		if k == t || !c.target(k) {
+			continue
+		}
+		first, last, ok := c.audible(k.Readings)
+		if ok && c.apart(k.Readings, t.Readings, w, max(from, first), min(to, last)) > TargetTime {
 			n++
 		}
 	}
@@ -65,11 +73,15 @@ func (c *Chain) beyond(v Vehicle) int {
 		if !c.target(k) || !c.goesOn(k, v) {
 			continue
 		}
+		first, _, ok := c.audible(k.Readings)
+		if !ok || first > v.last {
+			continue
+		}
 		if v.Measured.AtEnd && float64(k.Last()-v.last)*c.gauge.Hop > c.after(k, &v) {
 			n++
 			continue
 		}
-		if float64(v.last-k.First())*c.gauge.Hop <= TargetTime {
+		if float64(v.heard[1]-first)*c.gauge.Hop <= TargetTime {
 			continue
 		}
 		if w, ok := c.gauge.Judge(k.Readings); !ok || !c.together(w, v.Measured) {
@@ -113,8 +125,9 @@ func (c *Chain) target(k *lines.Track) bool {
 }
 
 // apart returns for how many seconds two tracks ran side by side, at different
-// frequencies and not around the closest point of one, where its wheels are.
-func (c *Chain) apart(a, b []lines.Reading, w geometry.Measurement) float64 {
+// frequencies and not around the closest point of one, where its wheels are, between
+// two frames.
+func (c *Chain) apart(a, b []lines.Reading, w geometry.Measurement, from, to int64) float64 {
 	n := 0
 	for i, k := 0, 0; i < len(a) && k < len(b); {
 		switch {
@@ -125,7 +138,7 @@ func (c *Chain) apart(a, b []lines.Reading, w geometry.Measurement) float64 {
 			k++
 			continue
 		}
-		if math.Abs(float64(a[i].F-b[k].F)) > 4 && !c.amidWheels(a[i].Frame, w) && !c.within(a[i].Frame, float64(a[i].F), &w) {
+		if a[i].Frame >= from && a[i].Frame <= to && math.Abs(float64(a[i].F-b[k].F)) > 4 && !c.amidWheels(a[i].Frame, w) && !c.within(a[i].Frame, float64(a[i].F), &w) {
 			n++
 		}
 		i++
@@ -147,14 +160,17 @@ func (c *Chain) amidWheels(frame int64, w geometry.Measurement) bool {
 func (c *Chain) before(own *Vehicle) int {
 	n, w := 0, own.Measured
 	for _, v := range c.held {
-		if !c.together(v.Measured, w) && float64(min(v.last, w.Last)-max(v.first, w.First))*c.gauge.Hop >= TargetTime {
+		if v.audible && !c.together(v.Measured, w) && float64(min(v.heard[1], own.heard[1])-max(v.heard[0], own.heard[0]))*c.gauge.Hop >= TargetTime {
 			n++
 		}
 	}
 	for i := range c.recent {
 		v := &c.recent[i]
-		from, to := max(v.first, w.First), min(v.last, w.Last)
-		if c.Complex && v.real && c.ranBeside(v.trail, own.trail, w) > TargetTime {
+		if !v.audible || own.madeOf(v.root) {
+			continue
+		}
+		from, to := max(v.heard[0], own.heard[0]), min(v.heard[1], own.heard[1])
+		if c.Complex && v.real && c.ranBeside(v.trail, own.trail, w, from, to) > TargetTime {
 			n++
 			continue
 		}
@@ -192,8 +208,8 @@ func (c *Chain) inside(trail []waypoint, w *geometry.Measurement) bool {
 }
 
 // ranBeside returns for how many seconds two trails ran side by side, at
-// different frequencies and not around the closest point of w.
-func (c *Chain) ranBeside(a, b []waypoint, w geometry.Measurement) float64 {
+// different frequencies and not around the closest point of w, between two frames.
+func (c *Chain) ranBeside(a, b []waypoint, w geometry.Measurement, from, to int64) float64 {
 	n, k := 0, 0
 	for _, m := range a {
 		for k < len(b) && b[k].frame < m.frame-trailStep/2 {
@@ -202,7 +218,7 @@ func (c *Chain) ranBeside(a, b []waypoint, w geometry.Measurement) float64 {
 		if k == len(b) {
 			break
 		}
-		if b[k].frame <= m.frame+trailStep/2 && math.Abs(float64(m.f-b[k].f)) > max(trailBins, trailPart*math.Abs(float64(m.f))) &&
+		if m.frame >= from && m.frame <= to && b[k].frame <= m.frame+trailStep/2 && math.Abs(float64(m.f-b[k].f)) > max(trailBins, trailPart*math.Abs(float64(m.f))) &&
 			!c.amidWheels(m.frame, w) && !c.within(m.frame, float64(m.f), &w) {
 			n += trailStep
 		}
@@ -218,7 +234,7 @@ func (c *Chain) Beside(d *Departure) int {
 		if speed < c.Low || speed > c.High || math.Abs(speed-d.Speed) < SameSpeed*d.Speed {
 			return false
 		}
-		from, to := float64(max(c.At(first), d.From)), float64(min(c.At(last), d.To))
+		from, to := float64(max(c.At(first), d.HeardFrom)), float64(min(c.At(last), d.HeardTo))
 		if wheels := wheelWay / d.Speed * float64(c.rate); d.atEnd {
 			to = min(to, d.Near-wheels)
 		} else {
@@ -228,7 +244,7 @@ func (c *Chain) Beside(d *Departure) int {
 	}
 	n := 0
 	for _, v := range c.recent {
-		if (v.judged || v.real && c.Stretch <= 1 && c.Complex) && shared(v.first, v.last, v.top) {
+		if v.audible && (v.judged || v.real && c.Stretch <= 1 && c.Complex) && shared(v.heard[0], v.heard[1], v.top) {
 			n++
 		}
 	}

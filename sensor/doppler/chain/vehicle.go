@@ -31,15 +31,19 @@ const (
 // A Vehicle is what is remembered of an ended track.
 type Vehicle struct {
 	first, last int64
+	audible     bool          // it was as loud as one in the beam, and
+	heard       [2]int64      // from which frame to which; else those of all of the track
 	root        lines.Reading // first of the track
 	real        bool          // the line is no tone and has few gaps
 	judged      bool          // it passed the sensor: Measured holds
 	Measured    geometry.Measurement
+	known       geometry.Measurement // of another part of it, by a geometry that is known
 	Targets     int
-	f, level    float64    // last of them, in bins and dB
-	top         float64    // bins, the plateau
-	trail       []waypoint // its way
-	Line        []Point    // what was read, when somebody observes
+	f, level    float64         // last of them, in bins and dB
+	top         float64         // bins, the plateau
+	trail       []waypoint      // its way
+	pieces      []lines.Reading // the first of each track that it was joined from
+	Line        []Point         // what was read, when somebody observes
 }
 
 // finish judges a track that has ended and gives out its passage. A reason of 0
@@ -47,8 +51,15 @@ type Vehicle struct {
 func (c *Chain) finish(t *lines.Track, reason sensor.Reason) {
 	r := t.Readings
 	v := Vehicle{first: t.First(), last: t.Last(), root: r[0], real: c.real(r), top: c.gauge.Top(r), trail: trail(r)}
+	v.heard[0], v.heard[1], v.audible = c.audible(r)
+	if !v.audible {
+		v.heard = [2]int64{v.first, v.last}
+	}
 	if 5*t.Ghosts > 3*t.Watched { // a harmonic or an image of another vehicle
 		return
+	}
+	if reason == 0 {
+		c.keep(r)
 	}
 	w, passed := c.gauge.Judge(r)
 	switch {
@@ -111,10 +122,19 @@ func (c *Chain) crowded(v Vehicle) bool {
 
 // give decides on the passage of a vehicle, unless a held part of it was better.
 // It leaves when holdTime is over.
+//
+// Of the parts of one vehicle that all tell a speed, one of which the geometry is known
+// lends its speed to the last. Who shared the beam counts as that one has seen it.
 func (c *Chain) give(v Vehicle) {
 	for _, h := range c.held {
-		if len(h.Measured.Reasons) < len(v.Measured.Reasons) && c.together(h.Measured, v.Measured) {
+		a, b := &h.Measured, &v.Measured
+		switch {
+		case !c.together(*a, *b):
+		case len(a.Reasons) < len(b.Reasons):
 			v = h
+		case len(a.Reasons) == 0 && len(b.Reasons) == 0 && a.Fitted && !b.Fitted:
+			v.known = *a
+			v.known.First, v.known.Last, v.Targets = min(a.First, b.First), b.Last, max(v.Targets, h.Targets)
 		}
 	}
 	c.remember(v)
@@ -133,6 +153,9 @@ func (c *Chain) leave(all bool) {
 		v.Targets = max(v.Targets, c.beyond(v)) + c.before(&v)
 		if v.Targets == 0 && c.company(&v) {
 			v.Targets = 1
+		}
+		if v.known.Fitted {
+			v.Measured = v.known
 		}
 		c.Out = append(c.Out, v)
 	}
@@ -191,7 +214,7 @@ func (c *Chain) part(w geometry.Measurement) bool {
 // vehicle of its own, which I and Q can tell.
 func (c *Chain) wheels(t *lines.Track, own []waypoint, w geometry.Measurement) bool {
 	apart := func(other []waypoint, v geometry.Measurement) bool {
-		return c.Complex && c.ranBeside(other, own, v) > TargetTime && c.ranBeside(other, own, w) > TargetTime
+		return c.Complex && c.ranBeside(other, own, v, 0, math.MaxInt64) > TargetTime && c.ranBeside(other, own, w, 0, math.MaxInt64) > TargetTime
 	}
 	of := func(v geometry.Measurement, stronger float64, alive bool) bool {
 		if v.Sign != w.Sign || w.Speed > 2.3*v.Speed || len(v.Reasons) > 0 && v.Deficit > roughDeficit {

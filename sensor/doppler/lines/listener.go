@@ -28,6 +28,7 @@ type Faint struct {
 	Frame int64   // in the middle of the window
 	F     float32 // bins from frequency 0
 	Level float32 // dB of its mean power
+	Ratio float32 // of its mean power over the noise
 	Image float32 // what stands at the mirror frequency, as a share
 }
 
@@ -136,7 +137,7 @@ func (l *Listener) look(d *Detector, middle int64, bin, most int) {
 	if p < faintShape*about/8 {
 		return
 	}
-	line := Faint{Frame: middle, F: float32(bin)}
+	line := Faint{Frame: middle, F: float32(bin), Ratio: p}
 	var power float32
 	for i := range l.sums {
 		s := l.sums[i].power

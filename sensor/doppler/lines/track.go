@@ -9,7 +9,7 @@ const (
 	maxTracks   = 24
 	MaxReadings = 2048 // of one track, about 25 s
 
-	confirmHits   = 8                      // readings that make a line a track
+	ConfirmHits   = 8                      // readings that make a line a track
 	confirmMisses = 3                      // frames in a row without one that end a line before
 	coastTime     = 330 * time.Millisecond // the same for a track
 	backMisses    = 6                      // frames without a reading that end the way back
@@ -152,7 +152,7 @@ func (t *Follower) Update(f *frame) {
 	for _, k := range t.Tracks {
 		t.follow(k, f)
 		switch {
-		case k.Misses == 0 && !k.Confirmed && len(k.Readings) >= confirmHits:
+		case k.Misses == 0 && !k.Confirmed && len(k.Readings) >= ConfirmHits:
 			k.Confirmed = true
 			t.back(k)
 			alive = append(alive, k)
@@ -177,7 +177,7 @@ func (t *Follower) Update(f *frame) {
 // likely noise.
 func (t *Track) sparse(now int64, coast int) bool {
 	n := len(t.Readings)
-	return n > confirmHits && now-t.Readings[n-confirmHits].Frame > int64(coast+coast/2)
+	return n > ConfirmHits && now-t.Readings[n-ConfirmHits].Frame > int64(coast+coast/2)
 }
 
 // weight orders tracks: the stronger comes first, and of two that are about as
