@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"ciglio/agent/journal"
@@ -57,11 +58,25 @@ func (t teller) entry(e journal.Entry, zone *time.Location) entryView {
 		Number: fmt.Sprintf("%d·%d", e.Epoch, e.Seq), Words: e.Words}
 	if a := e.Act; a != nil {
 		if a.Actor != "device" {
-			v.By = a.Actor
+			v.By = t.who(a.Actor)
 		}
 		v.Outcome, v.Refused = t.coded("outcome", a.Outcome), a.Outcome == "refused" || a.Outcome == "failed"
 	}
 	return v
+}
+
+// who puts an actor of the journal into the reader's words: a technician, an officer or an
+// operator with the number or key behind it; a name as it is.
+func (t teller) who(actor string) string {
+	for _, known := range []struct{ word, key string }{
+		{"technician", "who.technician"}, {"officer", "who.officer"}, {"operator", "who.operator"},
+		{"local user", "who.local_user"}, {"stick", "who.stick"}, {"unknown", "who.unknown"},
+	} {
+		if rest, ok := strings.CutPrefix(actor, known.word); ok && (rest == "" || rest[0] == ' ') {
+			return t.text(known.key) + rest
+		}
+	}
+	return actor
 }
 
 // An Entry is one of the journal for a program.

@@ -73,6 +73,19 @@ func TestEveryRefusalOfAStickIsSaid(t *testing.T) {
 	}
 }
 
+func TestActorsAreNamed(t *testing.T) {
+	b := newBench(t)
+	w, _ := b.words.In("it")
+	for actor, want := range map[string]string{
+		"technician 3": "tecnico 3", "officer 0badcafe": "agente 0badcafe", "local user 1000": "utente locale 1000", "stick": "chiavetta",
+		"stickler": "stickler", "Anna Rossi": "Anna Rossi",
+	} {
+		if got := (teller{b.Console, w}).who(actor); got != want {
+			t.Errorf("%s: %q, want %q", actor, got, want)
+		}
+	}
+}
+
 func TestJournalIsFilteredAndPaged(t *testing.T) {
 	b := newBench(t)
 	for i := range 120 {
