@@ -61,6 +61,7 @@ reserve = "16MiB"
 [uplink]
 broker = "tcp://%s"
 trust = "/host/trust.pem"
+tls_key = "/data/uplink.key"
 `, deviceID, onBoard(camera), onBoard(broker))
 }
 
