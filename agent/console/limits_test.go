@@ -2,60 +2,69 @@ package console
 
 import (
 	"net/http"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
 // TestLookingIsBounded asks more often than the device gives, and from more places.
 func TestLookingIsBounded(t *testing.T) {
-	b := newBench(t)
-	b.device.picture, b.device.signal, b.device.service = []byte("\xff\xd8"), "<svg/>", true
-	phones := []string{b.session(Technician), b.session(Technician)}
-	ask := func(path string, phone int) int { return b.request(phones[phone], "GET", path, nil).Code }
-	given := 0
-	for range 40 { // both, every 50 ms for two seconds
-		for phone := range phones {
-			switch code := ask("/picture.jpg", phone); code {
-			case http.StatusOK:
-				given++
-			case http.StatusServiceUnavailable:
-			default:
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t)
+		b.device.picture, b.device.signal, b.device.service = []byte("\xff\xd8"), "<svg/>", true
+		phone := b.session(Technician)
+		ask := func(path string) int { return b.request(phone, "GET", path, nil).Code }
+		begin := time.Now()
+		given := 0
+		for time.Since(begin) < 10*time.Second { // as fast as answers come
+			if code := ask("/picture.jpg"); code != http.StatusOK {
 				t.Fatalf("a picture: %d", code)
 			}
+			given++
 		}
-		b.pass(50 * time.Millisecond)
-	}
-	if most := int(2 * time.Second / pictureEvery); given != most {
-		t.Errorf("%d pictures in two seconds, want %d", given, most)
-	}
-	b.pass(-time.Hour) // a clock that is set back stops nobody
-	if code := ask("/picture.jpg", 0); code != http.StatusOK {
-		t.Errorf("after a step of the clock: %d", code)
-	}
-	for range mostFrames {
-		<-b.frames.free // as many are being sent to slow phones
-	}
-	b.pass(time.Second)
-	if code := ask("/picture.jpg", 0); code != http.StatusServiceUnavailable {
-		t.Errorf("one picture more than memory is for: %d", code)
-	}
+		if most := int(10*time.Second/pictureEvery) + 1; given > most {
+			t.Errorf("%d pictures in ten seconds, want %d", given, most)
+		}
+		time.Sleep(time.Minute)
+		var all sync.WaitGroup
+		codes := make(chan int, 20)
+		for range cap(codes) { // at one instant
+			all.Go(func() { codes <- ask("/picture.jpg") })
+		}
+		all.Wait()
+		close(codes)
+		got := map[int]int{}
+		for code := range codes {
+			got[code]++
+		}
+		if most := int(pictureWait/pictureEvery) + 1; got[http.StatusOK] != most || got[http.StatusServiceUnavailable] != cap(codes)-most {
+			t.Errorf("asked at one instant: %v, want %d pictures", got, most)
+		}
+		time.Sleep(time.Minute)
+		for range mostFrames {
+			<-b.frames.free // as many are being sent to slow phones
+		}
+		if code := ask("/picture.jpg"); code != http.StatusServiceUnavailable {
+			t.Errorf("one picture more than memory is for: %d", code)
+		}
 
-	for range 40 {
-		for phone := range phones {
-			if code := ask("/signal.svg", phone); code != http.StatusOK {
+		const step = 50 * time.Millisecond
+		for range 2 * time.Second / step {
+			if code := ask("/signal.svg"); code != http.StatusOK {
 				t.Fatalf("a drawing: %d", code)
 			}
+			b.pass(step)
 		}
-		b.pass(50 * time.Millisecond)
-	}
-	if most := int(2 * time.Second / drawEvery); b.device.drawn > most {
-		t.Errorf("%d drawings in two seconds, want %d", b.device.drawn, most)
-	}
-	b.drawing.mu.Lock()
-	if code := ask("/signal.svg", 0); code != http.StatusServiceUnavailable {
-		t.Errorf("beside one that is being made: %d", code)
-	}
-	b.drawing.mu.Unlock()
+		if most := int(2 * time.Second / drawEvery); b.device.drawn > most {
+			t.Errorf("%d drawings in two seconds, want %d", b.device.drawn, most)
+		}
+		b.drawing.mu.Lock()
+		if code := ask("/signal.svg"); code != http.StatusServiceUnavailable {
+			t.Errorf("beside one that is being made: %d", code)
+		}
+		b.drawing.mu.Unlock()
+	})
 }
 
 // TestSessionsOutliveTheConsole has the device start anew with what a stick brought.

@@ -2,6 +2,7 @@ package console
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -102,28 +103,43 @@ func (c *Console) livePage(w http.ResponseWriter, r *http.Request, who Caller) e
 }
 
 // frames are the memory that pictures pass through: so many are sent at once, and no
-// more often than pictureEvery, whoever asks: two phones that look get theirs.
+// more often than pictureEvery, whoever asks: who comes too early waits for a moment,
+// and is refused when many do.
 type frames struct {
 	free chan []byte
 
 	mu   sync.Mutex
-	last time.Time // when one was asked for and sent
+	next time.Time // before which no picture is sent
 }
 
 const (
 	mostFrames   = 2
 	pictureEvery = 250 * time.Millisecond
+	pictureWait  = time.Second
 )
 
-// due reports whether the next picture may be sent at the instant now.
-func (f *frames) due(now time.Time) bool {
+// turn waits until a picture may be sent. It reports whether one may.
+func (f *frames) turn(ctx context.Context) bool {
 	f.mu.Lock()
-	defer f.mu.Unlock()
-	if since := now.Sub(f.last); since >= 0 && since < pictureEvery {
+	now := time.Now()
+	at := f.next
+	if at.Before(now) {
+		at = now
+	}
+	wait := at.Sub(now)
+	if wait <= pictureWait {
+		f.next = at.Add(pictureEvery)
+	}
+	f.mu.Unlock()
+	if wait > pictureWait {
 		return false
 	}
-	f.last = now
-	return true
+	select {
+	case <-time.After(wait):
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
 
 func newFrames() *frames {
@@ -140,7 +156,7 @@ func (c *Console) picture(w http.ResponseWriter, r *http.Request, _ Caller) erro
 	switch {
 	case !c.o.Device.InService():
 		return errNoPicture
-	case !c.frames.due(c.o.Now()):
+	case !c.frames.turn(r.Context()):
 		return errBusy
 	}
 	var buffer []byte
