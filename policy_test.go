@@ -67,6 +67,8 @@ var testHomes = map[string][]string{
 var may = map[string][]string{
 	"sensor":                      {"sensor/…", "internal/robust"},
 	"capture":                     {"sensor", "capture"},
+	"capture/life":                {"sensor", "capture", "capture/coarse"},
+	"capture/aim":                 {"sensor", "capture", "capture/coarse", "capture/life"},
 	"capture/displacement":        {"sensor", "capture", "internal/robust"},
 	"capture/evidence":            {"sensor"},
 	"capture/key":                 {"capture/evidence", "internal/durable"},

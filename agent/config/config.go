@@ -101,6 +101,7 @@ type Camera struct {
 	Interval time.Duration `toml:"interval" doc:"v4l2: from one picture to the next"`
 	Model    string        `toml:"model" doc:"as on its plate"`
 	Serial   string        `toml:"serial" doc:"as on its plate"`
+	View     Angle         `toml:"view" doc:"angle across the picture, by the lens: what a turn of the camera is in pixels; 0deg where nobody knows"`
 	Latency  time.Duration `toml:"latency" doc:"from start of exposure to the first byte (http) or the kernel's time stamp (v4l2), as measured at mounting"`
 	Slots    int           `toml:"slots" doc:"pictures kept in memory"`
 	Slot     Size          `toml:"slot" doc:"largest picture"`
@@ -530,6 +531,7 @@ func (c *Config) validate(faults *Faults) {
 		{"camera.format", slices.Contains(PictureFormats(), c.Camera.Format), "want one of " + strings.Join(PictureFormats(), ", ")},
 		{"camera.size", min(c.Camera.Size.Width, c.Camera.Size.Height) >= 16 && c.Camera.Size.Width%2 == 0, "want at least 16 pixels each way, and an even width"},
 		{"camera.interval", c.Camera.Interval >= 5*time.Millisecond && c.Camera.Interval <= 100*time.Millisecond, "want 5ms to 100ms"},
+		{"camera.view", c.Camera.View == 0 || c.Camera.View >= 2e3 && c.Camera.View <= 160e3, "want 2deg to 160deg, or 0deg"},
 		{"camera.latency", c.Camera.Latency >= 0 && c.Camera.Latency <= 2*time.Second, "want 0s to 2s"},
 		{"camera.slots", c.Camera.Slots >= 8 && c.Camera.Slots <= 1024, "want 8 to 1024"},
 		{"camera.slot", c.Camera.Slot >= 16<<10 && c.Camera.Slot <= evidence.MaxFrame, "want 16KiB to 16MiB"},

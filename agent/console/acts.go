@@ -223,6 +223,11 @@ func (c *Console) aimDone(w http.ResponseWriter, r *http.Request, who Caller) er
 	if err := c.note(who, "aiming ended: "+words, evidence.Act{Code: "aim", Subject: "camera and sensor", New: words, Outcome: outcome}); err != nil {
 		return err
 	}
+	if a.Good {
+		if err := c.o.Device.Aimed(); err != nil {
+			return err
+		}
+	}
 	c.o.Device.EndService()
 	return c.done(w, r, "/")
 }

@@ -278,6 +278,10 @@ func TestAim(t *testing.T) {
 			d.seen = slices.Repeat([]device.Seen{standing}, 5)
 			d.status.Health.Findings = []wire.Reason{{Code: "camera_unsharp", Words: "x"}}
 		}, false},
+		{"turned, which is why it is aimed", func(d *fakeDevice) {
+			d.seen = slices.Repeat([]device.Seen{standing}, 5)
+			d.status.Health.Findings = []wire.Reason{{Code: "aim_camera", Words: "x"}}
+		}, true},
 		{"a sensor out of order", func(d *fakeDevice) {
 			d.seen = slices.Repeat([]device.Seen{standing}, 5)
 			d.status.Health.Findings = []wire.Reason{{Code: "signal_dead", Words: "x"}}
@@ -308,6 +312,9 @@ func TestAim(t *testing.T) {
 		want := map[bool]string{true: "aim done", false: "aim failed"}[test.good]
 		if got := b.codes(); len(got) == 0 || got[len(got)-1] != want || b.device.InService() {
 			t.Errorf("%s: %q, want %s", test.name, got, want)
+		}
+		if anew := b.device.aimed == 1; anew != test.good {
+			t.Errorf("%s: it learnt anew where it looks: %t", test.name, anew)
 		}
 		if words := b.device.notes[len(b.device.notes)-1].New; len(words) > evidence.MaxText {
 			t.Errorf("%s: %d bytes of words", test.name, len(words))

@@ -73,6 +73,8 @@ type Device interface {
 	BeginService(lasts time.Duration)
 	EndService()
 	InService() bool
+	// Aimed has the device learn anew where camera and sensor look.
+	Aimed() error
 	ServicePicture(buffer []byte) (capture.Frame, bool)
 	Seen() []device.Seen
 	Sight() device.Sight

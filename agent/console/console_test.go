@@ -40,6 +40,7 @@ type fakeDevice struct {
 	status  device.Status
 	service bool
 	full    bool // no act can be recorded
+	aimed   int  // how often it has learnt anew where it looks
 	notes   []evidence.Act
 	seen    []device.Seen
 	sight   device.Sight
@@ -107,6 +108,7 @@ func (d *fakeDevice) Journal(f journal.Filter, before uint64, most int) (all []j
 }
 
 func (d *fakeDevice) BeginService(time.Duration) { d.set(true) }
+func (d *fakeDevice) Aimed() error               { d.aimed++; return nil }
 func (d *fakeDevice) EndService()                { d.set(false) }
 func (d *fakeDevice) Seen() []device.Seen        { return d.seen }
 func (d *fakeDevice) Sight() device.Sight        { return d.sight }

@@ -11,7 +11,7 @@ import (
 // checks returns the looks at every part of the device, in the order in which
 // their findings are told.
 func (d *Device) checks() []check {
-	return []check{d.checkStore, d.checkSensor, d.checkSecond, d.checkCamera, d.checkStrobe, d.checkCabinet}
+	return []check{d.checkStore, d.checkSensor, d.checkSecond, d.checkCamera, d.checkAim, d.checkStrobe, d.checkCabinet}
 }
 
 func (d *Device) checkStore(sensor.Mono) []sensor.Finding {

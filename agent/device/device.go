@@ -139,6 +139,7 @@ type Device struct {
 	ring        *capture.Ring
 	life        *life.Watch
 	sharpness   learnt // of the camera
+	aim         *aimed
 	steps       *clock.Watcher
 
 	faults   *faults
@@ -202,6 +203,7 @@ func New(o Options) (*Device, error) {
 		North: float64(place.Latitude) / 1e7, East: float64(place.Longitude) / 1e7,
 		Noiseless: func() bool { return o.Camera.Info().Test },
 	})
+	d.aim = d.newAimed()
 	var interrupted []Deed
 	d.orders, interrupted = newOrders(d)
 	d.recorder = d.newRecorder(settings, interrupted)
@@ -336,6 +338,7 @@ func (d *Device) Run(ctx context.Context) error {
 	}
 	g.Go(func() error { return d.ring.Run(inner, camera, d.cameraFault.reporter(d.tellCamera)) })
 	g.Go(func() error { return d.life.Run(inner, d.o.Clock) })
+	g.Go(func() error { return d.aim.camera.Run(inner, d.ring, d.o.Clock, d.InService) })
 	g.Go(func() error { return d.watchCabinet(inner) })
 	g.Go(func() error { return d.sender.Run(inner) })
 	if d.o.Second != nil {
@@ -387,6 +390,7 @@ func (d *Device) housekeeping(ctx context.Context) error {
 			return err
 		}
 		d.testSelf()
+		d.tellAim()
 		d.makeRoom()
 		causes := d.gate.look()
 		if !time.Now().Before(next) {
@@ -433,6 +437,7 @@ func (d *Device) keep() {
 	if n := d.life.Normal(); n != (life.Normal{}) {
 		err = d.sharpness.keep(n.Text(cameraName(d.o.Camera)))
 	}
+	err = errors.Join(err, d.aim.keep())
 	if d.o.Live != nil {
 		err = errors.Join(err, d.o.Live.Keep())
 	}

@@ -15,6 +15,7 @@ type learnt struct {
 	file string
 	log  *slog.Logger
 	text string // as it is in the file, for the device in its name
+	lost error  // why the file could not be read
 }
 
 // read returns what the file says of the part of the given name. What cannot be read
@@ -28,6 +29,7 @@ func read[T any](l *learnt, name string, parse func(text []byte, name string) (T
 	case err == nil:
 		l.text = string(text)
 	case !errors.Is(err, fs.ErrNotExist):
+		l.lost = err
 		l.log.Warn("what was learnt of the site is lost", "file", l.file, "error", err)
 	}
 	return kept

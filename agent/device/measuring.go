@@ -120,6 +120,9 @@ func (d *Device) tell(o Outcome) {
 		d.o.Second.Saw()
 	}
 	d.tally.count(o)
+	if !d.InService() {
+		d.aim.radar.Passed(o.Passage)
+	}
 	if since, ok := d.service.since(); ok && o.Passage.End >= since {
 		now, utc := d.o.Clock.Pair()
 		d.seen.add(o.Passage, utc.Add(o.Passage.End.Sub(now)))

@@ -489,3 +489,68 @@ func BenchmarkLook(b *testing.B) {
 		}
 	}
 }
+
+// A picture of more than 8 megapixels is looked at by its blocks: black by day, covered, white
+// and standing still are found, as of a small one.
+func TestLargePictureIsLookedAt(t *testing.T) {
+	if testing.Short() {
+		t.Skip("encodes 8 megapixels some times")
+	}
+	const columns, rows = 3600, 2400
+	road := func(seed uint64, scale, offset, contrast float64) []byte {
+		random := rand.New(rand.NewPCG(seed, 9))
+		m := image.NewGray(image.Rect(0, 0, columns, rows))
+		noise := make([]float64, 4099)
+		for i := range noise {
+			noise[i] = 2 * random.NormFloat64()
+		}
+		for y := range rows {
+			for x := range columns {
+				v := (110+(scene(x/17, y/20)-110)*contrast)*scale + offset + noise[(y*columns+x)%len(noise)]*scale
+				m.Pix[y*m.Stride+x] = uint8(min(max(v, 0), 255))
+			}
+		}
+		return encoded(t, m, 60)
+	}
+	for _, c := range []struct {
+		name, want string
+		pictures   [][]byte
+	}{
+		{"the road", "", [][]byte{road(1, 1, 0, 1), road(2, 1, 0, 1)}},
+		{"black", Exposure, [][]byte{road(1, 0.02, 0, 1), road(2, 0.02, 0, 1)}},
+		{"white", Exposure, [][]byte{road(1, 1, 240, 1), road(2, 1, 240, 1)}},
+		{"a cover", Unsharp, [][]byte{road(1, 1, 0, 0), road(2, 1, 0, 0)}},
+		{"frozen, but for a header", Frozen, [][]byte{road(1, 1, 0, 1)}},
+	} {
+		ring := capture.NewRing(8, 12<<20)
+		w := New(ring, options)
+		var now sensor.Mono
+		for i := range 14 {
+			now += 5 * second
+			data := c.pictures[i%len(c.pictures)]
+			data = append([]byte{0xff, 0xd8, 0xff, 0xfe, 0, 3, byte('a' + i)}, data[2:]...) // a comment
+			if err := ring.Put(capture.Frame{Number: uint64(i), At: now, MediaType: "image/jpeg", Data: data}); err != nil {
+				t.Fatal(err)
+			}
+			w.Look(capture.Frame{At: now, Data: data}, noon)
+		}
+		got := ""
+		for _, f := range w.Findings(now) {
+			if f.Code != Slow {
+				got += f.Code
+			}
+		}
+		if got != c.want {
+			t.Errorf("%s: found %q, want %q", c.name, got, c.want)
+		}
+	}
+}
+
+func encoded(t testing.TB, m image.Image, quality int) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	if err := jpeg.Encode(&b, m, &jpeg.Options{Quality: quality}); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}

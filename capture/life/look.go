@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"ciglio/capture"
+	"ciglio/capture/coarse"
 )
 
 // maxPixels bounds what is decoded whole: 12 MB of samples, and four times that while
@@ -53,7 +54,7 @@ func see(data []byte) (*look, error) {
 		return nil, err
 	}
 	if width*height > maxPixels {
-		pix, across, down, err := means(data)
+		pix, across, down, err := coarse.Means(data)
 		if err != nil {
 			return nil, err
 		}

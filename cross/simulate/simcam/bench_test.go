@@ -27,6 +27,6 @@ func BenchmarkPictures(b *testing.B) {
 
 func BenchmarkScene(b *testing.B) {
 	for b.Loop() {
-		paintScene([]float64{3.0, 6.4})
+		paintScene([]float64{3.0, 6.4}, newLens(0, 0))
 	}
 }

@@ -25,6 +25,7 @@ import (
 const (
 	Width     = 1600 // pixels
 	Height    = 900  // pixels
+	View      = 36   // degrees across the picture
 	Interval  = 80 * time.Millisecond
 	Exposure  = 500 * time.Microsecond
 	reach     = 340.0 // m: vehicles farther ahead are not drawn
@@ -57,7 +58,13 @@ var _ capture.Camera = (*Camera)(nil)
 // a nil clock pictures come as fast as they are asked for. It paints the
 // landscape now, which takes about a second.
 func New(road *simulate.Road, clock sensor.Clock, origin sensor.Mono) *Camera {
-	return newCamera(paintScene(road.Radar().Lanes), road, clock, origin)
+	return NewTurned(road, clock, origin, 0, 0)
+}
+
+// NewTurned is [New] of a camera that is turned by so many degrees to the right, and
+// down, against the one of New: as after a blow.
+func NewTurned(road *simulate.Road, clock sensor.Clock, origin sensor.Mono, right, down float64) *Camera {
+	return newCamera(paintScene(road.Radar().Lanes, newLens(right, down)), road, clock, origin)
 }
 
 func newCamera(s *scene, road *simulate.Road, clock sensor.Clock, origin sensor.Mono) *Camera {

@@ -20,7 +20,7 @@ import (
 )
 
 // landscape is painted once for all tests that share two lanes.
-var landscape = sync.OnceValue(func() *scene { return paintScene([]float64{3.0, 6.4}) })
+var landscape = sync.OnceValue(func() *scene { return paintScene([]float64{3.0, 6.4}, newLens(0, 0)) })
 
 func newRoad(t testing.TB, vehicles ...simulate.Vehicle) *simulate.Road {
 	t.Helper()

@@ -30,9 +30,10 @@ type lens struct {
 }
 
 // newLens returns a camera 2.6 m above the verge, turned 9.5° to the road and
-// 4.4° down, with 36° across the picture.
-func newLens() lens {
-	const yaw, pitch, across = 9.5 * math.Pi / 180, 4.4 * math.Pi / 180, 36 * math.Pi / 180
+// 4.4° down, with 36° across the picture, and then turned by so many degrees more.
+func newLens(right, down float64) lens {
+	const across = View * math.Pi / 180
+	yaw, pitch := (9.5+right)*math.Pi/180, (4.4+down)*math.Pi/180
 	l := lens{at: point{0, 0, 2.6}, focal: Width / 2 / math.Tan(across/2), centreX: Width / 2, centreY: Height / 2}
 	sy, cy := math.Sincos(yaw)
 	sp, cp := math.Sincos(pitch)

@@ -32,8 +32,8 @@ func layOut(lanes []float64) carriageway {
 	return c
 }
 
-func paintScene(lanes []float64) *scene {
-	s := &scene{lens: newLens(), picture: image.NewRGBA(image.Rect(0, 0, Width, Height)), road: layOut(lanes)}
+func paintScene(lanes []float64, l lens) *scene {
+	s := &scene{lens: l, picture: image.NewRGBA(image.Rect(0, 0, Width, Height)), road: layOut(lanes)}
 	for y := range Height {
 		for x := range Width {
 			set(s.picture, x, y, s.seen(float64(x)+0.5, float64(y)+0.5))

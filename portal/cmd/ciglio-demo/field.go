@@ -376,6 +376,7 @@ driver = "http"
 url = %q
 model = "simulated camera"
 serial = "SIM-1"
+view = "36deg"
 latency = "%v"
 slot = "512KiB"
 [clock]

@@ -1,4 +1,6 @@
-package life
+// Package coarse reads a JPEG picture coarsely: the mean of each block of 8 by 8 pixels,
+// for whoever looks at many pictures and needs little of each.
+package coarse
 
 import (
 	"encoding/binary"
@@ -13,12 +15,13 @@ const (
 
 var errCode = errors.New("no such picture, or cut short")
 
-// means returns the mean brightness of each block of 8 by 8 pixels of a JPEG picture,
+// Means returns the mean brightness of each block of 8 by 8 pixels of a JPEG picture,
 // line by line: what ISO/IEC 10918-1 calls the DC coefficients of its first component,
 // without the rest. It takes memory for these alone, 1/64 of the pixels, and the
 // time of reading the codes. Of a progressive picture it reads the first scan only,
-// and lowest bits that come later are not in it.
-func means(data []byte) (pix []uint8, columns, rows int, err error) {
+// and lowest bits that come later are not in it. The bytes are those of a picture that
+// [ciglio/capture.CheckJPEG] has passed; others give an error or nonsense.
+func Means(data []byte) (pix []uint8, columns, rows int, err error) {
 	p := picture{data: data}
 	for at := 2; at+4 <= len(data); {
 		if data[at] != 0xff {

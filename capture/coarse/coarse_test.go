@@ -1,4 +1,4 @@
-package life
+package coarse
 
 import (
 	"bytes"
@@ -14,7 +14,6 @@ import (
 	"testing"
 
 	"ciglio/capture"
-	"ciglio/sensor"
 )
 
 // wholeMeans returns what means must, of a picture decoded whole.
@@ -95,7 +94,7 @@ func TestMeansAreThoseOfTheWholePicture(t *testing.T) {
 		pictures[name] = data
 	}
 	for name, data := range pictures {
-		got, columns, rows, err := means(data)
+		got, columns, rows, err := Means(data)
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
@@ -186,7 +185,7 @@ func progressive(columns, rows int, dc func(i int) int) []byte {
 func TestMeansOfAProgressivePicture(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	data := progressive(50, 30, func(int) int { return random.IntN(900) - 450 })
-	got, columns, rows, err := means(data)
+	got, columns, rows, err := Means(data)
 	want, _, _ := wholeMeans(t, data)
 	if err != nil || columns != 50 || rows != 30 {
 		t.Fatalf("%d by %d blocks, %v", columns, rows, err)
@@ -203,7 +202,7 @@ func TestMeansOfWhatIsNoWholePicture(t *testing.T) {
 	data := encoded(t, coloured(160, 96), 80)
 	random := rand.New(rand.NewPCG(3, 4))
 	for cut := range len(data) - 12 {
-		if _, _, _, err := means(data[:cut]); err == nil {
+		if _, _, _, err := Means(data[:cut]); err == nil {
 			t.Fatalf("%d of %d bytes have means", cut, len(data))
 		}
 	}
@@ -212,7 +211,7 @@ func TestMeansOfWhatIsNoWholePicture(t *testing.T) {
 		for range 1 + random.IntN(4) {
 			bad[random.IntN(len(bad))] = byte(random.IntN(256))
 		}
-		if pix, columns, rows, err := means(bad); err == nil && len(pix) != columns*rows {
+		if pix, columns, rows, err := Means(bad); err == nil && len(pix) != columns*rows {
 			t.Fatalf("%d means of %d by %d blocks", len(pix), columns, rows)
 		}
 	}
@@ -225,66 +224,10 @@ func FuzzMeans(f *testing.F) {
 		if _, _, err := capture.CheckJPEG(data); err != nil {
 			return // the ring holds nothing else
 		}
-		if pix, columns, rows, err := means(data); err == nil && len(pix) != columns*rows {
+		if pix, columns, rows, err := Means(data); err == nil && len(pix) != columns*rows {
 			t.Fatalf("%d means of %d by %d blocks", len(pix), columns, rows)
 		}
 	})
-}
-
-// A picture of more than 8 megapixels is looked at by its blocks: black by day, covered, white
-// and standing still are found, as of a small one.
-func TestLargePictureIsLookedAt(t *testing.T) {
-	if testing.Short() {
-		t.Skip("encodes 8 megapixels some times")
-	}
-	const columns, rows = 3600, 2400
-	road := func(seed uint64, scale, offset, contrast float64) []byte {
-		random := rand.New(rand.NewPCG(seed, 9))
-		m := image.NewGray(image.Rect(0, 0, columns, rows))
-		noise := make([]float64, 4099)
-		for i := range noise {
-			noise[i] = 2 * random.NormFloat64()
-		}
-		for y := range rows {
-			for x := range columns {
-				v := (110+(scene(x/17, y/20)-110)*contrast)*scale + offset + noise[(y*columns+x)%len(noise)]*scale
-				m.Pix[y*m.Stride+x] = uint8(min(max(v, 0), 255))
-			}
-		}
-		return encoded(t, m, 60)
-	}
-	for _, c := range []struct {
-		name, want string
-		pictures   [][]byte
-	}{
-		{"the road", "", [][]byte{road(1, 1, 0, 1), road(2, 1, 0, 1)}},
-		{"black", Exposure, [][]byte{road(1, 0.02, 0, 1), road(2, 0.02, 0, 1)}},
-		{"white", Exposure, [][]byte{road(1, 1, 240, 1), road(2, 1, 240, 1)}},
-		{"a cover", Unsharp, [][]byte{road(1, 1, 0, 0), road(2, 1, 0, 0)}},
-		{"frozen, but for a header", Frozen, [][]byte{road(1, 1, 0, 1)}},
-	} {
-		ring := capture.NewRing(8, 12<<20)
-		w := New(ring, options)
-		var now sensor.Mono
-		for i := range 14 {
-			now += 5 * second
-			data := c.pictures[i%len(c.pictures)]
-			data = append([]byte{0xff, 0xd8, 0xff, 0xfe, 0, 3, byte('a' + i)}, data[2:]...) // a comment
-			if err := ring.Put(capture.Frame{Number: uint64(i), At: now, MediaType: "image/jpeg", Data: data}); err != nil {
-				t.Fatal(err)
-			}
-			w.Look(capture.Frame{At: now, Data: data}, noon)
-		}
-		got := ""
-		for _, f := range w.Findings(now) {
-			if f.Code != Slow {
-				got += f.Code
-			}
-		}
-		if got != c.want {
-			t.Errorf("%s: found %q, want %q", c.name, got, c.want)
-		}
-	}
 }
 
 func BenchmarkMeans(b *testing.B) {
@@ -292,8 +235,20 @@ func BenchmarkMeans(b *testing.B) {
 	b.SetBytes(int64(len(data)))
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, _, _, err := means(data); err != nil {
+		if _, _, _, err := Means(data); err != nil {
 			b.Fatal(err)
 		}
 	}
+}
+
+// scene is a road by its edges: stripes and blocks of all sizes.
+func scene(x, y int) float64 {
+	v := 110.0
+	if (x/7+y/5)%3 == 0 {
+		v += 30
+	}
+	if x/40%2 == 0 {
+		v -= 40
+	}
+	return v + float64((x*31+y*17)%13)
 }
