@@ -138,7 +138,8 @@ type place struct{ a, b complex128 }
 
 // learned returns the marks in pictures of one size, at most one in each part: of the
 // median of all, once each is laid where the middle one of them lies, since masts
-// sway; and only those that three of four of the pictures show. There are none when
+// sway; and only those that three of four of the pictures show. The pictures must lie
+// within the sway of a mast. There are none when
 // the pictures do not agree.
 func learned(pictures []*small) []Mark {
 	first := choose(pictures[:1])
@@ -157,9 +158,16 @@ func learned(pictures []*small) []Mark {
 		return nil
 	}
 	middle := place{complex(median(of[0]), median(of[1])), complex(median(of[2]), median(of[3]))}
+	var near []*small // what moves along, as drops on the lens do, is not learnt by following it
 	for i, s := range laid {
-		laid[i] = s.moved(middle, places[i])
+		if cmplx.Abs(places[i].b-middle.b) <= sway {
+			near = append(near, s.moved(middle, places[i]))
+		}
 	}
+	if len(near) < learning*3/4 {
+		return nil
+	}
+	laid = near
 	marks := choose(laid)
 	seen := make([]int, len(marks))
 	for _, s := range laid {
