@@ -31,11 +31,14 @@ demo: ## a whole roadside in one process: prints the address of a page to open
 
 test: deps browser s3 ## every test; as root or with sudo it installs the Debian packages they need
 	$(GO) test $(TESTED)
+	CIGLIO_STORES=servers $(GO) test $(SERVED)
 	$(GO) test -count=1 $(BUILT)
 	$(GO) -C cross/reference test ./...
 # Those of cross, but for the simulated world, compile the program anew, of which
 # Go's store of results knows nothing.
 BUILT = $(shell $(GO) list ./cross/... | grep -v /cross/simulate)
+# What also runs on PostgreSQL and an S3 store: portal/portaltest.
+SERVED := ./portal/intake ./portal/web
 TESTED = $(filter-out $(BUILT),$(shell $(GO) list ./...))
 
 check: deps vet race cross reproducible arm packages-short board-short ## vet, staticcheck, formatting, races, cross-builds, dependency policy, tests as ARM programs, the package in a Debian, a short run on the board

@@ -107,7 +107,7 @@ var may = map[string][]string{
 	"portal/database/databasetest": {"portal/database"},
 	"portal/blob":                  {"capture/evidence", "internal/durable"},
 	"portal/blob/blobtest":         {"capture/evidence", "portal/blob"},
-	"portal/record":                {"capture/evidence", "internal/durable", "portal/blob", "portal/database"},
+	"portal/record":                {"sensor", "capture/evidence", "internal/durable", "portal/blob", "portal/database"},
 	"portal/log":                   {"capture/evidence", "internal/durable"},
 	"portal/witness":               {"internal/durable", "portal/log"},
 	"portal/cmd/ciglio-witness":    {"portal/log", "portal/witness"},

@@ -19,7 +19,9 @@ import (
 
 	"ciglio/capture/evidence"
 	"ciglio/portal"
+	"ciglio/portal/blob/blobtest"
 	"ciglio/portal/database"
+	"ciglio/portal/database/databasetest"
 	"ciglio/portal/keys"
 	"ciglio/portal/portaltest"
 	"ciglio/portal/record"
@@ -32,7 +34,13 @@ import (
 // serve runs a portal on a directory until stop is called or the test ends.
 func serve(t *testing.T, dir string) (p *portal.Portal, stop func()) {
 	t.Helper()
-	p, err := portal.New(t.Context(), portal.Options{Dir: dir, Listen: "127.0.0.1:0", MQTT: "127.0.0.1:0", Shard: portaltest.Shard})
+	return serveWith(t, portal.Options{Dir: dir})
+}
+
+func serveWith(t *testing.T, o portal.Options) (p *portal.Portal, stop func()) {
+	t.Helper()
+	o.Listen, o.MQTT, o.Shard = "127.0.0.1:0", "127.0.0.1:0", portaltest.Shard
+	p, err := portal.New(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -183,6 +191,66 @@ func TestViolationFromSocketToBundle(t *testing.T) {
 	}
 	p, _ = serve(t, backup)
 	verify(p)
+}
+
+// The same on PostgreSQL and an S3 store. They have all of it: another centre with
+// the same keys, in another folder, shows what the first has received.
+func TestViolationOnServers(t *testing.T) {
+	d := portaltest.NewDevice(t, "one")
+	dir := newCentre(t)
+	if _, err := portal.Enrol(dir, d.ID, 1, d.Certificate); err != nil {
+		t.Fatal(err)
+	}
+	databasetest.Need(t)
+	bucket := blobtest.Bucket(t)
+	o := portal.Options{Dir: dir, Database: databasetest.PostgreSQL.Address(t), S3: &bucket}
+	p, stop := serveWith(t, o)
+	blobs := [][]byte{portaltest.Picture(t, 640, 360, 1), portaltest.Picture(t, 640, 360, 2), portaltest.Bytes(3, 200_000)}
+	session, receipts := connect(t, p, d)
+	v := d.Violation(t, blobs[:2], blobs[2], nil)
+	messages := []uplink.Message{
+		d.Message(wire.WhatRecord, d.Statement(t, evidence.KindCalibration, portaltest.Calibration).Bytes),
+		d.Message(wire.WhatRecord, d.Statement(t, evidence.KindConfiguration, portaltest.Configuration).Bytes),
+		d.Message(wire.WhatRecord, v.Bytes),
+	}
+	for _, blob := range blobs {
+		messages = append(messages, d.Chunks(blob)...)
+	}
+	for _, m := range messages {
+		if err := <-session.Publish(m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for settled := false; !settled; {
+		_, settled = (<-receipts).Receipt.Entry(1, v.Record.Seq)
+	}
+	stop()
+	elsewhere := t.TempDir()
+	if err := os.CopyFS(elsewhere, os.DirFS(dir)); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(os.Chmod(filepath.Join(elsewhere, "centre.key"), 0o600), os.RemoveAll(filepath.Join(elsewhere, "partial"))); err != nil {
+		t.Fatal(err)
+	}
+	o.Dir = elsewhere
+	p, _ = serveWith(t, o)
+	trust, err := evidence.ParseTrust(get(t, p, "/trust"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	data := get(t, p, "/records/"+v.ID.String()+"/bundle.zip")
+	b, err := evidence.ReadBundle(bytes.NewReader(data), int64(len(data)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range evidence.Verify(b, trust).Checks {
+		if c.Status != evidence.Pass && c.Name != "software" && c.Name != "page" { // which nobody checks here
+			t.Errorf("%s: %v: %s", c.Name, c.Status, c.Words)
+		}
+	}
+	if files, err := filepath.Glob(filepath.Join(elsewhere, "blobs", "*", "*")); err != nil || len(files) > 0 {
+		t.Errorf("blobs in the folder: %v, %v", files, err)
+	}
 }
 
 // A device is connected to a broker that runs, and what it said to an earlier one

@@ -148,6 +148,7 @@ func TestReceiptNamesBlobOfTheRunBefore(t *testing.T) {
 	b.next()
 	b.Deliver(d.Chunks(frames[0])...)
 	b.stop()
+	portaltest.Execute(t, c.Dir, `DELETE FROM sent`)
 	portaltest.Execute(t, c.Dir, `DELETE FROM blobs`)
 	b = start(t, c)
 	b.Deliver(chunks(d)[len(d.Chunks(frames[0])):]...)

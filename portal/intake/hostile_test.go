@@ -148,13 +148,13 @@ func TestWrongBlobIsSentAgain(t *testing.T) {
 func TestSecondLengthOfABlobIsRefused(t *testing.T) {
 	for _, row := range []struct {
 		name  string
-		order func(good, bad uplink.Message, chunks []uplink.Message) []uplink.Message
+		order func(good, bad uplink.Message, chunks []uplink.Message) (before, after []uplink.Message) // the receipt
 	}{
-		{"while it comes", func(good, bad uplink.Message, chunks []uplink.Message) []uplink.Message {
-			return append([]uplink.Message{good, bad}, chunks...)
+		{"while it comes", func(good, bad uplink.Message, chunks []uplink.Message) (before, after []uplink.Message) {
+			return append([]uplink.Message{good, bad}, chunks...), nil
 		}},
-		{"when it is there", func(good, bad uplink.Message, chunks []uplink.Message) []uplink.Message {
-			return append(append([]uplink.Message{good}, chunks...), good, bad)
+		{"when it is there", func(good, bad uplink.Message, chunks []uplink.Message) (before, after []uplink.Message) {
+			return append([]uplink.Message{good}, chunks...), []uplink.Message{good, bad}
 		}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
@@ -163,10 +163,12 @@ func TestSecondLengthOfABlobIsRefused(t *testing.T) {
 			b := start(t, c)
 			good := d.Violation(t, frames, trace, nil)
 			bad := d.Violation(t, frames, trace, func(r *evidence.Record) { r.Frames[0].Length++ })
-			b.Deliver(row.order(sealedMessage(d, good), sealedMessage(d, bad), chunks(d))...)
+			before, after := row.order(sealedMessage(d, good), sealedMessage(d, bad), chunks(d))
+			b.Deliver(before...)
 			if r := b.receipt(); !names(r, good) || len(r.Entries) != 1 {
 				t.Errorf("receipt = %+v", r)
 			}
+			b.Deliver(after...)
 			b.stop()
 			if st := b.intake.Stats(); st.All.Settled != 1 || st.Refused[intake.ReasonMalformed] != 1 {
 				t.Errorf("stats = %+v, want one settled and one malformed", st)
@@ -398,6 +400,7 @@ func reissue(t *testing.T, c *portaltest.Centre, r *evidence.Register) {
 }
 
 func TestReconnectsWithBackOff(t *testing.T) {
+	portaltest.OnOneDisk(t, "the clock of the test is not that of the servers")
 	d := portaltest.NewDevice(t, "one")
 	c := portaltest.NewCentre(t, d)
 	synctest.Test(t, func(t *testing.T) {

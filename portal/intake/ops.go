@@ -94,7 +94,7 @@ func (o *putOp) row(r *round) *record.Record {
 	rec := o.sealed.Record
 	return &record.Record{
 		ID: o.sealed.ID, Device: rec.Device, Epoch: rec.Epoch, Seq: rec.Seq, Kind: rec.Kind, UTC: rec.UTC,
-		Received: r.now, Prev: rec.Prev, Link: o.sealed.Link, Arrival: r.arrival, Bytes: o.sealed.Bytes,
+		Received: r.now, Prev: rec.Prev, Link: o.sealed.Link, Arrival: r.arrival, Bytes: o.sealed.Bytes, Content: rec,
 	}
 }
 

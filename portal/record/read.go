@@ -9,6 +9,7 @@ import (
 
 	"ciglio/capture/evidence"
 	"ciglio/portal/database"
+	"ciglio/sensor"
 )
 
 const selectRecord = `SELECT id, device, epoch, seq, kind, utc, received, prev, link, chain, state, disputed, arrival, log_index, receipt, bytes, backdated FROM records`
@@ -93,7 +94,7 @@ type Query struct {
 
 // text is the statement of q, and its parameters.
 func (q Query) text() (string, []any) {
-	text, args := selectRecord+` WHERE 1 = 1`, []any{}
+	text, args := selectRow+` WHERE 1 = 1`, []any{}
 	if q.Device != nil {
 		text, args = text+` AND device = $1`, append(args, q.Device[:])
 	}
@@ -108,10 +109,77 @@ func (q Query) text() (string, []any) {
 	return text + ` ORDER BY arrival DESC LIMIT ` + parameter(len(args)), args
 }
 
-// Records returns the records of q, the newest arrival first.
-func (s *Store) Records(ctx context.Context, q Query) ([]*Record, error) {
+// A Row is a record as lists show it.
+type Row struct {
+	ID         evidence.Hash
+	Device     evidence.DeviceID
+	Epoch, Seq uint64
+	Kind       evidence.Kind
+	UTC        time.Time
+	State      State
+	Disputed   bool
+	Arrival    uint64
+	Place      *Place // nil when the record names none
+	Speeds     *Speeds
+	// Damaged says that the stored bytes are not the record's. A list looks at
+	// bytes only of a record that a program before has stored without columns.
+	Damaged bool
+}
+
+// A Place is where a record was made.
+type Place struct {
+	Road     string
+	Position uint32 // metres from the start of the road
+}
+
+// Speeds are those of a record that measures, in hundredths of km/h.
+type Speeds struct{ Measured, Assessed, Limit sensor.Speed }
+
+const selectRow = `SELECT id, device, epoch, seq, kind, utc, state, disputed, arrival, road, position, speed, assessed, speed_limit,
+	CASE WHEN listed = 1 THEN NULL ELSE bytes END FROM records`
+
+func scanRow(row *sql.Rows) (*Row, error) {
+	var r Row
+	var id, device, road, unlisted []byte
+	var utc int64
+	var position, speed, assessed, limit sql.NullInt64
+	err := row.Scan(&id, &device, &r.Epoch, &r.Seq, &r.Kind, &utc, &r.State, &r.Disputed, &r.Arrival, &road, &position, &speed, &assessed, &limit, &unlisted)
+	if err != nil {
+		return nil, err
+	}
+	copy(r.ID[:], id)
+	copy(r.Device[:], device)
+	r.UTC = instant(utc)
+	if position.Valid {
+		r.Place = &Place{Road: string(road), Position: uint32(position.Int64)}
+	}
+	if speed.Valid {
+		r.Speeds = &Speeds{sensor.Speed(speed.Int64), sensor.Speed(assessed.Int64), sensor.Speed(limit.Int64)}
+	}
+	if unlisted != nil {
+		r.open(unlisted)
+	}
+	return &r, nil
+}
+
+// open fills in what has no column.
+func (r *Row) open(bytes []byte) {
+	sealed, err := evidence.Open(bytes)
+	if r.Damaged = err != nil || sealed.ID != r.ID; r.Damaged {
+		return
+	}
+	if site := sealed.Record.Site; site != nil {
+		r.Place = &Place{site.Road, site.Position}
+	}
+	if m := sealed.Record.Measurement; m != nil {
+		r.Speeds = &Speeds{m.Speed, m.Assessed, m.Limit}
+	}
+}
+
+// List returns the records of q, the newest arrival first.
+func (s *Store) List(ctx context.Context, q Query) ([]*Row, error) {
 	text, args := q.text()
-	return s.records(ctx, text, args...)
+	return list(ctx, s.db, text, args, scanRow)
 }
 
 func parameter(n int) string { return "$" + string(rune('0'+n)) }

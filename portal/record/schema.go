@@ -114,5 +114,14 @@ var steps = []database.Step{
 			last_at  BIGINT NOT NULL,
 			PRIMARY KEY (device, reason)
 		)`,
+	}}, {SQL: []string{
+		// What lists show of a record. A program before this step leaves them out:
+		// listed says whether they are there.
+		`ALTER TABLE records ADD COLUMN listed BIGINT NOT NULL DEFAULT 0`,
+		`ALTER TABLE records ADD COLUMN road BYTEA`,
+		`ALTER TABLE records ADD COLUMN position BIGINT`,
+		`ALTER TABLE records ADD COLUMN speed BIGINT`,
+		`ALTER TABLE records ADD COLUMN assessed BIGINT`,
+		`ALTER TABLE records ADD COLUMN speed_limit BIGINT`,
 	}},
 }

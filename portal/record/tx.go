@@ -53,6 +53,8 @@ type Record struct {
 	LogIndex  uint64        // valid when Complete
 	Receipt   evidence.Hash // valid when Complete
 	Bytes     []byte
+	// Content is what Bytes say, for [Tx.Insert]; nil of a record that was read.
+	Content *evidence.Record
 }
 
 // ClockBack is how far the instant of a record may lie before that of the record
@@ -104,8 +106,9 @@ const updateChain = `UPDATE records SET chain = $2 WHERE id = $1`
 
 const updateBackdated = `UPDATE records SET backdated = 1 WHERE id = $1`
 
-const insertRecord = `INSERT INTO records (id, device, epoch, seq, kind, measured, utc, received, arrival, prev, link, chain, state, disputed, bytes, backdated)
-	VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 0, 0, $13, $14)`
+const insertRecord = `INSERT INTO records (id, device, epoch, seq, kind, measured, utc, received, arrival, prev, link, chain, state, disputed, bytes, backdated,
+		listed, road, position, speed, assessed, speed_limit)
+	VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 0, 0, $13, $14, 1, $15, $16, $17, $18, $19)`
 
 const upsertChain = `INSERT INTO chains (device, epoch, highest, stored, unlinked, broken) VALUES ($1, $2, $3, 1, $4, $5)
 	ON CONFLICT (device, epoch) DO UPDATE SET
@@ -116,7 +119,7 @@ const upsertChain = `INSERT INTO chains (device, epoch, highest, stored, unlinke
 
 // Insert stores a verified record as incomplete and links it with its
 // neighbours. Of r, Chain, State, Disputed, LogIndex and Receipt are ignored;
-// Arrival must be larger than that of every record before.
+// Content is what it says, and Arrival must be larger than that of every record before.
 func (t *Tx) Insert(r *Record) error {
 	chain, unlinked, broken := Unlinked, 0, 0
 	link, before, err := t.link(r.Device, r.Epoch, r.Seq-1)
@@ -154,9 +157,17 @@ func (t *Tx) Insert(r *Record) error {
 			return err
 		}
 	}
+	var road []byte // nil is NULL, as are the others
+	var position, speed, assessed, limit any
+	if site := r.Content.Site; site != nil {
+		road, position = append([]byte{}, site.Road...), int64(site.Position)
+	}
+	if m := r.Content.Measurement; m != nil {
+		speed, assessed, limit = int64(m.Speed), int64(m.Assessed), int64(m.Limit)
+	}
 	if err := t.exec(insertRecord, r.ID[:], r.Device[:], int64(r.Epoch), int64(r.Seq), int64(r.Kind),
 		boolean(r.Kind.Measured()), r.UTC.UnixMicro(), r.Received.UnixMicro(), int64(r.Arrival),
-		r.Prev[:], r.Link[:], int64(chain), r.Bytes, boolean(back)); err != nil {
+		r.Prev[:], r.Link[:], int64(chain), r.Bytes, boolean(back), road, position, speed, assessed, limit); err != nil {
 		return fmt.Errorf("record %s: %w", r.ID, err)
 	}
 	return t.exec(upsertChain, r.Device[:], int64(r.Epoch), int64(r.Seq), unlinked, broken)

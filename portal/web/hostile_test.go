@@ -310,6 +310,7 @@ func TestH06_DevicePageTellsDisputes(t *testing.T) {
 
 // Nothing that a browser gets is kept there, and no file here is open to others.
 func TestH12_NothingIsLeftForOthers(t *testing.T) {
+	portaltest.OnOneDisk(t, "servers keep their own files")
 	s, v := violation(t, nil)
 	page := "/records/" + v.ID.String()
 	for _, path := range []string{"/", page, page + "/frames/1", page + "/trace", page + "/bundle.zip", page + "/record.cose",

@@ -74,27 +74,9 @@ func (d deviceRow) Place() string {
 	return evidence.Place(d.Profile.Road, d.Profile.PositionM)
 }
 
-// A recordRow is a record as lists show it.
-type recordRow struct {
-	*record.Record
-	Content *evidence.Record // nil when the stored bytes are not the record's
-}
-
-// rows reads the contents of records for a list.
-func rows(records []*record.Record) []recordRow {
-	all := make([]recordRow, len(records))
-	for i, r := range records {
-		all[i].Record = r
-		if sealed, err := evidence.Open(r.Bytes); err == nil && sealed.ID == r.ID {
-			all[i].Content = sealed.Record
-		}
-	}
-	return all
-}
-
 // A listing is one page of records.
 type listing struct {
-	Listed []recordRow
+	Listed []*record.Row
 	All    bool   // every kind, not only violations and tests
 	Before uint64 // 0 on the first page
 	Older  uint64 // Before of the next page; 0 when there is none
@@ -112,12 +94,12 @@ func (s *Server) list(ctx context.Context, r *http.Request, device *evidence.Dev
 		}
 		l.Before = n
 	}
-	records, err := s.o.Store.Records(ctx, record.Query{Device: device, Measured: !l.All, Before: l.Before, Limit: pageSize + 1})
+	records, err := s.o.Store.List(ctx, record.Query{Device: device, Measured: !l.All, Before: l.Before, Limit: pageSize + 1})
 	if len(records) > pageSize {
 		records = records[:pageSize]
 		l.Older = records[pageSize-1].Arrival
 	}
-	l.Listed = rows(records)
+	l.Listed = records
 	return l, err
 }
 

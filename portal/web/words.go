@@ -60,13 +60,13 @@ func size(n uint64) string {
 }
 
 // status prints how far the centre is with a record.
-func status(r *record.Record) string {
+func status(state record.State, disputed bool) string {
 	switch {
-	case r.Disputed:
+	case disputed:
 		return "Disputed"
-	case r.State == record.Complete:
+	case state == record.Complete:
 		return "Settled"
-	case r.State == record.Incomplete:
+	case state == record.Incomplete:
 		return "Pictures on their way"
 	}
 	return "Set aside"
