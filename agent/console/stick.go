@@ -187,7 +187,11 @@ func (t teller) force(f provision.Force, zone *time.Location) forceView {
 	}
 	var by []string
 	for _, s := range f.Signers {
-		by = append(by, t.coded("signer", string(s.Role))+" "+s.Name)
+		words := t.coded("signer", string(s.Role))
+		if s.Role != p.Root { // there is one, and its name is English
+			words += " " + s.Name
+		}
+		by = append(by, words)
 	}
 	v.Signed = strings.Join(by, ", ")
 	return v

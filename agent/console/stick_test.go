@@ -73,6 +73,15 @@ func TestEveryRefusalOfAStickIsSaid(t *testing.T) {
 	}
 }
 
+func TestSignersAreNamed(t *testing.T) {
+	b := newBench(t)
+	w, _ := b.words.In("it")
+	f := provision.Force{Kind: provisioning.Rules, Version: 1, Signers: []provision.Signer{{Role: provisioning.Officer, Name: "Polizia locale"}, {Role: provisioning.Root, Name: "of the centre"}}}
+	if v := (teller{b.Console, w}).force(f, time.UTC); v.Signed != "agente Polizia locale, radice del centro" {
+		t.Errorf("%+v", v)
+	}
+}
+
 func TestActorsAreNamed(t *testing.T) {
 	b := newBench(t)
 	w, _ := b.words.In("it")
