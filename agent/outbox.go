@@ -27,9 +27,6 @@ import (
 
 const outboxHint = "--dir names the outbox folder: device.dir of the configuration, then outbox"
 
-// listAtOnce bounds how many records are held in memory at a time.
-const listAtOnce = 1000
-
 // dirFlag adds the flag that says where the store is.
 func dirFlag(f flags) *string {
 	return f.String("dir", outboxDir(config.Default()), "outbox `folder`")
@@ -272,34 +269,27 @@ func outboxList(f flags) action {
 			}
 			fmt.Fprintf(table, "%d\t%d\t\t\tmissing\t\t\t%v\n", r.Epoch, r.From, r)
 		}
-		for after := (uplink.Key{}); ; {
-			items, err := view.List(after, listAtOnce)
+		for i, err := range view.All(uplink.Key{}) {
 			if err != nil {
 				return fail(stderr, err, outboxHint)
 			}
-			if len(items) == 0 {
-				break
+			for len(missing) > 0 && (uplink.Key{Epoch: missing[0].Epoch, Seq: missing[0].From}).Less(i.Key) {
+				hole(missing[0])
+				missing = missing[1:]
 			}
-			for _, i := range items {
-				for len(missing) > 0 && (uplink.Key{Epoch: missing[0].Epoch, Seq: missing[0].From}).Less(i.Key) {
-					hole(missing[0])
-					missing = missing[1:]
-				}
-				if *f.json {
-					printJSON(stdout, map[string]any{
-						"epoch": i.Epoch, "seq": i.Seq, "time": i.Time.UTC(), "kind": i.Kind.String(),
-						"state": i.State.String(), "bytes": i.Size, "id": i.ID.String(), "note": i.Note,
-					})
-					continue
-				}
-				if i.Kind == 0 { // its entry cannot be read
-					fmt.Fprintf(table, "%d\t%d\t\t\t%v\t\t\t%s\n", i.Epoch, i.Seq, i.State, i.Note)
-					continue
-				}
-				fmt.Fprintf(table, "%d\t%d\t%s\t%v\t%v\t%d\t%.12s\t%s\n",
-					i.Epoch, i.Seq, i.Time.UTC().Format(time.RFC3339), i.Kind, i.State, i.Size, i.ID.String(), i.Note)
+			if *f.json {
+				printJSON(stdout, map[string]any{
+					"epoch": i.Epoch, "seq": i.Seq, "time": i.Time.UTC(), "kind": i.Kind.String(),
+					"state": i.State.String(), "bytes": i.Size, "id": i.ID.String(), "note": i.Note,
+				})
+				continue
 			}
-			after = items[len(items)-1].Key
+			if i.Kind == 0 { // its entry cannot be read
+				fmt.Fprintf(table, "%d\t%d\t\t\t%v\t\t\t%s\n", i.Epoch, i.Seq, i.State, i.Note)
+				continue
+			}
+			fmt.Fprintf(table, "%d\t%d\t%s\t%v\t%v\t%d\t%.12s\t%s\n",
+				i.Epoch, i.Seq, i.Time.UTC().Format(time.RFC3339), i.Kind, i.State, i.Size, i.ID.String(), i.Note)
 		}
 		for _, r := range missing {
 			hole(r)
@@ -438,36 +428,33 @@ const public = 0o644
 // findStatements adds the calibration and configuration that the record names,
 // as far as the chain before it still holds them.
 func findStatements(view *outbox.View, before uplink.Key, r *evidence.Record, b *evidence.Bundle) error {
-	for after := (uplink.Key{}); ; {
-		items, err := view.List(after, listAtOnce)
-		if err != nil || len(items) == 0 {
+	for i, err := range view.All(uplink.Key{}) {
+		if err != nil {
 			return err
 		}
-		for _, i := range items {
-			if !i.Less(before) {
-				return nil
-			}
-			if i.Kind != evidence.KindCalibration && i.Kind != evidence.KindConfiguration {
-				continue
-			}
-			record, err := view.Record(i.Key)
-			if err != nil {
-				continue // damaged: another record may hold the same statement
-			}
-			sealed, err := evidence.Open(record)
-			if err != nil {
-				continue
-			}
-			text, _ := sealed.Record.Body[1].([]byte)
-			own := sealed.Record
-			switch {
-			case i.Kind == evidence.KindCalibration && r.Calibration != nil && own.Calibration != nil &&
-				own.Calibration.SHA256 == r.Calibration.SHA256:
-				b.Calibration = text
-			case i.Kind == evidence.KindConfiguration && own.Configuration.SHA256 == r.Configuration.SHA256:
-				b.Configuration = text
-			}
+		if !i.Less(before) {
+			break
 		}
-		after = items[len(items)-1].Key
+		if i.Kind != evidence.KindCalibration && i.Kind != evidence.KindConfiguration {
+			continue
+		}
+		record, err := view.Record(i.Key)
+		if err != nil {
+			continue // damaged: another record may hold the same statement
+		}
+		sealed, err := evidence.Open(record)
+		if err != nil {
+			continue
+		}
+		text, _ := sealed.Record.Body[1].([]byte)
+		own := sealed.Record
+		switch {
+		case i.Kind == evidence.KindCalibration && r.Calibration != nil && own.Calibration != nil &&
+			own.Calibration.SHA256 == r.Calibration.SHA256:
+			b.Calibration = text
+		case i.Kind == evidence.KindConfiguration && own.Configuration.SHA256 == r.Configuration.SHA256:
+			b.Configuration = text
+		}
 	}
+	return nil
 }

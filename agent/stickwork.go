@@ -123,20 +123,18 @@ func (l *lives) export(order *wire.Order, a *evidence.Act) (string, error) {
 
 // recordsOf returns the records of an order that are in the store.
 func recordsOf(view *outbox.View, order *wire.Order) (keys []uplink.Key, err error) {
-	for after := (uplink.Key{Epoch: order.Epoch, Seq: order.From - 1}); ; {
-		list, err := view.List(after, listAtOnce)
-		if err != nil || len(list) == 0 {
+	for i, err := range view.All(uplink.Key{Epoch: order.Epoch, Seq: order.From - 1}) {
+		if err != nil {
 			return keys, err
 		}
-		for _, i := range list {
-			if after = i.Key; i.Epoch != order.Epoch || i.Seq > order.To {
-				return keys, nil
-			}
-			if i.Kind != 0 {
-				keys = append(keys, i.Key)
-			}
+		if i.Epoch != order.Epoch || i.Seq > order.To {
+			break
+		}
+		if i.Kind != 0 {
+			keys = append(keys, i.Key)
 		}
 	}
+	return keys, nil
 }
 
 // writeArchive writes the bundles of records as one encrypted archive.

@@ -235,20 +235,16 @@ func (b *orderBook) take(signer evidence.Hash, number uint64) {
 
 // eachAct calls do for each act in the store, in the order of the chain.
 func eachAct(store *outbox.Outbox, do func(*evidence.Act)) {
-	for after := (uplink.Key{}); ; {
-		items, err := store.List(after, 1000)
-		if err != nil || len(items) == 0 {
+	for i, err := range store.All(uplink.Key{}) {
+		if err != nil {
 			return
 		}
-		for _, i := range items {
-			if i.Kind != evidence.KindOperator && i.Kind != evidence.KindSelfTest {
-				continue
-			}
-			if sealed, err := opened(store, i.Key); err == nil && sealed.Record.ActOf() != nil {
-				do(sealed.Record.ActOf())
-			}
+		if i.Kind != evidence.KindOperator && i.Kind != evidence.KindSelfTest {
+			continue
 		}
-		after = items[len(items)-1].Key
+		if sealed, err := opened(store, i.Key); err == nil && sealed.Record.ActOf() != nil {
+			do(sealed.Record.ActOf())
+		}
 	}
 }
 
@@ -561,18 +557,15 @@ func (o *orders) resend(order *wire.Order, a *evidence.Act) (string, error) {
 		return "", fmt.Errorf("at most %d records at once", uplink.MaxWanted)
 	}
 	var items []uplink.Item
-	for after := (uplink.Key{Epoch: order.Epoch, Seq: order.From - 1}); ; {
-		list, err := o.d.o.Outbox.List(after, 1000)
+	for i, err := range o.d.o.Outbox.All(uplink.Key{Epoch: order.Epoch, Seq: order.From - 1}) {
 		if err != nil {
 			return "", err
 		}
-		for _, i := range list {
-			if after = i.Key; i.Epoch == order.Epoch && i.Seq <= order.To && i.Kind != 0 {
-				items = append(items, i.Item)
-			}
-		}
-		if len(list) == 0 || after.Epoch != order.Epoch || after.Seq >= order.To {
+		if i.Epoch != order.Epoch || i.Seq > order.To {
 			break
+		}
+		if i.Kind != 0 {
+			items = append(items, i.Item)
 		}
 	}
 	a.Subject = wire.Numbers{Epoch: order.Epoch, From: order.From, To: order.To}.String()

@@ -29,22 +29,17 @@ type Violation struct {
 // many. Those whose record cannot be read are left out: the store's report names them.
 func (d *Device) Violations(most int) ([]Violation, error) {
 	var keys []uplink.Key
-	for after := (uplink.Key{}); ; {
-		items, err := d.o.Outbox.List(after, 1000)
+	for i, err := range d.o.Outbox.All(uplink.Key{}) {
 		if err != nil {
 			return nil, err
 		}
-		if len(items) == 0 {
-			break
-		}
-		for _, i := range items {
-			if i.Kind == evidence.KindViolation || i.Kind == evidence.KindTest {
-				keys = append(keys, i.Key)
+		if i.Kind == evidence.KindViolation || i.Kind == evidence.KindTest {
+			if keys = append(keys, i.Key); len(keys) > 2*max(most, 500) {
+				keys = slices.Delete(keys, 0, len(keys)-most)
 			}
 		}
-		after = items[len(items)-1].Key
-		keys = slices.Delete(keys, 0, max(0, len(keys)-most))
 	}
+	keys = slices.Delete(keys, 0, max(0, len(keys)-most))
 	var all []Violation
 	for _, k := range slices.Backward(keys) {
 		if v, err := d.Violation(k); err == nil {

@@ -9,6 +9,7 @@ package journal
 import (
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 	"time"
@@ -21,6 +22,7 @@ import (
 // A Store is an outbox, open or seen from another process. [*outbox.Outbox] and
 // [*outbox.View] are ones.
 type Store interface {
+	All(after uplink.Key) iter.Seq2[outbox.Listed, error]
 	List(after uplink.Key, max int) ([]outbox.Listed, error)
 	Record(k uplink.Key) ([]byte, error)
 }
@@ -187,35 +189,28 @@ func said(r *evidence.Record) string {
 func Read(store Store, f Filter) ([]Entry, error) {
 	var all []Entry
 	var unread []error
-	for after := (uplink.Key{}); ; {
-		items, err := store.List(after, 1000)
+	for i, err := range store.All(uplink.Key{}) {
 		if err != nil {
 			return all, err
 		}
-		if len(items) == 0 {
-			break
-		}
-		for _, i := range items {
-			if !slices.Contains(Kinds(), i.Kind) {
-				if i.Kind == 0 {
-					unread = append(unread, fmt.Errorf("record %d of epoch %d: %s", i.Seq, i.Epoch, i.Note))
-				}
-				continue
+		if !slices.Contains(Kinds(), i.Kind) {
+			if i.Kind == 0 {
+				unread = append(unread, fmt.Errorf("record %d of epoch %d: %s", i.Seq, i.Epoch, i.Note))
 			}
-			b, err := store.Record(i.Key)
-			if err == nil {
-				var s *evidence.Sealed
-				if s, err = evidence.Open(b); err == nil {
-					if e, ok := Of(s); ok && f.Wants(e) {
-						all = f.keep(all, e)
-					}
+			continue
+		}
+		b, err := store.Record(i.Key)
+		if err == nil {
+			var s *evidence.Sealed
+			if s, err = evidence.Open(b); err == nil {
+				if e, ok := Of(s); ok && f.Wants(e) {
+					all = f.keep(all, e)
 				}
 			}
-			if err != nil && !errors.Is(err, outbox.ErrNotFound) { // retention may have dropped it meanwhile
-				unread = append(unread, fmt.Errorf("record %d of epoch %d: %w", i.Seq, i.Epoch, err))
-			}
 		}
-		after = items[len(items)-1].Key
+		if err != nil && !errors.Is(err, outbox.ErrNotFound) { // retention may have dropped it meanwhile
+			unread = append(unread, fmt.Errorf("record %d of epoch %d: %w", i.Seq, i.Epoch, err))
+		}
 	}
 	return f.Limit(all), join(unread)
 }

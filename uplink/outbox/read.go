@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"iter"
 	"sync"
 
 	"ciglio/capture/evidence"
@@ -80,6 +81,29 @@ func (l *library) List(after Key, max int) ([]Listed, error) {
 		}
 	}
 	return list, err
+}
+
+// All lists every record after the given place as [List] does, a bounded number at a
+// time; records that are appended meanwhile may be among them. An error is the last.
+func (l *library) All(after Key) iter.Seq2[Listed, error] {
+	const atOnce = 1000
+	return func(yield func(Listed, error) bool) {
+		for {
+			list, err := l.List(after, atOnce)
+			if err != nil {
+				yield(Listed{}, err)
+				return
+			}
+			if len(list) == 0 {
+				return
+			}
+			for _, it := range list {
+				if after = it.Key; !yield(it, nil) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // entries reads what the entries at the given places say, one transaction a

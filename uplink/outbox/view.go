@@ -151,31 +151,25 @@ func (v *View) Examine(ctx context.Context, whole bool) error {
 		v.findHead()
 		v.mu.Unlock()
 	}
-	for after := (Key{}); ; {
-		list, err := v.List(after, 100)
+	for it, err := range v.All(Key{}) {
+		if err == nil {
+			err = ctx.Err()
+		}
 		if err != nil {
 			return err
 		}
-		if len(list) == 0 {
-			return nil
+		if !whole || it.State == Settled || it.State == Damaged {
+			continue
 		}
-		for _, it := range list {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			after = it.Key
-			if !whole || it.State == Settled || it.State == Damaged {
-				continue
-			}
-			_, err := v.Record(it.Key)
-			for i := 0; err == nil && i < len(it.Blobs); i++ {
-				_, err = v.Blob(it.Key, i)
-			}
-			if err != nil && !errors.Is(err, ErrDamaged) && !errors.Is(err, ErrNotFound) {
-				return err
-			}
+		_, err = v.Record(it.Key)
+		for i := 0; err == nil && i < len(it.Blobs); i++ {
+			_, err = v.Blob(it.Key, i)
+		}
+		if err != nil && !errors.Is(err, ErrDamaged) && !errors.Is(err, ErrNotFound) {
+			return err
 		}
 	}
+	return nil
 }
 
 // Stats counts what the store holds. Quota and Room are not known.

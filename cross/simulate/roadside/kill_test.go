@@ -219,18 +219,11 @@ func auditOutbox(t *testing.T, dir string, accepted map[evidence.Hash]bool) {
 	}
 	defer view.Close()
 	inOutbox := map[evidence.Hash]bool{}
-	for after := (uplink.Key{}); ; {
-		items, err := view.List(after, 1000)
+	for i, err := range view.All(uplink.Key{}) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if len(items) == 0 {
-			break
-		}
-		for _, i := range items {
-			inOutbox[i.ID] = true
-		}
-		after = items[len(items)-1].Key
+		inOutbox[i.ID] = true
 	}
 	for id := range accepted {
 		if !inOutbox[id] {
