@@ -156,17 +156,10 @@ func (c *Client) Renew(ctx context.Context) (*x509.Certificate, error) {
 	return c.obtain(ctx, pathRenew, own, "")
 }
 
-// Propose sends a sealed request with the evidence key, for the root to enter. Where
-// code is empty the installed certificate says who asks.
+// Propose sends a sealed request with the evidence key, for the root to enter. The
+// one-time code says who asks.
 func (c *Client) Propose(ctx context.Context, request []byte, code string) error {
-	own := &tls.Certificate{}
-	if code == "" {
-		var err error
-		if _, own, err = c.installed(); err != nil {
-			return err
-		}
-	}
-	config, err := c.config(own)
+	config, err := c.config(&tls.Certificate{})
 	if err != nil {
 		return err
 	}

@@ -206,7 +206,7 @@ func TestEnrolThenRenew(t *testing.T) {
 	if err != nil || !own.Leaf.Equal(second) || first.Equal(second) {
 		t.Errorf("installed %v, %v", own, err)
 	}
-	if err := d.Propose(t.Context(), []byte("request"), ""); err != nil || string(c.proposed[0]) != "request" {
+	if err := d.Propose(t.Context(), []byte("request"), "ABCD"); err != nil || string(c.proposed[0]) != "request" {
 		t.Errorf("proposed %q, %v", c.proposed, err)
 	}
 	if err := d.Propose(t.Context(), []byte("request"), "NONE"); !errors.Is(err, ErrCode) {

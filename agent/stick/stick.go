@@ -255,33 +255,6 @@ func depth(name string) (n int) {
 	return n
 }
 
-// Copy copies a file of at most limit bytes to the file at path, which is on
-// flash when it returns and did not change when it fails.
-func (s *Stick) Copy(ctx context.Context, name, path string, limit int64) error {
-	var temp string
-	err := s.do(ctx, func(ctx context.Context, alive func()) error {
-		from, err := s.file(name, limit)
-		if err != nil {
-			return err
-		}
-		defer from.Close()
-		temp, err = durable.Prepare(path, 0o600, func(to io.Writer) error {
-			return pour(ctx, to, from, limit, alive)
-		})
-		return err
-	})
-	if err == nil {
-		return s.name(durable.Place(temp, path))
-	}
-	if left := s.left; left != nil { // it must not give the file its name any more
-		go func() {
-			<-left
-			os.Remove(temp)
-		}()
-	}
-	return err
-}
-
 // file opens a plain file of at most limit bytes.
 func (s *Stick) file(name string, limit int64) (fs.File, error) {
 	root, err := s.root()

@@ -164,25 +164,17 @@ func TestLateEndOfADeadStickLeavesTheNextOneMounted(t *testing.T) {
 	}
 }
 
-func TestCopyThatWasGivenUpLeavesNoFileLater(t *testing.T) {
+func TestReadThatWasGivenUpEndsLater(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, f := newFake(t, "a")
-		own := t.TempDir()
-		to := filepath.Join(own, "copy")
 		f.hangRead = make(chan struct{})
-		if err := s.Copy(t.Context(), "a", to, 1); !errors.Is(err, ErrStalled) {
-			t.Fatalf("a copy that hangs: %v", err)
+		if _, err := s.Read(t.Context(), "a", 1); !errors.Is(err, ErrStalled) {
+			t.Fatalf("a read that hangs: %v", err)
 		}
 		close(f.hangRead) // the last read succeeds at last
 		synctest.Wait()
-		if left, err := os.ReadDir(own); err != nil || len(left) != 0 {
-			t.Errorf("left behind: %v, %v", left, err)
-		}
-		if err := s.Copy(t.Context(), "a", to, 1); err != nil {
-			t.Errorf("the next copy: %v", err)
-		}
-		if b, err := os.ReadFile(to); err != nil || string(b) != "a" {
-			t.Errorf("copy = %q, %v", b, err)
+		if b, err := s.Read(t.Context(), "a", 1); err != nil || string(b) != "a" {
+			t.Errorf("the next read: %q, %v", b, err)
 		}
 	})
 }
@@ -227,18 +219,14 @@ func TestSlowStickThatMovesIsNotGivenUp(t *testing.T) {
 	})
 }
 
-func TestListAndCopy(t *testing.T) {
+func TestListAndRead(t *testing.T) {
 	s, f := newFake(t, "bundle/site.toml", "a")
 	list, err := s.List(t.Context())
 	if err != nil || !slices.Equal(list, []Entry{{"a", 1}, {"bundle/site.toml", 16}}) {
 		t.Errorf("list = %v, %v", list, err)
 	}
-	to := filepath.Join(t.TempDir(), "copy")
-	if err := s.Copy(t.Context(), "bundle/site.toml", to, 16); err != nil {
-		t.Error(err)
-	}
-	if b, err := os.ReadFile(to); err != nil || string(b) != "bundle/site.toml" {
-		t.Errorf("copy = %q, %v", b, err)
+	if b, err := s.Read(t.Context(), "bundle/site.toml", 16); err != nil || string(b) != "bundle/site.toml" {
+		t.Errorf("read %q, %v", b, err)
 	}
 	if !slices.Equal(f.mounts, []mode{readOnly}) {
 		t.Errorf("mounted %v: reading must not write", f.mounts)
@@ -314,12 +302,8 @@ func TestWhatAStickMayNotDo(t *testing.T) {
 		{"more than was asked for", "large", "more than is allowed"},
 		{"nothing", "nothing", "no such file"},
 	} {
-		to := filepath.Join(t.TempDir(), "copy")
-		if err := s.Copy(t.Context(), c.name, to, 4); err == nil || !strings.Contains(err.Error(), c.want) {
-			t.Errorf("%s: %v, want %q", c.what, err, c.want)
-		}
-		if _, err := os.Stat(to); err == nil {
-			t.Errorf("%s: left a file behind", c.what)
+		if b, err := s.Read(t.Context(), c.name, 4); err == nil || len(b) != 0 || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %q, %v, want %q", c.what, b, err, c.want)
 		}
 	}
 	if list, err := s.List(t.Context()); !errors.Is(err, ErrLimit) || len(list) != 1 || list[0].Name != "large" {
@@ -482,7 +466,8 @@ func TestNothingIsReadWhereNothingIsMounted(t *testing.T) {
 			if len(list) != 0 {
 				t.Errorf("%s: list = %v", c.name, list)
 			}
-			lost("Copy", s.Copy(t.Context(), "file of our own folder", filepath.Join(t.TempDir(), "copy"), 100))
+			_, err = s.Read(t.Context(), "file of our own folder", 100)
+			lost("Read", err)
 			lost("Put", s.Put(t.Context(), "receipt", nil))
 			if err := s.Close(); err != nil {
 				t.Errorf("%s: Close: %v", c.name, err)
@@ -504,7 +489,7 @@ func TestPutThatFailsLeavesTheStickMounted(t *testing.T) {
 func TestErrorSaysThatTheStickIsGone(t *testing.T) {
 	s, f := newFake(t)
 	f.pulled = true
-	err := s.Copy(t.Context(), "a", filepath.Join(t.TempDir(), "a"), 1)
+	_, err := s.Read(t.Context(), "a", 1)
 	if !errors.Is(err, ErrGone) || !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("a stick that is gone: %v", err)
 	}

@@ -346,8 +346,8 @@ func (f Facts) clock(all *causes) {
 		all.add(ClockUnknown, "clock: %v", f.ClockError)
 	case !f.Clock.Synchronised && f.Clock.LockAge == 0:
 		all.add(ClockUnsynchronised, "clock: never synchronised")
-	case bound(f.Clock) > f.ClockBound:
-		all.add(ClockBound, "clock: off by up to %v, allowed are %v", bound(f.Clock), f.ClockBound)
+	case f.Clock.Bound() > f.ClockBound:
+		all.add(ClockBound, "clock: off by up to %v, allowed are %v", f.Clock.Bound(), f.ClockBound)
 	}
 }
 
@@ -385,48 +385,6 @@ func Part(finding string) string {
 	return SensorFault
 }
 
-// A Term is an act or statement in force that ends by itself.
-type Term struct {
-	Code  string    // of the cause that closes the gate when it has ended
-	Words string    // what ends
-	Ends  time.Time // first instant at which it is over
-}
-
-// Terms returns what ends by itself and is in force, the first to end first.
-func Terms(f Facts) []Term {
-	if f.Zone == nil {
-		f.Zone = time.UTC
-	}
-	var all []Term
-	add := func(code, words string, ends time.Time) {
-		if f.At.Before(ends) {
-			all = append(all, Term{code, words, ends})
-		}
-	}
-	permit := func(code, name string, p Permit) {
-		if p.Words != "" && !p.To.IsZero() {
-			add(code, name+" "+p.Words, p.To.Add(1))
-		}
-	}
-	permit(Decree, "prefect's decree", f.Decree)
-	newest := f.Functional
-	if c := f.Calibration; c != nil {
-		add(CalibrationExpired, "calibration "+c.ID, c.NotAfter.Add(1))
-		permit(Approval, "type approval or homologation", c.Approval)
-		permit(Decree, "prefect's decree", c.Decree)
-		permit(RegisterEntry, "entry in the national register", c.Register)
-		if newest.Words == "" || c.Functional.On.After(newest.On) {
-			newest = c.Functional
-		}
-	}
-	if newest.Words != "" {
-		year, month, day := newest.LastDay().Date()
-		add(FunctionalCheck, "functional check "+newest.Words, time.Date(year, month, day+1, 0, 0, 0, 0, f.Zone))
-	}
-	slices.SortStableFunc(all, func(a, b Term) int { return a.Ends.Compare(b.Ends) })
-	return all
-}
-
 // Words names every finding, in their order.
 func Words(findings []sensor.Finding) string {
 	words := make([]string, len(findings))
@@ -434,10 +392,4 @@ func Words(findings []sensor.Finding) string {
 		words[i] = f.Words
 	}
 	return strings.Join(words, "; ")
-}
-
-// bound is the offset plus twice the standard uncertainty: what UTC is within
-// in 95 of 100 cases.
-func bound(c sensor.ClockState) time.Duration {
-	return c.Offset.Abs() + 2*c.Uncertainty
 }

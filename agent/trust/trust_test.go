@@ -2,7 +2,6 @@ package trust
 
 import (
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -277,24 +276,6 @@ func TestFactsRestoredOneByOne(t *testing.T) {
 				break
 			}
 		}
-	}
-}
-
-func TestTermsTellWhatEndsFirst(t *testing.T) {
-	zone := rome(t)
-	f := open(zone)
-	f.Calibration.Decree.To = noon.AddDate(0, 1, 0)
-	var got []string
-	for _, term := range Terms(f) {
-		got = append(got, fmt.Sprint(term.Code, " ", term.Ends.In(zone).Format(time.DateTime)))
-	}
-	want := []string{"decree 2026-07-01 14:00:00", "calibration_expired 2026-12-01 13:00:00", "functional_check 2027-01-11 00:00:00"}
-	if !slices.Equal(got, want) {
-		t.Errorf("%q, want %q", got, want)
-	}
-	f.At = f.Calibration.NotAfter.Add(1)
-	if terms := Terms(f); len(terms) != 1 || terms[0].Code != FunctionalCheck {
-		t.Errorf("what has ended ends again: %v", terms)
 	}
 }
 
