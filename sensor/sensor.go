@@ -247,6 +247,10 @@ type ClockState struct {
 	LockAge      time.Duration // since the source was last seen locked; 0 when it is, or never was
 }
 
+// Bound is what UTC is within in 95 of 100 cases: the offset, either way, plus twice
+// the standard uncertainty.
+func (s ClockState) Bound() time.Duration { return s.Offset.Abs() + 2*s.Uncertainty }
+
 // Clock reads the two clocks of the machine. Implementations are safe for
 // concurrent use.
 type Clock interface {

@@ -429,7 +429,7 @@ func (o *orders) inTime(order *wire.Order) (reason string, err error) {
 		return refusedClock, err
 	}
 	const drift = 10_000 // the inverse: what a clock that nobody steers gains, 100 ppm
-	off := state.Offset.Abs() + 2*state.Uncertainty
+	off := state.Bound()
 	if !state.Synchronised {
 		off += state.LockAge / drift
 	}

@@ -87,7 +87,7 @@ func (d *Device) Status() Status {
 		Health: d.health(),
 	}
 	if state, err := d.o.Clock.State(); err == nil {
-		s.ClockOff = state.Offset.Abs() + 2*state.Uncertainty
+		s.ClockOff = state.Bound()
 	}
 	return s
 }

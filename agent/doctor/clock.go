@@ -41,7 +41,7 @@ func (e *examination) utc() Line {
 	if !s.Synchronised {
 		return doubt(e.needed(), "UTC", "not synchronised", hint)
 	}
-	if off := s.Offset.Abs() + 2*s.Uncertainty; e.ClockBound > 0 && off > e.ClockBound {
+	if off := s.Bound(); e.ClockBound > 0 && off > e.ClockBound {
 		return doubt(Fail, "UTC", fmt.Sprintf("%s: beyond clock.bound, %v", fact, e.ClockBound), hint)
 	}
 	return pass("UTC", "%s", fact)

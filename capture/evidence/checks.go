@@ -171,7 +171,7 @@ func (c *checker) times() {
 // conditions checks what must hold for a speed to be that of the vehicle.
 func (c *checker) conditions() {
 	r, m := c.r, c.r.Measurement
-	c.fits("clock", true, "The clock was not good enough", "The clock (%s) was off by no more than %s.", r.Clock.Source, milliseconds(bound(r.Clock)))
+	c.fits("clock", true, "The clock was not good enough", "The clock (%s) was off by no more than %s.", r.Clock.Source, milliseconds(r.Clock.Bound()))
 	c.fits("counter", true, "The camera's count of its pictures contradicts their times", "The camera counted its pictures as their times are: from %d to %d.",
 		r.Frames[0].Number, r.Frames[len(r.Frames)-1].Number)
 	c.fits("direction", true, "The direction is no evidence", "The vehicle was %v.", m.Direction)

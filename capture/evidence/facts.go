@@ -126,10 +126,6 @@ func orNone(s string) string {
 	return s
 }
 
-// bound is the offset plus twice the standard uncertainty: what UTC is within in
-// 95 of 100 cases.
-func bound(c sensor.ClockState) time.Duration { return c.Offset.Abs() + 2*c.Uncertainty }
-
 // milliseconds prints a duration in milliseconds with three decimals, cut off.
 func milliseconds(d time.Duration) string {
 	us := d.Microseconds()
