@@ -33,6 +33,7 @@ func newKeptGate(t *testing.T) *keptGate {
 		paused: func(time.Time) string { return "" },
 		clock:  &fakeClock{start: time.Now()}, still: trust.Facts{Calibration: c, Core: [32]byte{2}, ClockBound: 100 * time.Millisecond},
 		serial: func() string { return "S1" },
+		rules:  func(time.Time) error { return nil },
 		selfTest: func() []sensor.Finding {
 			if k.fault == nil {
 				return nil
