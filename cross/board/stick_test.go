@@ -52,7 +52,7 @@ func TestStick(t *testing.T) {
 		}
 	})
 	p := onBoard(t, b, "TestStick")
-	if line := use(t, b, board.Stick{Image: images["vfat"]}); !strings.Contains(line, "good: vfat, 3 listed, 3 copied") {
+	if line := use(t, b, board.Stick{Image: images["vfat"]}); !strings.Contains(line, "good: vfat, 3 listed, 3 read") {
 		t.Errorf("after all that: %s", line)
 	}
 	good(t, p)
@@ -106,8 +106,8 @@ func stickOfKind(t *testing.T, b *board.Board, image, kind string) {
 	if err := board.Format(t.Context(), image, kind, 40<<20); err != nil {
 		t.Fatal(err)
 	}
-	onStick(t, b, board.Stick{Image: image}, "good: "+kind+", 3 listed, 3 copied", "-files=3")
-	onStick(t, b, board.Stick{Image: image, ReadOnly: true}, "good: "+kind+", 3 listed, 3 copied")
+	onStick(t, b, board.Stick{Image: image}, "good: "+kind+", 3 listed, 3 read", "-files=3")
+	onStick(t, b, board.Stick{Image: image, ReadOnly: true}, "good: "+kind+", 3 listed, 3 read")
 	onStick(t, b, board.Stick{Image: image, ReadOnly: true}, "for writing: the stick is read-only", "-files=1")
 }
 
@@ -127,7 +127,7 @@ func stickWithPartitions(t *testing.T, b *board.Board, image string) {
 	if err := os.WriteFile(parted, append(table, content...), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	onStick(t, b, board.Stick{Image: parted}, "good: vfat, 3 listed, 3 copied")
+	onStick(t, b, board.Stick{Image: parted}, "good: vfat, 3 listed, 3 read")
 	copy(entry[16:], entry[:16])
 	if err := os.WriteFile(parted, append(table, make([]byte, len(content))...), 0o644); err != nil {
 		t.Fatal(err)
@@ -141,12 +141,12 @@ func fullStick(t *testing.T, b *board.Board) {
 		t.Fatal(err)
 	}
 	onStick(t, b, board.Stick{Image: image}, "no space left on device", "-files=10")
-	onStick(t, b, board.Stick{Image: image}, "good: vfat, 3 listed, 3 copied") // what was put before is whole
+	onStick(t, b, board.Stick{Image: image}, "good: vfat, 3 listed, 3 read") // what was put before is whole
 }
 
 func slowStick(t *testing.T, b *board.Board, image string) {
 	// 768 KiB at that rate take longer than the program's patience, and may.
-	onStick(t, b, board.Stick{Image: image, Rate: 200 << 10}, "good: vfat, 3 listed, 3 copied", "-patience=2s")
+	onStick(t, b, board.Stick{Image: image, Rate: 200 << 10}, "good: vfat, 3 listed, 3 read", "-patience=2s")
 	onStick(t, b, board.Stick{Image: image, Rate: 200 << 10}, "context deadline exceeded", "-patience=2s", "-within=2s")
 }
 
@@ -154,7 +154,7 @@ func deadStick(t *testing.T, b *board.Board, image string) {
 	p := onBoard(t, b, "TestStick", "-patience=2s")
 	wait(t, b, "stick: waits")
 	plug(t, b, board.Stick{Image: image, Rate: 200 << 10})
-	wait(t, b, "stick: copies file-001")
+	wait(t, b, "stick: reads file-001")
 	if err := b.SetStickRate(t.Context(), 1); err != nil {
 		t.Fatal(err)
 	}
@@ -177,7 +177,7 @@ func badSector(t *testing.T, b *board.Board, image string) {
 	}
 	p := onBoard(t, b, "TestStick")
 	line := use(t, b, board.Stick{Image: image, BadSector: int64(at/sector) + 300})
-	if !strings.Contains(line, "2 copied") || !strings.Contains(line, "file-001: input/output error") {
+	if !strings.Contains(line, "2 read") || !strings.Contains(line, "file-001: input/output error") {
 		t.Errorf("a sector of file-001 cannot be read: %s", line)
 	}
 	good(t, p)

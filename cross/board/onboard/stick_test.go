@@ -9,8 +9,6 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"path"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -103,25 +101,23 @@ func use(ctx context.Context, device string) (did string, err error) {
 	}
 	list, err := s.List(ctx)
 	did = fmt.Sprintf("%s, %d listed", did, len(list))
-	copied := 0
+	whole := 0
 	for _, e := range list {
-		to := filepath.Join("/tmp", path.Base(e.Name))
-		fmt.Printf("stick: copies %s\n", e.Name)
-		if e := s.Copy(ctx, e.Name, to, 64<<20); e != nil {
-			err = errors.Join(err, e)
-			if ctx.Err() != nil || errors.Is(e, stick.ErrGone) || errors.Is(e, stick.ErrStalled) {
+		fmt.Printf("stick: reads %s\n", e.Name)
+		got, e2 := s.Read(ctx, e.Name, 64<<20)
+		if e2 != nil {
+			err = errors.Join(err, e2)
+			if ctx.Err() != nil || errors.Is(e2, stick.ErrGone) || errors.Is(e2, stick.ErrStalled) {
 				break
 			}
 			continue
 		}
-		copied++
-		got, e2 := os.ReadFile(to)
-		if want := onboard.Pattern(e.Name, int(e.Size)); e2 != nil || !bytes.Equal(got, want) {
-			err = errors.Join(err, fmt.Errorf("%s: %w: %v", e.Name, errWrong, e2))
+		whole++
+		if !bytes.Equal(got, onboard.Pattern(e.Name, int(e.Size))) {
+			err = errors.Join(err, fmt.Errorf("%s: %w", e.Name, errWrong))
 		}
-		os.Remove(to)
 	}
-	return fmt.Sprintf("%s, %d copied", did, copied), err
+	return fmt.Sprintf("%s, %d read", did, whole), err
 }
 
 // TestKernelIsWell looks for what the kernel says when it is not.
