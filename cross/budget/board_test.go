@@ -27,6 +27,7 @@ import (
 	"ciglio/cross/simulate/emulator"
 	"ciglio/cross/simulate/simcam"
 	"ciglio/portal"
+	"ciglio/sensor"
 )
 
 var update = flag.Bool("update", false, "write the figures measured into docs/board.md")
@@ -55,6 +56,8 @@ serial = "S1"
 lanes = "1.5m..4.5m"
 [camera]
 url = "http://%s/"
+[console]
+listen = "127.0.0.1:8421"
 [outbox]
 quota = "500MiB"
 reserve = "16MiB"
@@ -74,7 +77,7 @@ func onBoard(address string) string {
 // newBoard is a 32-bit board with a device that is provisioned and enrolled, a
 // radar, a camera and a centre. It tells when the camera has given more pictures
 // than the ring holds.
-func newBoard(t *testing.T, programs map[string]string, qemu ...string) (b *board.Board, full <-chan struct{}) {
+func newBoard(t *testing.T, programs map[string]string, qemu ...string) (b *board.Board, traffic func(sensor.Cycle), full <-chan struct{}) {
 	t.Helper()
 	must := func(err error) {
 		t.Helper()
@@ -122,7 +125,29 @@ func newBoard(t *testing.T, programs map[string]string, qemu ...string) (b *boar
 	})
 	radar := new(emulator.ISYS4001)
 	background(t, func(ctx context.Context) error { return radar.Serve(ctx, b.Radar()) })
-	return b, full
+	return b, radar.Report, full
+}
+
+// drive has one vehicle after the other come past the radar, within the limit.
+func drive(t *testing.T, report func(sensor.Cycle)) {
+	background(t, func(ctx context.Context) error {
+		const every, step = 75 * time.Millisecond, 1250 // of the radar's lists; millimetres at 60 km/h
+		for tick := time.NewTicker(every); ; {
+			for at := int32(80_000); at > -20_000; at -= step {
+				select {
+				case <-ctx.Done():
+					tick.Stop()
+					return nil
+				case <-tick.C:
+				}
+				var c sensor.Cycle
+				if at > 5_000 {
+					c.Readings = []sensor.Reading{{Target: 1, Speed: 60 * sensor.KmH, Direction: sensor.Approaching, Range: at, Level: 500, Flags: sensor.FlagRange | sensor.FlagAngle}}
+				}
+				report(c)
+			}
+		}
+	})
 }
 
 // background runs a part until the test's end.
@@ -238,7 +263,7 @@ func devicePrograms(t *testing.T) map[string]string {
 // 1 GHz does: so the figure does not depend on what else the host does.
 func TestColdStart(t *testing.T) {
 	boardtest.Need(t, boardtest.Short)
-	b, _ := newBoard(t, devicePrograms(t), "-icount", "shift=0")
+	b, _, _ := newBoard(t, devicePrograms(t), "-icount", "shift=0")
 	device(t, b)
 	_, _, processor := usage(t, b, "ciglio")
 	hold(t, "start", "own time of the program from its start until it measures, arm-7", int64(processor))
@@ -246,7 +271,7 @@ func TestColdStart(t *testing.T) {
 
 func TestIdleDevice(t *testing.T) {
 	boardtest.Need(t, boardtest.Short)
-	b, full := newBoard(t, devicePrograms(t))
+	b, _, full := newBoard(t, devicePrograms(t))
 	p := device(t, b)
 	select {
 	case <-full: // from now on the memory stays what it is
@@ -259,10 +284,40 @@ func TestIdleDevice(t *testing.T) {
 	hold(t, "memory.idle", "resident memory while nothing passes, arm-7", now, fmt.Sprintf("at most %.1f MB, of it a ring of 96 pictures of 81 kB", float64(most)/1e6))
 }
 
+// TestConsoleOnTheBoard measures what one phone at the live page takes of the device
+// while vehicles pass: of the processor by a clock that goes by instructions, and of the
+// memory at most. The same device without a phone is measured before it.
+func TestConsoleOnTheBoard(t *testing.T) {
+	boardtest.Need(t, boardtest.All)
+	b, traffic, _ := newBoard(t, devicePrograms(t), "-icount", "shift=0")
+	device(t, b)
+	drive(t, traffic)
+	said, _, _ := strings.Cut(boardtest.Run(t, b, "ciglio", "console", "code", "--config", "/host/ciglio.toml"), "\n")
+	part := func(code string) (took time.Duration, most int64, pictures, pages, drawings int) {
+		_, _, before := usage(t, b, "ciglio")
+		out := boardtest.Run(t, b, "onboard", "-test.run=^TestPhone$", "-address=127.0.0.1:8421", "-code="+code, "-lasts=9s")
+		_, most, after := usage(t, b, "ciglio")
+		var lasted time.Duration
+		line, _, _ := strings.Cut(out[max(strings.Index(out, "phone: "), 0):], "\n")
+		if _, err := fmt.Sscanf(line, "phone: %d %d %d %d", &lasted, &pictures, &pages, &drawings); err != nil {
+			t.Fatalf("%q: %v", out, err)
+		}
+		return time.Duration(float64(after-before) * time.Minute.Seconds() / lasted.Seconds()), most, pictures, pages, drawings
+	}
+	without, _, _, _, _ := part("")
+	with, most, pictures, pages, drawings := part(strings.ReplaceAll(said, " ", ""))
+	if pictures < 6 || pages < 2 || drawings < 1 {
+		t.Errorf("the phone got %d pictures, %d pages, %d drawings in 9 s", pictures, pages, drawings)
+	}
+	hold(t, "console.time", "processor time in a minute of one phone at the live page, arm-7", int64(with-without),
+		fmt.Sprintf("the device itself %v; %d pictures, %d pages and %d drawings of the signal in 9 s", without.Round(10*time.Millisecond), pictures, pages, drawings))
+	hold(t, "memory.console", "resident memory with one phone at the live page, at most, arm-7", most)
+}
+
 // TestBusyDevice measures the device at ten violations a second.
 func TestBusyDevice(t *testing.T) {
 	boardtest.Need(t, boardtest.All)
-	b, _ := newBoard(t, map[string]string{"/bin/busy": testProgram(t, "ciglio/cross/budget/busy")}, "-icount", "shift=0")
+	b, _, _ := newBoard(t, map[string]string{"/bin/busy": testProgram(t, "ciglio/cross/budget/busy")}, "-icount", "shift=0")
 	p, err := b.Go(guest.Command{Args: []string{"busy", "-test.run=^TestDevice$", "-records=150"}, Env: []string{boardtest.MemoryLimit(t)}})
 	if err != nil {
 		t.Fatal(err)

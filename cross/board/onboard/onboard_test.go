@@ -10,6 +10,9 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
+	"net/http/cookiejar"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -31,6 +34,8 @@ var (
 	file    = flag.String("file", "", "TestPut, TestGet: the file")
 	text    = flag.String("text", "", "TestPut: what to write")
 	process = flag.String("process", "", "TestUsage: its name")
+	code    = flag.String("code", "", "TestPhone: of the console; empty: nobody looks")
+	lasts   = flag.Duration("lasts", 30*time.Second, "TestPhone: for how long")
 )
 
 // needBoard skips the test where it is not wanted.
@@ -224,6 +229,60 @@ func TestBusy(t *testing.T) {
 		}()
 	}
 	select {}
+}
+
+// TestPhone is a technician's phone at the live page of the console at address: it
+// asks for what the page's script asks for, as often, and says what it got.
+func TestPhone(t *testing.T) {
+	needBoard(t)
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	phone := &http.Client{Jar: jar, Timeout: 20 * time.Second}
+	got := map[string]int{}
+	ask := func(method, path string, form url.Values, renewed bool) {
+		r, err := http.NewRequestWithContext(t.Context(), method, "http://"+*address+path, strings.NewReader(form.Encode()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Sec-Fetch-Site", "same-origin")
+		if form != nil {
+			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		}
+		if renewed {
+			r.Header.Set("Ciglio-Renew", "1")
+		}
+		answer, err := phone.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer answer.Body.Close()
+		if _, err := io.Copy(io.Discard, answer.Body); err != nil {
+			t.Fatal(err)
+		}
+		got[fmt.Sprintf("%s %d", path, answer.StatusCode)]++
+	}
+	if *code != "" {
+		ask("POST", "/login", url.Values{"code": {*code}}, false)
+		ask("POST", "/service/begin", url.Values{"back": {"/live"}}, false)
+	}
+	begin := time.Now()
+	for second := 1; time.Since(begin) < *lasts; second++ {
+		if *code != "" {
+			ask("GET", "/picture.jpg", nil, false)
+			if second%3 == 0 {
+				ask("GET", "/live", nil, true)
+				ask("GET", "/signal.svg", nil, false)
+			}
+		}
+		time.Sleep(time.Until(begin.Add(time.Duration(second) * time.Second)))
+	}
+	if *code != "" {
+		ask("POST", "/service/end", url.Values{}, false)
+	}
+	fmt.Printf("phone: %d %d %d %d\n", time.Since(begin), got["/picture.jpg 200"], got["/live 200"], got["/signal.svg 200"])
+	t.Logf("%v", got)
 }
 
 // TestUsage prints what the kernel says of a program: resident memory, the most
