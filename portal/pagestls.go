@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"os"
 	"sync"
+	"time"
+
+	"ciglio/internal/durable"
 )
 
 // PagesTLS says how the pages are served by TLS: with a certificate in files, which
@@ -36,26 +38,31 @@ func (o PagesTLS) wrap(l net.Listener, log *slog.Logger) (net.Listener, error) {
 	}), nil
 }
 
+// pageRetry is how long a certificate of the pages that was refused is left before
+// it is read again, with files that have not changed.
+const pageRetry = 5 * time.Second
+
 // pageFiles is a certificate in files.
 type pageFiles struct {
 	certificate, key string
 	log              *slog.Logger
 
-	mu    sync.Mutex
-	marks [2]string
-	own   *tls.Certificate
+	mu      sync.Mutex
+	marks   [2]durable.Mark
+	tried   time.Time
+	trouble error // of the last reading
+	own     *tls.Certificate
 }
 
-func (f *pageFiles) look() (marks [2]string) {
+func (f *pageFiles) look() (marks [2]durable.Mark) {
 	for i, path := range []string{f.certificate, f.key} {
-		if info, err := os.Stat(path); err == nil {
-			marks[i] = fmt.Sprint(info.ModTime().UnixNano(), info.Size())
-		}
+		marks[i], _ = durable.MarkOf(path)
 	}
 	return marks
 }
 
 func (f *pageFiles) load() error {
+	f.marks, f.tried = f.look(), time.Now()
 	own, err := tls.LoadX509KeyPair(f.certificate, f.key)
 	if err != nil {
 		return fmt.Errorf("certificate %s: %w", f.certificate, err)
@@ -64,18 +71,18 @@ func (f *pageFiles) load() error {
 	return nil
 }
 
-// current returns the certificate, read again if the files have changed. Files
-// that are not good change nothing, and the log says so once.
+// current returns the certificate, read again if the files have changed, and every
+// five seconds after a reading that failed. Files that are not good change nothing,
+// and the log says so once.
 func (f *pageFiles) current() *tls.Certificate {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	marks := f.look()
-	if marks == f.marks {
+	if f.look() == f.marks && (f.trouble == nil || time.Since(f.tried) < pageRetry) {
 		return f.own
 	}
-	f.marks = marks
-	if err := f.load(); err != nil {
-		f.log.Error("certificate of the pages refused, the one before stays in use", "error", err)
+	before := f.trouble
+	if f.trouble = f.load(); f.trouble != nil && (before == nil || before.Error() != f.trouble.Error()) {
+		f.log.Error("certificate of the pages refused, the one before stays in use", "error", f.trouble)
 	}
 	return f.own
 }

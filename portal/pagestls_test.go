@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"ciglio/internal/mtls/mtlstest"
 )
@@ -68,5 +69,26 @@ func TestCertificateOfThePagesIsReadAgain(t *testing.T) {
 		if _, err := o.wrap(l, slog.New(slog.DiscardHandler)); err == nil {
 			t.Errorf("%s is taken", name)
 		}
+	}
+}
+
+// TestCertificateOfThePagesIsTriedAgain has a reading fail for a reason that passes
+// and leaves the files as they are.
+func TestCertificateOfThePagesIsTriedAgain(t *testing.T) {
+	ours, next := mtlstest.NewAuthority(t, "ours"), mtlstest.NewAuthority(t, "next")
+	files := ours.Server().Write(t, ours.PEM())
+	f := &pageFiles{certificate: files.Certificate, key: files.Key, log: slog.New(slog.DiscardHandler)}
+	if err := f.load(); err != nil {
+		t.Fatal(err)
+	}
+	before := f.own
+	next.Server().Rewrite(t, files, next.PEM())
+	f.marks, f.trouble, f.tried = f.look(), os.ErrDeadlineExceeded, time.Now() // the reading of the new files failed
+	if f.current() != before {
+		t.Error("read again at once")
+	}
+	f.tried = f.tried.Add(-pageRetry)
+	if f.current() == before || f.trouble != nil {
+		t.Errorf("not read again in time: %v", f.trouble)
 	}
 }

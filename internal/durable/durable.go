@@ -18,6 +18,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -116,6 +118,27 @@ func ReadAtMost(path string, most int64) ([]byte, error) {
 		err = fmt.Errorf("%s: more than %d bytes", path, most)
 	}
 	return text, err
+}
+
+// A Mark tells one version of a file from another, as long as each is put in its
+// place by [Write]: by its time, its size and its inode.
+type Mark struct {
+	mtime time.Time
+	size  int64
+	inode uint64
+}
+
+// MarkOf looks at the file at path.
+func MarkOf(path string) (Mark, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return Mark{}, err
+	}
+	m := Mark{mtime: info.ModTime(), size: info.Size()}
+	if s, ok := info.Sys().(*syscall.Stat_t); ok {
+		m.inode = s.Ino
+	}
+	return m, nil
 }
 
 // SyncFile makes the bytes of a file durable.

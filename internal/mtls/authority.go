@@ -29,12 +29,14 @@ type Authority struct {
 	pool         *x509.CertPool
 	certificates []*x509.Certificate
 	revoked      map[string]time.Time // by name
+	until        time.Time            // when the first of the newest lists ends; zero without lists
 }
 
 // ParseAuthority reads authorities from PEM: blocks of type CERTIFICATE, each of
 // an authority, and of type X509 CRL, each signed by one of them. What several
-// lists of one authority revoke is revoked, and a list counts however old it is: a
-// device that was offline for a month knows no newer one.
+// lists of one authority revoke is revoked. To an end that dials a list counts
+// however old it is: a device that was offline for a month knows no newer one. An
+// end that is dialled takes nobody by a list that has ended; see [Authority.Until].
 func ParseAuthority(text []byte) (*Authority, error) {
 	if len(text) > MaxFile {
 		return nil, fmt.Errorf("authorities: %d bytes, want at most %d", len(text), MaxFile)
@@ -69,6 +71,7 @@ func ParseAuthority(text []byte) (*Authority, error) {
 	if len(a.certificates) == 0 {
 		return nil, errors.New("authorities: no certificate")
 	}
+	ends := make(map[*x509.Certificate]time.Time)
 	for _, l := range lists {
 		issuer := a.issuer(l)
 		if issuer == nil {
@@ -79,8 +82,30 @@ func ParseAuthority(text []byte) (*Authority, error) {
 				a.revoked[n] = e.RevocationTime
 			}
 		}
+		if l.NextUpdate.After(ends[issuer]) {
+			ends[issuer] = l.NextUpdate
+		}
+	}
+	for _, end := range ends {
+		if a.until.IsZero() || end.Before(a.until) {
+			a.until = end
+		}
 	}
 	return a, nil
+}
+
+// Until returns when what the authorities have revoked is no longer known: the
+// nextUpdate of the newest list of the authority whose list ends first. It is zero
+// when there is no list.
+func (a *Authority) Until() time.Time { return a.until }
+
+// current returns a [*Refusal] when a list has ended: whom it does not name may be
+// revoked since.
+func (a *Authority) current(now time.Time) error {
+	if a.until.IsZero() || !now.After(a.until) {
+		return nil
+	}
+	return &Refusal{Cause: Unjudged, Detail: "it ended on " + a.until.UTC().Format(time.DateTime) + " UTC"}
 }
 
 func (a *Authority) issuer(l *x509.RevocationList) *x509.Certificate {
@@ -103,6 +128,9 @@ func (a *Authority) Pool() *x509.CertPool { return a.pool }
 // Verify says whether a client that has shown these certificates, its own first,
 // would be taken now. The error is a [*Refusal].
 func (a *Authority) Verify(shown []*x509.Certificate, now time.Time) error {
+	if err := a.current(now); err != nil {
+		return err
+	}
 	between := x509.NewCertPool()
 	for _, c := range shown[1:] {
 		between.AddCert(c)

@@ -3,7 +3,8 @@
 // the other.
 //
 // What it keeps true: no connection without a certificate of a known authority
-// that is in force, meant for this use and not revoked; no version but 1.3, and so
+// that is in force, meant for this use and not revoked, and at the end that is
+// dialled none by a list of what is revoked that has ended; no version but 1.3, and so
 // neither renegotiation nor resumption of an older one; no resumption at all, so
 // that each connection is judged anew. Files may change between one handshake and
 // the next.
@@ -53,7 +54,10 @@ func (a *Authority) Server(own *tls.Certificate, check func(tls.ConnectionState)
 		ClientCAs:              a.pool,
 		SessionTicketsDisabled: true,
 		VerifyConnection: func(s tls.ConnectionState) error {
-			err := a.check(s.VerifiedChains)
+			err := a.current(time.Now())
+			if err == nil {
+				err = a.check(s.VerifiedChains)
+			}
 			if err == nil && check != nil {
 				err = check(s)
 			}

@@ -29,6 +29,7 @@ const (
 	OtherName   Cause = "shows a certificate of another name"
 	Revoked     Cause = "shows a certificate that is revoked"
 	BadChain    Cause = "shows a certificate that cannot be verified"
+	Unjudged    Cause = "cannot be judged: the list of revoked certificates here has ended"
 	NotHolder   Cause = "does not hold the key of its certificate"
 	TooLarge    Cause = "needs more bytes for its handshake than are allowed"
 	TooSlow     Cause = "takes too long for its handshake"

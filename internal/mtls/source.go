@@ -1,16 +1,19 @@
 package mtls
 
 import (
+	"bytes"
 	"cmp"
 	"crypto"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
 	"sync"
-	"syscall"
 	"time"
+
+	"ciglio/internal/durable"
 )
 
 // Files name whom an end believes and what it shows.
@@ -26,22 +29,39 @@ func (f Files) Load(loadKey func(path string) (crypto.Signer, error)) (*Authorit
 	if err != nil {
 		return nil, nil, err
 	}
-	authority, err := ParseAuthority(text)
+	authority, err := f.authority(text)
 	if err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", f.Authority, err)
+		return nil, nil, err
 	}
+	own, err := f.identity(loadKey)
+	if err != nil {
+		return nil, nil, err
+	}
+	return authority, own, nil
+}
+
+func (f Files) authority(text []byte) (*Authority, error) {
+	a, err := ParseAuthority(text)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", f.Authority, err)
+	}
+	return a, nil
+}
+
+func (f Files) identity(loadKey func(path string) (crypto.Signer, error)) (*tls.Certificate, error) {
 	key, err := loadKey(f.Key)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	if text, err = readFile(f.Certificate); err != nil {
-		return nil, nil, err
+	text, err := readFile(f.Certificate)
+	if err != nil {
+		return nil, err
 	}
 	own, err := Identity(text, key)
 	if err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", f.Certificate, err)
+		return nil, fmt.Errorf("%s: %w", f.Certificate, err)
 	}
-	return authority, own, nil
+	return own, nil
 }
 
 // readFile reads a plain file of at most MaxFile bytes.
@@ -61,48 +81,62 @@ func readFile(path string) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(f, MaxFile))
 }
 
-// A Source is [Files] that are read again when they have changed. Files that are
-// not good, such as a new certificate whose key is still to come, change nothing;
-// the log says so once. It is safe for concurrent use.
+// retryTime is how long a Source waits after a reading that failed, with files that
+// have not changed: the machine may have been out of descriptors, or a disk late.
+const retryTime = 5 * time.Second
+
+// A Source is [Files] that are read again when they have changed, and every five
+// seconds after a reading that failed. Whom to believe and what is shown are two
+// things: a new certificate whose key is still to come keeps no list of what is
+// revoked from counting. A file that is not good changes nothing; the log says so
+// once, and [Source.Trouble] as long as it is so. It is safe for concurrent use.
 type Source struct {
 	files   Files
 	loadKey func(string) (crypto.Signer, error)
 	log     *slog.Logger
+	read    func(path string) ([]byte, error) // of the authorities; a test's own
 
 	mu        sync.Mutex
-	marks     [3]mark
+	marks     [3]durable.Mark
+	tried     time.Time // the last reading
+	trouble   error     // of the last reading
+	text      []byte    // of authority
 	authority *Authority
 	own       *tls.Certificate
 }
 
-// mark tells one version of a file from another.
-type mark struct {
-	mtime time.Time
-	size  int64
-	inode uint64
-}
-
 // NewSource reads the files.
 func NewSource(files Files, loadKey func(string) (crypto.Signer, error), log *slog.Logger) (*Source, error) {
-	s := &Source{files: files, loadKey: loadKey, log: log}
+	s := &Source{files: files, loadKey: loadKey, log: log, read: readFile}
 	s.marks = s.look()
-	var err error
-	s.authority, s.own, err = files.Load(loadKey)
-	return s, err
+	s.load()
+	return s, s.trouble
 }
 
-func (s *Source) look() (marks [3]mark) {
+// look tells the versions of the files that are there. One that cannot be looked at
+// has none: to read it will fail, and be tried again.
+func (s *Source) look() (marks [3]durable.Mark) {
 	for i, path := range []string{s.files.Authority, s.files.Certificate, s.files.Key} {
-		info, err := os.Stat(path)
-		if err != nil {
-			continue
-		}
-		marks[i] = mark{mtime: info.ModTime(), size: info.Size()}
-		if st, ok := info.Sys().(*syscall.Stat_t); ok {
-			marks[i].inode = st.Ino
-		}
+		marks[i], _ = durable.MarkOf(path)
 	}
 	return marks
+}
+
+// load reads the files, and keeps what was good before of what is not good now.
+func (s *Source) load() {
+	s.tried = time.Now()
+	text, err := s.read(s.files.Authority)
+	if err == nil && !bytes.Equal(text, s.text) {
+		var authority *Authority
+		if authority, err = s.files.authority(text); err == nil {
+			s.text, s.authority = text, authority
+		}
+	}
+	own, ownErr := s.files.identity(s.loadKey)
+	if ownErr == nil {
+		s.own = own
+	}
+	s.trouble = errors.Join(err, ownErr)
 }
 
 // Get returns what the files say, or said when they were last good.
@@ -110,16 +144,25 @@ func (s *Source) Get() (*Authority, *tls.Certificate) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	marks := s.look()
-	if marks == s.marks {
+	if marks == s.marks && (s.trouble == nil || time.Since(s.tried) < retryTime) {
 		return s.authority, s.own
 	}
 	s.marks = marks
-	authority, own, err := s.files.Load(s.loadKey)
-	if err != nil {
-		s.log.Error("certificates refused, those before stay in use", "error", err)
-		return s.authority, s.own
+	before := s.trouble
+	s.load()
+	switch {
+	case s.trouble == nil:
+		s.log.Info("certificates read", "name", cmp.Or(s.own.Leaf.Subject.CommonName, "none"), "until", s.own.Leaf.NotAfter.UTC(), "revocations_until", s.authority.until.UTC())
+	case before == nil || before.Error() != s.trouble.Error():
+		s.log.Error("certificates refused, those before stay in use", "error", s.trouble)
 	}
-	s.authority, s.own = authority, own
-	s.log.Info("certificates read", "name", cmp.Or(own.Leaf.Subject.CommonName, "none"), "until", own.Leaf.NotAfter.UTC())
 	return s.authority, s.own
+}
+
+// Trouble says why what [Source.Get] returns is not what the files say now; nil when
+// it is.
+func (s *Source) Trouble() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.trouble
 }

@@ -84,12 +84,13 @@ func named(r *mtls.Refusal, known func(evidence.DeviceID) bool) string {
 }
 
 // recheck returns what says whether a session still counts: its certificate may
-// have expired, and the authorities or what they revoked may be others now. One
-// goroutine calls it.
+// have expired, and the authorities or what they revoked may be others now, or no
+// longer known. One goroutine calls it.
 func (e *encrypted) recheck(now time.Time) func(*shown) *mtls.Refusal {
 	authority, _ := e.current()
+	ended := !authority.Until().IsZero() && now.After(authority.Until())
 	return func(s *shown) *mtls.Refusal {
-		if s == nil || s.by == authority && !now.After(s.certificates[0].NotAfter) {
+		if s == nil || s.by == authority && !ended && !now.After(s.certificates[0].NotAfter) {
 			return nil
 		}
 		s.by = authority

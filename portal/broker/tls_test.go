@@ -555,6 +555,32 @@ func TestCertificatesChangeWhileSessionsLast(t *testing.T) {
 	b.journal.take(t, "it shows a certificate that has expired")
 }
 
+// TestAListThatEndedEndsSessions has the centre without a new list of what is
+// revoked: whom the old one does not name may be revoked since.
+func TestAListThatEndedEndsSessions(t *testing.T) {
+	one := portaltest.NewDevice(t, "one")
+	ours := mtlstest.NewAuthority(t, "ours")
+	b := runTLS(t, ours.Server(), everyone, ours.PEM(), ours.List())
+	own := ours.Client(one.ID.String(), func(c *x509.Certificate) { c.NotAfter = time.Now().AddDate(0, 0, 90) })
+	session, err := dial(t, as(t, b.url(), own, ours.PEM()), uplink.SessionOptions{ClientID: one.ID.String()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	broker.Recheck(b.Broker, time.Now().AddDate(0, 0, 29))
+	select {
+	case <-session.Done():
+		t.Fatal("the session ends before the list")
+	default:
+	}
+	broker.Recheck(b.Broker, time.Now().AddDate(0, 0, 31))
+	select {
+	case <-session.Done():
+	case <-time.After(10 * time.Second):
+		t.Error("the session lasts longer than the list")
+	}
+	b.journal.take(t, "the list of revoked certificates here has ended")
+}
+
 // TestRevokedBetweenHandshakeAndConnect has a device take its time with its CONNECT,
 // while its certificate is revoked and the sessions are looked through.
 func TestRevokedBetweenHandshakeAndConnect(t *testing.T) {

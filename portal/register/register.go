@@ -23,7 +23,6 @@ import (
 	"reflect"
 	"slices"
 	"sync"
-	"syscall"
 	"time"
 
 	"ciglio/capture/evidence"
@@ -89,14 +88,7 @@ type File struct {
 	text  []byte
 	trust *evidence.Trust
 	known map[evidence.DeviceID]bool
-	mark  mark
-}
-
-// mark tells one version of the file from another.
-type mark struct {
-	mtime time.Time
-	size  int64
-	inode uint64
+	mark  durable.Mark
 }
 
 // Open reads the trust file in dir.
@@ -146,13 +138,9 @@ func place(entries []evidence.RegisterEntry, id evidence.Hash) int {
 // the one in use stays.
 func (f *File) Refresh() error {
 	path := filepath.Join(f.dir, trustName)
-	info, err := os.Stat(path)
+	now, err := durable.MarkOf(path)
 	if err != nil {
 		return err
-	}
-	now := mark{mtime: info.ModTime(), size: info.Size()}
-	if s, ok := info.Sys().(*syscall.Stat_t); ok {
-		now.inode = s.Ino
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -105,11 +105,11 @@ func (a *Authority) IssueTo(key crypto.Signer, name string, use x509.ExtKeyUsage
 // PEM is the authority's certificate.
 func (a *Authority) PEM() []byte { return certificatePEM(a.Certificate) }
 
-// List is the authority's list of what it has revoked, each a longer one.
+// List is the authority's list of what it has revoked, for 30 days, each a longer one.
 func (a *Authority) List(revoked ...End) []byte {
 	a.t.Helper()
 	a.lists++
-	l := &x509.RevocationList{Number: big.NewInt(a.lists), ThisUpdate: time.Now().Add(-time.Minute), NextUpdate: time.Now().Add(time.Hour)}
+	l := &x509.RevocationList{Number: big.NewInt(a.lists), ThisUpdate: time.Now().Add(-time.Minute), NextUpdate: time.Now().AddDate(0, 0, 30)}
 	for _, e := range revoked {
 		l.RevokedCertificateEntries = append(l.RevokedCertificateEntries,
 			x509.RevocationListEntry{SerialNumber: e.Certificate.SerialNumber, RevocationTime: time.Now().Add(-time.Minute)})
