@@ -56,6 +56,7 @@ func (p *Portal) openCA(o Options) (func() (*mtls.Authority, *tls.Certificate), 
 	if err != nil {
 		return nil, err
 	}
+	p.terms.source = source
 	return source.Get, nil
 }
 
@@ -68,15 +69,20 @@ func identityOf(encrypted bool, identity func() (*mtls.Authority, *tls.Certifica
 }
 
 // renew keeps the server's certificate and the lists of what is revoked in force
-// until ctx ends.
+// until ctx ends, and looks at what another broker shows.
 func (p *Portal) renew(ctx context.Context) {
 	tick := time.NewTicker(renewalTime)
 	defer tick.Stop()
 	for {
 		select {
 		case now := <-tick.C:
-			if err := p.authority.Renew(p.names, now); err != nil {
-				p.log.Error("certificates cannot be renewed", "error", err)
+			if p.authority != nil {
+				if err := p.authority.Renew(p.names, now); err != nil {
+					p.log.Error("certificates cannot be renewed", "error", err)
+				}
+			}
+			if err := p.terms.probe(ctx, p.elsewhere, now); err != nil {
+				p.log.Error("certificate for the broker cannot be changed", "error", err)
 			}
 		case <-ctx.Done():
 			return

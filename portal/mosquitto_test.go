@@ -30,7 +30,8 @@ import (
 func newMosquitto(t *testing.T, dir string) *portaltest.Mosquitto {
 	t.Helper()
 	return portaltest.NewMosquitto(t, "../docs", func(folder string) error {
-		return WriteMosquitto(dir, folder, []string{"127.0.0.1"}, time.Now())
+		_, err := WriteMosquitto(dir, folder, []string{"127.0.0.1"}, time.Now())
+		return err
 	})
 }
 
@@ -243,7 +244,7 @@ func TestMosquittoTakesWhomItShould(t *testing.T) {
 	if _, err := authority.Revoke(one, time.Now()); err != nil {
 		t.Fatal(err)
 	}
-	if err := WriteMosquitto(dir, m.Folder, []string{"127.0.0.1"}, time.Now()); err != nil {
+	if _, err := WriteMosquitto(dir, m.Folder, []string{"127.0.0.1"}, time.Now()); err != nil {
 		t.Fatal(err)
 	}
 	m.Reload()
@@ -277,4 +278,63 @@ func expired(t *testing.T, dir string, device evidence.DeviceID) mtlstest.End {
 	by := mtlstest.NewAuthority(t, "unused")
 	by.Certificate, by.Key = all[0], key.CryptoSigner().(*ecdsa.PrivateKey)
 	return by.Client(device.String(), func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) })
+}
+
+// TestTheNextCertificateIsShownOnceMosquittoTakesIt makes the one that follows, and
+// starts Mosquitto anew with both.
+func TestTheNextCertificateIsShownOnceMosquittoTakesIt(t *testing.T) {
+	dir := t.TempDir()
+	if _, err := Init(dir); err != nil {
+		t.Fatal(err)
+	}
+	m := newMosquitto(t, dir)
+	folder := CAFolder(dir)
+	own, before, err := readBrokerCertificate(filepath.Join(folder, brokerCertName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	next, err := makeBrokerCertificate(filepath.Join(folder, nextBrokerCertName), filepath.Join(folder, nextBrokerKeyName), time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &terms{dir: dir}
+	try := func() {
+		t.Helper()
+		d, err := mqtt.New(mqtt.Options{Broker: "tls://" + m.Centre, TLS: func() (*tls.Config, error) {
+			a, own, err := brokerFiles(dir, mtls.Files{}).Load(loadKey)
+			if err != nil {
+				return nil, err
+			}
+			return p.dialling(a.Client(own)), nil
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := d.Dial(t.Context(), uplink.SessionOptions{ClientID: "centre"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+		if err := p.probe(t.Context(), m.Centre, time.Now()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	try()
+	if p.broker.IsZero() || time.Until(p.broker) > ca.ServerLife {
+		t.Errorf("the broker's certificate ends on %v", p.broker)
+	}
+	if _, c, err := readBrokerCertificate(filepath.Join(folder, brokerCertName)); err != nil || !c.Equal(before) {
+		t.Fatalf("shows one that Mosquitto was not given: %v", err)
+	}
+	if err := os.WriteFile(filepath.Join(m.Folder, brokerCertName), append(own, next...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	m.Restart()
+	try()
+	if _, c, err := readBrokerCertificate(filepath.Join(folder, brokerCertName)); err != nil || c.Equal(before) {
+		t.Errorf("shows the one before still: %v", err)
+	}
+	try()
 }

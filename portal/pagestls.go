@@ -20,22 +20,23 @@ type PagesTLS struct {
 
 func (o PagesTLS) enabled() bool { return o != PagesTLS{} }
 
-// wrap serves l by TLS if o says so. Browsers may speak TLS 1.2, too.
-func (o PagesTLS) wrap(l net.Listener, log *slog.Logger) (net.Listener, error) {
+// wrap serves l by TLS if o says so, with the files that it returns. Browsers may
+// speak TLS 1.2, too.
+func (o PagesTLS) wrap(l net.Listener, log *slog.Logger) (net.Listener, *pageFiles, error) {
 	if !o.enabled() {
-		return l, nil
+		return l, nil, nil
 	}
 	if o.Certificate == "" || o.Key == "" {
-		return l, errors.New("want a certificate with its key")
+		return l, nil, errors.New("want a certificate with its key")
 	}
 	files := &pageFiles{certificate: o.Certificate, key: o.Key, log: log}
 	if err := files.load(); err != nil {
-		return l, err
+		return l, nil, err
 	}
 	return tls.NewListener(l, &tls.Config{
 		MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"},
 		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return files.current(), nil },
-	}), nil
+	}), files, nil
 }
 
 // pageRetry is how long a certificate of the pages that was refused is left before
@@ -85,4 +86,11 @@ func (f *pageFiles) current() *tls.Certificate {
 		f.log.Error("certificate of the pages refused, the one before stays in use", "error", f.trouble)
 	}
 	return f.own
+}
+
+// lastTrouble says why the certificate in use is not that of the files.
+func (f *pageFiles) lastTrouble() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.trouble
 }

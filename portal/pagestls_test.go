@@ -24,7 +24,7 @@ func TestCertificateOfThePagesIsReadAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	pages, err := PagesTLS{Certificate: files.Certificate, Key: files.Key}.wrap(l, slog.New(slog.NewTextHandler(book, nil)))
+	pages, _, err := PagesTLS{Certificate: files.Certificate, Key: files.Key}.wrap(l, slog.New(slog.NewTextHandler(book, nil)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,7 +66,7 @@ func TestCertificateOfThePagesIsReadAgain(t *testing.T) {
 		"a certificate without key": {Certificate: files.Certificate}, "a key without certificate": {Key: files.Key},
 		"a bad file": {Certificate: files.Certificate, Key: files.Key},
 	} {
-		if _, err := o.wrap(l, slog.New(slog.DiscardHandler)); err == nil {
+		if _, _, err := o.wrap(l, slog.New(slog.DiscardHandler)); err == nil {
 			t.Errorf("%s is taken", name)
 		}
 	}

@@ -122,6 +122,8 @@ type Portal struct {
 	brokerLog *brokerlog.Reader // nil: none is read
 	logKey    *log.Key
 	published *log.Publisher
+	elsewhere string // address of another broker by TLS; empty: there is none
+	terms     *terms
 }
 
 // New opens the directory and both addresses. Nothing is served before
@@ -139,7 +141,7 @@ func New(ctx context.Context, o Options) (p *Portal, err error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	p = &Portal{log: o.Log}
+	p = &Portal{log: o.Log, terms: &terms{dir: o.Dir}}
 	defer func() {
 		if err != nil {
 			p.Close()
@@ -162,6 +164,7 @@ func New(ctx context.Context, o Options) (p *Portal, err error) {
 	case err != nil:
 		return p, fmt.Errorf("%s: %w: %w", centreKeyName, errCentreKey, err)
 	}
+	p.terms.register, p.terms.key = p.register, centre.KeyID()
 	if p.store, err = o.openStore(ctx); err != nil {
 		return p, err
 	}
@@ -173,7 +176,7 @@ func New(ctx context.Context, o Options) (p *Portal, err error) {
 	if p.pages, err = listen(o.Listen, o.AllowRemote); err != nil {
 		return p, fmt.Errorf("pages: %w", err)
 	}
-	if p.pages, err = o.Pages.wrap(p.pages, o.Log); err != nil {
+	if p.pages, p.terms.pages, err = o.Pages.wrap(p.pages, o.Log); err != nil {
 		return p, fmt.Errorf("pages: %w", err)
 	}
 	mqttAddress, encrypted := strings.CutPrefix(o.MQTT, "tls://")
@@ -191,13 +194,17 @@ func New(ctx context.Context, o Options) (p *Portal, err error) {
 		p.est = est.New(est.Options{CA: p.authority, TLS: identity, IsEvidenceKey: p.isEvidenceKey, Propose: proposals{o.Dir}.put, Log: o.Log})
 	}
 	options := mqtt.Options{Broker: o.Broker}
-	if strings.HasPrefix(o.Broker, "tls://") {
+	if address, ok := strings.CutPrefix(o.Broker, "tls://"); ok {
+		p.elsewhere = address
 		options.TLS = func() (*tls.Config, error) {
 			authority, own, err := o.BrokerFiles.Load(loadKey)
 			if err != nil {
 				return nil, err
 			}
-			return authority.Client(own), nil
+			return p.terms.dialling(authority.Client(own)), nil
+		}
+		if err = followBrokerCertificate(CAFolder(o.Dir)); err != nil {
+			return p, err
 		}
 	}
 	if o.BrokerLog != "" {
@@ -241,7 +248,7 @@ func New(ctx context.Context, o Options) (p *Portal, err error) {
 	p.web, err = web.New(web.Options{
 		Published: p.published, LogKey: p.logKey.Verifier(),
 		Store: p.store, Register: p.register, Loopback: !o.AllowRemote, Log: o.Log,
-		Orders: orders.Open(o.Dir), Stats: p.intake.Stats, Session: dials.Began, Dropped: dropped,
+		Orders: orders.Open(o.Dir), Stats: p.intake.Stats, Session: dials.Began, Dropped: dropped, Warnings: p.terms.warnings,
 	})
 	return p, err
 }
@@ -424,7 +431,7 @@ func (p *Portal) Run(ctx context.Context) error {
 			errs <- p.est.Run(ctx, p.enrolment)
 		})
 	}
-	if p.authority != nil {
+	if p.authority != nil || p.elsewhere != "" {
 		serving.Go(func() { p.renew(ctx) })
 	}
 	if p.brokerLog != nil {

@@ -1,6 +1,7 @@
 package portal
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -14,6 +15,7 @@ import (
 	"math/big"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -31,6 +33,13 @@ const (
 	brokerCertName   = "centre.crt"
 	brokerKeyName    = "centre.key"
 	brokerCentreLife = 5 * 365 * 24 * time.Hour
+
+	// The one that follows. It is made in the last third of the life of the one
+	// before; the broker is given both, and the centre shows it once it has seen that
+	// the broker takes it, or when the one before has ended.
+	nextBrokerCertName = "centre.next.crt"
+	nextBrokerKeyName  = "centre.next.key"
+	brokerLockName     = "centre.lock"
 )
 
 // brokerFiles fills in where those files are by themselves.
@@ -161,12 +170,16 @@ func revokeFlags(flags *flag.FlagSet) func(context.Context, io.Writer, io.Writer
 }
 
 type mosquittoResult struct {
-	To string `json:"to"`
+	To      string `json:"to"`
+	Restart bool   `json:"restart"` // Mosquitto reads whom it believes at its start alone
 }
 
 func (r mosquittoResult) String() string {
 	return "wrote " + strings.Join([]string{ca.BelievedName, ca.ServerName, ca.ServerKeyName, brokerCertName}, ", ") + " in " + r.To +
-		"\nthey are for Mosquitto's user; have it started anew"
+		"\nthey are for Mosquitto's user; " + map[bool]string{
+		true:  "start it anew: whom it believes has changed",
+		false: "have it read them anew (SIGHUP)",
+	}[r.Restart]
 }
 
 func mosquittoFlags(flags *flag.FlagSet) func(context.Context, io.Writer, io.Writer, bool) (any, error) {
@@ -177,46 +190,133 @@ func mosquittoFlags(flags *flag.FlagSet) func(context.Context, io.Writer, io.Wri
 		if err := errors.Join(required("dir", *dir), required("to", *to), required("name", strings.Join(*names, " "))); err != nil {
 			return nil, err
 		}
-		return mosquittoResult{*to}, WriteMosquitto(*dir, *to, *names, time.Now())
+		restart, err := WriteMosquitto(*dir, *to, *names, time.Now())
+		return mosquittoResult{*to, restart}, err
 	}
 }
 
 // WriteMosquitto writes into the folder to what Mosquitto needs with
 // docs/mosquitto.conf, and renews what is there and has less than a third of its
 // life: whom it believes, its certificate for the given names, and the certificate
-// that the centre in dir shows to it.
-func WriteMosquitto(dir, to string, names []string, now time.Time) error {
+// that the centre in dir shows to it. It reports whether whom Mosquitto believes has
+// changed, which it reads at its start alone.
+func WriteMosquitto(dir, to string, names []string, now time.Time) (restart bool, err error) {
 	authority, err := ca.Open(CAFolder(dir))
 	if err != nil {
-		return err
+		return false, err
 	}
 	if err := os.MkdirAll(to, 0o700); err != nil {
-		return err
+		return false, err
 	}
+	before, _ := readBelieved(to) // none, or a damaged one: then others are believed now
 	if err := authority.Server(to, names, now); err != nil {
-		return err
+		return false, err
+	}
+	after, err := readBelieved(to)
+	if err != nil {
+		return false, err
 	}
 	own, err := brokerCertificate(CAFolder(dir), now)
 	if err != nil {
-		return err
+		return false, err
 	}
-	return durable.WriteFile(filepath.Join(to, brokerCertName), own, 0o600)
+	path := filepath.Join(to, brokerCertName)
+	had, err := os.ReadFile(path)
+	if ifThere(err) != nil {
+		return false, err
+	}
+	restart = before == nil || !slices.EqualFunc(before.Certificates(), after.Certificates(), (*x509.Certificate).Equal) || !bytes.Equal(had, own)
+	return restart, durable.WriteFile(path, own, 0o600)
 }
 
-// brokerCertificate returns the certificate that the centre shows to another
-// broker, PEM, and makes it where there is none.
+// brokerCertificate sees that the certificate that the centre shows to another
+// broker is in force, and returns what that broker believes, PEM: this one, and the
+// one that follows it if there is one. One program at a time does so.
 func brokerCertificate(folder string, now time.Time) ([]byte, error) {
-	path := filepath.Join(folder, brokerCertName)
-	text, err := os.ReadFile(path)
-	if err == nil || !errors.Is(err, os.ErrNotExist) {
-		return text, err
+	lock, err := durable.Wait(filepath.Join(folder, brokerLockName))
+	if err != nil {
+		return nil, err
 	}
+	defer lock.Close()
+	path, keyPath := filepath.Join(folder, brokerCertName), filepath.Join(folder, brokerKeyName)
+	nextPath, nextKeyPath := filepath.Join(folder, nextBrokerCertName), filepath.Join(folder, nextBrokerKeyName)
+	if err := followBrokerCertificate(folder); err != nil {
+		return nil, err
+	}
+	text, own, err := readBrokerCertificate(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return makeBrokerCertificate(path, keyPath, now)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if now.Before(own.NotAfter.Add(-brokerCentreLife / 3)) {
+		return text, nil
+	}
+	nextText, _, err := readBrokerCertificate(nextPath)
+	if errors.Is(err, os.ErrNotExist) {
+		nextText, err = makeBrokerCertificate(nextPath, nextKeyPath, now)
+		return append(text, nextText...), err
+	}
+	if err != nil {
+		return nil, err
+	}
+	if now.After(own.NotAfter) {
+		return nextText, showNextBrokerCertificate(folder)
+	}
+	return append(text, nextText...), nil
+}
+
+// showNextBrokerCertificate puts the one that follows in the place of the one before.
+func showNextBrokerCertificate(folder string) error {
+	if err := durable.Rename(filepath.Join(folder, nextBrokerKeyName), filepath.Join(folder, brokerKeyName)); err != nil {
+		return err
+	}
+	return followBrokerCertificate(folder)
+}
+
+// followBrokerCertificate ends what has begun with the key: when the key that
+// follows is in its place, so is the certificate.
+func followBrokerCertificate(folder string) error {
+	nextPath := filepath.Join(folder, nextBrokerCertName)
+	if _, err := os.Lstat(nextPath); err != nil {
+		return ifThere(err)
+	}
+	if _, err := os.Lstat(filepath.Join(folder, nextBrokerKeyName)); !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return durable.Rename(nextPath, filepath.Join(folder, brokerCertName))
+}
+
+func ifThere(err error) error {
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+func readBrokerCertificate(path string) ([]byte, *x509.Certificate, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	c, err := ReadCertificate(text)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return text, c, nil
+}
+
+// makeBrokerCertificate makes the certificate at a path with its key, which is there
+// before it.
+func makeBrokerCertificate(path, keyPath string, now time.Time) ([]byte, error) {
 	key, err := keys.Generate()
 	if err != nil {
 		return nil, err
 	}
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: brokerCentre}, BasicConstraintsValid: true,
+		// OpenSSL looks for a certificate by its name: the one that follows has another.
+		SerialNumber: big.NewInt(now.Unix()), Subject: pkix.Name{CommonName: brokerCentre, SerialNumber: key.KeyID().String()[:16]}, BasicConstraintsValid: true,
 		NotBefore: now.Add(-time.Hour).UTC(), NotAfter: now.Add(brokerCentreLife).UTC(),
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
 	}
@@ -224,13 +324,12 @@ func brokerCertificate(folder string, now time.Time) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	keyPath := filepath.Join(folder, brokerKeyName)
-	if err := os.Remove(keyPath); err != nil && !errors.Is(err, os.ErrNotExist) { // of a certificate that was never written
+	if err := os.Remove(keyPath); ifThere(err) != nil { // of a certificate that was never written
 		return nil, err
 	}
 	if err := key.Create(keyPath); err != nil {
 		return nil, err
 	}
-	text = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
 	return text, durable.WriteFile(path, text, 0o600)
 }

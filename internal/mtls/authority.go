@@ -125,6 +125,10 @@ func name(issuer *x509.Certificate, serial *big.Int) string {
 // Pool returns the authorities. The caller must not change it.
 func (a *Authority) Pool() *x509.CertPool { return a.pool }
 
+// Certificates returns the authorities in the order of the file. The caller must not
+// change it.
+func (a *Authority) Certificates() []*x509.Certificate { return a.certificates }
+
 // Verify says whether a client that has shown these certificates, its own first,
 // would be taken now. The error is a [*Refusal].
 func (a *Authority) Verify(shown []*x509.Certificate, now time.Time) error {

@@ -19,8 +19,9 @@ type Mosquitto struct {
 	Log             string // file to which it writes its log
 	Devices, Centre string // addresses for the two, on the loopback
 
-	t       testing.TB
-	command *exec.Cmd
+	t               testing.TB
+	program, config string
+	command         *exec.Cmd
 }
 
 func freePort(t testing.TB) int {
@@ -77,37 +78,49 @@ func NewMosquitto(t testing.TB, docs string, fill func(folder string) error) *Mo
 	if os.Getuid() == 0 { // or it becomes a user who cannot read the test's files
 		text = append(text, "user root\n"...)
 	}
-	config := filepath.Join(m.Folder, "mosquitto.conf")
-	if err := os.WriteFile(config, text, 0o600); err != nil {
+	m.program, m.config = program, filepath.Join(m.Folder, "mosquitto.conf")
+	if err := os.WriteFile(m.config, text, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	m.start(program, config)
+	m.start()
+	t.Cleanup(m.stop)
 	return m
 }
 
-func (m *Mosquitto) start(program, config string) {
+func (m *Mosquitto) start() {
 	m.t.Helper()
-	m.command = exec.Command(program, "-c", config)
+	m.command = exec.Command(m.program, "-c", m.config)
 	m.command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // a Ctrl-C is for the test
 	var out bytes.Buffer
 	m.command.Stdout, m.command.Stderr = &out, &out
 	if err := m.command.Start(); err != nil {
 		m.t.Fatal(err)
 	}
-	m.t.Cleanup(func() {
-		m.command.Process.Signal(syscall.SIGTERM)
-		m.command.Wait()
-	})
 	for end := time.Now().Add(30 * time.Second); ; time.Sleep(10 * time.Millisecond) {
 		a, err := net.Dial("tcp", m.Devices)
 		if err == nil {
 			a.Close()
-			return
+			if a, err = net.Dial("tcp", m.Centre); err == nil {
+				a.Close()
+				return
+			}
 		}
 		if time.Now().After(end) {
 			m.t.Fatalf("mosquitto does not run: %s%s", out.String(), m.Said())
 		}
 	}
+}
+
+func (m *Mosquitto) stop() {
+	m.command.Process.Signal(syscall.SIGTERM)
+	m.command.Wait()
+}
+
+// Restart ends it and starts it anew.
+func (m *Mosquitto) Restart() {
+	m.t.Helper()
+	m.stop()
+	m.start()
 }
 
 // Said is what it has written to its log.

@@ -109,12 +109,16 @@ type overviewPage struct {
 	Online  int
 	Alarms  int // devices
 	Stats   intake.Stats
-	Log     uint64 // records settled, ever
+	Log     uint64   // records settled, ever
+	Centre  []string // what at the centre needs a person
 	listing
 }
 
 func (s *Server) overview(w http.ResponseWriter, r *http.Request) {
 	page := overviewPage{Now: time.Now(), Stats: s.o.Stats()}
+	if s.o.Warnings != nil {
+		page.Centre = s.o.Warnings(page.Now)
+	}
 	devices, err := s.o.Store.Devices(r.Context())
 	if err == nil {
 		page.listing, err = s.list(r.Context(), r, nil)

@@ -57,6 +57,9 @@ type Options struct {
 	// Dropped counts messages to devices that the embedded broker has dropped; nil
 	// with another broker.
 	Dropped func() uint64
+	// Warnings says in words what at the centre itself needs a person: certificates
+	// and keys that end soon, and files that cannot be read; nil for nothing.
+	Warnings func(now time.Time) []string
 	// Loopback has requests refused that name another host than this machine:
 	// otherwise any page in the same browser could read these.
 	Loopback bool

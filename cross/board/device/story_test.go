@@ -92,7 +92,8 @@ func newStory(t *testing.T, arch string) *story {
 	s.must(err)
 	names := []string{guest.HostAddress, "127.0.0.1"}
 	s.mosquitto = portaltest.NewMosquitto(t, "../../../docs", func(folder string) error {
-		return portal.WriteMosquitto(s.dir, folder, names, time.Now())
+		_, err := portal.WriteMosquitto(s.dir, folder, names, time.Now())
+		return err
 	})
 	own := func(name string) string { return filepath.Join(portal.CAFolder(s.dir), name) }
 	s.centre, err = portal.New(t.Context(), portal.Options{
