@@ -166,6 +166,12 @@ func (p proposals) get(device evidence.DeviceID) (*wire.SealedRequest, error) {
 	return wire.OpenRequest(text)
 }
 
+// waits says whether a device has brought a key that waits for the root.
+func (p proposals) waits(device evidence.DeviceID) bool {
+	_, err := p.get(device)
+	return err == nil
+}
+
 // all returns the devices that have brought a key.
 func (p proposals) all() ([]evidence.DeviceID, error) {
 	entries, err := os.ReadDir(p.folder())

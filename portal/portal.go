@@ -191,7 +191,7 @@ func New(ctx context.Context, o Options) (p *Portal, err error) {
 		if p.enrolment, err = listen(o.EST, true); err != nil {
 			return p, fmt.Errorf("enrolment: %w", err)
 		}
-		p.est = est.New(est.Options{CA: p.authority, TLS: identity, IsEvidenceKey: p.isEvidenceKey, Propose: proposals{o.Dir}.put, Log: o.Log})
+		p.est = est.New(est.Options{CA: p.authority, TLS: identity, IsEvidenceKey: p.isEvidenceKey, InForce: p.inForce, Waits: proposals{o.Dir}.waits, Propose: proposals{o.Dir}.put, Log: o.Log})
 	}
 	options := mqtt.Options{Broker: o.Broker}
 	if address, ok := strings.CutPrefix(o.Broker, "tls://"); ok {
@@ -331,6 +331,16 @@ func (p *Portal) known(device evidence.DeviceID) bool {
 	}
 	// Whether the register can be read is the intake's to say.
 	return p.register.Refresh() == nil && p.register.Known(device)
+}
+
+// inForce says whether the register has a key of a device that counts now. A file
+// that cannot be read lets nobody have a certificate who is not known to count.
+func (p *Portal) inForce(device evidence.DeviceID) bool {
+	if err := p.register.Refresh(); err != nil {
+		p.log.Error("device register refused", "error", err)
+		return false
+	}
+	return p.register.InForce(device, time.Now())
 }
 
 // sessions is a dialer that knows when its newest session that hears devices

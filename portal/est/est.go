@@ -4,8 +4,15 @@
 //
 // What it keeps true: a device's first certificate costs a one-time code, each
 // further one the certificate before; a certificate is for the one who asks and
-// no other; whoever asks without right learns nothing, and not whether the device
-// exists. Requests are small, few at a time, and each has its time.
+// no other; a device that the register does not know, or no longer, is given none;
+// whoever asks without right learns nothing, and not whether the device exists.
+//
+// Who is slow, or wrong, takes nothing from others. A request is read, 8 KiB in ten
+// seconds, before it takes one of the few places where requests are worked on. One
+// connection too many ends the oldest of the address that has most, so that a device
+// with one gets in whoever else knocks. A wrong code uses up nothing: it is answered
+// [wrongDelay] later, on its connection. So at most 256 are tried a second, 4.4e7 in
+// the 48 hours of a code that is one of 2^60: the chance to guess one is 4e-11.
 //
 // What is not here: serverkeygen, as keys are made on devices; fullcmc; csrattrs.
 package est
@@ -40,9 +47,12 @@ const (
 
 // Limits.
 const (
-	maxBody     = 8 << 10 // bytes of a request, in base64
-	maxRequests = 16      // under way
-	requestTime = 20 * time.Second
+	maxBody     = 8 << 10          // bytes of a request, in base64
+	maxRequests = 16               // worked on
+	readTime    = 10 * time.Second // for a request to come, or the next to begin
+	writeTime   = 30 * time.Second // from its head to the end of the answer
+	waitTime    = 10 * time.Second // for a place where it is worked on
+	wrongDelay  = time.Second      // before a wrong code is answered
 )
 
 // Options of a Server.
@@ -53,6 +63,11 @@ type Options struct {
 	// IsEvidenceKey says whether a key is in the register: it seals records and
 	// nothing else, and so is given no certificate for TLS.
 	IsEvidenceKey func(*ecdsa.PublicKey) bool
+	// InForce says whether the register has an evidence key of a device that counts
+	// now, and Waits whether one that it has brought waits for the root: with a code
+	// a device may be given its first certificate before the root has met.
+	InForce func(evidence.DeviceID) bool
+	Waits   func(evidence.DeviceID) bool
 	// Propose keeps the evidence key of a device for the root to enter: what the
 	// device has sent, at most 8 KiB. An error that wraps [ca.ErrRequest] is the
 	// device's, and it is told.
@@ -65,24 +80,32 @@ type Server struct {
 	o     Options
 	slots chan struct{}
 	tally *tally.Tally
+	delay time.Duration // before a wrong code is answered
 }
+
+var (
+	// errLogin says that a request has neither a certificate nor an id and a code.
+	errLogin = errors.New("no login")
+	// errRegister says that the register does not let a device have a certificate.
+	errRegister = errors.New("the register has no key of this device that counts: the centre's root enters it first")
+)
 
 // New prepares a server.
 func New(o Options) *Server {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Server{o: o, slots: make(chan struct{}, maxRequests), tally: tally.New(o.Log)}
+	return &Server{o: o, slots: make(chan struct{}, maxRequests), tally: tally.New(o.Log), delay: wrongDelay}
 }
 
 // Run serves on l until ctx ends. It closes l.
 func (s *Server) Run(ctx context.Context, l net.Listener) error {
 	server := &http.Server{
 		Handler:           s.Handler(),
-		ReadHeaderTimeout: requestTime,
-		ReadTimeout:       requestTime,
-		WriteTimeout:      requestTime,
-		IdleTimeout:       requestTime,
+		ReadHeaderTimeout: readTime,
+		ReadTimeout:       readTime,
+		WriteTimeout:      writeTime,
+		IdleTimeout:       readTime,
 		MaxHeaderBytes:    4 << 10,
 		ErrorLog:          slog.NewLogLogger(s.o.Log.Handler(), slog.LevelWarn),
 		TLSNextProto:      map[string]func(*http.Server, *tls.Conn, http.Handler){},
@@ -118,85 +141,106 @@ func (s *Server) config() *tls.Config {
 // Handler answers requests.
 func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET "+Root+"cacerts", s.authorities)
-	mux.HandleFunc("POST "+Root+"simpleenroll", s.enrol)
-	mux.HandleFunc("POST "+Root+"simplereenroll", s.renew)
-	mux.HandleFunc("POST "+EvidenceKey, s.evidenceKey)
+	mux.Handle("GET "+Root+"cacerts", s.working(s.authorities))
+	mux.Handle("POST "+Root+"simpleenroll", s.working(s.enrol))
+	mux.Handle("POST "+Root+"simplereenroll", s.working(s.renew))
+	mux.Handle("POST "+EvidenceKey, s.working(s.evidenceKey))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
-		select {
-		case s.slots <- struct{}{}:
-			defer func() { <-s.slots }()
-		default:
-			w.Header().Set("Retry-After", "10")
-			http.Error(w, "too many ask at once: try again in a moment", http.StatusServiceUnavailable)
-			return
-		}
-		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 		mux.ServeHTTP(w, r)
 	})
 }
 
-func (s *Server) authorities(w http.ResponseWriter, _ *http.Request) {
+// An act does what a request asks for, whose body has come as far as it will: bodyErr
+// says why not to its end. It returns how to answer, and which device has asked, as
+// far as that is known.
+type act func(r *http.Request, body []byte, bodyErr error) (answer func(http.ResponseWriter), device evidence.DeviceID, err error)
+
+// working reads a request, waits for a place, acts, leaves the place, and answers:
+// who reads or writes slowly has none meanwhile.
+func (s *Server) working(do act) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, bodyErr := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+		if bodyErr != nil {
+			bodyErr = fmt.Errorf("%w: %w", ca.ErrRequest, bodyErr)
+		}
+		ctx, cancel := context.WithTimeout(r.Context(), waitTime)
+		defer cancel()
+		select {
+		case s.slots <- struct{}{}:
+		case <-ctx.Done():
+			w.Header().Set("Retry-After", "10")
+			http.Error(w, "too many ask at once: try again in a moment", http.StatusServiceUnavailable)
+			return
+		}
+		answer, device, err := do(r, body, bodyErr)
+		<-s.slots
+		if err != nil {
+			s.refuse(w, r, device, err)
+			return
+		}
+		answer(w)
+	})
+}
+
+func (s *Server) authorities(*http.Request, []byte, error) (func(http.ResponseWriter), evidence.DeviceID, error) {
 	all, err := s.o.CA.Authorities()
-	if err != nil {
-		s.fail(w, err)
-		return
-	}
-	answer(w, all...)
+	return giving(all...), evidence.DeviceID{}, err
 }
 
 // enrol gives a device its first certificate, for a one-time code.
-func (s *Server) enrol(w http.ResponseWriter, r *http.Request) {
+func (s *Server) enrol(r *http.Request, body []byte, bodyErr error) (func(http.ResponseWriter), evidence.DeviceID, error) {
 	device, code, ok := login(r)
 	if !ok {
-		s.noRight(w, "")
-		return
+		return nil, device, errLogin
 	}
 	// The code before the request: who has none is told nothing about his request.
 	if err := s.o.CA.CheckCode(device, code, time.Now()); err != nil {
-		s.refuse(w, device, err)
-		return
+		return nil, device, err
 	}
-	public, err := s.request(r, device)
+	public, err := s.request(body, bodyErr, device)
+	if err == nil && !s.o.InForce(device) && !s.o.Waits(device) {
+		err = errRegister
+	}
 	if err != nil {
-		s.refuse(w, device, err)
-		return
+		return nil, device, err
 	}
 	certificate, err := s.o.CA.Enrol(device, code, public, time.Now())
-	s.give(w, device, certificate, err, "device enrolled")
+	return s.give(device, certificate, err, "device enrolled")
 }
 
 // renew gives a device another certificate, for the one that it shows.
-func (s *Server) renew(w http.ResponseWriter, r *http.Request) {
+func (s *Server) renew(r *http.Request, body []byte, bodyErr error) (func(http.ResponseWriter), evidence.DeviceID, error) {
 	device, ok := shown(r)
 	if !ok {
-		s.noRight(w, "")
-		return
+		return nil, device, errLogin
 	}
-	public, err := s.request(r, device)
+	public, err := s.request(body, bodyErr, device)
 	if err != nil {
-		s.refuse(w, device, err)
-		return
+		return nil, device, err
+	}
+	if err := s.o.CA.Counts(r.TLS.PeerCertificates, time.Now()); err != nil {
+		return nil, device, err
+	}
+	if !s.o.InForce(device) {
+		return nil, device, errRegister
 	}
 	certificate, err := s.o.CA.Follow(r.TLS.PeerCertificates, device, public, time.Now())
-	s.give(w, device, certificate, err, "device's certificate renewed")
+	return s.give(device, certificate, err, "device's certificate renewed")
 }
 
-func (s *Server) give(w http.ResponseWriter, device evidence.DeviceID, certificate *x509.Certificate, err error, event string) {
+func (s *Server) give(device evidence.DeviceID, certificate *x509.Certificate, err error, event string) (func(http.ResponseWriter), evidence.DeviceID, error) {
 	if err != nil {
-		s.refuse(w, device, err)
-		return
+		return nil, device, err
 	}
 	s.o.Log.Info(event, "device", device.String(), "serial", fmt.Sprintf("%x", certificate.SerialNumber), "until", certificate.NotAfter)
-	answer(w, certificate)
+	return giving(certificate), device, nil
 }
 
 // request reads a certificate request of the device.
-func (s *Server) request(r *http.Request, device evidence.DeviceID) (*ecdsa.PublicKey, error) {
-	body, err := io.ReadAll(r.Body)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ca.ErrRequest, err)
+func (s *Server) request(body []byte, bodyErr error, device evidence.DeviceID) (*ecdsa.PublicKey, error) {
+	if bodyErr != nil {
+		return nil, bodyErr
 	}
 	der, err := decode(body)
 	if err != nil {
@@ -215,7 +259,7 @@ func (s *Server) request(r *http.Request, device evidence.DeviceID) (*ecdsa.Publ
 }
 
 // evidenceKey keeps a device's evidence key for the root to enter.
-func (s *Server) evidenceKey(w http.ResponseWriter, r *http.Request) {
+func (s *Server) evidenceKey(r *http.Request, body []byte, bodyErr error) (func(http.ResponseWriter), evidence.DeviceID, error) {
 	device, ok := shown(r)
 	var err error
 	if ok {
@@ -223,27 +267,21 @@ func (s *Server) evidenceKey(w http.ResponseWriter, r *http.Request) {
 	} else {
 		var code string
 		if device, code, ok = login(r); !ok {
-			s.noRight(w, "")
-			return
+			return nil, device, errLogin
 		}
 		err = s.o.CA.CheckCode(device, code, time.Now())
 	}
-	if err != nil {
-		s.refuse(w, device, err)
-		return
+	if err == nil {
+		err = bodyErr
 	}
-	body, err := io.ReadAll(r.Body)
-	if err != nil {
-		err = fmt.Errorf("%w: %w", ca.ErrRequest, err)
-	} else {
+	if err == nil {
 		err = s.o.Propose(device, body)
 	}
 	if err != nil {
-		s.refuse(w, device, err)
-		return
+		return nil, device, err
 	}
 	s.o.Log.Info("evidence key waits for the root", "device", device.String())
-	w.WriteHeader(http.StatusAccepted)
+	return func(w http.ResponseWriter) { w.WriteHeader(http.StatusAccepted) }, device, nil
 }
 
 // login reads the device's id and its code.
@@ -269,10 +307,13 @@ func shown(r *http.Request) (evidence.DeviceID, bool) {
 	return device, err == nil
 }
 
-func (s *Server) refuse(w http.ResponseWriter, device evidence.DeviceID, err error) {
+func (s *Server) refuse(w http.ResponseWriter, r *http.Request, device evidence.DeviceID, err error) {
 	switch {
-	case errors.Is(err, ca.ErrCode), errors.Is(err, ca.ErrRight):
-		s.noRight(w, device.String())
+	case errors.Is(err, ca.ErrCode), errors.Is(err, ca.ErrRight), errors.Is(err, errLogin):
+		s.noRight(w, r, device, errors.Is(err, ca.ErrCode))
+	case errors.Is(err, errRegister):
+		s.tally.Add(tally.Key{Level: slog.LevelWarn, Message: "enrolment refused", Reason: "not in the register"}, "device", device.String())
+		http.Error(w, err.Error(), http.StatusForbidden)
 	case errors.Is(err, ca.ErrRequest):
 		s.tally.Add(tally.Key{Level: slog.LevelWarn, Message: "enrolment refused", Reason: "its request"}, "device", device.String(), "error", err)
 		http.Error(w, err.Error(), http.StatusBadRequest)
@@ -281,9 +322,20 @@ func (s *Server) refuse(w http.ResponseWriter, device evidence.DeviceID, err err
 	}
 }
 
-// noRight is the one answer to whoever has no right, whatever lacks.
-func (s *Server) noRight(w http.ResponseWriter, device string) {
-	s.tally.Add(tally.Key{Level: slog.LevelWarn, Message: "enrolment refused", Reason: "neither certificate nor code that counts"}, "device", device)
+// noRight is the one answer to whoever has no right, whatever lacks. A wrong code is
+// answered later.
+func (s *Server) noRight(w http.ResponseWriter, r *http.Request, device evidence.DeviceID, wrong bool) {
+	named := ""
+	if device != (evidence.DeviceID{}) {
+		named = device.String()
+	}
+	s.tally.Add(tally.Key{Level: slog.LevelWarn, Message: "enrolment refused", Reason: "neither certificate nor code that counts"}, "device", named, "remote", r.RemoteAddr)
+	if wrong {
+		select {
+		case <-time.After(s.delay):
+		case <-r.Context().Done():
+		}
+	}
 	w.Header().Set("WWW-Authenticate", `Basic realm="Ciglio enrolment"`)
 	http.Error(w, "want a device's certificate, or its id and a one-time code that counts", http.StatusUnauthorized)
 }
@@ -301,6 +353,11 @@ func decode(body []byte) ([]byte, error) {
 		return nil, fmt.Errorf("%w: not base64", ca.ErrRequest)
 	}
 	return der, nil
+}
+
+// giving is an answer with certificates.
+func giving(certificates ...*x509.Certificate) func(http.ResponseWriter) {
+	return func(w http.ResponseWriter) { answer(w, certificates...) }
 }
 
 // answer sends certificates as a degenerate PKCS #7.

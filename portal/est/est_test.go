@@ -23,6 +23,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -52,6 +53,8 @@ type bench struct {
 	url      string
 	proposed map[evidence.DeviceID][]byte
 	evidence *ecdsa.PublicKey
+	strange  map[evidence.DeviceID]bool // not in the register
+	server   *est.Server
 }
 
 func newBench(t *testing.T) *bench {
@@ -72,6 +75,8 @@ func newBench(t *testing.T) *bench {
 	b := &bench{ca: authority, proposed: make(map[evidence.DeviceID][]byte)}
 	server := est.New(est.Options{
 		CA: authority, TLS: source.Get, Log: log,
+		InForce:       func(d evidence.DeviceID) bool { return !b.strange[d] },
+		Waits:         func(d evidence.DeviceID) bool { return b.proposed[d] != nil },
 		IsEvidenceKey: func(k *ecdsa.PublicKey) bool { return b.evidence != nil && k.Equal(b.evidence) },
 		Propose: func(d evidence.DeviceID, text []byte) error {
 			if len(text) == 0 {
@@ -81,6 +86,8 @@ func newBench(t *testing.T) *bench {
 			return nil
 		},
 	})
+	server.SetDelay(0)
+	b.server = server
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -286,32 +293,180 @@ func TestRevokedOnAnOpenConnection(t *testing.T) {
 	}
 }
 
-// TestOneAddressHasItsShare has one client open connections whose handshake is
-// through, and say nothing, and another enrol meanwhile from its own address.
+// from has a client dial from another address of this machine.
+func from(c *http.Client, last byte) {
+	dialer := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, last)}, Timeout: 5 * time.Second}
+	c.Transport.(*http.Transport).DialContext = dialer.DialContext
+}
+
+// TestOneAddressHasItsShare has strangers open connections from several addresses,
+// whose handshake is through, and say nothing, and a device enrol meanwhile from its
+// own address, and from one of theirs.
 func TestOneAddressHasItsShare(t *testing.T) {
 	b := newBench(t)
-	anyone := b.client(t, nil)
-	config := anyone.Transport.(*http.Transport).TLSClientConfig
-	open := 0
-	for range 100 {
-		c, err := tls.Dial("tcp", strings.TrimPrefix(b.url, "https://"), config)
+	config := b.client(t, nil).Transport.(*http.Transport).TLSClientConfig
+	ended := make(chan bool, 1000)
+	for i := range 5 * 80 {
+		dialer := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, byte(10+i%5))}, Timeout: 5 * time.Second}
+		c, err := tls.DialWithDialer(dialer, "tcp", strings.TrimPrefix(b.url, "https://"), config)
 		if err != nil {
+			ended <- true // for another of the strangers
 			continue
 		}
 		defer c.Close()
-		open++
+		go func() {
+			_, err := c.Read(make([]byte, 1))
+			ended <- err != nil
+		}()
 	}
-	if open != 64 {
-		t.Errorf("%d connections of one address, want 64", open)
+	for range 5*80 - 256 {
+		if !<-ended {
+			t.Error("a silent connection is answered")
+		}
 	}
-	from := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}, Timeout: 5 * time.Second}
-	anyone.Transport.(*http.Transport).DialContext = from.DialContext
+	for _, address := range []byte{2, 10} {
+		anyone := b.client(t, nil)
+		from(anyone, address)
+		code, err := b.ca.NewCode(device, time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if status, body := b.post(t, anyone, est.Root+"simpleenroll", device.String(), code, request(t, device, newKey(t))); status != 200 {
+			t.Errorf("from address %d: %d %s", address, status, body)
+		}
+	}
+}
+
+// TestSlowStrangersHoldNothing has more strangers than requests are worked on send
+// their bodies byte by byte, and not to the end.
+func TestSlowStrangersHoldNothing(t *testing.T) {
+	b := newBench(t)
+	anyone := b.client(t, nil)
+	config := anyone.Transport.(*http.Transport).TLSClientConfig
+	for range 40 {
+		c, err := tls.Dial("tcp", strings.TrimPrefix(b.url, "https://"), config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		if _, err := fmt.Fprintf(c, "POST %ssimpleenroll HTTP/1.1\r\nHost: x\r\nAuthorization: Basic %s\r\nContent-Length: 8000\r\n\r\nAAAA", est.Root,
+			base64.StdEncoding.EncodeToString([]byte(device.String()+":x"))); err != nil {
+			t.Fatal(err)
+		}
+	}
 	code, err := b.ca.NewCode(device, time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
 	if status, body := b.post(t, anyone, est.Root+"simpleenroll", device.String(), code, request(t, device, newKey(t))); status != 200 {
-		t.Errorf("from another address: %d %s", status, body)
+		t.Errorf("among the slow ones: %d %s", status, body)
+	}
+}
+
+// TestAStrangerUsesUpNoCode guesses a device's code from many addresses at once.
+func TestAStrangerUsesUpNoCode(t *testing.T) {
+	b := newBench(t)
+	code, err := b.ca.NewCode(device, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	good := request(t, device, newKey(t))
+	var guesses sync.WaitGroup
+	for i := range byte(4) {
+		stranger := b.client(t, nil)
+		from(stranger, 20+i)
+		guesses.Go(func() {
+			for j := range 15 {
+				if status, _ := b.post(t, stranger, est.Root+"simpleenroll", device.String(), fmt.Sprintf("%04d-%04d-0000", i, j), good); status != 401 {
+					t.Errorf("a guess: %d", status)
+				}
+			}
+		})
+	}
+	guesses.Wait()
+	if status, body := b.post(t, b.client(t, nil), est.Root+"simpleenroll", device.String(), code, good); status != 200 {
+		t.Errorf("the code after sixty guesses: %d %s", status, body)
+	}
+}
+
+// TestAWrongCodeIsAnsweredLater measures nothing: the answer does not come before the
+// client gives up, and a right code is answered meanwhile.
+func TestAWrongCodeIsAnsweredLater(t *testing.T) {
+	b := newBench(t)
+	b.server.SetDelay(time.Hour)
+	code, err := b.ca.NewCode(device, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	good := request(t, device, newKey(t))
+	ctx, cancel := context.WithCancel(t.Context())
+	var guesses sync.WaitGroup
+	for range 20 { // more than are worked on
+		guesses.Go(func() {
+			r, err := http.NewRequestWithContext(ctx, "POST", b.url+est.Root+"simpleenroll", strings.NewReader(good))
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			r.SetBasicAuth(device.String(), "2222-2222-2222")
+			c := *b.client(t, nil)
+			c.Timeout = 0
+			answer, err := c.Do(r)
+			if err == nil {
+				answer.Body.Close()
+				t.Errorf("answered at once: %s", answer.Status)
+			}
+		})
+	}
+	if status, body := b.post(t, b.client(t, nil), est.Root+"simpleenroll", device.String(), code, good); status != 200 {
+		t.Errorf("the right code meanwhile: %d %s", status, body)
+	}
+	cancel()
+	guesses.Wait()
+}
+
+// TestWhoIsNotInTheRegisterGetsNoCertificate asks as one who is not in it yet, one who
+// has brought his key, and one who is in it no longer.
+func TestWhoIsNotInTheRegisterGetsNoCertificate(t *testing.T) {
+	b := newBench(t)
+	b.strange = map[evidence.DeviceID]bool{device: true}
+	code, err := b.ca.NewCode(device, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := newKey(t)
+	good, anyone := request(t, device, key), b.client(t, nil)
+	if status, body := b.post(t, anyone, est.Root+"simpleenroll", device.String(), code, good); status != http.StatusForbidden || !bytes.Contains(body, []byte("register")) {
+		t.Errorf("not in the register: %d %s", status, body)
+	}
+	if all, err := b.ca.Issued(device, time.Now()); err != nil || len(all) != 0 {
+		t.Errorf("%d certificates, %v", len(all), err)
+	}
+	if status, _ := b.post(t, anyone, est.EvidenceKey, device.String(), code, "proof"); status != http.StatusAccepted {
+		t.Errorf("evidence key: %d", status)
+	}
+	status, body := b.post(t, anyone, est.Root+"simpleenroll", device.String(), code, good)
+	if status != 200 {
+		t.Fatalf("once its evidence key waits for the root: %d %s", status, body)
+	}
+	own := &tls.Certificate{Certificate: [][]byte{certificates(t, body)[0].Raw}, PrivateKey: key}
+	if status, body := b.post(t, b.client(t, own), est.Root+"simplereenroll", "", "", good); status != http.StatusForbidden {
+		t.Errorf("renewal before the root has entered it: %d %s", status, body)
+	}
+	delete(b.strange, device)
+	if status, body := b.post(t, b.client(t, own), est.Root+"simplereenroll", "", "", good); status != 200 {
+		t.Errorf("renewal by one of the register: %d %s", status, body)
+	}
+	b.strange[device] = true
+	delete(b.proposed, device)
+	for name, c := range map[string]*http.Client{"by its certificate": b.client(t, own), "by its code": anyone} {
+		path, user, secret := est.Root+"simplereenroll", "", ""
+		if c == anyone {
+			path, user, secret = est.Root+"simpleenroll", device.String(), code
+		}
+		if status, body := b.post(t, c, path, user, secret, good); status != http.StatusForbidden {
+			t.Errorf("in the register no longer, %s: %d %s", name, status, body)
+		}
 	}
 }
 

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -22,24 +24,25 @@ const (
 )
 
 // A listener gives connections whose handshake is through, and tells why others
-// are refused. While there are as many as it takes it accepts none; one more than
-// one address may have is closed.
+// are refused. One more than it takes ends the oldest of the address that has most;
+// one more than an address may have, that address's oldest.
 type listener struct {
 	net.Listener
 	server   *Server
 	acceptor *mtls.Acceptor
 	ready    chan net.Conn
-	slots    chan struct{} // one for each connection, until it is closed
 	ctx      context.Context
 	end      context.CancelFunc
 	work     sync.WaitGroup
 
-	mu   sync.Mutex
-	from map[string]int // connections by address
+	mu    sync.Mutex
+	order uint64
+	all   int
+	from  map[string][]*slot // connections by address, the oldest first
 }
 
 func newListener(l net.Listener, s *Server) *listener {
-	k := &listener{Listener: l, server: s, acceptor: mtls.NewAcceptor(s.config), ready: make(chan net.Conn), slots: make(chan struct{}, maxConnections), from: make(map[string]int)}
+	k := &listener{Listener: l, server: s, acceptor: mtls.NewAcceptor(s.config), ready: make(chan net.Conn), from: make(map[string][]*slot)}
 	k.ctx, k.end = context.WithCancel(context.Background())
 	k.work.Add(1)
 	return k
@@ -48,60 +51,83 @@ func newListener(l net.Listener, s *Server) *listener {
 func (k *listener) serve() {
 	defer k.work.Done()
 	for {
-		select {
-		case k.slots <- struct{}{}:
-		case <-k.ctx.Done():
-			return
-		}
 		raw, err := k.Listener.Accept()
 		if err != nil {
-			<-k.slots
 			if k.ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
 				return
 			}
 			time.Sleep(acceptDelay) // the machine may be out of descriptors
 			continue
 		}
-		c, ok := k.enter(raw)
-		if !ok {
-			k.server.tally.Add(tally.Key{Level: slog.LevelWarn, Message: "client refused", Reason: "too many connections from its address"}, "remote", raw.RemoteAddr().String())
-			raw.Close()
-			<-k.slots
-			continue
+		c, out := k.enter(raw)
+		if out != nil {
+			k.server.tally.Add(tally.Key{Level: slog.LevelWarn, Message: "client refused", Reason: "too many connections from its address"}, "remote", out.RemoteAddr().String())
+			out.Close()
 		}
 		k.work.Go(func() { k.shake(c) })
 	}
 }
 
-// A slot is a connection that has one.
+// A slot is a connection that is counted.
 type slot struct {
 	net.Conn
+	order uint64
 	leave func() // once
 }
 
-// enter counts a connection, which has a slot, unless its address has too many.
-func (k *listener) enter(raw net.Conn) (*slot, bool) {
-	address, _, err := net.SplitHostPort(raw.RemoteAddr().String())
+// addressOf is whom a connection is counted to: an IPv4 address, or an IPv6 network
+// of 64 bits, which is what one customer has.
+func addressOf(a net.Addr) string {
+	at, err := netip.ParseAddrPort(a.String())
 	if err != nil {
-		address = raw.RemoteAddr().String()
+		return a.String()
 	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.from[address] == maxFromAddress {
-		return nil, false
+	address := at.Addr().Unmap()
+	if address.Is4() {
+		return address.String()
 	}
-	k.from[address]++
-	return &slot{raw, sync.OnceFunc(func() {
-		k.mu.Lock()
-		if k.from[address]--; k.from[address] == 0 {
-			delete(k.from, address)
-		}
-		k.mu.Unlock()
-		<-k.slots
-	})}, true
+	network, err := address.WithZone("").Prefix(64)
+	if err != nil {
+		return address.String()
+	}
+	return network.String()
 }
 
-// Close closes the connection and gives its slot to another.
+// enter counts a connection. It returns one that has to go for it, if there are too
+// many, which is counted no more.
+func (k *listener) enter(raw net.Conn) (in, out *slot) {
+	address := addressOf(raw.RemoteAddr())
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.order++
+	in = &slot{Conn: raw, order: k.order}
+	in.leave = sync.OnceFunc(func() { k.forget(address, in) })
+	k.from[address] = append(k.from[address], in)
+	k.all++
+	if n := len(k.from[address]); n > maxFromAddress {
+		out = k.from[address][0]
+	} else if k.all > maxConnections {
+		most := 0
+		for _, some := range k.from {
+			if len(some) > most || len(some) == most && some[0].order < out.order {
+				most, out = len(some), some[0]
+			}
+		}
+	}
+	return in, out
+}
+
+func (k *listener) forget(address string, s *slot) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	some := slices.DeleteFunc(k.from[address], func(one *slot) bool { return one == s })
+	if k.from[address] = some; len(some) == 0 {
+		delete(k.from, address)
+	}
+	k.all--
+}
+
+// Close closes the connection, which is counted no more.
 func (s *slot) Close() error {
 	defer s.leave()
 	return s.Conn.Close()

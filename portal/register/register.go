@@ -118,6 +118,14 @@ func (f *File) Known(device evidence.DeviceID) bool {
 	return f.known[device]
 }
 
+// InForce reports whether the register has a key of the device that is not revoked
+// and has not ended at a time.
+func (f *File) InForce(device evidence.DeviceID, at time.Time) bool {
+	return slices.ContainsFunc(f.Trust().Register().Register.Entries, func(e evidence.RegisterEntry) bool {
+		return e.Role == evidence.RoleDevice && e.Device == device && e.Revoked == nil && at.Before(e.NotAfter)
+	})
+}
+
 // HasKey reports whether a key stands in the register, whoever's.
 func (f *File) HasKey(id evidence.Hash) bool {
 	return HasKey(f.Trust(), id)
