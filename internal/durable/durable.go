@@ -166,11 +166,25 @@ func Lock(path string) (*os.File, error) { return lock(path, unix.LOCK_EX|unix.L
 // Wait is [Lock], and waits until the other has freed it.
 func Wait(path string) (*os.File, error) { return lock(path, unix.LOCK_EX) }
 
+// WaitFolder is [Wait] with the folder itself for the lock: who may read a folder may
+// take it, whoever else has, and it leaves no file behind.
+func WaitFolder(path string) (*os.File, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	return take(f, unix.LOCK_EX)
+}
+
 func lock(path string, how int) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, private)
 	if err != nil {
 		return nil, err
 	}
+	return take(f, how)
+}
+
+func take(f *os.File, how int) (*os.File, error) {
 	for {
 		err := unix.Flock(int(f.Fd()), how)
 		switch {
@@ -181,6 +195,6 @@ func lock(path string, how int) (*os.File, error) {
 		case errors.Is(err, unix.EWOULDBLOCK):
 			err = ErrLocked
 		}
-		return nil, errors.Join(fmt.Errorf("lock %s: %w", path, err), f.Close())
+		return nil, errors.Join(fmt.Errorf("lock %s: %w", f.Name(), err), f.Close())
 	}
 }

@@ -118,9 +118,16 @@ func readAcknowledged(dir string) ([]Acknowledgement, error) {
 }
 
 // Acknowledge notes in the store's folder that by knows of the losses, and why they
-// may stand. It takes no lock, so that it works while the service runs. A file that is
-// damaged is set aside, with all that it said: those losses are named again.
+// may stand. It works while the service runs: the two wait for each other, with the
+// folder for the lock. A loss that somebody knows of already, as one who acknowledges
+// at the same moment, is not said twice. A file that is damaged is set aside, with all
+// that it said: those losses are named again.
 func Acknowledge(dir string, losses []Loss, by, why string, now time.Time) error {
+	lock, err := durable.WaitFolder(dir)
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
 	all, err := readAcknowledged(dir)
 	if err != nil {
 		if _, err := moveAside(dir, acknowledgedName, err); err != nil {
@@ -133,13 +140,20 @@ func Acknowledge(dir string, losses []Loss, by, why string, now time.Time) error
 		if err := a.check(); err != nil {
 			return err
 		}
-		all = append(all, a)
+		if !slices.ContainsFunc(all, func(a Acknowledgement) bool { return a.covers(l) }) {
+			all = append(all, a)
+		}
 	}
 	return writeAcknowledged(dir, all)
 }
 
 // NoteRecorded says that the chain has the record of an acknowledgement.
 func (o *Outbox) NoteRecorded(of Acknowledgement) error {
+	lock, err := durable.WaitFolder(o.dir)
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
 	all, err := readAcknowledged(o.dir)
 	if err != nil {
 		return err

@@ -2,10 +2,12 @@ package outbox
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -95,6 +97,66 @@ func TestDamagedAcknowledgementIsNamed(t *testing.T) {
 	}
 	if _, report = b.viewed(); strings.Contains(unknown(report), "missing") || !strings.Contains(unknown(report), acknowledgedName) {
 		t.Errorf("said again: nobody knows of %q, want the file in damaged/ alone", unknown(report))
+	}
+}
+
+// TestAcknowledgementsAtOnceAreAllKept has several people acknowledge losses while the
+// service notes that others are recorded, and a start cleans up meanwhile.
+func TestAcknowledgementsAtOnceAreAllKept(t *testing.T) {
+	b, _ := threeDays(t)
+	b.open()
+	const people, each = 4, 12
+	loss := func(p, i int) Loss { return Loss{Code: RecordDamaged, Words: fmt.Sprintf("record %d of %d", i, p)} }
+	for i := range each {
+		if err := Acknowledge(b.dir, []Loss{loss(0, i)}, "ops", "known", noon); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var work sync.WaitGroup
+	for p := 1; p <= people; p++ {
+		work.Go(func() {
+			for i := range each {
+				// Of the first person's, all say the same of one loss.
+				for _, l := range []Loss{loss(p, i), loss(0, i)} {
+					if err := Acknowledge(b.dir, []Loss{l}, "ops", "known", noon); err != nil {
+						t.Error(err)
+					}
+				}
+			}
+		})
+	}
+	work.Go(func() {
+		for i := range each {
+			a := Acknowledgement{Time: noon.UTC().Truncate(time.Second), By: "ops", Why: "known", Code: RecordDamaged, Words: loss(0, i).Words}
+			if err := b.NoteRecorded(a); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	work.Go(func() {
+		for range each {
+			left, err := filepath.Glob(filepath.Join(b.dir, ".new-*"))
+			for i := range left {
+				left[i] = filepath.Base(left[i])
+			}
+			if err := errors.Join(err, removeTemporary(b.dir, left)); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	work.Wait()
+	all, err := readAcknowledged(b.dir)
+	if err != nil || len(all) != (people+1)*each {
+		t.Errorf("%d acknowledgements, want %d, %v", len(all), (people+1)*each, err)
+	}
+	recorded := 0
+	for _, a := range all {
+		if a.Recorded {
+			recorded++
+		}
+	}
+	if recorded != each {
+		t.Errorf("%d recorded, want %d", recorded, each)
 	}
 }
 

@@ -146,7 +146,8 @@
 // The file acknowledged is text: a head, a line of JSON for each [Acknowledgement],
 // and a CRC-32C. It says nothing of the records. One of missing numbers covers what is
 // left of them, and no number more; any other covers a loss of the same words. Whoever
-// writes it needs no lock; what it says enters the chain at the next start.
+// writes it has the folder locked by flock(2), which the store itself does for this
+// file alone; what it says enters the chain at the next start.
 //
 // # Reading from another process
 //

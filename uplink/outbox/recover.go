@@ -82,10 +82,8 @@ func (o *Outbox) recover() error {
 	if err := o.removeClean(); err != nil {
 		return err
 	}
-	for _, temp := range found.temporary {
-		if err := os.Remove(filepath.Join(o.dir, temp)); err != nil {
-			return diskError("outbox "+temp, err)
-		}
+	if err := removeTemporary(o.dir, found.temporary); err != nil {
+		return err
 	}
 	if err := o.putAside(found); err != nil {
 		return err
@@ -332,4 +330,24 @@ func (o *Outbox) release() error {
 		errs = append(errs, o.tip.Close())
 	}
 	return errors.Join(errs...)
+}
+
+// removeTemporary removes files that were on their way to their place when the power
+// went. Whoever acknowledges a loss at this moment has one that is: it is gone, or
+// waited for.
+func removeTemporary(dir string, names []string) error {
+	if len(names) == 0 {
+		return nil
+	}
+	lock, err := durable.WaitFolder(dir)
+	if err != nil {
+		return diskError("outbox "+dir, err)
+	}
+	defer lock.Close()
+	for _, name := range names {
+		if err := os.Remove(filepath.Join(dir, name)); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return diskError("outbox "+name, err)
+		}
+	}
+	return nil
 }
