@@ -94,6 +94,7 @@ var may = map[string][]string{
 	"portal/cmd/ciglio-demo":      {"sensor/…", "capture/…", "uplink/…", "agent/…", "portal/…", "internal/provisioning", "cross/simulate/…", "cross/statement"},
 	"docs":                        {},
 	"internal":                    {},
+	"internal/mtls":               {"internal/durable"},
 	"internal/mtls/mtlstest":      {"internal/mtls"},
 	"internal/provisioning":       {"capture/evidence", "internal/strict"},
 	"internal/catalogue":          {"internal/strict"},
