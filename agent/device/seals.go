@@ -32,7 +32,7 @@ const sealsFile = "seals.toml"
 const maxSealsFile = 64 << 10
 
 // NewTamper opens what c says watches the cabinet; nil where there is nothing. A line
-// that is not there is a finding, and no error.
+// that is not there is a finding, and no error, and is tried again.
 func NewTamper(c *config.Config, clock sensor.Clock) *tamper.Watch {
 	s := c.Seals
 	var switches []tamper.Switch
@@ -40,13 +40,9 @@ func NewTamper(c *config.Config, clock sensor.Clock) *tamper.Watch {
 		if one.line == "" {
 			continue
 		}
-		w := tamper.Switch{Name: one.name, High: s.Open == "high"}
-		if pin, err := port.OpenContact(one.line, s.Pull); err != nil {
-			w.Err = err
-		} else {
-			w.Pin = pin
-		}
-		switches = append(switches, w)
+		switches = append(switches, tamper.Switch{Name: one.name, High: s.Open == "high", Open: func() (tamper.Pin, error) {
+			return port.OpenContact(one.line, s.Pull)
+		}})
 	}
 	var gauges []tamper.Gauge
 	bus := port.I2C(s.Bus)

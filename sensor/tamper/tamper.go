@@ -10,7 +10,9 @@
 // others are told as quiet ones, and counted in the next that is not.
 //
 // A line or sensor that could not be opened, or gives no reading for five seconds, is
-// a finding for as long as that lasts. Whether an opened seal stays open is not known
+// a finding for as long as that lasts. A line is tried again after a second, then after
+// twice as long each time, up to half a minute; when it comes, what it shows counts as
+// at the start. Whether an opened seal stays open is not known
 // here: that is for the device to remember.
 package tamper
 
@@ -40,19 +42,24 @@ const (
 	inTurn = 3                     // readings outside that count
 	silent = 5 * time.Second       // without a reading that are a finding
 
+	firstTry = time.Second      // before a line that could not be opened is tried again
+	lastTry  = 30 * time.Second // at most, between two tries
+
 	// Burst is how many changes of a switch or gauge are worth a record at once.
 	Burst = 8
 	// Refill is after how long one more is.
 	Refill = 10 * time.Minute
 )
 
-// A Switch is an input line that shows whether a seal is open. Its pin must have
-// been set to watch both edges.
+// A Pin is an input line that is open.
+type Pin = gpio.PinIn
+
+// A Switch is an input line that shows whether a seal is open.
 type Switch struct {
-	Name string     // of the seal: "door"
-	Pin  gpio.PinIn // nil when it could not be opened: Err says why
-	High bool       // it shows high while the seal is open, and low while it is closed; false: the other way
-	Err  error
+	Name string // of the seal: "door"
+	High bool   // it shows high while the seal is open, and low while it is closed; false: the other way
+	// Open returns its pin, set to watch both edges. One goroutine at a time calls it.
+	Open func() (Pin, error)
 }
 
 // A Gauge is a measured quantity with its range.
@@ -83,6 +90,7 @@ type Watch struct {
 
 	mu     sync.Mutex
 	states map[string]*state
+	pins   map[string]Pin // of the switches that are open, by name
 }
 
 // state is what is known of a switch or gauge.
@@ -95,24 +103,31 @@ type state struct {
 	untold  int
 }
 
-// New returns a watch. It starts nothing.
+// New returns a watch and opens its lines. It starts nothing.
 func New(clock sensor.Clock, switches []Switch, gauges []Gauge) *Watch {
-	w := &Watch{clock: clock, switches: switches, gauges: gauges, states: map[string]*state{}}
+	w := &Watch{clock: clock, switches: switches, gauges: gauges, states: map[string]*state{}, pins: map[string]Pin{}}
 	now := clock.Now()
-	add := func(name string, err error) {
-		s := &state{heard: now, tokens: Burst, refill: now}
-		if err != nil {
-			s.broken = err.Error()
-		}
-		w.states[name] = s
-	}
 	for _, s := range switches {
-		add(s.Name, s.Err)
+		w.states[s.Name] = &state{heard: now, tokens: Burst, refill: now}
+		w.open(s)
 	}
 	for _, g := range gauges {
-		add(g.Name, nil)
+		w.states[g.Name] = &state{heard: now, tokens: Burst, refill: now}
 	}
 	return w
+}
+
+// open opens a switch, and returns nil when that fails, which is a finding.
+func (w *Watch) open(s Switch) Pin {
+	pin, err := s.Open()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if err != nil {
+		w.states[s.Name].broken = err.Error()
+		return nil
+	}
+	w.pins[s.Name] = pin
+	return pin
 }
 
 // Names returns the names of the switches.
@@ -126,11 +141,11 @@ func (w *Watch) Names() []string {
 
 // Close gives the lines back. It must not be called while Run does.
 func (w *Watch) Close() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	var all error
-	for _, s := range w.switches {
-		if s.Pin != nil {
-			all = errors.Join(all, s.Pin.Halt())
-		}
+	for _, pin := range w.pins {
+		all = errors.Join(all, pin.Halt())
 	}
 	return all
 }
@@ -174,9 +189,11 @@ func (w *Watch) Run(ctx context.Context, tell func(Event)) error {
 	var all sync.WaitGroup
 	defer all.Wait()
 	for _, s := range w.switches {
-		if s.Pin != nil {
-			all.Go(func() { w.follow(ctx, s, tell) })
-		}
+		all.Go(func() {
+			if pin := w.await(ctx, s); pin != nil {
+				w.follow(ctx, s, pin, tell)
+			}
+		})
 	}
 	for _, g := range w.gauges {
 		all.Go(func() { w.measure(ctx, g, tell) })
@@ -185,12 +202,29 @@ func (w *Watch) Run(ctx context.Context, tell func(Event)) error {
 	return ctx.Err()
 }
 
+// await returns the pin of a switch, which it opens if that has failed before; nil when
+// ctx ends.
+func (w *Watch) await(ctx context.Context, s Switch) Pin {
+	w.mu.Lock()
+	pin := w.pins[s.Name]
+	w.mu.Unlock()
+	for wait := firstTry; pin == nil; wait = min(2*wait, lastTry) {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(wait):
+		}
+		pin = w.open(s)
+	}
+	return pin
+}
+
 // follow watches a switch. It is closed until it has shown otherwise.
-func (w *Watch) follow(ctx context.Context, s Switch, tell func(Event)) {
+func (w *Watch) follow(ctx context.Context, s Switch, pin Pin, tell func(Event)) {
 	var told, shown bool // open
 	since := w.clock.Now()
 	for first := true; ctx.Err() == nil; first = false {
-		open := s.Pin.Read() == gpio.Level(s.High)
+		open := pin.Read() == gpio.Level(s.High)
 		now := w.clock.Now()
 		w.reading(s.Name, "", nil)
 		if open != shown {
@@ -209,7 +243,7 @@ func (w *Watch) follow(ctx context.Context, s Switch, tell func(Event)) {
 		}
 		// An edge only wakes: the level counts. The wait is short, since drivers differ on
 		// how they end.
-		if !s.Pin.WaitForEdge(turn) {
+		if !pin.WaitForEdge(turn) {
 			continue
 		}
 		select { // a line that chatters must not take the processor

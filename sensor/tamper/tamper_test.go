@@ -37,7 +37,7 @@ type played struct {
 func play(t *testing.T, level gpio.Level, gauges ...Gauge) *played {
 	c := clock{time.Now()}
 	p := &played{door: &gpiotest.Pin{N: "DOOR", L: level, EdgesChan: make(chan gpio.Level, 1)}}
-	p.Watch = New(c, []Switch{{Name: "door", Pin: p.door, High: true}}, gauges)
+	p.Watch = New(c, []Switch{{Name: "door", High: true, Open: func() (Pin, error) { return p.door, nil }}}, gauges)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
 	go func() {
@@ -221,7 +221,7 @@ func TestAGaugeIsToldOutsideOfItsRange(t *testing.T) {
 }
 
 func TestWhatIsNotThereIsAFinding(t *testing.T) {
-	w := New(clock{time.Now()}, []Switch{{Name: "door", Err: errors.New("pin GPIO5: no such line")}}, nil)
+	w := New(clock{time.Now()}, []Switch{{Name: "door", Open: func() (Pin, error) { return nil, errors.New("pin GPIO5: no such line") }}}, nil)
 	f := w.Findings(w.clock.Now())
 	if len(f) != 1 || f[0].Code != CodeLine || !strings.Contains(f[0].Words, "GPIO5") {
 		t.Errorf("findings %v", f)
@@ -230,6 +230,59 @@ func TestWhatIsNotThereIsAFinding(t *testing.T) {
 	cancel()
 	if err := w.Run(ctx, func(Event) { t.Error("an event of nothing") }); !errors.Is(err, context.Canceled) {
 		t.Error(err)
+	}
+}
+
+// A line that is missing at the start is looked for, and what it shows when it comes
+// counts as at the start.
+func TestALineThatComesLaterIsWatched(t *testing.T) {
+	for _, row := range []struct {
+		name  string
+		level gpio.Level
+		want  []string
+	}{
+		{"closed", gpio.Low, nil},
+		{"open", gpio.High, []string{"door open at the start"}},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			var tries []time.Duration
+			start, missing := time.Now(), true
+			door := &gpiotest.Pin{N: "DOOR", L: row.level, EdgesChan: make(chan gpio.Level, 1)}
+			w := New(clock{start}, []Switch{{Name: "door", High: true, Open: func() (Pin, error) {
+				tries = append(tries, time.Since(start))
+				if missing {
+					return nil, errors.New("pin GPIO5: no such line")
+				}
+				return door, nil
+			}}}, nil)
+			ctx, cancel := context.WithCancel(t.Context())
+			done := make(chan error)
+			var told []string
+			go func() { done <- w.Run(ctx, func(e Event) { told = append(told, e.What+" "+e.Words) }) }()
+			time.Sleep(2 * time.Minute)
+			synctest.Wait()
+			if f := w.Findings(w.clock.Now()); len(f) != 1 || f[0].Code != CodeLine || !strings.Contains(f[0].Words, "GPIO5") {
+				t.Errorf("%s: while it is missing: %v", row.name, f)
+			}
+			want := []time.Duration{0, 1, 3, 7, 15, 31, 61, 91}
+			for i := range want {
+				want[i] *= time.Second
+			}
+			if !slices.Equal(tries, want) {
+				t.Errorf("%s: tried after %v, want %v", row.name, tries, want)
+			}
+			missing = false
+			time.Sleep(lastTry + 100*time.Millisecond)
+			synctest.Wait()
+			if f := w.Findings(w.clock.Now()); len(f) != 0 || !slices.Equal(told, row.want) {
+				t.Errorf("%s: once it is there: findings %v, told %q", row.name, f, told)
+			}
+			cancel()
+			<-done
+			if err := w.Close(); err != nil {
+				t.Error(err)
+			}
+		})
 	}
 }
 
