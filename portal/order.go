@@ -39,14 +39,17 @@ func AddOfficer(dir, keyFile string) (evidence.Hash, error) {
 	if err := key.Create(keyFile); err != nil {
 		return evidence.Hash{}, err
 	}
-	_, err = register.AddOfficer(dir, root, key.SPKI(), time.Now(), officerValid)
+	if _, err = register.AddOfficer(dir, root, key.SPKI(), time.Now(), officerValid); err != nil {
+		err = errors.Join(err, os.Remove(keyFile)) // it counts nowhere
+	}
 	return key.KeyID(), err
 }
 
 // SignOrder signs an order of the centre in dir for its device, with the centre's key
 // or, when keyFile names one, with an officer's, and keeps it: a running portal sends
-// it when the device is there.
-func SignOrder(dir, keyFile string, o wire.Order, valid time.Duration) (*orders.Entry, error) {
+// it when the device is there. When out names a new file it is written there first;
+// both are done, or neither.
+func SignOrder(dir, keyFile string, o wire.Order, valid time.Duration, out string) (*orders.Entry, error) {
 	if err := centreIn(dir); err != nil {
 		return nil, err
 	}
@@ -71,7 +74,21 @@ func SignOrder(dir, keyFile string, o wire.Order, valid time.Duration) (*orders.
 	if entry.Role != o.Kind.Role() {
 		return nil, fmt.Errorf("%s: %w: the key is %v's", o.Kind, errOffice, entry.Role)
 	}
-	return orders.Open(dir).Sign(o, key, time.Now(), valid)
+	if out == "" {
+		return orders.Open(dir).Sign(o, key, time.Now(), valid, nil)
+	}
+	written := false
+	e, err := orders.Open(dir).Sign(o, key, time.Now(), valid, func(e *orders.Entry) error {
+		if err := durable.Create(out, e.Bytes); err != nil {
+			return fmt.Errorf("%s: %w", out, err)
+		}
+		written = true
+		return nil
+	})
+	if err != nil && written {
+		err = errors.Join(err, os.Remove(out))
+	}
+	return e, err
 }
 
 // mayOrder says whether a signed order is of a key that the register of the centre in
@@ -186,14 +203,9 @@ func orderFlags(flags *flag.FlagSet) func(context.Context, io.Writer, io.Writer,
 		if err := trial.Check(); err != nil {
 			return nil, fmt.Errorf("%w: %w", errUsage, err)
 		}
-		e, err := SignOrder(*dir, *key, o, *valid)
+		e, err := SignOrder(*dir, *key, o, *valid, *out)
 		if err != nil {
 			return nil, err
-		}
-		if *out != "" {
-			if err := durable.Create(*out, e.Bytes); err != nil {
-				return nil, fmt.Errorf("%s: %w", *out, err)
-			}
 		}
 		return orderResult{id.String(), e.Number, e.Order.String(), e.NotBefore.Format(time.RFC3339), e.NotAfter.Format(time.RFC3339), e.KeyID.String(), *out}, nil
 	}

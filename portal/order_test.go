@@ -3,6 +3,7 @@ package portal_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -98,6 +99,32 @@ func TestOrderCommand(t *testing.T) {
 	}
 	if all, err := orders.Open(dir).List(d.ID); err != nil || len(all) != kinds+1 || !bytes.Equal(all[0].Bytes, carried) {
 		t.Errorf("%d orders, %v", len(all), err)
+	}
+	// What cannot be written for the stick is not sent either, and the other way round.
+	for name, path := range map[string]string{"a file that is there": stick, "a folder that is not": filepath.Join(stick, "1.order")} {
+		if exit, out := run("order", "--device", id, "--kind", "selftest", "--out", path); exit != 1 {
+			t.Errorf("%s: exit %d: %s", name, exit, out)
+		}
+	}
+	if all, err := orders.Open(dir).List(d.ID); err != nil || len(all) != kinds+1 {
+		t.Errorf("%d orders after two that failed, want %d, %v", len(all), kinds+1, err)
+	}
+	folder := filepath.Join(dir, "orders", id)
+	if err := os.Rename(folder, folder+".away"); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(folder, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	second := filepath.Join(filepath.Dir(stick), "2.order")
+	if exit, out := run("order", "--device", id, "--kind", "selftest", "--out", second); exit != 1 {
+		t.Errorf("orders that cannot be kept: exit %d: %s", exit, out)
+	}
+	if _, err := os.Stat(second); !os.IsNotExist(err) {
+		t.Errorf("an order that is not kept is on the stick: %v", err)
+	}
+	if err := errors.Join(os.Remove(folder), os.Rename(folder+".away", folder)); err != nil {
+		t.Fatal(err)
 	}
 	// One whose signature is another's, or of nobody's key, is not.
 	nobody, err := keys.Generate()

@@ -19,19 +19,19 @@ func TestOrdersReachADeviceThatIsThere(t *testing.T) {
 	book := orders.Open(b.centre.Dir)
 	dispatcher := intake.NewDispatcher(b.intake, book)
 	now := time.Now()
-	e, err := book.Sign(wire.Order{Device: d.ID, Kind: wire.OrderStatus}, b.centre.Signer, now, time.Hour)
+	e, err := book.Sign(wire.Order{Device: d.ID, Kind: wire.OrderStatus}, b.centre.Signer, now, time.Hour, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	late, err := book.Sign(wire.Order{Device: d.ID, Kind: wire.OrderSelfTest}, b.centre.Signer, now.Add(-2*time.Hour), time.Hour)
+	late, err := book.Sign(wire.Order{Device: d.ID, Kind: wire.OrderSelfTest}, b.centre.Signer, now.Add(-2*time.Hour), time.Hour, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	// It goes on a stick.
-	if _, err := book.Sign(wire.Order{Device: d.ID, Kind: wire.OrderExport, Epoch: 1, From: 1, To: 1, Reason: "inspection", Recipient: "age1"}, b.centre.Signer, now, time.Hour); err != nil {
+	if _, err := book.Sign(wire.Order{Device: d.ID, Kind: wire.OrderExport, Epoch: 1, From: 1, To: 1, Reason: "inspection", Recipient: "age1"}, b.centre.Signer, now, time.Hour, nil); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := book.Sign(wire.Order{Device: old.ID, Kind: wire.OrderStatus}, b.centre.Signer, now, time.Hour); err != nil {
+	if _, err := book.Sign(wire.Order{Device: old.ID, Kind: wire.OrderStatus}, b.centre.Signer, now, time.Hour, nil); err != nil {
 		t.Fatal(err)
 	}
 	looked := func(at time.Time, want ...[]byte) {

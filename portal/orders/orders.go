@@ -55,8 +55,9 @@ type Entry struct {
 
 // Sign gives the order the next number of the signer, signs it and keeps it. It is
 // good from a minute before now, for devices whose clock is a little behind, for the
-// given time.
-func (b *Book) Sign(o wire.Order, s evidence.Signer, now time.Time, valid time.Duration) (*Entry, error) {
+// given time. What else is done with it, before does: when that fails, the order is
+// not kept. It may be nil.
+func (b *Book) Sign(o wire.Order, s evidence.Signer, now time.Time, valid time.Duration, before func(*Entry) error) (*Entry, error) {
 	now = now.UTC().Truncate(time.Second)
 	o.NotBefore, o.NotAfter = now.Add(-time.Minute), now.Add(valid)
 	lock, err := b.lock()
@@ -80,6 +81,9 @@ func (b *Book) Sign(o wire.Order, s evidence.Signer, now time.Time, valid time.D
 		return nil, err
 	}
 	e, err := open(bytes)
+	if err == nil && before != nil {
+		err = before(e)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -31,7 +31,7 @@ func TestNumbersRise(t *testing.T) {
 	var last uint64
 	sign := func(at time.Time) *Entry {
 		t.Helper()
-		e, err := b.Sign(status, k, at, time.Hour)
+		e, err := b.Sign(status, k, at, time.Hour, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -46,7 +46,7 @@ func TestNumbersRise(t *testing.T) {
 	}
 	sign(now.Add(-24 * time.Hour)) // the clock went back
 	last = 0
-	if _, err := b.Sign(wire.Order{Device: evidence.DeviceID{2}, Kind: wire.OrderStatus}, signer(t), now, time.Hour); err != nil {
+	if _, err := b.Sign(wire.Order{Device: evidence.DeviceID{2}, Kind: wire.OrderStatus}, signer(t), now, time.Hour, nil); err != nil {
 		t.Fatal(err)
 	}
 	// The folder is lost, or comes from a copy of yesterday: numbers rise all the same.
@@ -73,7 +73,7 @@ func TestAnothersNumbersAreNotOurs(t *testing.T) {
 	if _, err := b.Put(text); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := b.Sign(wire.Order{Device: device, Kind: wire.OrderStatus}, signer(t), now, time.Hour); err != nil {
+	if _, err := b.Sign(wire.Order{Device: device, Kind: wire.OrderStatus}, signer(t), now, time.Hour, nil); err != nil {
 		t.Errorf("no number is left for another key: %v", err)
 	}
 }
@@ -86,7 +86,7 @@ func TestListIsWhatWasSigned(t *testing.T) {
 	}
 	var signed []*Entry
 	for _, kind := range []wire.OrderKind{wire.OrderStatus, wire.OrderSelfTest, wire.OrderResume} {
-		e, err := b.Sign(wire.Order{Device: device, Kind: kind}, k, now, time.Hour)
+		e, err := b.Sign(wire.Order{Device: device, Kind: kind}, k, now, time.Hour, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -152,7 +152,7 @@ func TestStateFollowsFromTheRecords(t *testing.T) {
 	k := signer(t)
 	now := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
 	b := Open(t.TempDir())
-	e, err := b.Sign(wire.Order{Device: device, Kind: wire.OrderStatus}, k, now, time.Hour)
+	e, err := b.Sign(wire.Order{Device: device, Kind: wire.OrderStatus}, k, now, time.Hour, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

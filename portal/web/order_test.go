@@ -20,7 +20,7 @@ func TestOrdersShowOnTheDevicesPage(t *testing.T) {
 	sign := func(o wire.Order, at time.Time) *orders.Entry {
 		t.Helper()
 		o.Device = d.ID
-		e, err := book.Sign(o, c.Signer, at, time.Hour)
+		e, err := book.Sign(o, c.Signer, at, time.Hour, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
