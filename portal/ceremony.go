@@ -259,16 +259,13 @@ func publicPEM(spki []byte) string {
 
 // InitForRoot makes a centre in dir whose root is on another machine: all that
 // [Init] makes but the root's key and the register. It returns what the root is
-// asked for.
+// asked for, and asks the same again until the root's answer is installed.
 func InitForRoot(dir string, now time.Time) (*Request, error) {
-	if err := begin(dir, now); err != nil {
+	if err := begin(dir, rootElsewhere, now); err != nil {
 		return nil, err
 	}
-	key, err := keys.Generate()
+	key, err := keys.LoadOrCreate(filepath.Join(dir, centreKeyName))
 	if err != nil {
-		return nil, err
-	}
-	if err := key.Create(filepath.Join(dir, centreKeyName)); err != nil {
 		return nil, err
 	}
 	return &Request{V: 1, Add: []RequestEntry{centreEntry(key, now)}}, nil
@@ -413,6 +410,9 @@ func Install(dir string, request, answer []byte) error {
 		}
 	}
 	if err := register.Install(dir, answer, certificates); err != nil {
+		return err
+	}
+	if err := settle(dir); err != nil {
 		return err
 	}
 	if next {

@@ -1,16 +1,19 @@
 package portal
 
 import (
+	"bytes"
 	"context"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
 
 	"ciglio/capture/evidence"
+	"ciglio/internal/durable"
 	"ciglio/portal/ca"
 	"ciglio/portal/keys"
 	"ciglio/portal/orders"
@@ -45,17 +48,15 @@ func centreIn(dir string) error {
 }
 
 // Init makes a centre in dir: a root key, a centre key, a register that holds the
-// centre's key alone, and an authority for TLS. It never replaces anything.
+// centre's key alone, and an authority for TLS. It never replaces anything. One that
+// was interrupted is ended by the next, with the keys that it had made.
 func Init(dir string) (root evidence.Hash, err error) {
-	if err := begin(dir, time.Now()); err != nil {
+	if err := begin(dir, rootHere, time.Now()); err != nil {
 		return root, err
 	}
 	made := make([]*keys.Key, 2)
 	for i, name := range []string{rootKeyName, centreKeyName} {
-		if made[i], err = keys.Generate(); err != nil {
-			return root, err
-		}
-		if err := made[i].Create(filepath.Join(dir, name)); err != nil {
+		if made[i], err = keys.LoadOrCreate(filepath.Join(dir, name)); err != nil {
 			return root, err
 		}
 	}
@@ -64,18 +65,65 @@ func Init(dir string) (root evidence.Hash, err error) {
 	entry := evidence.RegisterEntry{
 		Role: evidence.RoleCentre, Key: made[1].SPKI(), NotBefore: from, NotAfter: from.Add(centreValid),
 	}
-	return made[0].KeyID(), register.Create(dir, made[0], entry, time.Now())
+	if err := register.Create(dir, made[0], entry, time.Now()); errors.Is(err, fs.ErrExist) {
+		// But for the last step it was made. Another root's is none of this centre.
+		f, err := register.Open(dir)
+		if err != nil {
+			return root, err
+		}
+		if f.Trust().Root() != made[0].KeyID() {
+			return root, fmt.Errorf("%s: signed by another root than %s", trustFileName, rootKeyName)
+		}
+	} else if err != nil {
+		return root, err
+	}
+	return made[0].KeyID(), settle(dir)
+}
+
+// A file says that a centre is being made, and how, from before anything else is
+// there until it has its register.
+const unfinishedName = "unfinished"
+
+// The two ways to make a centre, as that file names them.
+const (
+	rootHere      = "a centre with its root key here\n"
+	rootElsewhere = "a centre whose root is on another machine\n"
+)
+
+// settle says that the centre in dir is made.
+func settle(dir string) error {
+	if err := os.Remove(filepath.Join(dir, unfinishedName)); ifThere(err) != nil {
+		return err
+	}
+	return durable.SyncFolder(dir)
 }
 
 // begin makes what every centre has before its keys, in a directory that holds none
-// yet: a store and an authority for TLS.
-func begin(dir string, now time.Time) error {
+// yet, or where the making of one like it was interrupted: a store and an authority for
+// TLS.
+func begin(dir, how string, now time.Time) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	for _, name := range []string{rootKeyName, centreKeyName, trustFileName} {
-		if _, err := os.Lstat(filepath.Join(dir, name)); !errors.Is(err, os.ErrNotExist) {
-			return errors.Join(fmt.Errorf("directory %s: %w (%s)", dir, ErrExists, name), err)
+	mark := filepath.Join(dir, unfinishedName)
+	begun, err := durable.ReadAtMost(mark, 100)
+	if ifThere(err) != nil {
+		return err
+	}
+	_, made := os.Lstat(TrustFile(dir))
+	switch {
+	case err == nil && string(begun) != how:
+		return fmt.Errorf("directory %s: here was begun %s", dir, bytes.TrimSpace(begun))
+	case err == nil && made == nil && how == rootElsewhere: // by the root's answer
+		return errors.Join(fmt.Errorf("directory %s: %w (%s)", dir, ErrExists, trustFileName), settle(dir))
+	case err != nil:
+		for _, name := range []string{rootKeyName, centreKeyName, trustFileName} {
+			if _, err := os.Lstat(filepath.Join(dir, name)); !errors.Is(err, os.ErrNotExist) {
+				return errors.Join(fmt.Errorf("directory %s: %w (%s)", dir, ErrExists, name), err)
+			}
+		}
+		if err := durable.WriteFile(mark, []byte(how), 0o600); err != nil {
+			return err
 		}
 	}
 	// The store first: what can fail does so before there are keys.
@@ -86,8 +134,10 @@ func begin(dir string, now time.Time) error {
 	if err := s.Close(); err != nil {
 		return err
 	}
-	_, err = ca.Create(CAFolder(dir), now)
-	return err
+	if _, err := ca.Create(CAFolder(dir), now); begun == nil || !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return nil // it was made before the interruption
 }
 
 // Enrol adds a device to the register in dir: the evidence key of the

@@ -105,7 +105,7 @@ func TestDamagedAcknowledgementIsNamed(t *testing.T) {
 func TestAcknowledgementsAtOnceAreAllKept(t *testing.T) {
 	b, _ := threeDays(t)
 	b.open()
-	const people, each = 4, 12
+	const people, each = 3, 5
 	loss := func(p, i int) Loss { return Loss{Code: RecordDamaged, Words: fmt.Sprintf("record %d of %d", i, p)} }
 	for i := range each {
 		if err := Acknowledge(b.dir, []Loss{loss(0, i)}, "ops", "known", noon); err != nil {
