@@ -111,8 +111,9 @@ type pause struct {
 	By     string    `json:"by"`
 }
 
-// newOrders reads the order book. One that cannot be read is put aside, and what the
-// chain says of orders stands in its place. deeds are to be recorded at the start.
+// newOrders reads the order book. What the chain says of orders counts as well: it
+// stands in the place of a book that cannot be read, and knows of more than one that
+// came back from a backup. deeds are to be recorded at the start.
 func newOrders(d *Device) (o *orders, deeds []Deed) {
 	o = &orders{
 		d: d, file: filepath.Join(d.o.Config.Device.Dir, "orders.json"), incoming: make(chan []byte, waitingOrders), log: d.o.Log,
@@ -131,6 +132,12 @@ func newOrders(d *Device) (o *orders, deeds []Deed) {
 		}
 		book = orderBook{Version: 1}
 		eachAct(d.o.Outbox, book.recall)
+	} else {
+		eachAct(d.o.Outbox, func(a *evidence.Act) {
+			if a.Signer != nil && a.Number > book.number(*a.Signer) {
+				book.recall(a)
+			}
+		})
 	}
 	o.book = book
 	o.paused.Store(book.Pause)

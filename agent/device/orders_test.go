@@ -8,7 +8,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -291,6 +293,100 @@ func TestOrderTakenOnceOverARestart(t *testing.T) {
 
 // TestInterruptedOrderIsAnswered cuts the power behind the taking of the number, and
 // behind the answer.
+// TestOrdersRunOnceWhateverComes has orders of two signers come twice, late, in another
+// order, at once, over restarts, and again with an order book and a folder that come
+// back from a backup. Each is executed once at most, and never after a later one.
+func TestOrdersRunOnceWhateverComes(t *testing.T) {
+	withOrders(t, func(t *testing.T, r *rig, c *chancery) {
+		path := filepath.Join(r.config.Device.Dir, "orders.json")
+		var ran []string
+		r.o.Diagnostics = func() ([]byte, string, error) {
+			ran = append(ran, "diagnostics")
+			return []byte("all is well"), "text/plain", nil
+		}
+		r.remake(t)
+		done := func() (n int) {
+			for _, s := range r.records(t) {
+				if a := s.Record.ActOf(); a != nil && a.Signer != nil && a.Outcome == outcomeDone {
+					n++
+				}
+			}
+			return n
+		}
+		order := func(n uint64) []byte { return c.order(t, r, n, wire.OrderDiagnostics, c.centre, nil) }
+		// Sealed now, so that the window of each is the same: one is as good as another.
+		var all [][]byte
+		for n := range uint64(8) {
+			all = append(all, order(n+1))
+		}
+		seal := c.order(t, r, 3, wire.OrderReopen, c.officer, nil)
+		r.start(t)
+		backup := func() []byte {
+			t.Helper()
+			text, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return text
+		}
+		give := func(orders ...[]byte) {
+			t.Helper()
+			for _, b := range orders {
+				r.orders.receive(b)
+				time.Sleep(time.Second)
+				synctest.Wait()
+			}
+		}
+		expect := func(moment string, diagnostics, acts int) {
+			t.Helper()
+			if n := done(); len(ran) != diagnostics || n != acts {
+				t.Errorf("%s: %d executed, %d answered as done; want %d and %d", moment, len(ran), n, diagnostics, acts)
+			}
+		}
+		again := func() {
+			t.Helper()
+			r.end(t)
+			r.remake(t)
+			r.start(t)
+		}
+		give(all[0], all[0], all[0])
+		expect("one order three times", 1, 1)
+		old := backup()
+		give(all[3], all[1], all[2], all[3])
+		expect("later ones first", 2, 2)
+		give(seal, seal)
+		expect("another signer's, whose numbers are its own", 2, 3)
+		again()
+		give(all[0], all[3], all[2], seal)
+		expect("all again after a restart", 2, 3)
+		var work sync.WaitGroup
+		for range 4 {
+			work.Go(func() { r.Order(all[4]) })
+		}
+		work.Wait()
+		expect("four at once", 3, 4)
+		r.end(t)
+		if err := os.WriteFile(path, old, 0o600); err != nil { // of when one order was taken
+			t.Fatal(err)
+		}
+		r.remake(t)
+		r.start(t)
+		give(all[0], all[1], all[3], all[4], seal)
+		expect("with an order book from a backup", 3, 4)
+		r.end(t)
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+		r.remake(t)
+		r.start(t)
+		give(all[4], all[2], seal)
+		expect("without an order book", 3, 4)
+		give(all[6], all[5], all[7])
+		expect("new ones after all that", 5, 6)
+		r.end(t)
+	})
+}
+
 func TestInterruptedOrderIsAnswered(t *testing.T) {
 	withOrders(t, func(t *testing.T, r *rig, c *chancery) {
 		order := &wire.Order{Device: r.id, Number: 9, Kind: wire.OrderPause}
