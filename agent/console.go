@@ -260,6 +260,14 @@ func sayStatus(s device.Status, w io.Writer) {
 		unsent = fmt.Sprintf("%d wait, the oldest for %v", h.Outbox.Unsettled, s.At.Sub(*h.Outbox.Oldest).Round(time.Second))
 	}
 	fmt.Fprintf(w, "records     %s; room %d MB\n", unsent, h.Outbox.RoomBytes/1e6)
+	for i, day := range h.Days[:min(len(h.Days), 2)] {
+		fmt.Fprintf(w, "%-12s%v\n", map[bool]string{true: "passages"}[i == 0], day)
+	}
+	for _, alarm := range h.Alarms {
+		if alarm.Code == "balance" {
+			fmt.Fprintf(w, "  %s: %s\n", alarm.Code, alarm.Words)
+		}
+	}
 	centre := "connected"
 	if !s.Uplink.Connected {
 		centre = "not connected: " + s.Uplink.Trouble

@@ -149,6 +149,7 @@ type Device struct {
 	orders   *orders
 	progress progress
 	tally    tally
+	balance  *balance
 	service  service
 	seen     seen
 
@@ -212,6 +213,8 @@ func New(o Options) (*Device, error) {
 	if o.Tamper != nil {
 		watched = o.Tamper.Names()
 	}
+	_, utc := o.Clock.Pair()
+	d.balance = newBalance(o.Config.Device.Dir, d.zone, o.Outbox, utc, o.Log)
 	d.seals = newSeals(o.Config.Device.Dir, watched, o.Outbox.Report().Fresh, o.Log)
 	d.faults = &faults{clock: o.Clock, checks: d.checks()}
 	d.gate = &gatekeeper{

@@ -54,6 +54,7 @@ var (
 // still waits for is the second speed.
 type violation struct {
 	outcome Outcome
+	day     string // of the balance
 	photo   sensor.Mono
 	shots   []capture.Shot
 }
@@ -75,7 +76,8 @@ func (d *Device) measure(ctx context.Context) error {
 	})()
 	listening, stop := context.WithCancel(ctx)
 	defer stop()
-	passages, violations := make(chan sensor.Passage, waiting), make(chan violation, waiting)
+	defer d.balance.save()
+	passages, violations := make(chan arrival, waiting), make(chan violation, waiting)
 	go func() {
 		defer close(passages)
 		d.listen(listening, passages)
@@ -85,12 +87,13 @@ func (d *Device) measure(ctx context.Context) error {
 		defer close(violations)
 		for p := range passages {
 			d.progress.judging.Store(int64(d.o.Clock.Now()))
-			v, open := d.judge(end, p)
+			v, open := d.judge(end, p.Passage)
+			v.day = p.day
 			d.progress.judging.Store(0)
 			if open {
 				violations <- v
 			} else {
-				d.tell(v.outcome)
+				d.tell(v.outcome, v.day)
 			}
 		}
 	}()
@@ -100,6 +103,7 @@ func (d *Device) measure(ctx context.Context) error {
 			continue // nothing can be stored any longer: what waits is dropped
 		}
 		d.progress.sealing.Store(int64(d.o.Clock.Now()))
+		d.balance.save() // as pending: what becomes of it now, the chain says after a power cut
 		failed = d.prove(end, &v)
 		d.progress.sealing.Store(0)
 		if failed != nil {
@@ -107,13 +111,19 @@ func (d *Device) measure(ctx context.Context) error {
 			cancel()
 			continue
 		}
-		d.tell(v.outcome)
+		d.tell(v.outcome, v.day)
 	}
 	return cmp.Or(failed, ctx.Err())
 }
 
+// An arrival is a passage with the civil day of the site on which it ended.
+type arrival struct {
+	sensor.Passage
+	day string
+}
+
 // tell counts what became of a passage.
-func (d *Device) tell(o Outcome) {
+func (d *Device) tell(o Outcome, day string) {
 	d.telling.Lock()
 	defer d.telling.Unlock()
 	if way := d.o.Config.Site.Direction; d.o.Second != nil && o.Passage.Valid() && (way == sensor.DirectionUnknown || way == o.Passage.Direction) {
@@ -123,6 +133,7 @@ func (d *Device) tell(o Outcome) {
 	if !d.InService() {
 		d.aim.radar.Passed(o.Passage)
 	}
+	d.balance.settle(day, o)
 	if since, ok := d.service.since(); ok && o.Passage.End >= since {
 		now, utc := d.o.Clock.Pair()
 		d.seen.add(o.Passage, utc.Add(o.Passage.End.Sub(now)))
@@ -135,7 +146,7 @@ func (d *Device) tell(o Outcome) {
 // listen hands on the passages of the sensor until ctx ends or the sensor does.
 // After an error of the sensor it waits and asks again: a sensor that is
 // unplugged may come back.
-func (d *Device) listen(ctx context.Context, passages chan<- sensor.Passage) {
+func (d *Device) listen(ctx context.Context, passages chan<- arrival) {
 	var last string
 	for {
 		p, err := d.o.Source.Next(ctx)
@@ -160,10 +171,13 @@ func (d *Device) listen(ctx context.Context, passages chan<- sensor.Passage) {
 		}
 		last = ""
 		d.sensorFault.keep(nil)
+		now, utc := d.o.Clock.Pair()
+		day := d.balance.capture(utc.Add(p.End.Sub(now)))
 		select {
 		case <-ctx.Done():
+			d.balance.interrupt(day)
 			return
-		case passages <- p:
+		case passages <- arrival{p, day}:
 		}
 	}
 }

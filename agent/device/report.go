@@ -39,6 +39,7 @@ func (d *Device) health() wire.Health {
 	}
 	h.Sensing = d.sensing()
 	tellLosses(&h, d.o.Outbox.Report())
+	d.balance.tell(&h)
 	if state, err := d.o.Clock.State(); err == nil {
 		h.Clock = wire.HealthClock{
 			Source: state.Source, Synchronised: state.Synchronised, OffsetUS: state.Offset.Microseconds(),

@@ -102,6 +102,7 @@ type Health struct {
 	Alarms    []Reason      `json:"alarms"`   // what needs a person, measuring or not
 	Findings  []Reason      `json:"findings"` // what is wrong with its parts, each by its own code
 	Counts    HealthCounts  `json:"counts"`
+	Days      []HealthDay   `json:"days,omitempty"` // of the site, the newest first
 	Sensing   HealthSensing `json:"sensing"`
 	Clock     HealthClock   `json:"clock"`
 	Outbox    HealthOutbox  `json:"outbox"`
@@ -113,6 +114,31 @@ type HealthCounts struct {
 	Passages   uint64            `json:"passages"`
 	Violations uint64            `json:"violations"`
 	Discarded  map[string]uint64 `json:"discarded"` // passages by code of docs/discard-reasons.md
+}
+
+// MaxDays is how many days a report tells.
+const MaxDays = 7
+
+// HealthDay is what became of the passages that ended on one civil day of the site:
+// captured are as many as issued, compliant, discarded and pending together.
+type HealthDay struct {
+	Day         string `json:"day"` // 2026-05-04
+	Captured    uint64 `json:"captured"`
+	Issued      uint64 `json:"issued"`      // records of violations, or of tests that stand for one
+	Compliant   uint64 `json:"compliant"`   // within the limit: nothing is kept of them
+	Discarded   uint64 `json:"discarded"`   // for a reason of docs/discard-reasons.md, or interrupted
+	Interrupted uint64 `json:"interrupted"` // of the discarded, by a stop or a power cut
+	Pending     uint64 `json:"pending"`     // being judged
+}
+
+// Difference is what is captured and not accounted for; 0 when all is well.
+func (d HealthDay) Difference() int64 {
+	return int64(d.Captured - d.Issued - d.Compliant - d.Discarded - d.Pending)
+}
+
+// String is the balance of the day.
+func (d HealthDay) String() string {
+	return fmt.Sprintf("%s: %d captured, %d issued, %d compliant, %d discarded, %d pending", d.Day, d.Captured, d.Issued, d.Compliant, d.Discarded, d.Pending)
 }
 
 // HealthSensing is what came from the sensors, and what of it was dropped.
@@ -354,7 +380,7 @@ func (h Health) check() error {
 		return fmt.Errorf("%w: no boot", ErrJSON)
 	case h.Sequence == 0:
 		return fmt.Errorf("%w: no sequence", ErrJSON)
-	case len(h.Reasons) > MaxReasons || len(h.Alarms) > MaxReasons || len(h.Counts.Discarded) > MaxReasons || len(h.Findings) > MaxReasons || len(h.Outbox.Missing) > MaxMissing:
+	case len(h.Reasons) > MaxReasons || len(h.Alarms) > MaxReasons || len(h.Counts.Discarded) > MaxReasons || len(h.Findings) > MaxReasons || len(h.Outbox.Missing) > MaxMissing || len(h.Days) > MaxDays:
 		return fmt.Errorf("%w: a list of more than %d entries", ErrJSON, MaxReasons)
 	}
 	return nil
