@@ -6,7 +6,6 @@ import (
 	"crypto/ecdsa"
 	"crypto/sha256"
 	"crypto/x509"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -196,11 +195,11 @@ func keyEnrol(f flags) action {
 			return errors.New("--code: missing: the centre gives one for each device")
 		}
 		if *authority != "" {
-			b, err := hex.DecodeString(strings.NewReplacer(" ", "", ":", "").Replace(*authority))
-			if err != nil || len(b) != len(evidence.Hash{}) {
+			h, err := evidence.ParseHash(strings.ToLower(strings.NewReplacer(" ", "", ":", "").Replace(*authority)))
+			if err != nil {
 				return errors.New("--authority: want 64 hexadecimal digits")
 			}
-			believe = (*evidence.Hash)(b)
+			believe = &h
 		}
 		return nil
 	}

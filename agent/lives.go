@@ -2,7 +2,6 @@ package agent
 
 import (
 	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -11,6 +10,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -83,11 +83,11 @@ func openProvisioned(c *config.Config, id evidence.DeviceID) (*provision.Store, 
 		Now: func() time.Time { _, utc := clock.Pair(); return utc },
 	}
 	if c.Provision.Root != "" {
-		root, err := hex.DecodeString(c.Provision.Root)
-		if err != nil || len(root) != len(o.Root) {
-			return nil, fmt.Errorf("provision.root: want 64 hexadecimal digits")
+		root, err := evidence.ParseHash(strings.ToLower(c.Provision.Root))
+		if err != nil {
+			return nil, errors.New("provision.root: want 64 hexadecimal digits")
 		}
-		o.Root = evidence.Hash(root)
+		o.Root = root
 	}
 	trust, err := readPlain(c.Uplink.Trust, evidence.MaxTrust+1)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {

@@ -3,7 +3,6 @@ package agent
 import (
 	"crypto/sha256"
 	_ "embed"
-	"encoding/hex"
 	"fmt"
 	"io"
 	"os"
@@ -21,12 +20,11 @@ var coreID string
 // CoreID returns the identity of the measuring core this program was built
 // from: see package cross/coreid.
 func CoreID() (evidence.Hash, error) {
-	var h evidence.Hash
-	b, err := hex.DecodeString(strings.TrimSpace(coreID))
-	if err != nil || len(b) != len(h) {
+	h, err := evidence.ParseHash(strings.TrimSpace(coreID))
+	if err != nil {
 		return h, fmt.Errorf("core_id of this program is damaged: %q", coreID)
 	}
-	return evidence.Hash(b), nil
+	return h, nil
 }
 
 // Software identifies the running program, as records say it.

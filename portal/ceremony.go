@@ -89,11 +89,8 @@ func requestHash(text []byte) string {
 
 // parseKeyID reads the id of a key in hexadecimal.
 func parseKeyID(text string) (id evidence.Hash, ok bool) {
-	b, err := hex.DecodeString(text)
-	if err != nil || len(b) != len(id) {
-		return id, false
-	}
-	return evidence.Hash(b), true
+	id, err := evidence.ParseHash(strings.ToLower(text))
+	return id, err == nil
 }
 
 // next is the issue that the request asks for.

@@ -4,9 +4,7 @@
 package calibration
 
 import (
-	"encoding/hex"
 	"fmt"
-	"strings"
 
 	"ciglio/agent/lawtime"
 	"ciglio/agent/trust"
@@ -119,11 +117,11 @@ func Parse(text []byte) (*trust.Calibration, error) {
 	}
 	cores := make([][32]byte, len(s.Cores))
 	for i, text := range s.Cores {
-		b, err := hex.DecodeString(text)
-		if err != nil || len(b) != len(cores[i]) || strings.ToLower(text) != text {
+		core, err := evidence.ParseHash(text)
+		if err != nil {
 			return nil, fmt.Errorf("calibration: cores: %q: want 64 lower-case hexadecimal digits, as ciglio version prints them", text)
 		}
-		cores[i] = [32]byte(b)
+		cores[i] = core
 	}
 	permitted := func(p permit) trust.Permit { return trust.Permit{Words: p.Words, From: p.From.Time, To: p.To.Time} }
 	return &trust.Calibration{

@@ -9,7 +9,6 @@ package config
 
 import (
 	"encoding"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -172,8 +171,8 @@ type Provision struct {
 
 // fingerprint reports whether a text is a SHA-256 in hexadecimal.
 func fingerprint(text string) bool {
-	b, err := hex.DecodeString(text)
-	return err == nil && len(b) == len(evidence.Hash{})
+	_, err := evidence.ParseHash(strings.ToLower(text))
+	return err == nil
 }
 
 // identified reports whether the device proves itself by a TLS certificate.

@@ -3,7 +3,6 @@ package device
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -144,8 +143,7 @@ func newOrders(d *Device) (o *orders, deeds []Deed) {
 	if open := book.Open; open != nil {
 		o.book.Open = nil
 		if !answered(d.o.Outbox, open.taken) {
-			signer, _ := hex.DecodeString(open.Signer)
-			kid := evidence.Hash(signer)
+			kid, _ := evidence.ParseHash(open.Signer) // which readOrderBook has read
 			deeds = append(deeds, Deed{
 				What: fmt.Sprintf("order %d, %s: whether it was executed is not known, as the device was interrupted", open.Number, open.Kind),
 				Act: evidence.Act{Actor: actor(open.Role, kid), Role: open.Role, Code: open.Kind, Outcome: outcomeFailed,
@@ -197,7 +195,7 @@ func readOrderBook(file string) (b orderBook, err error) {
 		signers = append(slices.Clone(signers), b.Open.taken)
 	}
 	for _, t := range signers {
-		if raw, err := hex.DecodeString(t.Signer); err != nil || len(raw) != len(evidence.Hash{}) || t.Number == 0 {
+		if _, err := evidence.ParseHash(t.Signer); err != nil || t.Number == 0 {
 			return b, fmt.Errorf("signer %.80q number %d", t.Signer, t.Number)
 		}
 	}

@@ -493,10 +493,9 @@ func clip(s string) string {
 }
 
 func sum(text string) *evidence.Hash {
-	b, err := hex.DecodeString(text)
-	if err != nil || len(b) != sha256.Size {
+	h, err := evidence.ParseHash(text)
+	if err != nil {
 		return nil
 	}
-	h := evidence.Hash(b)
 	return &h
 }

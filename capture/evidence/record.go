@@ -61,6 +61,17 @@ func ParseDeviceID(text string) (DeviceID, error) {
 // Hash is a SHA-256 value.
 type Hash [32]byte
 
+// ParseHash reads the form of [Hash.String] and no other.
+func ParseHash(text string) (Hash, error) {
+	var h Hash
+	b, err := hex.DecodeString(text)
+	if err != nil || len(b) != len(h) || hex.EncodeToString(b) != text {
+		return h, fmt.Errorf("SHA-256 %.80q: want 64 lower-case hexadecimal digits", text)
+	}
+	copy(h[:], b)
+	return h, nil
+}
+
 // String returns the hash in lower-case hexadecimal.
 func (h Hash) String() string { return hex.EncodeToString(h[:]) }
 

@@ -7,7 +7,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
 	"sync"
@@ -73,12 +72,7 @@ func readFile(path string) ([]byte, error) {
 	if !info.Mode().IsRegular() || info.Size() > MaxFile { // a pipe would never end
 		return nil, fmt.Errorf("%s: want a plain file of at most %d bytes", path, MaxFile)
 	}
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	return io.ReadAll(io.LimitReader(f, MaxFile))
+	return durable.ReadAtMost(path, MaxFile)
 }
 
 // retryTime is how long a Source waits after a reading that failed, with files that

@@ -196,12 +196,12 @@ func (b *Bundle) readEnvelope(text []byte) error {
 	}
 	for i, s := range e.Signatures {
 		var g Signature
-		id, err := hex.DecodeString(s.KeyID)
+		id, err := evidence.ParseHash(s.KeyID)
 		sig, err2 := base64.StdEncoding.Strict().DecodeString(s.Sig)
-		if err != nil || err2 != nil || len(id) != len(g.KeyID) || hex.EncodeToString(id) != s.KeyID || len(sig) != len(g.sig) {
+		if err != nil || err2 != nil || len(sig) != len(g.sig) {
 			return refuse(Malformed, "signature %d: not a key id and 64 bytes", i+1)
 		}
-		copy(g.KeyID[:], id)
+		g.KeyID = id
 		copy(g.sig[:], sig)
 		if i > 0 && bytes.Compare(b.Signatures[i-1].KeyID[:], g.KeyID[:]) >= 0 {
 			return refuse(Malformed, "signatures that do not ascend by key: one key signs once")
@@ -267,11 +267,11 @@ func (s *Statement) from(p payloadJSON) error {
 		return refuse(TooLarge, "%d members, at most %d", len(p.Members), maxMembers)
 	}
 	for _, m := range p.Members {
-		sum, err := hex.DecodeString(m.SHA256)
-		if err != nil || len(sum) != sha256.Size || hex.EncodeToString(sum) != m.SHA256 {
+		sum, err := evidence.ParseHash(m.SHA256)
+		if err != nil {
 			return refuse(Malformed, "member %.80q: no SHA-256", m.Name)
 		}
-		s.Members = append(s.Members, Member{m.Name, m.MediaType, m.Size, evidence.Hash(sum)})
+		s.Members = append(s.Members, Member{m.Name, m.MediaType, m.Size, sum})
 	}
 	return s.check()
 }

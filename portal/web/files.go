@@ -3,7 +3,6 @@ package web
 import (
 	"bytes"
 	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/http"
@@ -19,11 +18,11 @@ import (
 
 // parseHash reads a record id as addresses spell it.
 func parseHash(text string) (evidence.Hash, error) {
-	b, err := hex.DecodeString(text)
-	if err != nil || len(b) != len(evidence.Hash{}) || hex.EncodeToString(b) != text {
-		return evidence.Hash{}, record.ErrNotFound
+	h, err := evidence.ParseHash(text)
+	if err != nil {
+		return h, record.ErrNotFound
 	}
-	return evidence.Hash(b), nil
+	return h, nil
 }
 
 // find returns the record that a request names.
