@@ -129,12 +129,18 @@ func (a *Authority) Pool() *x509.CertPool { return a.pool }
 // change it.
 func (a *Authority) Certificates() []*x509.Certificate { return a.certificates }
 
-// Verify says whether a client that has shown these certificates, its own first,
-// would be taken now. The error is a [*Refusal].
-func (a *Authority) Verify(shown []*x509.Certificate, now time.Time) error {
+// Judge is [Authority.Verify] at an end that is dialled: it takes nobody by a list
+// that has ended.
+func (a *Authority) Judge(shown []*x509.Certificate, now time.Time) error {
 	if err := a.current(now); err != nil {
 		return err
 	}
+	return a.Verify(shown, now)
+}
+
+// Verify says whether a client that has shown these certificates, its own first,
+// would be taken now. The error is a [*Refusal].
+func (a *Authority) Verify(shown []*x509.Certificate, now time.Time) error {
 	between := x509.NewCertPool()
 	for _, c := range shown[1:] {
 		between.AddCert(c)

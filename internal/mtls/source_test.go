@@ -105,7 +105,7 @@ func (m *maker) source(log *bytes.Buffer) *Source {
 // takes says whether a source's list takes the leaf.
 func (m *maker) takes(s *Source) error {
 	a, _ := s.Get()
-	return a.Verify([]*x509.Certificate{m.leaf}, time.Now())
+	return a.Judge([]*x509.Certificate{m.leaf}, time.Now())
 }
 
 func cause(err error) Cause {
@@ -194,6 +194,10 @@ func TestWhoIsDialledTakesNobodyByAListThatEnded(t *testing.T) {
 		time.Sleep(time.Second)
 		if err := m.takes(s); cause(err) != Unjudged {
 			t.Errorf("a second later: %v, want %q", err, Unjudged)
+		}
+		// A device that was offline for long knows no newer list, and trusts what it has.
+		if a, _ := s.Get(); a.Verify([]*x509.Certificate{m.leaf}, time.Now()) != nil {
+			t.Error("an end that dials refuses by a list that has ended")
 		}
 		m.list(time.Hour)
 		if err := m.takes(s); err != nil {

@@ -95,7 +95,7 @@ func (e *encrypted) recheck(now time.Time) func(*shown) *mtls.Refusal {
 		}
 		s.by = authority
 		var r *mtls.Refusal
-		errors.As(authority.Verify(s.certificates, now), &r)
+		errors.As(authority.Judge(s.certificates, now), &r)
 		return r
 	}
 }

@@ -241,7 +241,7 @@ func (c *CA) Counts(shown []*x509.Certificate, now time.Time) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", c.Believed(), err)
 	}
-	if err := authority.Verify(shown, now); err != nil {
+	if err := authority.Judge(shown, now); err != nil {
 		return fmt.Errorf("%w: %w", ErrRight, err)
 	}
 	return nil
