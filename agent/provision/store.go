@@ -158,13 +158,39 @@ func Open(dir string, o Options) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{dir: dir, o: o, lock: lock}
-	if s.state, err = readState(filepath.Join(dir, "state.json")); err == nil {
+	err = begin(dir)
+	if err == nil {
+		s.state, err = readState(filepath.Join(dir, "state.json"))
+	}
+	if err == nil {
 		err = s.clean()
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("provisioned state: %w", err), lock.Close())
 	}
 	return s, nil
+}
+
+// begin writes down the state of a new folder, before anything is installed. One that
+// has bundles and no state has lost it: with it would be forgotten how far versions
+// have come, and an older stick be taken.
+func begin(dir string) error {
+	path := filepath.Join(dir, "state.json")
+	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	bundles, err := filepath.Glob(filepath.Join(dir, "*"+p.Extension))
+	if err != nil {
+		return err
+	}
+	if len(bundles) > 0 {
+		return fmt.Errorf("%s: missing, and bundles are there: restore it from a backup of the device, or provision the device anew in an empty folder", path)
+	}
+	text, err := json.Marshal(state{Format: 1, Installed: []entry{}})
+	if err != nil {
+		return err
+	}
+	return durable.WriteFile(path, text, 0o600)
 }
 
 // Close frees the lock.

@@ -334,6 +334,19 @@ func TestWhatIsDamagedOnFlashIsSaid(t *testing.T) {
 	if _, err := Open(dir, options(t)); err == nil || errors.Is(err, durable.ErrLocked) {
 		t.Errorf("the lock stays: %v", err)
 	}
+	// Without its state the device would not know how far versions have come, and take
+	// an older stick.
+	if err := os.Remove(filepath.Join(dir, "state.json")); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if _, err := Open(dir, options(t)); err == nil || !strings.Contains(err.Error(), "missing, and bundles are there") {
+			t.Errorf("a state that is lost: %v", err)
+		}
+	}
+	if left, err := filepath.Glob(filepath.Join(dir, "*"+p.Extension)); err != nil || len(left) == 0 {
+		t.Errorf("the bundles are gone with it: %v, %v", left, err)
+	}
 }
 
 func TestOneProcessAtATime(t *testing.T) {
