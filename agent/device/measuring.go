@@ -93,7 +93,8 @@ func (d *Device) measure(ctx context.Context) error {
 			if open {
 				violations <- v
 			} else {
-				d.tell(v.outcome, v.day)
+				d.balance.settle(v.day, v.outcome)
+				d.tell(v.outcome)
 			}
 		}
 	}()
@@ -111,7 +112,8 @@ func (d *Device) measure(ctx context.Context) error {
 			cancel()
 			continue
 		}
-		d.tell(v.outcome, v.day)
+		d.balance.settle(v.day, v.outcome)
+		d.tell(v.outcome)
 	}
 	return cmp.Or(failed, ctx.Err())
 }
@@ -123,7 +125,7 @@ type arrival struct {
 }
 
 // tell counts what became of a passage.
-func (d *Device) tell(o Outcome, day string) {
+func (d *Device) tell(o Outcome) {
 	d.telling.Lock()
 	defer d.telling.Unlock()
 	if way := d.o.Config.Site.Direction; d.o.Second != nil && o.Passage.Valid() && (way == sensor.DirectionUnknown || way == o.Passage.Direction) {
@@ -133,7 +135,6 @@ func (d *Device) tell(o Outcome, day string) {
 	if !d.InService() {
 		d.aim.radar.Passed(o.Passage)
 	}
-	d.balance.settle(day, o)
 	if since, ok := d.service.since(); ok && o.Passage.End >= since {
 		now, utc := d.o.Clock.Pair()
 		d.seen.add(o.Passage, utc.Add(o.Passage.End.Sub(now)))
