@@ -208,7 +208,10 @@ func TestCertificateIsRenewedWhileRecordsFlow(t *testing.T) {
 	must(err)
 	names := []string{"localhost", "127.0.0.1"}
 	must(authority.Renew(names, time.Now())) // its lists, too
-	m := portaltest.NewMosquitto(t, "../../docs", func(folder string) error { return portal.WriteMosquitto(centre, folder, names, time.Now()) })
+	m := portaltest.NewMosquitto(t, "../../docs", func(folder string) error {
+		_, err := portal.WriteMosquitto(centre, folder, names, time.Now())
+		return err
+	})
 	own := func(name string) string { return filepath.Join(portal.CAFolder(centre), name) }
 	office, err := portal.New(ctx, portal.Options{
 		Dir: centre, Listen: "127.0.0.1:0", EST: "127.0.0.1:0", Names: names, Broker: "tls://" + m.Centre, BrokerLog: m.Log,
