@@ -47,7 +47,8 @@ func commands() []command {
 	return []command{
 		{"init", "--dir DIR", "make a centre: keys, register, store", initFlags},
 		{"enrol", "--dir DIR --device HEX --cert FILE | --code", "add a device's evidence key, or print the one-time code for its TLS certificate", enrolFlags},
-		{"serve", "--dir DIR", "receive, answer, show", serveFlags},
+		{"serve", "--dir DIR | --config FILE", "receive, answer, show", serveFlags},
+		{"config", "", "print a configuration for serve with every key and what it is", configFlags},
 		{"officer", "--dir DIR --key FILE", "make an officer's key and add it to the register", officerFlags},
 		{"order", "--dir DIR --device HEX --kind KIND", "sign an order for a device, and keep it to be sent", orderFlags},
 		{"order-carry", "--dir DIR --file FILE", "take an order that was signed elsewhere, to be sent", carryFlags},
@@ -98,7 +99,13 @@ func Main(args []string, stdout, stderr io.Writer) int {
 			return c.run(args[n:], stdout, stderr)
 		}
 	}
-	fmt.Fprintf(stderr, "ciglio-portal: no command %q\nhint: ciglio-portal help lists them\n", args[0])
+	hint := "ciglio-portal help lists them"
+	for _, c := range commands() {
+		if strings.HasPrefix(c.name, args[0]+" ") {
+			hint += "; " + c.line()
+		}
+	}
+	fmt.Fprintf(stderr, "ciglio-portal: no command %q\nhint: %s\n", strings.Join(args[:min(len(args), 2)], " "), hint)
 	return 2
 }
 
@@ -402,7 +409,8 @@ func (r serving) String() string {
 
 func serveFlags(flags *flag.FlagSet) func(context.Context, io.Writer, io.Writer, bool) (any, error) {
 	var o Options
-	flags.StringVar(&o.Dir, "dir", "", "`directory` of the centre (required)")
+	config := flags.String("config", "", "`file` with all of this and more, TOML: ciglio-portal config prints one; flags override it")
+	flags.StringVar(&o.Dir, "dir", "", "`directory` of the centre (required, here or in the file)")
 	flags.StringVar(&o.Listen, "listen", DefaultListen, "`address` of the pages")
 	flags.StringVar(&o.MQTT, "mqtt", DefaultMQTT, "`address` of the embedded broker; tls://ADDRESS for any but this machine's own")
 	flags.StringVar(&o.Broker, "broker", "", "`URL` of another broker to use, tls://host:port, or tcp://host:port on this machine")
@@ -418,6 +426,9 @@ func serveFlags(flags *flag.FlagSet) func(context.Context, io.Writer, io.Writer,
 	flags.StringVar(&o.Shard, "shard", DefaultShard, "shard of devices to take")
 	flags.BoolVar(&o.AllowRemote, "allow-remote", false, "let other machines reach the pages, which ask nobody who they are")
 	return func(ctx context.Context, stdout, stderr io.Writer, asJSON bool) (any, error) {
+		if err := o.under(*config, flags); err != nil {
+			return nil, err
+		}
 		if err := required("dir", o.Dir); err != nil {
 			return nil, err
 		}
@@ -426,7 +437,9 @@ func serveFlags(flags *flag.FlagSet) func(context.Context, io.Writer, io.Writer,
 			handler = slog.NewJSONHandler(stderr, nil)
 		}
 		o.Log = slog.New(handler)
-		o.Names = *names
+		if len(*names) > 0 {
+			o.Names = *names
+		}
 		o.BrokerFiles = brokerFiles(o.Dir, o.BrokerFiles)
 		p, err := New(ctx, o)
 		if err != nil {
@@ -449,6 +462,29 @@ func serveFlags(flags *flag.FlagSet) func(context.Context, io.Writer, io.Writer,
 		stop()
 		return nil, errors.Join(err, p.Close())
 	}
+}
+
+// under reads a configuration file, if there is one, and sets what flags have said again.
+func (o *Options) under(config string, flags *flag.FlagSet) error {
+	if config == "" {
+		return nil
+	}
+	said := map[string]string{}
+	flags.Visit(func(f *flag.Flag) {
+		if f.Name != "name" { // which adds up, and is looked at later
+			said[f.Name] = f.Value.String()
+		}
+	})
+	var err error
+	if *o, err = ReadOptions(config); err != nil {
+		return err
+	}
+	for name, value := range said {
+		if err := flags.Set(name, value); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // reloadOnHangup has SIGHUP read the register again.

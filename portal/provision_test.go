@@ -136,14 +136,17 @@ func TestWrongUseIsToldApart(t *testing.T) {
 		"mosquitto":         {"", "--dir d --to t"},
 		"revoke":            {"", "--dir d", "--dir d --device 12"},
 		"version":           {"x"},
+		"config":            {"x"},
+		"law ask":           {"x"},
+		"law check":         {"", "t u"},
 	}
 	for _, c := range commands() {
 		if len(wrong[c.name]) == 0 {
 			t.Errorf("%s: no wrong use of it is tried", c.name)
 		}
-		for _, args := range append(slices.Clone(wrong[c.name]), "x", "--nonsense") {
+		for _, args := range append(slices.Clone(wrong[c.name]), strings.Repeat("x ", 1+c.operands()), "--nonsense") {
 			var out, errs bytes.Buffer
-			all := append([]string{c.name}, strings.Fields(args)...)
+			all := append(strings.Fields(c.name), strings.Fields(args)...)
 			if exit := Main(all, &out, &errs); exit != 2 || errs.Len() == 0 || out.Len() != 0 {
 				t.Errorf("%q: exit %d, want 2 with words; %s%s", all, exit, &out, &errs)
 			}
