@@ -25,7 +25,7 @@ var (
 	ErrThere = errors.New("there already")
 	// ErrAgain says that the same may succeed later: another transaction was in
 	// the way, or the connection was lost and nothing was committed.
-	ErrAgain = errors.New("in the way of another transaction")
+	ErrAgain = errors.New("not possible at the moment")
 	// ErrUnknown says that the connection was lost during the commit: it may have
 	// happened or not.
 	ErrUnknown = errors.New("whether it was committed is not known")
