@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 )
 
@@ -19,26 +20,32 @@ func (m *Moment) UnmarshalJSON(text []byte) error {
 	if err := json.Unmarshal(text, &s); err != nil {
 		return no("day.malformed", "%s: want a day as \"2026-12-07\", or an instant with offset", text)
 	}
-	if len(s) == len(time.DateOnly) {
-		day, err := ParseDay(s)
-		*m = Moment{Day: day}
+	if strings.Contains(s, "T") {
+		at, err := parseInstant(s)
+		*m = At(at)
 		return err
 	}
-	at, err := parseInstant(s)
-	*m = At(at)
+	day, err := ParseDay(s)
+	if err == nil && !possible(day) {
+		err = no("day.malformed", "%q: a year that cannot be", s)
+	}
+	*m = Moment{Day: day}
 	return err
 }
 
 func parseInstant(s string) (time.Time, error) {
 	t, err := time.Parse(time.RFC3339Nano, s)
-	if err != nil {
+	if err != nil || s[13] != ':' || strings.Contains(s, ",") { // it takes an hour of one digit and a decimal comma, too
 		return t, no("instant.malformed", "%q: want an instant with its offset, as 2026-12-07T22:30:00+01:00", s)
 	}
-	if year := siteTime(t).Year(); year < 1990 || year > 9000 {
+	if !possible(DayOf(t)) {
 		return t, no("instant.malformed", "%q: a year that cannot be", s)
 	}
 	return t, nil
 }
+
+// possible reports whether a notice can have to do with a day.
+func possible(d Day) bool { return d.Year() >= 1990 && d.Year() <= 9000 }
 
 // An instant is one with its offset.
 type instant struct{ time.Time }
@@ -151,15 +158,58 @@ func (l *Law) Answers(r io.Reader, w io.Writer) error {
 	}
 }
 
+// read reads a question. What encoding/json lets pass is an error: a key that stands twice
+// or in capitals, and something after the object.
+func (q *question) read(line []byte) error {
+	dec := json.NewDecoder(bytes.NewReader(line))
+	if t, err := dec.Token(); err != nil || t != json.Delim('{') {
+		return errors.New("want a JSON object")
+	}
+	if err := keys(dec); err != nil {
+		return err
+	}
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return errors.New("something follows the object")
+	}
+	dec = json.NewDecoder(bytes.NewReader(line))
+	dec.DisallowUnknownFields()
+	return dec.Decode(q)
+}
+
+// keys reads an object from behind its brace, and the objects in it.
+func keys(dec *json.Decoder) error {
+	seen := map[string]bool{}
+	for dec.More() {
+		t, err := dec.Token()
+		if err != nil {
+			return err
+		}
+		key, _ := t.(string)
+		switch {
+		case strings.Trim(key, "abcdefghijklmnopqrstuvwxyz_") != "":
+			return fmt.Errorf("unknown key %q", key)
+		case seen[key]:
+			return fmt.Errorf("key %q stands twice", key)
+		}
+		seen[key] = true
+		switch t, err = dec.Token(); {
+		case err != nil:
+			return err
+		case t == json.Delim('['):
+			return fmt.Errorf("key %q: a list", key)
+		case t == json.Delim('{'):
+			if err := keys(dec); err != nil {
+				return err
+			}
+		}
+	}
+	_, err := dec.Token()
+	return err
+}
+
 func (l *Law) answer(line []byte) (a answer) {
 	var q question
-	dec := json.NewDecoder(bytes.NewReader(line))
-	dec.DisallowUnknownFields()
-	err := dec.Decode(&q)
-	if err == nil && dec.More() {
-		err = errors.New("more than one value in the line")
-	}
-	if err != nil {
+	if err := q.read(line); err != nil {
 		a.fail(err)
 		return a
 	}
@@ -168,6 +218,9 @@ func (l *Law) answer(line []byte) (a answer) {
 	if !ok {
 		l.sums(&a, f)
 		return a
+	}
+	if v := q.violation(); v != nil && v.Instant != nil && served.Before(DayOf(v.Instant.Time)) {
+		a.fail(no("service.contradictory", "served on %v, before the violation", served))
 	}
 	f.Served = served
 	if q.Reducible == nil && a.Article == "" && served.Before(l.reduction.From) {
@@ -203,18 +256,34 @@ func (l *Law) answer(line []byte) (a answer) {
 	return a
 }
 
-// amountsOf returns the sums of a question, and whether somebody has to say who drove.
-func (l *Law) amountsOf(q *question, a *answer) (f Facts, driver bool) {
-	f.Costs, driver = q.Costs, true
-	v := q.Violation
+// violation returns the violation of a question, nil where there is none.
+func (q *question) violation() *violationQuestion {
 	if own := q.violationQuestion; own != (violationQuestion{}) {
-		if v != nil {
+		return &own
+	}
+	return q.Violation
+}
+
+// amountsOf returns the sums of a question, and whether somebody has to say who drove.
+// Sums that cannot be are zero.
+func (l *Law) amountsOf(q *question, a *answer) (f Facts, driver bool) {
+	driver = true
+	v := q.violation()
+	given := q.Minimum != nil && q.Maximum != nil
+	if v == nil {
+		f.Reducible = q.Reducible == nil || *q.Reducible
+		switch {
+		case given:
+			f.Minimum, f.Maximum = *q.Minimum, *q.Maximum
+		case q.Minimum == nil && q.Maximum == nil:
+			a.fail(no("amounts.missing", "neither amounts nor a violation"))
+			return f, driver
+		}
+	} else {
+		if q.Violation != nil && v != q.Violation {
 			a.fail(no("question.malformed", "two violations"))
 			return f, driver
 		}
-		v = &own
-	}
-	if v != nil {
 		s, err := l.violation(v)
 		if err != nil {
 			a.fail(err)
@@ -223,25 +292,18 @@ func (l *Law) amountsOf(q *question, a *answer) (f Facts, driver bool) {
 		a.Article, a.Points, driver = s.Article, &s.Points, s.Points > 0
 		f.Minimum, f.Maximum, f.Reducible = s.Minimum, s.Maximum, s.Reducible
 	}
-	if q.Minimum != nil || q.Maximum != nil {
-		switch {
-		case q.Minimum == nil || q.Maximum == nil:
-			a.fail(no("amounts.range", "minimum_cents and maximum_cents go together"))
-		case v != nil && (*q.Minimum != f.Minimum || *q.Maximum != f.Maximum):
-			a.fail(no("amounts.contradictory", "the violation costs %v to %v", f.Minimum, f.Maximum))
-		case v == nil:
-			f.Minimum, f.Maximum, f.Reducible = *q.Minimum, *q.Maximum, true
-		}
-	}
-	if q.Reducible != nil {
-		if v != nil && *q.Reducible != f.Reducible {
-			a.fail(no("amounts.contradictory", "whether art. %s is reducible", a.Article))
-		}
-		f.Reducible = *q.Reducible
-	}
-	if v == nil && q.Minimum == nil && q.Maximum == nil {
-		a.fail(no("amounts.missing", "neither amounts nor a violation"))
-		f.Reducible = q.Reducible == nil || *q.Reducible
+	f.Costs = q.Costs
+	_, err := l.Prices(f)
+	switch {
+	case given != (q.Minimum != nil || q.Maximum != nil):
+		a.fail(no("amounts.range", "minimum_cents and maximum_cents go together"))
+	case err != nil:
+		a.fail(err)
+		f.Minimum, f.Maximum = 0, 0
+	case given && (*q.Minimum != f.Minimum || *q.Maximum != f.Maximum):
+		a.fail(no("amounts.contradictory", "the violation costs %v to %v", f.Minimum, f.Maximum))
+	case q.Reducible != nil && *q.Reducible != f.Reducible:
+		a.fail(no("amounts.contradictory", "whether art. %s is reducible", a.Article))
 	}
 	return f, driver
 }
@@ -276,37 +338,29 @@ func servedOf(q *question, a *answer) (Day, bool) {
 	return served.Day, true
 }
 
-// sums fills in the three sums with their last days.
+// sums fills in the three sums with their last days, as far as they are known.
 func (l *Law) sums(a *answer, f Facts) {
-	last := func(name Term) *Day {
-		if f.Served.Zero() {
+	unserved := f
+	unserved.Served = Day{} // the days are looked up one by one
+	p, err := l.Prices(unserved)
+	known := func(name Term, cents *Cents) *dated {
+		var d dated
+		if err == nil {
+			d.Cents = cents
+		}
+		if day, none := l.LastDay(name, f.Served); none == nil {
+			d.LastDay = &day
+		}
+		if d == (dated{}) {
 			return nil
 		}
-		day, err := l.LastDay(name, f.Served)
-		if err != nil {
-			return nil
-		}
-		return &day
-	}
-	priced := f
-	priced.Served = Day{} // the days are looked up one by one
-	p, err := l.Prices(priced)
-	if err != nil {
-		if f.Minimum != 0 || f.Maximum != 0 {
-			a.fail(err)
-		}
-		if f.Served.Zero() {
-			return
-		}
-		if f.Reducible {
-			a.Reduced = &dated{LastDay: last(Reduced)}
-		}
-		a.Minimum = &dated{LastDay: last(Minimum)}
-		return
+		return &d
 	}
 	if f.Reducible {
-		a.Reduced = &dated{LastDay: last(Reduced), Cents: &p.Reduced}
+		a.Reduced = known(Reduced, &p.Reduced)
 	}
-	a.Minimum = &dated{LastDay: last(Minimum), Cents: &p.Minimum}
-	a.After = &dated{Cents: &p.After}
+	a.Minimum = known(Minimum, &p.Minimum)
+	if err == nil {
+		a.After = &dated{Cents: &p.After}
+	}
 }
