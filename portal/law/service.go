@@ -49,7 +49,7 @@ type Service struct {
 	Delivered Moment // to a person, a box; of SendPECFailed the deposit of the notice of failed delivery
 	Stored    Moment // first day of storage at the post office
 	Collected Moment // from there
-	Viewed    Moment // on SEND
+	Viewed    Moment // on SEND; a PEC may be read, which changes nothing
 }
 
 // A Served is the day from which the addressee's terms run, and the rule that made it.
@@ -98,8 +98,10 @@ func (s Service) check() error {
 	switch {
 	case !s.paper() && !(s.Stored.Zero() && s.Collected.Zero()):
 		return no("service.contradictory", "nothing is stored or collected by %s", s.Channel)
-	case !s.send() && !s.Viewed.Zero():
+	case !s.send() && s.Channel != PEC && !s.Viewed.Zero():
 		return no("service.contradictory", "nothing is viewed on SEND by %s", s.Channel)
+	case s.Channel == PEC && !s.Viewed.Zero() && s.Viewed.Before(s.Delivered):
+		return no("service.contradictory", "read before it was delivered")
 	case !s.Delivered.Zero() && !(s.Stored.Zero() && s.Collected.Zero()):
 		return no("service.contradictory", "delivered, and stored or collected")
 	case s.Stored.Zero() && !s.Collected.Zero():
