@@ -285,7 +285,18 @@ func (l *Law) amountsOf(q *question, a *answer) (f Facts, driver bool) {
 			return f, driver
 		}
 		s, err := l.violation(v)
-		if err != nil {
+		var e *Error
+		switch {
+		case err == nil:
+		case given && errors.As(err, &e) && e.Code == "sanction.no_table":
+			// Given amounts are answered for any date.
+			a.fail(err)
+			f.Minimum, f.Maximum, f.Costs, f.Reducible = *q.Minimum, *q.Maximum, q.Costs, q.Reducible == nil || *q.Reducible
+			if _, err := l.Prices(f); err != nil {
+				f.Minimum, f.Maximum = 0, 0
+			}
+			return f, driver
+		default:
 			a.fail(err)
 			return f, driver
 		}

@@ -46,6 +46,10 @@ func TestAnswers(t *testing.T) {
 			`{"served":"2027-02-01","rule":"hand.delivered","minimum":{"last_day":"2027-04-02"},"prefect":{"last_day":"2027-04-02"},"judge":{"last_day":"2027-03-03"},"plan":{"last_day":"2027-03-03"},"driver":{"last_day":"2027-04-02"},"error":"sanction.no_table","about":"no amounts of art. 142(7) for 2027-01-01"}`,
 		},
 		{
+			"no table, and amounts", `{"minimum_cents":4900,"maximum_cents":20300,"violation":{"limit":50,"speed":60,"class":"car","instant":"2027-01-01T00:00:00+01:00"}}`,
+			`{"reduced":{"cents":3430},"minimum":{"cents":4900},"after":{"cents":10150},"error":"sanction.no_table","about":"no amounts of art. 142(7) for 2027-01-01"}`,
+		},
+		{
 			"not served", `{"minimum_cents":4200,"maximum_cents":17300,"reducible":true}`,
 			`{"reduced":{"cents":2940},"minimum":{"cents":4200},"after":{"cents":8650},"error":"service.missing","about":"no term runs before service"}`,
 		},
