@@ -100,6 +100,9 @@ func TestH05_TwoRecordsThatWaitForOneFrame(t *testing.T) {
 	b := start(t, portaltest.NewCentre(t, one, two))
 	s1, s2 := one.Violation(t, frames, trace, nil), two.Violation(t, frames, trace, nil)
 	b.Deliver(sealedMessage(one, s1), sealedMessage(two, s2))
+	for _, d := range []*portaltest.Device{one, two} { // or the later one is refused at once
+		b.until(d, func(dev *record.Device) bool { return dev.Incomplete == 1 })
+	}
 	b.Deliver(chunks(one)...)
 	if r := b.receipt(); !names(r, s1) {
 		t.Fatalf("receipt = %+v", r)
