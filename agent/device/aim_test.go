@@ -77,6 +77,9 @@ func along(t *testing.T, right float64) (all [][]byte) {
 }
 
 func TestTurnedCameraClosesTheGate(t *testing.T) {
+	if testing.Short() {
+		t.Skip("computes much, and where goroutines meet others look")
+	}
 	straight, turned := along(t, 0), along(t, 2)
 	synctest.Test(t, func(t *testing.T) {
 		dir, away := t.TempDir(), new(atomic.Bool)

@@ -55,6 +55,9 @@ func TestD12_HealthCountsWhatTheCameraGave(t *testing.T) {
 // A camera that gives pictures, and none that are worth anything, closes the gate,
 // and one record says so.
 func TestD10_CameraThatLivesAndDoesNotWork(t *testing.T) {
+	if testing.Short() {
+		t.Skip("computes much, and where goroutines meet others look")
+	}
 	for _, test := range []struct {
 		name, want string
 		spoil      func(*fakeCamera)

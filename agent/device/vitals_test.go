@@ -147,6 +147,9 @@ func quiet(d time.Duration) simulate.Scenario {
 }
 
 func TestD05_GateClosesOnASignalWithoutLife(t *testing.T) {
+	if testing.Short() {
+		t.Skip("computes much, and where goroutines meet others look")
+	}
 	for _, driver := range []string{"rawiq", "iqframe"} {
 		for _, c := range []struct {
 			words string
