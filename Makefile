@@ -17,7 +17,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.7.0
 # the agent take longest, so they begin.
 DEVICE  := $(shell $(GO) list ./agent/... ./uplink/... ./sensor/... ./capture/... | grep -v test)
 
-.PHONY: help demo test browser s3 pictures check bench programs build packages packages-test packages-short accuracy board board-soak board-short board-figures deps package-deps board-deps vet race cross reproducible arm arm-short clean
+.PHONY: help demo test browser s3 pictures check bench programs build packages packages-test packages-short accuracy board board-soak board-short board-device board-figures deps package-deps board-deps vet race cross reproducible arm arm-short clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -41,7 +41,7 @@ BUILT = $(shell $(GO) list ./cross/... | grep -v /cross/simulate)
 SERVED := ./portal/intake ./portal/web
 TESTED = $(filter-out $(BUILT),$(shell $(GO) list ./...))
 
-check: deps vet race cross reproducible arm-short packages-short board-short ## vet, staticcheck, formatting, races, cross-builds, dependency policy, the core's tests as ARM programs, the package in a Debian, a short run on the board
+check: deps vet race cross reproducible arm-short packages-short board-device ## vet, staticcheck, formatting, races, cross-builds, dependency policy, the core's tests as ARM programs, the package in a Debian, the device on the board
 
 bench: ## speed against the limit measured in the same run
 	$(GO) test -run '^$$' -bench . -benchmem $(BENCHED)
@@ -85,9 +85,12 @@ board-figures: board-deps ## make board, with the figures of docs/board.md writt
 	CIGLIO_BOARD=all $(GO) test -count=1 -timeout 2h $(POWERCUTS) -update
 FIGURED := ./cross/board ./cross/budget ./cross/budget/large
 
-board-short: board-deps
+board-short: board-deps ## a short run of all of it (ten minutes)
 	CIGLIO_BOARD=short $(GO) test -count=1 -p 1 $(BOARDED)
 	CIGLIO_BOARD=short $(GO) test -count=1 $(POWERCUTS)
+# The device from its start to a verified bundle on Debian's kernel: what make check runs.
+board-device: board-deps
+	CIGLIO_BOARD=short $(GO) test -count=1 ./cross/board/device
 BOARDED := ./cross/board/... ./cross/budget/...
 # The device with its centre, whose plug is pulled: docs/power-cuts.md.
 POWERCUTS := -v -run PowerCuts ./cross/simulate/roadside
