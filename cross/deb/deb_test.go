@@ -473,6 +473,9 @@ func TestMaintainerIsOne(t *testing.T) {
 // tenths. What is left is the network, devices, and reading the state of the clock.
 const exposure = 21
 
+// helperExposure is the same of what mounts sticks.
+const helperExposure = 36
+
 func TestSandboxIsTight(t *testing.T) {
 	needs(t, "systemd-analyze")
 	out := command(t, ".", "systemd-analyze", "security", "--offline=true", "--no-pager", fmt.Sprintf("--threshold=%d", exposure), "files/ciglio.service")
@@ -484,7 +487,7 @@ func TestSandboxIsTight(t *testing.T) {
 // the place of ours.
 func TestHelperOfSticksIsAUnit(t *testing.T) {
 	needs(t, "systemd-analyze")
-	const program, exposure = "/usr/bin/ciglio", 36 // in tenths: it mounts
+	const program, exposure = "/usr/bin/ciglio", helperExposure
 	text, err := files.ReadFile("files/ciglio-stick.service")
 	if err != nil {
 		t.Fatal(err)

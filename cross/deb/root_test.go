@@ -28,6 +28,7 @@ var extras = []string{"systemd", "udev", "man-db", "adduser"}
 type debian struct {
 	arch, dir string
 	enter     func(ctx context.Context, args ...string) *exec.Cmd
+	leader    string // process number of its systemd, once it runs
 }
 
 // selected skips a test that the environment does not ask for: CIGLIO_PACKAGES

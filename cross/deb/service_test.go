@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -17,6 +18,7 @@ import (
 	"time"
 
 	"ciglio/agent"
+	"ciglio/agent/stick/helper"
 	"ciglio/cross/statement"
 )
 
@@ -83,6 +85,7 @@ func (d *debian) boot(t *testing.T) {
 				leader = pid
 			}
 			if line == "READY=1" && leader != "" {
+				d.leader = leader
 				d.enter = func(ctx context.Context, args ...string) *exec.Cmd {
 					return exec.CommandContext(ctx, "nsenter", append([]string{"--target", leader, "--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--"}, args...)...)
 				}
@@ -114,7 +117,64 @@ func eventually(t *testing.T, what string, so func() (bool, string)) {
 // property asks systemd about the service.
 func (d *debian) property(t *testing.T, name string) string {
 	t.Helper()
-	return strings.TrimSpace(d.run(t, "systemctl", "show", "--value", "--property="+name, "ciglio"))
+	return d.propertyOf(t, "ciglio", name)
+}
+
+func (d *debian) propertyOf(t *testing.T, unit, name string) string {
+	t.Helper()
+	return strings.TrimSpace(d.run(t, "systemctl", "show", "--value", "--property="+name, unit))
+}
+
+// helps starts what mounts sticks, alone, and asks it something over its socket.
+func (d *debian) helps(t *testing.T) {
+	t.Helper()
+	d.run(t, "systemctl", "start", "ciglio-stick")
+	const socket = "/run/ciglio-stick/socket"
+	eventually(t, "the helper listens", func() (bool, string) {
+		_, err := d.try(t, "test", "-S", socket)
+		return err == nil, d.propertyOf(t, "ciglio-stick", "ActiveState")
+	})
+	if mode := strings.TrimSpace(d.run(t, "stat", "--format=%U %G %a", socket, filepath.Dir(socket))); mode != "root ciglio 770\nroot ciglio 750" {
+		t.Errorf("the socket and its folder are of %q", mode)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	client, err := helper.Dial(ctx, "/proc/"+d.leader+"/root"+socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	// No stick is open, and it says so.
+	var answer *helper.Error
+	if _, err := client.List(ctx); !errors.As(err, &answer) {
+		t.Errorf("the helper answers %v", err)
+	}
+}
+
+// confined looks at the sandbox of the running helper: root, who may mount and pass by
+// permissions, and nothing else.
+func (d *debian) confined(t *testing.T) {
+	t.Helper()
+	pid := d.propertyOf(t, "ciglio-stick", "MainPID")
+	if pid == "0" || d.propertyOf(t, "ciglio-stick", "ActiveState") != "active" {
+		t.Fatalf("the helper is %s, process %s", d.propertyOf(t, "ciglio-stick", "ActiveState"), pid)
+	}
+	const mountAndPass = "0000000000200002" // CAP_SYS_ADMIN, CAP_DAC_OVERRIDE
+	for name, want := range map[string]string{"Uid": "0 0 0 0", "NoNewPrivs": "1", "Seccomp": "2", "CapBnd": mountAndPass, "CapEff": mountAndPass} {
+		if got := d.field(t, pid, name); got != want {
+			t.Errorf("%s of the helper is %s, want %s", name, got, want)
+		}
+	}
+	for path, ok := range map[string]bool{"/run/ciglio-stick/x": true, "/var/lib/ciglio/x": false, "/etc/ciglio/x": false, "/usr/x": false} {
+		if _, err := d.try(t, "nsenter", "--target", pid, "--mount", "touch", path); (err == nil) != ok {
+			t.Errorf("%s can be written by the helper: %t", path, err == nil)
+		}
+	}
+	if journal := d.run(t, "journalctl", "--unit=ciglio", "--output=cat"); strings.Contains(journal, "no sticks are taken") {
+		t.Errorf("the service does not reach the helper:\n%s", journal)
+	}
+	score := d.run(t, "systemd-analyze", "security", "--no-pager", fmt.Sprintf("--threshold=%d", helperExposure), "ciglio-stick.service")
+	t.Log(strings.TrimSpace(score[strings.LastIndex(strings.TrimSpace(score), "\n")+1:]))
 }
 
 const configuration = `
@@ -192,6 +252,7 @@ func serve(t *testing.T, d *debian, packages [3]string) {
 		}
 	}
 	d.add(t, filepath.Join(root, "capture/evidence/testdata/trust.pem"), "var/lib/ciglio/trust.pem")
+	d.helps(t)
 	d.run(t, "systemctl", "start", "ciglio") // comes back once it was told READY=1
 	pid := d.property(t, "MainPID")
 	if state := d.property(t, "ActiveState"); state != "active" || pid == "0" {
@@ -215,6 +276,7 @@ func serve(t *testing.T, d *debian, packages [3]string) {
 		t.Errorf("the sandbox keeps the clock from being read: %s", text)
 	}
 	d.sandboxed(t, pid)
+	d.confined(t)
 	t.Logf("resident after the start: %s", d.field(t, pid, "VmRSS"))
 	score := d.run(t, "systemd-analyze", "security", "--no-pager", fmt.Sprintf("--threshold=%d", exposure), "ciglio.service")
 	t.Log(strings.TrimSpace(score[strings.LastIndex(strings.TrimSpace(score), "\n")+1:]))
