@@ -46,6 +46,9 @@ func (s *stage) play(d time.Duration, each func([]sensor.Finding) bool) {
 }
 
 func TestFalseAlarms(t *testing.T) {
+	if testing.Short() {
+		t.Skip("minutes on an emulated processor")
+	}
 	s := newStage(*seed, options)
 	s.play(10*time.Minute, nil)
 	alarms, looks, known := map[string]int{}, 0, 0
@@ -160,6 +163,9 @@ func TestDriftIsFound(t *testing.T) {
 }
 
 func TestCoveredPartIsFound(t *testing.T) {
+	if testing.Short() {
+		t.Skip("minutes on an emulated processor")
+	}
 	s := taught(t, 50)
 	s.covered = 0.45
 	found, after := s.until(35 * time.Minute)
@@ -174,6 +180,9 @@ func TestCoveredPartIsFound(t *testing.T) {
 }
 
 func TestLostByDayAlone(t *testing.T) {
+	if testing.Short() {
+		t.Skip("minutes on an emulated processor")
+	}
 	s := taught(t, 60)
 	s.right = 20
 	found, after := s.until(12 * time.Minute)
@@ -218,6 +227,9 @@ func TestNormalIsKept(t *testing.T) {
 // The pictures of a camera: whole ones, and of one that is turned by a degree, of each
 // way to read them.
 func TestPicturesOfATurnedCamera(t *testing.T) {
+	if testing.Short() {
+		t.Skip("minutes on an emulated processor")
+	}
 	before, after := filmed(learning, 0, 0), filmed(enough, 1, -1)
 	for _, scale := range []int{1, 2} {
 		w := New(options)

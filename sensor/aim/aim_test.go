@@ -97,6 +97,9 @@ func (w *watched) pass(p sensor.Passage) {
 }
 
 func TestFalseAlarms(t *testing.T) {
+	if testing.Short() {
+		t.Skip("minutes on an emulated processor")
+	}
 	w := &watched{Watch: New("M", photo, Normal{})}
 	for i := range *hours {
 		readings(t, uint64(100+i), time.Hour, 0, w.pass)
