@@ -57,27 +57,8 @@ type Options struct {
 	Trust []byte
 	Root  evidence.Hash
 
-	disk disk // nil means the real one
+	disk durable.Disk // nil means the real one
 }
-
-// A disk does the five steps that change a folder. Only tests have another.
-type disk interface {
-	prepare(path string, write func(io.Writer) error) (temp string, err error)
-	syncFile(path string) error
-	rename(temp, path string) error // and nothing more
-	syncFolder(path string) error
-	remove(path string) error
-}
-
-type realDisk struct{}
-
-func (realDisk) prepare(path string, write func(io.Writer) error) (string, error) {
-	return durable.Prepare(path, 0o600, write)
-}
-func (realDisk) syncFile(path string) error     { return durable.SyncFile(path) }
-func (realDisk) rename(temp, path string) error { return os.Rename(temp, path) }
-func (realDisk) syncFolder(path string) error   { return durable.SyncFolder(path) }
-func (realDisk) remove(path string) error       { return os.Remove(path) }
 
 // A Store is the provisioned state of a device.
 type Store struct {
@@ -148,7 +129,7 @@ func Open(dir string, o Options) (*Store, error) {
 		o.Now = time.Now
 	}
 	if o.disk == nil {
-		o.disk = realDisk{}
+		o.disk = durable.Real{}
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
@@ -237,7 +218,7 @@ func (s *Store) clean() error {
 	for _, d := range all {
 		name := d.Name()
 		if durable.Unfinished(name) || strings.HasSuffix(name, p.Extension) && !used[name] {
-			_ = s.o.disk.remove(filepath.Join(s.dir, name)) // it harms nobody; the next start tries again
+			_ = s.o.disk.Remove(filepath.Join(s.dir, name)) // it harms nobody; the next start tries again
 		}
 	}
 	return nil
@@ -352,21 +333,10 @@ func same(a, b state) bool {
 
 // write is [durable.WriteFile] on the store's disk.
 func (s *Store) write(path string, content []byte) error {
-	d := s.o.disk
-	temp, err := d.prepare(path, func(w io.Writer) error {
+	return durable.WriteOn(s.o.disk, path, 0o600, func(w io.Writer) error {
 		_, err := w.Write(content)
 		return err
 	})
-	if err != nil {
-		return err
-	}
-	if err := d.syncFile(temp); err != nil {
-		return errors.Join(err, d.remove(temp))
-	}
-	if err := d.rename(temp, path); err != nil {
-		return errors.Join(err, d.remove(temp))
-	}
-	return d.syncFolder(s.dir)
 }
 
 // Trial reports whether a new state waits for the device to start with it.

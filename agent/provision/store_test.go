@@ -8,7 +8,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -17,6 +16,7 @@ import (
 
 	"ciglio/capture/evidence"
 	"ciglio/internal/durable"
+	"ciglio/internal/durable/durabletest"
 	p "ciglio/internal/provisioning"
 )
 
@@ -357,67 +357,6 @@ func TestOneProcessAtATime(t *testing.T) {
 	}
 }
 
-var errCut = errors.New("power cut")
-
-// A cutDisk is one whose power is cut at a step, or that fails in that step alone.
-type cutDisk struct {
-	step, at int
-	half     bool // the step that is cut has been done in part, or whole
-	recovers bool // it fails once and works again
-	dead     bool
-}
-
-// next counts a step, and reports whether it is done and whether it fails.
-func (d *cutDisk) next() (does, fails bool) {
-	if d.dead {
-		return false, true
-	}
-	d.step++
-	if d.step == d.at {
-		d.dead = !d.recovers
-		return d.half, true
-	}
-	return true, false
-}
-
-func (d *cutDisk) do(f func() error) error {
-	does, fails := d.next()
-	if does {
-		if err := f(); err != nil {
-			return err
-		}
-	}
-	if fails {
-		return errCut
-	}
-	return nil
-}
-
-func (d *cutDisk) prepare(path string, write func(io.Writer) error) (temp string, err error) {
-	does, fails := d.next()
-	if !does {
-		return "", errCut
-	}
-	if fails { // half of it is there, and nobody knows its name
-		var text bytes.Buffer
-		if err := write(&text); err != nil {
-			return "", err
-		}
-		_, err := durable.Prepare(path, 0o600, func(w io.Writer) error {
-			_, err := w.Write(text.Bytes()[:text.Len()/2])
-			return err
-		})
-		return "", errors.Join(errCut, err)
-	}
-	return durable.Prepare(path, 0o600, write)
-}
-func (d *cutDisk) syncFile(string) error { return d.do(func() error { return nil }) } // nothing is lost here that was written
-func (d *cutDisk) rename(temp, path string) error {
-	return d.do(func() error { return os.Rename(temp, path) })
-}
-func (d *cutDisk) syncFolder(string) error  { return d.do(func() error { return nil }) }
-func (d *cutDisk) remove(path string) error { return d.do(func() error { return os.Remove(path) }) }
-
 // The power is cut at each step of installing, starting, confirming and rolling
 // back, before the step is done and after: what the next start finds is the old
 // state or the new one, whole, and what was told to have failed did not come.
@@ -461,13 +400,13 @@ func TestThePowerIsCutAtEachStep(t *testing.T) {
 				if err := os.CopyFS(dir, os.DirFS(base)); err != nil {
 					t.Fatal(err)
 				}
-				disk := &cutDisk{at: at, half: mode.half, recovers: mode.recovers}
+				disk := &durabletest.Cut{At: at, Half: mode.half, Recovers: mode.recovers}
 				o := options(t)
 				o.disk = disk
 				s := openWith(t, dir, o)
 				before := version(t, s, p.Calibration)
 				err := act.do(s)
-				if disk.step < at {
+				if disk.Step < at {
 					if err != nil {
 						t.Fatalf("%s without a fault: %v", act.name, err)
 					}
@@ -477,7 +416,7 @@ func TestThePowerIsCutAtEachStep(t *testing.T) {
 				steps++
 				inMemory := version(t, s, p.Calibration)
 				s.Close()
-				o.disk = &cutDisk{at: -1}
+				o.disk = &durabletest.Cut{At: -1}
 				s = openWith(t, dir, o)
 				c, tr := version(t, s, p.Calibration), version(t, s, p.Trust)
 				if c != tr || !strings.Contains(act.want, fmt.Sprint(c)) {

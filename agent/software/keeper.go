@@ -100,27 +100,8 @@ type Options struct {
 	Patience     time.Duration
 	Now          func() time.Time
 
-	disk disk // nil means the real one
+	disk durable.Disk // nil means the real one
 }
-
-// A disk does the steps that change a folder. Only tests have another.
-type disk interface {
-	prepare(path string, mode os.FileMode, write func(io.Writer) error) (temp string, err error)
-	syncFile(path string) error
-	rename(temp, path string) error // and nothing more
-	syncFolder(path string) error
-	remove(path string) error
-}
-
-type realDisk struct{}
-
-func (realDisk) prepare(path string, mode os.FileMode, write func(io.Writer) error) (string, error) {
-	return durable.Prepare(path, mode, write)
-}
-func (realDisk) syncFile(path string) error     { return durable.SyncFile(path) }
-func (realDisk) rename(temp, path string) error { return os.Rename(temp, path) }
-func (realDisk) syncFolder(path string) error   { return durable.SyncFolder(path) }
-func (realDisk) remove(path string) error       { return os.Remove(path) }
 
 // A Keeper is the privileged side. One process uses it at a time.
 type Keeper struct{ o Options }
@@ -131,7 +112,7 @@ func NewKeeper(o Options) *Keeper {
 		o.Now = time.Now
 	}
 	if o.disk == nil {
-		o.disk = realDisk{}
+		o.disk = durable.Real{}
 	}
 	return &Keeper{o}
 }
@@ -157,29 +138,18 @@ type trial struct {
 // write replaces a file of the keeper, so that it is the old or the new one whenever
 // the power is cut.
 func (k *Keeper) write(path string, mode os.FileMode, from func(io.Writer) error) error {
-	temp, err := k.o.disk.prepare(path, mode, from)
-	if err != nil {
-		return err
-	}
-	if err = k.o.disk.syncFile(temp); err == nil {
-		err = k.o.disk.rename(temp, path)
-	}
-	if err != nil {
-		_ = k.o.disk.remove(temp) // or the next start of the keeper does
-		return err
-	}
-	return k.o.disk.syncFolder(filepath.Dir(path))
+	return durable.WriteOn(k.o.disk, path, mode, from)
 }
 
 func (k *Keeper) remove(path string) error {
-	err := k.o.disk.remove(path)
+	err := k.o.disk.Remove(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	return k.o.disk.syncFolder(filepath.Dir(path))
+	return k.o.disk.SyncFolder(filepath.Dir(path))
 }
 
 func (k *Keeper) note(name string, v any) error {
@@ -324,7 +294,7 @@ func (k *Keeper) apply(ctx context.Context, request []byte, a *Answer) error {
 	}
 	// It must run here, and be what its statement says, before it takes the place of
 	// one that does.
-	fresh, err := k.o.disk.prepare(k.o.Program, 0o755, func(w io.Writer) error {
+	fresh, err := k.o.disk.Prepare(k.o.Program, 0o755, func(w io.Writer) error {
 		_, err := w.Write(b.Content("ciglio"))
 		return err
 	})
@@ -334,13 +304,13 @@ func (k *Keeper) apply(ctx context.Context, request []byte, a *Answer) error {
 	placed, tried := false, false
 	defer func() { // what cannot be removed now, clean removes
 		if !placed {
-			_ = k.o.disk.remove(fresh)
+			_ = k.o.disk.Remove(fresh)
 		}
 		if !tried {
-			_ = k.o.disk.remove(filepath.Join(k.o.Dir, oldName))
+			_ = k.o.disk.Remove(filepath.Join(k.o.Dir, oldName))
 		}
 	}()
-	if err := k.o.disk.syncFile(fresh); err != nil {
+	if err := k.o.disk.SyncFile(fresh); err != nil {
 		return err
 	}
 	version, core, err := k.o.Machine.Identity(ctx, fresh)
@@ -362,11 +332,11 @@ func (k *Keeper) apply(ctx context.Context, request []byte, a *Answer) error {
 	// From here to the end of the trial a power cut puts the old one back.
 	tried = true
 	if err = k.note(trialName, trial{1, q.Number, q.Bundle, a.Old, a.New, next}); err == nil {
-		err = k.o.disk.rename(fresh, k.o.Program)
+		err = k.o.disk.Rename(fresh, k.o.Program)
 	}
 	if err == nil {
 		placed = true
-		err = k.o.disk.syncFolder(filepath.Dir(k.o.Program))
+		err = k.o.disk.SyncFolder(filepath.Dir(k.o.Program))
 	}
 	if err == nil {
 		err = k.try(ctx, q.Bundle, m)
@@ -542,7 +512,7 @@ func (k *Keeper) recover() (bool, error) {
 // clean removes what a power cut has left half written, and an old program that no
 // trial needs.
 func (k *Keeper) clean() error {
-	_ = k.o.disk.remove(filepath.Join(k.o.Dir, oldName))
+	_ = k.o.disk.Remove(filepath.Join(k.o.Dir, oldName))
 	for _, dir := range []string{k.o.Dir, filepath.Dir(k.o.Program)} {
 		all, err := os.ReadDir(dir)
 		if err != nil {
@@ -550,7 +520,7 @@ func (k *Keeper) clean() error {
 		}
 		for _, d := range all {
 			if durable.Unfinished(d.Name()) {
-				_ = k.o.disk.remove(filepath.Join(dir, d.Name())) // it harms nobody
+				_ = k.o.disk.Remove(filepath.Join(dir, d.Name())) // it harms nobody
 			}
 		}
 	}

@@ -11,7 +11,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -21,6 +20,7 @@ import (
 
 	"ciglio/capture/evidence"
 	"ciglio/internal/durable"
+	"ciglio/internal/durable/durabletest"
 	p "ciglio/internal/provisioning"
 )
 
@@ -397,61 +397,6 @@ func (b *bench) state(text string) {
 	}
 }
 
-var errCut = errors.New("the power is cut")
-
-// A cutDisk fails at one of its steps, and at all that follow.
-type cutDisk struct {
-	step, at int
-	half     bool // the step that is cut has been done in part, or whole
-	recovers bool // it fails once and works again
-	dead     bool
-}
-
-func (d *cutDisk) do(f func() error) error {
-	if d.dead {
-		return errCut
-	}
-	d.step++
-	if d.step != d.at {
-		return f()
-	}
-	d.dead = !d.recovers
-	if d.half {
-		if err := f(); err != nil {
-			return err
-		}
-	}
-	return errCut
-}
-
-func (d *cutDisk) prepare(path string, mode os.FileMode, write func(io.Writer) error) (temp string, err error) {
-	if !d.dead && d.step+1 == d.at && d.half { // half of it is there, and nobody knows its name
-		var text bytes.Buffer
-		if err := write(&text); err != nil {
-			return "", err
-		}
-		return "", d.do(func() error {
-			_, err := durable.Prepare(path, mode, func(w io.Writer) error {
-				_, err := w.Write(text.Bytes()[:text.Len()/2])
-				return err
-			})
-			return err
-		})
-	}
-	err = d.do(func() error {
-		temp, err = durable.Prepare(path, mode, write)
-		return err
-	})
-	return temp, err
-}
-
-func (d *cutDisk) syncFile(string) error { return d.do(func() error { return nil }) }
-func (d *cutDisk) rename(temp, path string) error {
-	return d.do(func() error { return os.Rename(temp, path) })
-}
-func (d *cutDisk) syncFolder(string) error  { return d.do(func() error { return nil }) }
-func (d *cutDisk) remove(path string) error { return d.do(func() error { return os.Remove(path) }) }
-
 // The power is cut at each step of installing a program that is good, and one that is
 // not; then at each step of putting the old one back. What the next start finds is the
 // old program, or the new one that has passed, whole and in its place.
@@ -465,11 +410,11 @@ func TestThePowerIsCutAtEachStepOfInstalling(t *testing.T) {
 			for at := 1; ; at++ {
 				b := newBench(t, d)
 				b.ask(bundle, trusted)
-				disk := &cutDisk{at: at, half: mode.half, recovers: mode.recovers}
+				disk := &durabletest.Cut{At: at, Half: mode.half, Recovers: mode.recovers}
 				o := b.o
 				o.disk = disk
 				a, err := NewKeeper(o).Apply(t.Context())
-				if disk.step < at {
+				if disk.Step < at {
 					break
 				}
 				cuts++
@@ -479,7 +424,7 @@ func TestThePowerIsCutAtEachStepOfInstalling(t *testing.T) {
 				}
 				// The machine starts anew, and the power is cut once more.
 				for again := 1; again < 40; again += 5 {
-					o.disk = &cutDisk{at: again, half: mode.half}
+					o.disk = &durabletest.Cut{At: again, Half: mode.half}
 					_, _ = NewKeeper(o).Recover()
 				}
 				if _, err := NewKeeper(b.o).Recover(); err != nil {
