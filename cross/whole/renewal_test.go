@@ -1,12 +1,10 @@
 package whole
 
 import (
-	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/json"
 	"encoding/pem"
 	"fmt"
 	"io"
@@ -14,9 +12,7 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -26,7 +22,6 @@ import (
 	"ciglio/capture/evidence"
 	"ciglio/cross/simulate"
 	"ciglio/cross/simulate/live"
-	"ciglio/cross/statement"
 	"ciglio/internal/mtls"
 	"ciglio/internal/mtls/mtlstest"
 	"ciglio/portal"
@@ -145,57 +140,8 @@ func TestCertificateIsRenewedWhileRecordsFlow(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 9*time.Minute)
 	defer cancel()
-	dir := t.TempDir()
-	must := func(err error) {
-		t.Helper()
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	build := exec.CommandContext(ctx, "go", "build", "-o", dir+"/", "ciglio/agent/cmd/ciglio")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	said := new(output)
-	defer func() {
-		if t.Failed() {
-			t.Logf("%s", said)
-		}
-	}()
-	ciglio := func(args ...string) (string, error) {
-		var errs bytes.Buffer
-		c := exec.CommandContext(ctx, dir+"/ciglio", args...)
-		c.Dir, c.Stderr = dir, &errs
-		out, err := c.Output()
-		if err != nil {
-			err = fmt.Errorf("ciglio %s: %w\n%s", strings.Join(args, " "), err, &errs)
-		}
-		return string(out), err
-	}
-	run := func(args ...string) string {
-		t.Helper()
-		out, err := ciglio(args...)
-		must(err)
-		return out
-	}
-	until := func(what string, met func() bool) {
-		t.Helper()
-		for !met() {
-			select {
-			case <-ctx.Done():
-				t.Fatalf("waited in vain: %s", what)
-			case <-time.After(500 * time.Millisecond):
-			}
-		}
-	}
-	beside := func(part func(context.Context) error) (end func()) {
-		inner, stop := context.WithCancel(context.WithoutCancel(ctx))
-		var running sync.WaitGroup
-		running.Go(func() { part(inner) })
-		end = func() { stop(); running.Wait() }
-		t.Cleanup(end)
-		return end
-	}
+	u := newUnit(ctx, t)
+	dir, must, until := u.dir, u.must, u.until
 
 	// The centre, Mosquitto, and the doors between them and the device.
 	centre := dir + "/centre"
@@ -219,7 +165,7 @@ func TestCertificateIsRenewedWhileRecordsFlow(t *testing.T) {
 	})
 	must(err)
 	t.Cleanup(func() { office.Close() })
-	beside(office.Run)
+	u.beside(office.Run)
 	broker, enrolment := newDoor(t, m.Devices), newDoor(t, office.ESTAddr())
 	broker.unlock()
 
@@ -230,64 +176,23 @@ func TestCertificateIsRenewedWhileRecordsFlow(t *testing.T) {
 	must(err)
 
 	// The device, with a certificate of 61 days ago: a third of its 90 days is left.
-	const device = "c1000000000000000000000000000013"
-	id, err := evidence.ParseDeviceID(device)
-	must(err)
-	core := regexp.MustCompile(`core_id ([0-9a-f]{64})`).FindStringSubmatch(run("version"))
-	day := time.Now().UTC().Truncate(24*time.Hour).AddDate(0, 0, -1)
-	must(os.WriteFile(dir+"/calibration.toml", statement.Calibration{ID: "DESK", Serial: "SIM-0001", Core: words(core[1]), From: day, To: day.AddDate(0, 1, 0), Checked: day}.Text(), 0o600))
-	must(os.WriteFile(dir+"/ciglio.toml", fmt.Appendf(nil, `[device]
-id = %q
-dir = %q
-tpm = "none"
-key = %q
-certificate = %q
-calibration = %q
-[site]
-id = "DESK-1"
-road = "SP 14 (simulated)"
-position = "12.4km"
-latitude = "44.6949deg"
-longitude = "11.2426deg"
-heading = "90deg"
-limit = "30km/h"
-direction = "unknown"
-[sensor]
-driver = "iqframe"
-port = %q
-model = "simulated radar"
-serial = "SIM-0001"
-maximum = "90km/h"
-[camera]
-driver = "http"
-url = %q
+	u.configure("30km/h", "90km/h", fmt.Sprintf(`url = %q
 model = "simulated camera"
 serial = "SIM-1"
 latency = "%v"
 slot = "512KiB"
-[clock]
-source = "simulated"
-[uplink]
-broker = %q
+`, side.CameraURL(), live.Latency), fmt.Sprintf(`broker = %q
 enrolment = %q
-trust = %q
 ca = %q
 certificate = %q
 tls_key = %q
-`, device, dir, dir+"/evidence.key", dir+"/device.crt", dir+"/calibration.toml", dir+"/radar", side.CameraURL(), live.Latency,
-		broker.url("tls"), enrolment.url("https"), dir+"/trust.pem", dir+"/ca.pem", dir+"/uplink.crt", dir+"/uplink.key"), 0o600))
-	run("key", "show", "--config", "ciglio.toml") // makes the keys
-	text, err := os.ReadFile(dir + "/device.crt")
+`, broker.url("tls"), enrolment.url("https"), dir+"/ca.pem", dir+"/uplink.crt", dir+"/uplink.key"))
+	u.enter(centre)
+	text, err := os.ReadFile(own(ca.BelievedName))
 	must(err)
-	certificate, err := portal.ReadCertificate(text)
+	must(os.WriteFile(dir+"/ca.pem", text, 0o600))
+	id, err := evidence.ParseDeviceID(unitID)
 	must(err)
-	_, err = portal.Enrol(centre, id, 1, certificate)
-	must(err)
-	for from, to := range map[string]string{portal.TrustFile(centre): "/trust.pem", own(ca.BelievedName): "/ca.pem"} {
-		text, err := os.ReadFile(from)
-		must(err)
-		must(os.WriteFile(dir+to, text, 0o600))
-	}
 	tlsKey, err := mtlstest.LoadKey(dir + "/uplink.key")
 	must(err)
 	code, err := authority.NewCode(id, then)
@@ -303,43 +208,9 @@ tls_key = %q
 		return c
 	}
 
-	endOfTraffic := beside(side.Run)
-	until("radar", func() bool { _, err := os.Lstat(dir + "/radar"); return err == nil })
-	service := exec.CommandContext(ctx, dir+"/ciglio", "run", "--config", "ciglio.toml")
-	service.Cancel = func() error { return service.Process.Signal(os.Interrupt) }
-	service.WaitDelay = time.Minute
-	service.Dir, service.Stderr = dir, said
-	must(service.Start())
-	ended := make(chan error, 1)
-	go func() { ended <- service.Wait() }()
-	stop := sync.OnceFunc(func() { service.Process.Signal(os.Interrupt); <-ended })
-	t.Cleanup(stop)
-
-	type entry struct {
-		Seq             uint64
-		Kind, State, ID string
-	}
-	list := func() (all []entry) {
-		out, err := ciglio("outbox", "list", "--json", "--dir", "outbox")
-		if err != nil { // the device is writing to it
-			return nil
-		}
-		for d := json.NewDecoder(strings.NewReader(out)); ; {
-			var e entry
-			if d.Decode(&e) != nil {
-				return all
-			}
-			all = append(all, e)
-		}
-	}
-	vehicles := func() (settled int) {
-		for _, e := range list() {
-			if e.Kind == "test" && e.State == "settled" {
-				settled++
-			}
-		}
-		return settled
-	}
+	endOfTraffic := u.beside(side.Run)
+	u.start()
+	vehicles := func() int { return len(u.vehicles()) }
 
 	// Before: records flow under the old certificate. The door of the enrolment is shut.
 	until("records under the old certificate", func() bool { return vehicles() >= 2 })
@@ -379,7 +250,7 @@ tls_key = %q
 		return err
 	}
 	until("the old certificate is refused", func() bool { return dial(old) != nil })
-	connections := func() int { return strings.Count(m.Said(), "as "+device) }
+	connections := func() int { return strings.Count(m.Said(), "as "+unitID) }
 	had := connections()
 	broker.cut()
 	until("the device connects with the new certificate", func() bool { return connections() > had })
@@ -388,10 +259,10 @@ tls_key = %q
 
 	// In the end everything is there, once.
 	endOfTraffic()
-	var all []entry
+	var all []kept
 	until("every record is receipted", func() bool {
-		all = list()
-		return len(all) > 0 && !slices.ContainsFunc(all, func(e entry) bool { return e.State != "settled" }) && office.Stats().All.Verified == uint64(len(all))
+		all = u.list()
+		return len(all) > 0 && !slices.ContainsFunc(all, func(k kept) bool { return !k.settled() }) && office.Stats().All.Verified == uint64(len(all))
 	})
 	for i, e := range all {
 		if e.Seq != uint64(i)+1 {
