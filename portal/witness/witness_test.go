@@ -125,6 +125,16 @@ func publisher(t testing.TB, source log.Source, key *log.Key, file, policy strin
 	return p
 }
 
+// publish returns what is published then.
+func publish(t testing.TB, p *log.Publisher) (signed []byte) {
+	t.Helper()
+	if err := p.Publish(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	signed, _ = p.Checkpoint()
+	return signed
+}
+
 // TestStandardClientReadsTheLog grows a log, has two witnesses cosign it, and reads it with
 // a client that was written by others: every entry, proved by a checkpoint that both cosigned.
 func TestStandardClientReadsTheLog(t *testing.T) {
@@ -150,9 +160,7 @@ func TestStandardClientReadsTheLog(t *testing.T) {
 	}
 	for _, more := range []int{1, 1, 253, 1, 1, 255, 66_000} {
 		source.grow(t, more, "a")
-		if err := p.Publish(t.Context()); err != nil {
-			t.Fatal(err)
-		}
+		publish(t, p)
 		signed, err := fetch.ReadEndpoint(t.Context(), "checkpoint")
 		if err != nil {
 			t.Fatal(err)
@@ -191,12 +199,7 @@ func TestWitnessHoldsTheLog(t *testing.T) {
 	key, source := openKey(t, dir), &memory{}
 	line, stop := run(t, dir, "one.example", key.Verifier())
 	source.grow(t, 300, "a")
-	p := publisher(t, source, key, filepath.Join(dir, "checkpoint"), line)
-	if err := p.Publish(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	signed, _ := p.Checkpoint()
-	cosignedBy(t, signed, line, true)
+	cosignedBy(t, publish(t, publisher(t, source, key, filepath.Join(dir, "checkpoint"), line)), line, true)
 
 	// The same centre starts again with a store in which an early record was exchanged.
 	forked := &memory{}
@@ -214,30 +217,15 @@ func TestWitnessHoldsTheLog(t *testing.T) {
 	stop()
 	line, _ = run(t, dir, "one.example", key.Verifier())
 	for name, other := range map[string]*memory{"another past": forked, "less": short} {
-		p := publisher(t, other, key, filepath.Join(dir, "forgot "+name), line)
-		if err := p.Publish(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		signed, _ := p.Checkpoint()
-		cosignedBy(t, signed, line, false)
+		cosignedBy(t, publish(t, publisher(t, other, key, filepath.Join(dir, "forgot "+name), line)), line, false)
 	}
 	same := &memory{}
 	same.grow(t, 300, "b")
-	p = publisher(t, same, key, filepath.Join(dir, "forgot same size"), line)
-	if err := p.Publish(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	signed, _ = p.Checkpoint()
-	cosignedBy(t, signed, line, false)
+	cosignedBy(t, publish(t, publisher(t, same, key, filepath.Join(dir, "forgot same size"), line)), line, false)
 
 	// The true log goes on.
 	source.grow(t, 5, "a")
-	p = publisher(t, source, key, filepath.Join(dir, "checkpoint"), line)
-	if err := p.Publish(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	signed, _ = p.Checkpoint()
-	cosignedBy(t, signed, line, true)
+	cosignedBy(t, publish(t, publisher(t, source, key, filepath.Join(dir, "checkpoint"), line)), line, true)
 }
 
 // TestWitnessAway publishes without it, and has it cosign when it is back.
@@ -275,10 +263,7 @@ func TestWitnessAway(t *testing.T) {
 		t.Errorf("%d entries are published without the witness", tree.N)
 	}
 	away = false
-	if err := p.Publish(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	signed, _ = p.Checkpoint()
+	signed = publish(t, p)
 	cosignedBy(t, signed, line, true)
 	// What is served after a restart is what was cosigned.
 	again, _ := publisher(t, source, key, filepath.Join(dir, "checkpoint"), line).Checkpoint()
