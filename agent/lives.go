@@ -15,7 +15,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"ciglio/agent/calibration"
 	"ciglio/agent/config"
 	"ciglio/agent/console"
 	"ciglio/agent/device"
@@ -123,12 +122,8 @@ func covered(state *provision.Store, most sensor.Speed) error {
 	if err != nil {
 		return err
 	}
-	text := b.Content("certificate.xml")
-	if text == nil {
-		return nil
-	}
-	c, err := calibration.ParseCertificate(text)
-	if err != nil {
+	c, err := provision.Certificate(b)
+	if c == nil || err != nil {
 		return err
 	}
 	return c.Covers(most)

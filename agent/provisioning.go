@@ -24,7 +24,6 @@ import (
 
 	"filippo.io/age"
 
-	"ciglio/agent/calibration"
 	"ciglio/agent/config"
 	"ciglio/agent/provision"
 	"ciglio/agent/stick"
@@ -275,12 +274,14 @@ func provisionInspect(f flags) action {
 		}
 		s := b.Summarize(anchor, time.Now())
 		f.summary(s, stdout)
-		if text := b.Content("certificate.xml"); text != nil && !*f.json {
-			c, err := calibration.ParseCertificate(text)
+		if !*f.json {
+			c, err := provision.Certificate(b)
 			if err != nil {
 				return fail(stderr, err, "a device would refuse it")
 			}
-			fmt.Fprint(stdout, c)
+			if c != nil {
+				fmt.Fprint(stdout, c)
+			}
 		}
 		if s.Why != "" {
 			return exitFailed

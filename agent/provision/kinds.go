@@ -51,13 +51,19 @@ func checkCalibration(b *p.Bundle) error {
 	if err != nil {
 		return err
 	}
-	text := b.Content("certificate.xml")
-	if text == nil {
-		return nil
-	}
-	c, err := calibration.ParseCertificate(text)
-	if err != nil {
+	c, err := Certificate(b)
+	if c == nil || err != nil {
 		return err
 	}
 	return c.Agrees(s)
+}
+
+// Certificate returns the digital certificate in a bundle of kind calibration; nil where
+// there is none.
+func Certificate(b *p.Bundle) (*calibration.Certificate, error) {
+	text := b.Content("certificate.xml")
+	if text == nil {
+		return nil, nil
+	}
+	return calibration.ParseCertificate(text)
 }
