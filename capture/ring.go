@@ -181,6 +181,27 @@ func (r *Ring) Look(buffer []byte) (newest Frame, since sensor.Mono, ok bool) {
 	return newest, r.since, true
 }
 
+// Watch gives look the newest frame and the UTC now, every so often, until ctx ends, and
+// returns ctx.Err(). Where looking costs more than one part in share of the time, it waits
+// longer. The frame's bytes are valid until look returns.
+func (r *Ring) Watch(ctx context.Context, clock sensor.Clock, every time.Duration, share time.Duration, look func(f Frame, utc time.Time)) error {
+	var buffer []byte
+	for {
+		began := clock.Now()
+		if f, _, ok := r.Look(buffer); ok {
+			_, utc := clock.Pair()
+			look(f, utc)
+			buffer = f.Data
+		}
+		pause := max(every, share*clock.Now().Sub(began))
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(pause):
+		}
+	}
+}
+
 // Still returns the instant since when every frame was byte for byte one of the last
 // 8 before it, and that of the newest frame; false when there is none.
 func (r *Ring) Still() (since, newest sensor.Mono, ok bool) {

@@ -175,23 +175,11 @@ func (w *Watch) Normal() Normal {
 // Run looks at a picture now and then until ctx ends, and returns ctx.Err(). While
 // hold says so, as when somebody works at the camera, it does not look.
 func (w *Watch) Run(ctx context.Context, ring *capture.Ring, clock sensor.Clock, hold func() bool) error {
-	var buffer []byte
-	for {
-		began := clock.Now()
-		if f, _, ok := ring.Look(buffer); ok {
-			if !hold() {
-				_, utc := clock.Pair()
-				w.Look(f, utc)
-			}
-			buffer = f.Data
+	return ring.Watch(ctx, clock, lookEvery, costShare, func(f capture.Frame, utc time.Time) {
+		if !hold() {
+			w.Look(f, utc)
 		}
-		pause := max(lookEvery, costShare*clock.Now().Sub(began))
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(pause):
-		}
-	}
+	})
 }
 
 // Look takes a picture that was taken about utc into account. It keeps no reference

@@ -143,21 +143,7 @@ func New(ring *capture.Ring, o Options) *Watch {
 
 // Run looks at a picture now and then until ctx ends, and returns ctx.Err().
 func (w *Watch) Run(ctx context.Context, clock sensor.Clock) error {
-	var buffer []byte
-	for {
-		began := clock.Now()
-		if f, _, ok := w.ring.Look(buffer); ok {
-			_, utc := clock.Pair()
-			w.Look(f, utc)
-			buffer = f.Data
-		}
-		pause := max(lookEvery, costShare*clock.Now().Sub(began))
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(pause):
-		}
-	}
+	return w.ring.Watch(ctx, clock, lookEvery, costShare, w.Look)
 }
 
 // Look takes a picture that was taken about utc into account. It keeps no reference
