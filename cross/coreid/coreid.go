@@ -36,6 +36,7 @@ var Folders = []string{
 	"capture/evidence",
 	"capture/life",
 	"capture/strobe",
+	"internal/easter",
 	"internal/robust",
 	"sensor",
 	"sensor/agd",

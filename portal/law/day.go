@@ -94,17 +94,3 @@ func (d *date) UnmarshalText(text []byte) error {
 
 // in returns the day in a year.
 func (d date) in(year int) Day { return Date(year, d.month, d.day) }
-
-// Easter returns Easter Sunday of a Gregorian year, by the anonymous algorithm of 1876
-// (J. Meeus, Astronomical Algorithms, chapter 8).
-func Easter(year int) Day {
-	a, b, c := year%19, year/100, year%100
-	d, e := b/4, b%4
-	g := (8*b + 13) / 25
-	h := (19*a + b - d - g + 15) % 30
-	i, k := c/4, c%4
-	l := (32 + 2*e + 2*i - h - k) % 7
-	m := (a + 11*h + 22*l) / 451
-	n := h + l - 7*m + 114
-	return Date(year, time.Month(n/31), n%31+1)
-}

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"ciglio/capture/evidence"
 	"ciglio/sensor"
 )
 
@@ -69,7 +70,7 @@ func (n night) at(at time.Time) bool {
 		return false
 	}
 	// By what the clock on the wall shows, so that the hour that comes twice counts twice.
-	h, m, s := siteClock(at)
+	h, m, s := evidence.SiteTime(at).Clock()
 	clock := time.Duration(h)*time.Hour + time.Duration(m)*time.Minute + time.Duration(s)*time.Second + time.Duration(at.Nanosecond())
 	return clock > time.Duration(n.After)*time.Hour || clock < time.Duration(n.Before)*time.Hour
 }
@@ -159,7 +160,7 @@ func (l *Law) Sanction(v Violation) (Sanction, error) {
 
 // excess returns by how much the assessed speed, which is not rounded, exceeds the limit.
 func (l *Law) excess(v Violation) (sensor.Speed, error) {
-	at := siteTime(v.Instant)
+	at := evidence.SiteTime(v.Instant)
 	for _, r := range l.speed.Rules {
 		if r.On(at) {
 			indicated := sensor.Speed(v.Indicated) * sensor.KmH

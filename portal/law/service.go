@@ -6,10 +6,6 @@ import (
 	"ciglio/capture/evidence"
 )
 
-func siteTime(at time.Time) time.Time { return evidence.SiteTime(at) }
-
-func siteClock(at time.Time) (hour, minute, second int) { return siteTime(at).Clock() }
-
 // A Channel is a way by which a notice reaches its addressee.
 type Channel string
 
@@ -153,6 +149,6 @@ func late(at time.Time) bool {
 	if at.IsZero() {
 		return false
 	}
-	h, m, s := siteClock(at)
+	h, m, s := evidence.SiteTime(at).Clock()
 	return h > sendLate || h == sendLate && (m > 0 || s > 0 || at.Nanosecond() > 0)
 }

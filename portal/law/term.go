@@ -1,6 +1,10 @@
 package law
 
-import "time"
+import (
+	"time"
+
+	"ciglio/internal/easter"
+)
 
 // A Term is the name of a span that begins with service.
 type Term string
@@ -42,7 +46,7 @@ type holiday struct {
 // Holiday reports whether a day is a Sunday or a national holiday. Feasts of a patron
 // move no term.
 func (l *Law) Holiday(d Day) bool {
-	if d.Weekday() == time.Sunday || d == Easter(d.year).Add(1) {
+	if d.Weekday() == time.Sunday || d == Date(easter.Sunday(d.year).Date()).Add(1) {
 		return true
 	}
 	for _, h := range l.holidays {
