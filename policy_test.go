@@ -110,6 +110,7 @@ var may = map[string][]string{
 	"portal/blob":                  {"capture/evidence", "internal/durable"},
 	"portal/blob/blobtest":         {"capture/evidence", "portal/blob"},
 	"portal/record":                {"sensor", "capture/evidence", "internal/durable", "portal/blob", "portal/database"},
+	"portal/plate":                 {},
 	"portal/log":                   {"capture/evidence", "internal/durable"},
 	"portal/witness":               {"internal/durable", "portal/log"},
 	"portal/cmd/ciglio-witness":    {"portal/log", "portal/witness"},
