@@ -30,6 +30,7 @@ var homes = map[string][]string{
 	"github.com/icholy/digest":            {"capture/httpcam"},
 
 	"github.com/jackc/pgx":         {"portal/database"},
+	"github.com/jba/templatecheck": {"portal/page/pagetest"},
 	"github.com/minio/minio-go":    {"portal/blob"},
 	"github.com/mochi-mqtt/server": {"portal/broker"},
 	"go.etcd.io/bbolt":             {"uplink/outbox"},
@@ -117,6 +118,8 @@ var may = map[string][]string{
 	"portal/register":              {"capture/evidence", "internal/durable"},
 	"portal/keys":                  {"capture/evidence", "internal/durable"},
 	"portal/tally":                 {},
+	"portal/page":                  {"internal/catalogue", "internal/pages"},
+	"portal/page/pagetest":         {"portal/page"},
 	"portal/broker":                {"capture/evidence", "uplink/wire", "internal/mtls", "portal/tally"},
 	"portal/brokerlog":             {"capture/evidence", "uplink/wire", "portal/tally"},
 	"portal/ca":                    {"capture/evidence", "internal/durable", "internal/mtls", "portal/keys"},

@@ -8,7 +8,7 @@
 // # Format
 //
 // One TOML file a language, named by it: it.toml, en.toml, de.toml. A section is a
-// subject, and the key of a text is section.name:
+// subject, and the key of a text is section.name; sections may lie in sections:
 //
 //	[gate]
 //	open = "The device measures."
@@ -18,14 +18,18 @@
 //	one = "Calibration ends in {days:count} day"
 //	other = "Calibration ends in {days:count} days"
 //
-// Braces hold an argument by name and type; "{{" is a brace. A table of "one" and
-// "other" is one text, gate.ends: its single argument of type count says which
+//	[gate.seal]
+//	open = "A seal is open."
+//
+// Braces hold an argument by name and type; "{{" is a brace. In a section a table of
+// "one" and "other" is one text, gate.ends: its single argument of type count says which
 // stands, by the rule that Italian, English and German share for whole numbers:
 // "one" for 1, "other" for all else.
 //
 //	text     string             as it is
 //	count    int, uint64        12.400 or 12,400
 //	number   Number             12,50 or 12.50
+//	money    Cents              1.234,50 € or €1,234.50
 //	span     time.Duration      2 h 5 min, 3 ms
 //	day      time.Time          1 March 2026, of its own zone
 //	instant  time.Time          1 March 2026, 14:05:09
@@ -37,6 +41,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
 	"maps"
 	"slices"
 	"strings"
@@ -52,6 +57,7 @@ const (
 	Text    Type = "text"
 	Count   Type = "count"
 	Decimal Type = "number"
+	Money   Type = "money"
 	Span    Type = "span"
 	Day     Type = "day"
 	Instant Type = "instant"
@@ -82,32 +88,35 @@ type part struct {
 	kind   Type
 }
 
+// A Part is a folder with a file of each language. Before the keys of its texts
+// stands its prefix and a dot, where it has one.
+type Part struct {
+	Prefix string
+	Folder fs.FS
+}
+
 // Read reads a file of each language, such as it.toml, in the folder. The first
 // language is the one of a reader who wants none of them. The error names every
 // gap.
 func Read(folder fs.FS, languages ...string) (*Set, error) {
+	return ReadParts([]Part{{Folder: folder}}, languages...)
+}
+
+// ReadParts reads several folders as [Read] does one. No two have a key in common.
+func ReadParts(parts []Part, languages ...string) (*Set, error) {
 	s := &Set{languages: languages, entries: map[string]map[string]entry{}, arguments: map[string]map[string]Type{}}
-	var faults []error
 	for _, language := range languages {
 		if _, ok := spellings[language]; !ok {
 			return nil, fmt.Errorf("catalogue: no language %q", language)
 		}
-		name := language + ".toml"
-		text, err := fs.ReadFile(folder, name)
-		if err != nil {
-			return nil, fmt.Errorf("catalogue: %w", err)
-		}
-		entries, err := readFile(string(text))
-		if err != nil {
-			return nil, fmt.Errorf("catalogue: %s: %w", name, err)
-		}
-		s.entries[language] = entries
-		for key, e := range entries {
-			if s.arguments[key] == nil {
-				s.arguments[key] = e.arguments()
+		s.entries[language] = map[string]entry{}
+		for _, part := range parts {
+			if err := s.add(part, language); err != nil {
+				return nil, fmt.Errorf("catalogue: %w", err)
 			}
 		}
 	}
+	var faults []error
 	for _, key := range s.Keys() {
 		for _, language := range languages {
 			e, ok := s.entries[language][key]
@@ -122,24 +131,51 @@ func Read(folder fs.FS, languages ...string) (*Set, error) {
 	return s, errors.Join(faults...)
 }
 
-// readFile reads the texts of one language.
-func readFile(text string) (map[string]entry, error) {
-	var sections map[string]map[string]any
-	if err := strict.Known(text, &sections); err != nil { // a map has a place for every key
-		return nil, err
+// add reads the texts of a part in one language.
+func (s *Set) add(part Part, language string) error {
+	name := language + ".toml"
+	text, err := fs.ReadFile(part.Folder, name)
+	if err != nil {
+		return err
 	}
-	entries := map[string]entry{}
+	var sections map[string]map[string]any
+	if err := strict.Known(string(text), &sections); err != nil { // a map has a place for every key
+		return fmt.Errorf("%s: %w", name, err)
+	}
 	for section, values := range sections {
-		for name, value := range values {
-			key := section + "." + name
-			e, err := read(value)
-			if err != nil {
-				return nil, fmt.Errorf("%s: %w", key, err)
-			}
-			entries[key] = e
+		if part.Prefix != "" {
+			section = part.Prefix + "." + section
+		}
+		if err := s.section(section, values, language); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
 		}
 	}
-	return entries, nil
+	return nil
+}
+
+// section takes up the texts of a section and of those in it.
+func (s *Set) section(section string, values map[string]any, language string) error {
+	for name, value := range values {
+		key := section + "." + name
+		if inner, ok := value.(map[string]any); ok && inner["one"] == nil && inner["other"] == nil {
+			if err := s.section(key, inner, language); err != nil {
+				return err
+			}
+			continue
+		}
+		e, err := read(value)
+		if err != nil {
+			return fmt.Errorf("%s: %w", key, err)
+		}
+		if _, twice := s.entries[language][key]; twice {
+			return fmt.Errorf("%s: is there twice", key)
+		}
+		s.entries[language][key] = e
+		if s.arguments[key] == nil {
+			s.arguments[key] = e.arguments()
+		}
+	}
+	return nil
 }
 
 // read reads one text, or its two forms.
@@ -205,7 +241,7 @@ func readMessage(text string) (m message, err error) {
 		}
 		argument, after, closed := strings.Cut(inside, "}")
 		name, kind, typed := strings.Cut(argument, ":")
-		if !closed || !typed || name == "" || !slices.Contains([]Type{Text, Count, Decimal, Span, Day, Instant}, Type(kind)) {
+		if !closed || !typed || name == "" || !slices.Contains([]Type{Text, Count, Decimal, Money, Span, Day, Instant}, Type(kind)) {
 			return nil, fmt.Errorf("%q: want {name:type}", "{"+argument)
 		}
 		if t, twice := m.arguments()[name]; twice && t != Type(kind) {
@@ -250,6 +286,19 @@ func (s *Set) Arguments(key string) (map[string]Type, bool) {
 	return maps.Clone(arguments), ok
 }
 
+// Missing yields each language, and the keys of those used that it lacks.
+func (s *Set) Missing(used ...[]string) iter.Seq2[string, string] {
+	return func(yield func(language, key string) bool) {
+		for _, language := range s.languages {
+			for _, key := range slices.Concat(used...) {
+				if _, ok := s.entries[language][key]; !ok && !yield(language, key) {
+					return
+				}
+			}
+		}
+	}
+}
+
 // In returns the texts of one language, that of a reader who chose it by name;
 // false when there is no such language.
 func (s *Set) In(language string) (Words, bool) {
@@ -264,6 +313,12 @@ type Words struct {
 
 // Language is the tag of the language, such as de.
 func (w Words) Language() string { return w.language }
+
+// Spell writes one value as a text writes its argument of that type.
+func (w Words) Spell(kind Type, value any) (string, error) {
+	text, _, err := w.spell(kind, value)
+	return text, err
+}
 
 // Text makes the text of a key. Its arguments follow in pairs, a name and a value.
 // A key that is not there, and an argument that is missing, too much or of

@@ -115,6 +115,7 @@ func TestGapsStopTheStart(t *testing.T) {
 		{"another type", strings.ReplaceAll(english, "{bound:span}", "{bound:text}"), german, "en.toml: gate.clock takes {bound:text}"},
 		{"an argument without type", strings.ReplaceAll(english, "{bound:span}", "{bound}"), german, `gate.clock: "{bound": want {name:type}`},
 		{"a type that is none", strings.ReplaceAll(english, "{bound:span}", "{bound:speed}"), german, "want {name:type}"},
+		{"a section in a section that German lacks", english + "[gate.seal]\nopen = \"x\"\n", german, "it.toml: gate.seal.open is missing"},
 		{"a brace that stays open", strings.ReplaceAll(english, "{bound:span}", "{bound:span"), german, "want {name:type}"},
 		{"one name of two types", strings.ReplaceAll(english, "{bound:span}", "{off:text}"), german, "{off} has two types"},
 		{"an empty text", strings.ReplaceAll(english, "The device measures.", " "), german, "gate.open:  : want a text"},
@@ -135,6 +136,47 @@ func TestGapsStopTheStart(t *testing.T) {
 	}
 	if _, err := Read(fstest.MapFS{}, "it"); err == nil {
 		t.Error("a file that is not there was read")
+	}
+}
+
+func TestPartsHaveTheirOwnKeys(t *testing.T) {
+	nested := "[ends]\nday.unreal = \"no such day\"\nday.of = {one = \"{n:count} day\", other = \"{n:count} days\"}\n"
+	part := folder(nested, nested, nested)
+	s, err := ReadParts([]Part{{Folder: folder(italian, english, german)}, {"desk", part}}, "it", "en", "de")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, _ := s.In("de")
+	if got, err := w.Text("desk.ends.day.of", "n", 2); err != nil || got != "2 days" {
+		t.Errorf("text = %q, %v", got, err)
+	}
+	if got, err := w.Text("gate.open"); err != nil || got != "Das Gerät misst." {
+		t.Errorf("text = %q, %v", got, err)
+	}
+	var missing []string
+	for language, key := range s.Missing([]string{"desk.ends.day.unreal", "desk.none"}, []string{"gate.shut"}) {
+		missing = append(missing, language+" "+key)
+	}
+	if want := "it desk.none, it gate.shut, en desk.none, en gate.shut, de desk.none, de gate.shut"; strings.Join(missing, ", ") != want {
+		t.Errorf("missing = %q, want %s", missing, want)
+	}
+	if _, err := ReadParts([]Part{{"desk", part}, {"desk", part}}, "it"); err == nil || !strings.Contains(err.Error(), "twice") {
+		t.Errorf("one key of two parts: %v", err)
+	}
+}
+
+func TestMoney(t *testing.T) {
+	for _, test := range []struct {
+		language string
+		cents    Cents
+		want     string
+	}{
+		{"it", 2940, "29,40\u00a0€"}, {"en", 1234567, "€12,345.67"}, {"de", 5, "0,05\u00a0€"}, {"en", -100, "−€1.00"}, {"it", -1, "−0,01\u00a0€"},
+	} {
+		w, _ := set(t).In(test.language)
+		if got, err := w.Spell(Money, test.cents); err != nil || got != test.want {
+			t.Errorf("%d in %s: %q, %v, want %q", test.cents, test.language, got, err, test.want)
+		}
 	}
 }
 

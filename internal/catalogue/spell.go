@@ -15,25 +15,29 @@ type Number struct {
 	Decimals int // 0 to 18
 }
 
+// Cents are an amount of euro in hundredths.
+type Cents int64
+
 // A spelling is how a language writes numbers and dates.
 type spelling struct {
 	thousands, point string
 	months           [12]string
+	money            string // the amount is at %s
 	day              func(day int, month string, year int) string
 }
 
 // spellings are of the languages there may be files for.
 var spellings = map[string]spelling{
-	"it": {".", ",", [12]string{"gennaio", "febbraio", "marzo", "aprile", "maggio", "giugno", "luglio", "agosto", "settembre", "ottobre", "novembre", "dicembre"},
+	"it": {".", ",", [12]string{"gennaio", "febbraio", "marzo", "aprile", "maggio", "giugno", "luglio", "agosto", "settembre", "ottobre", "novembre", "dicembre"}, "%s €",
 		func(day int, month string, year int) string {
 			if day == 1 {
 				return fmt.Sprintf("1º %s %d", month, year)
 			}
 			return fmt.Sprintf("%d %s %d", day, month, year)
 		}},
-	"en": {",", ".", [12]string{"January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December"},
+	"en": {",", ".", [12]string{"January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December"}, "€%s",
 		func(day int, month string, year int) string { return fmt.Sprintf("%d %s %d", day, month, year) }},
-	"de": {".", ",", [12]string{"Januar", "Februar", "März", "April", "Mai", "Juni", "Juli", "August", "September", "Oktober", "November", "Dezember"},
+	"de": {".", ",", [12]string{"Januar", "Februar", "März", "April", "Mai", "Juni", "Juli", "August", "September", "Oktober", "November", "Dezember"}, "%s €",
 		func(day int, month string, year int) string { return fmt.Sprintf("%d. %s %d", day, month, year) }},
 }
 
@@ -56,6 +60,10 @@ func (w Words) spell(kind Type, value any) (text string, one bool, err error) {
 	case Number:
 		if kind == Decimal && v.Decimals >= 0 && v.Decimals <= 18 {
 			return s.number(v), false, nil
+		}
+	case Cents:
+		if kind == Money {
+			return s.amount(v), false, nil
 		}
 	case time.Duration:
 		if kind == Span {
@@ -111,6 +119,16 @@ func (s spelling) number(n Number) string {
 	}
 	at := len(digits) - n.Decimals
 	return sign + s.group(digits[:at]) + s.point + digits[at:]
+}
+
+// amount writes the sign before that of the currency.
+func (s spelling) amount(c Cents) string {
+	digits, negative := strings.CutPrefix(s.number(Number{int64(c), 2}), minus)
+	text := fmt.Sprintf(s.money, digits)
+	if negative {
+		return minus + text
+	}
+	return text
 }
 
 // span writes a duration in its two largest units of h, min, s, or in ms or µs

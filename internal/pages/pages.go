@@ -13,9 +13,12 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io/fs"
 	"net"
 	"net/http"
+	"path"
+	"strings"
 	"time"
 )
 
@@ -33,7 +36,7 @@ func Protect(h http.Header, forms string) {
 	h.Set("Cache-Control", "no-store")
 }
 
-// Assets are the files that pages refer to: style.css, live.js and icon.svg.
+// Assets are the files that pages refer to, such as style.css, by their names.
 type Assets map[string]asset
 
 type asset struct {
@@ -41,34 +44,66 @@ type asset struct {
 	data           []byte
 }
 
-// ReadAssets reads them from the folder assets.
-func ReadAssets(files fs.FS) (Assets, error) {
+// media are those of the files that pages may refer to.
+var media = map[string]string{
+	".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml",
+	".png": "image/png", ".woff2": "font/woff2",
+}
+
+// ReadAssets reads all files in the folders assets. Two of one name are an error.
+func ReadAssets(folders ...fs.FS) (Assets, error) {
 	all := Assets{}
-	for name, media := range map[string]string{
-		"style.css": "text/css; charset=utf-8", "live.js": "text/javascript; charset=utf-8", "icon.svg": "image/svg+xml",
-	} {
-		data, err := fs.ReadFile(files, "assets/"+name)
+	for _, folder := range folders {
+		names, err := fs.Glob(folder, "assets/*")
 		if err != nil {
 			return nil, err
 		}
-		sum := sha256.Sum256(data)
-		all[name] = asset{media, hex.EncodeToString(sum[:6]), data}
+		for _, file := range names {
+			name := path.Base(file)
+			data, err := fs.ReadFile(folder, file)
+			if err != nil {
+				return nil, err
+			}
+			kind, known := media[path.Ext(name)]
+			if _, twice := all[name]; twice || !known {
+				return nil, fmt.Errorf("asset %s: is there twice, or no page may refer to its kind", name)
+			}
+			sum := sha256.Sum256(data)
+			all[name] = asset{kind, hex.EncodeToString(sum[:6]), data}
+		}
 	}
 	return all, nil
 }
 
-// Link is the address of an asset; its version is part of it, so that it may be kept.
-func (a Assets) Link(name string) string { return "/assets/" + name + "?v=" + a[name].version }
+// Link is the address of an asset, such as /assets/style.0123456789ab.css; a hash of
+// the bytes is part of it, so that it may be kept.
+func (a Assets) Link(name string) (string, error) {
+	one, ok := a[name]
+	if !ok {
+		return "", fmt.Errorf("asset %s: there is none", name)
+	}
+	ending := path.Ext(name)
+	return "/assets/" + strings.TrimSuffix(name, ending) + "." + one.version + ending, nil
+}
 
-// Send answers with an asset; false, and nothing is sent, when there is none of the
-// name.
+// Send answers with an asset by its name, or by that with a hash, as in its address;
+// false, and nothing is sent, when there is none. An address with another hash than
+// the present one is answered with the present bytes, and not kept: while programs are
+// replaced, the page may be another's.
 func (a Assets) Send(w http.ResponseWriter, name string) bool {
 	one, ok := a[name]
 	if !ok {
-		return false
+		ending := path.Ext(name)
+		stem := strings.TrimSuffix(name, ending)
+		version := strings.TrimPrefix(path.Ext(stem), ".")
+		if one, ok = a[strings.TrimSuffix(stem, "."+version)+ending]; !ok || version == "" {
+			return false
+		}
+		if version == one.version {
+			w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
+		}
 	}
 	w.Header().Set("Content-Type", one.media)
-	w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
 	w.Write(one.data)
 	return true
 }

@@ -28,20 +28,48 @@ func TestAssetsAreKeptByTheirHash(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if link := all.Link("style.css"); !strings.HasPrefix(link, "/assets/style.css?v=") || link == changed.Link("style.css") || all.Link("live.js") != changed.Link("live.js") {
-		t.Errorf("links %s, %s", link, changed.Link("style.css"))
+	link, err := all.Link("style.css")
+	if err != nil {
+		t.Fatal(err)
 	}
-	w := httptest.NewRecorder()
-	if !all.Send(w, "style.css") || w.Body.String() != "a{}" || w.Header().Get("Content-Type") != "text/css; charset=utf-8" || !strings.Contains(w.Header().Get("Cache-Control"), "immutable") {
-		t.Errorf("%v %q", w.Header(), w.Body)
+	if fresh, _ := changed.Link("style.css"); !strings.HasPrefix(link, "/assets/style.") || !strings.HasSuffix(link, ".css") || link == fresh {
+		t.Errorf("links %s, %s", link, fresh)
 	}
-	w = httptest.NewRecorder()
-	if all.Send(w, "../pages.go") || w.Body.Len() > 0 || len(w.Header()) > 0 {
-		t.Errorf("sent what is none: %v %q", w.Header(), w.Body)
-	}
-	delete(other, "assets/icon.svg")
-	if _, err := ReadAssets(other); err == nil {
+	if _, err := all.Link("none.css"); err == nil {
 		t.Error("an asset is missing, and nobody says so")
+	}
+	send := func(a Assets, name string) (string, string) {
+		w := httptest.NewRecorder()
+		Protect(w.Header(), "'none'")
+		if !a.Send(w, name) {
+			return "none", ""
+		}
+		return w.Body.String(), w.Header().Get("Cache-Control")
+	}
+	const kept = "public, max-age=31536000, immutable"
+	for _, test := range []struct {
+		name         string
+		all          Assets
+		asked        string
+		body, policy string
+	}{
+		{"its address", all, strings.TrimPrefix(link, "/assets/"), "a{}", kept},
+		{"the address of another program's", changed, strings.TrimPrefix(link, "/assets/"), "b{}", "no-store"},
+		{"its name", all, "style.css", "a{}", "no-store"},
+		{"another file", all, "../pages.go", "none", ""},
+		{"another ending", all, strings.TrimSuffix(strings.TrimPrefix(link, "/assets/"), ".css") + ".js", "none", ""},
+		{"an empty hash", all, "style..css", "none", ""},
+		{"no name", all, "", "none", ""},
+	} {
+		if body, policy := send(test.all, test.asked); body != test.body || policy != test.policy {
+			t.Errorf("%s: %q, %q, want %q, %q", test.name, body, policy, test.body, test.policy)
+		}
+	}
+	if _, err := ReadAssets(files(), files()); err == nil {
+		t.Error("two assets of one name")
+	}
+	if _, err := ReadAssets(fstest.MapFS{"assets/a.exe": {}}); err == nil {
+		t.Error("an asset of a kind that no page refers to")
 	}
 }
 
