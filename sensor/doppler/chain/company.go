@@ -57,7 +57,10 @@ type run struct {
 // vehicle's track.
 func (c *Chain) heardBeside(v *Vehicle) bool {
 	runs := c.runs[:0]
-	least := c.audibleRatio()
+	least := math.Inf(-1) // at the usual pace whatever is heard may be in the beam
+	if c.Stretch > 1 {
+		least = c.audibleRatio()
+	}
 	defer func() { c.runs = runs }()
 	for _, l := range c.listener.Lines {
 		speed := math.Abs(float64(l.F)) * c.gauge.MPS / c.Stretch
@@ -77,7 +80,7 @@ func (c *Chain) heardBeside(v *Vehicle) bool {
 		}
 		r := &runs[known]
 		r.f, r.last, r.most = f, l.Frame, max(r.most, l.Ratio)
-		if float64(r.most) > 1+least && c.lasts(*r) && !c.isTone(f) {
+		if float64(r.most) > least && c.lasts(*r) && !c.isTone(f) {
 			return true
 		}
 	}

@@ -16,6 +16,7 @@ const (
 	faintClip   = 8.0 // the same, at which a frame is cut off: what only crosses a bin is no line there
 	faintShape  = 1.5 // times the mean of what lies 6 to 9 bins away: else it is a hump, such as rain
 	faintMost   = 40  // lines of a window, the lowest frequencies first
+	hannThree   = 1.5 // power of a sine under a Hann window in the three bins about it, over that in the greatest
 
 	silence = 1e-30 // noise is never less: a signal of zeros has no lines
 
@@ -28,7 +29,7 @@ type Faint struct {
 	Frame int64   // in the middle of the window
 	F     float32 // bins from frequency 0
 	Level float32 // dB of its mean power
-	Ratio float32 // of its mean power over the noise
+	Ratio float32 // of its mean power over the noise of a bin
 	Image float32 // what stands at the mirror frequency, as a share
 }
 
@@ -137,13 +138,15 @@ func (l *Listener) look(d *Detector, middle int64, bin, most int) {
 	if p < faintShape*about/8 {
 		return
 	}
-	line := Faint{Frame: middle, F: float32(bin), Ratio: p}
+	line := Faint{Frame: middle, F: float32(bin)}
 	var power float32
 	for i := range l.sums {
 		s := l.sums[i].power
 		power += s[k-1] + s[k] + s[k+1]
 	}
+	at := l.first + k
 	line.Level = decibel(power / Window)
+	line.Ratio = (power/Window/max(d.Local[at], d.background[at], silence) - 3) / hannThree
 	if mirror := d.Zero - bin - l.first; d.complex && mirror > 0 && mirror+1 < len(m) {
 		line.Image = (max(m[mirror-1], m[mirror], m[mirror+1]) - 1) / (p - 1)
 	}

@@ -78,6 +78,28 @@ func TestFaintLineIsHeard(t *testing.T) {
 	}
 }
 
+// TestLineIsAsStrongAsItIs lets a line fade that is far over the level at which a frame
+// is cut off: its ratio is that of its mean power, all of which the three bins hold.
+func TestLineIsAsStrongAsItIs(t *testing.T) {
+	const bin, over = 130, 40
+	random := rand.New(rand.NewPCG(5, 6))
+	l := listen(2000, func(_ int64, power []float32) {
+		p := float32(over * random.ExpFloat64())
+		power[512+bin] += p
+		power[512+bin-1] += p / 4
+		power[512+bin+1] += p / 4
+	})
+	var sum, n float32
+	for _, f := range l.Lines {
+		if f.F == bin {
+			sum, n = sum+f.Ratio, n+1
+		}
+	}
+	if n < 100 || math.Abs(float64(sum/n-over)) > over/20 {
+		t.Errorf("%.1f over the noise in %g windows, want %d", sum/n, n, over)
+	}
+}
+
 func TestSilenceIsNoLine(t *testing.T) {
 	d := NewDetector(1024, true, 8, 450, 12800*time.Microsecond)
 	l, power := NewListener(d, 0.0128), make([]float32, 1024)
