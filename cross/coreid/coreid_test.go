@@ -15,6 +15,7 @@ const root = "../.."
 var outside = map[string]string{
 	"capture/httpcam":             "fetches pictures: the record says when and by what",
 	"capture/key":                 "signs what the core has written",
+	"capture/still":               "draws for people, from what is sealed",
 	"capture/v4l2":                "fetches pictures",
 	"sensor/plot":                 "draws for people",
 	"sensor/sensortest/conform":   "is for tests",
