@@ -60,6 +60,7 @@ var testHomes = map[string][]string{
 	"gonum.org/v1/gonum":                    {"cross/reference"},
 	"github.com/santhosh-tekuri/jsonschema": {"docs", "cross/deb"},
 	"gopkg.in/yaml.v3":                      {"docs"},
+	"pgregory.net/rapid":                    {"portal/casefile", "portal/acts"},
 	"periph.io/x/conn":                      {"cross/board/onboard", "agent/device"},
 }
 
@@ -114,6 +115,8 @@ var may = map[string][]string{
 	"portal/blob/blobtest":         {"capture/evidence", "portal/blob"},
 	"portal/record":                {"sensor", "capture/evidence", "internal/durable", "portal/blob", "portal/database"},
 	"portal/plate":                 {},
+	"portal/casefile":              {"capture/evidence", "portal/law", "portal/plate"},
+	"portal/acts":                  {"capture/evidence", "portal/casefile", "portal/database", "portal/law"},
 	"portal/log":                   {"capture/evidence", "internal/durable"},
 	"portal/witness":               {"internal/durable", "portal/log"},
 	"portal/cmd/ciglio-witness":    {"portal/log", "portal/witness"},

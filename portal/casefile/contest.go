@@ -1,0 +1,283 @@
+package casefile
+
+import (
+	"slices"
+
+	"ciglio/portal/law"
+)
+
+// Appealed is an appeal: to the prefect (art. 203), to the judge of peace against the
+// notice (art. 204-bis) or against the prefect's order (art. 205). One that is late is an
+// appeal too; who decides says so.
+type Appealed struct {
+	Of
+	To     Code    `mark:"plain"` // prefect, judge
+	Filed  law.Day `mark:"plain"`
+	Office bool    `mark:"plain"` // through the office: its file then goes to the prefect
+	Ref    Ref     `mark:"plain"` // protocol number
+}
+
+func (*Appealed) Kind() Kind    { return KindAppealed }
+func (*Appealed) variant() Code { return "" }
+
+func (b *Appealed) fields(m *form) {
+	b.Of.fields(m)
+	m.code(2, "to", &b.To)
+	m.day(3, "filed", &b.Filed)
+	m.flag(4, "office", &b.Office)
+	m.ref(5, "ref", &b.Ref)
+}
+
+// check keeps the two ways apart: against one notice there is one, and after the prefect's
+// order the judge alone.
+func (b *Appealed) check(c *Case, a *Act) error {
+	p, err := c.Position(b.Position)
+	if err != nil {
+		return err
+	}
+	byPrefect := p.State == StateOrdered && p.Order.By == "prefect"
+	switch {
+	case b.To != "prefect" && b.To != "judge", a.future(b.Filed),
+		p.State == StateOrdered && !(byPrefect && b.To == "judge"),
+		p.State != StateOrdered && len(p.Appeals) > 0 && p.Appeals[len(p.Appeals)-1].To != b.To:
+		return refuse("appeal.exclusive", b.Position, b.To)
+	}
+	return nil
+}
+
+func (b *Appealed) apply(c *Case, a *Act) {
+	p := c.at(b.Position)
+	p.Appeals = append(slices.Clip(p.Appeals), Appeal{Appealed: b})
+}
+
+// An Appeal is one with its decision; nil while it is pending.
+type Appeal struct {
+	*Appealed
+	Decision *AppealDecided
+}
+
+// AppealDecided is the end of an appeal: upheld (also by the prefect's silence, art.
+// 204(1-bis)), rejected with the sum of the order, inadmissible.
+type AppealDecided struct {
+	Of
+	Outcome Code      `mark:"plain"`
+	Reason  Code      `mark:"plain"` // decision, silence
+	Day     law.Day   `mark:"plain"`
+	Sum     law.Cents `mark:"money"` // of a rejected one: what the order commands
+	Costs   law.Cents `mark:"money"`
+	Ref     Ref       `mark:"plain"`
+}
+
+func (*AppealDecided) Kind() Kind      { return KindAppealDecided }
+func (b *AppealDecided) variant() Code { return b.Outcome }
+
+func (b *AppealDecided) fields(m *form) {
+	b.Of.fields(m)
+	m.code(2, "outcome", &b.Outcome)
+	m.code(3, "reason", &b.Reason)
+	m.day(4, "day", &b.Day)
+	m.cents(5, "sum", &b.Sum)
+	m.cents(6, "costs", &b.Costs)
+	m.optionalRef(7, "ref", &b.Ref)
+}
+
+func (b *AppealDecided) check(c *Case, a *Act) error {
+	p, err := c.Position(b.Position)
+	switch {
+	case err != nil:
+		return err
+	case len(p.Appeals) == 0 || p.Appeals[len(p.Appeals)-1].Decision != nil:
+		return refuse("position.state", KindAppealDecided, b.Position, p.State)
+	case b.Outcome == "rejected" && b.Sum == 0:
+		return refuse("notice.amounts", b.Position)
+	case b.Day.Before(p.Appeals[len(p.Appeals)-1].Filed) || a.future(b.Day):
+		return refuse("act.day", b.Day)
+	}
+	return nil
+}
+
+// apply gives back what was paid when the appeal was won, and knows the order when it was
+// lost. An inadmissible one against an order leaves that order.
+func (b *AppealDecided) apply(c *Case, a *Act) {
+	p := c.at(b.Position)
+	p.Appeals = slices.Clone(p.Appeals)
+	p.Appeals[len(p.Appeals)-1].Decision = b
+	switch {
+	case b.Outcome == "rejected":
+		p.Order = &Order{By: p.Appeals[len(p.Appeals)-1].To, Sum: b.Sum, Costs: b.Costs, Day: b.Day}
+	case b.Outcome == "upheld":
+		c.release(b.Position)
+	case p.Order != nil && p.State == StateServed:
+		p.State = StateOrdered
+	}
+}
+
+// An Order is what the prefect or the judge commands to pay.
+type Order struct {
+	By         Code
+	Sum, Costs law.Cents
+	Day        law.Day
+	Served     law.Day // zero while it is not
+}
+
+// OrderServed is when an order counts for its recipient.
+type OrderServed struct {
+	Of
+	Day law.Day `mark:"plain"`
+	Ref Ref     `mark:"plain"`
+}
+
+func (*OrderServed) Kind() Kind    { return KindOrderServed }
+func (*OrderServed) variant() Code { return "" }
+
+func (b *OrderServed) fields(m *form) {
+	b.Of.fields(m)
+	m.day(2, "day", &b.Day)
+	m.ref(3, "ref", &b.Ref)
+}
+
+func (b *OrderServed) check(c *Case, a *Act) error {
+	p, err := c.Position(b.Position)
+	switch {
+	case err != nil:
+		return err
+	case p.Order == nil:
+		return refuse("position.state", KindOrderServed, b.Position, p.State)
+	case b.Day.Before(p.Order.Day) || a.future(b.Day):
+		return refuse("act.day", b.Day)
+	}
+	return nil
+}
+
+func (b *OrderServed) apply(c *Case, a *Act) {
+	p := c.at(b.Position)
+	order := *p.Order
+	order.Served = b.Day
+	p.Order = &order
+}
+
+// PlanRequested asks for instalments: art. 202-bis. It bars appeals and gives up the
+// reduction.
+type PlanRequested struct {
+	simple
+	Of
+	Day law.Day `mark:"plain"`
+	Ref Ref     `mark:"plain"`
+}
+
+func (*PlanRequested) Kind() Kind { return KindPlanRequested }
+
+func (b *PlanRequested) fields(m *form) {
+	b.Of.fields(m)
+	m.day(2, "day", &b.Day)
+	m.ref(3, "ref", &b.Ref)
+}
+
+func (b *PlanRequested) apply(c *Case, a *Act) {
+	p := c.at(b.Position)
+	p.Plan, p.NoReduction = &Plan{Requested: b.Day}, true
+}
+
+// A Plan is instalments that were asked for, and, once granted, each with its last day.
+type Plan struct {
+	Requested   law.Day
+	Instalments []Instalment
+	Before      law.Cents // was on account when it was granted
+}
+
+// An Instalment is one part of a plan.
+type Instalment struct {
+	Number Ref       `mark:"plain"` // its own payment notice number
+	Until  law.Day   `mark:"plain"`
+	Cents  law.Cents `mark:"money"`
+}
+
+// PlanDecided is the answer: granted, refused, or silence of 90 days, which refuses.
+type PlanDecided struct {
+	Of
+	Outcome     Code         `mark:"plain"`
+	Reason      Code         `mark:"plain"`
+	Instalments []Instalment `mark:"plain"`
+}
+
+func (*PlanDecided) Kind() Kind      { return KindPlanDecided }
+func (b *PlanDecided) variant() Code { return b.Outcome }
+
+func (b *PlanDecided) fields(m *form) {
+	b.Of.fields(m)
+	m.code(2, "outcome", &b.Outcome)
+	m.optionalCode(3, "reason", &b.Reason)
+	list(m, 4, "instalments", &b.Instalments, 0, func(i *Instalment, m *form) {
+		m.ref(1, "instalment number", &i.Number)
+		m.day(2, "instalment until", &i.Until)
+		m.cents(3, "instalment", &i.Cents)
+	})
+}
+
+func (b *PlanDecided) check(c *Case, a *Act) error {
+	if (b.Outcome == "granted") != (len(b.Instalments) > 1) {
+		return refuse("plan.instalments", b.Position)
+	}
+	last := a.Day
+	for _, i := range b.Instalments {
+		if i.Until.Before(last) || i.Cents == 0 {
+			return refuse("plan.instalments", b.Position)
+		}
+		last = i.Until
+	}
+	return nil
+}
+
+func (b *PlanDecided) apply(c *Case, a *Act) {
+	p := c.at(b.Position)
+	p.Plan = &Plan{Requested: p.Plan.Requested, Instalments: b.Instalments}
+	if b.Outcome == "granted" {
+		p.Plan.Before = c.onAccount()
+	}
+}
+
+// PlanLapsed ends a plan that was not kept: the whole is due, less what was paid.
+type PlanLapsed struct {
+	simple
+	Of
+	Reason Code `mark:"plain"`
+}
+
+func (*PlanLapsed) Kind() Kind { return KindPlanLapsed }
+
+func (b *PlanLapsed) fields(m *form) {
+	b.Of.fields(m)
+	m.code(2, "reason", &b.Reason)
+}
+
+func (b *PlanLapsed) apply(c *Case, a *Act) { c.at(b.Position).Lapsed = true }
+
+// Title makes a notice, or an order, an enforceable title: art. 203(3).
+type Title struct {
+	Of
+	Sum   law.Cents `mark:"money"`
+	Costs law.Cents `mark:"money"`
+	Day   law.Day   `mark:"plain"` // from which it can be enforced
+}
+
+func (*Title) Kind() Kind    { return KindTitle }
+func (*Title) variant() Code { return "" }
+
+func (b *Title) fields(m *form) {
+	b.Of.fields(m)
+	m.cents(2, "sum", &b.Sum)
+	m.cents(3, "costs", &b.Costs)
+	m.day(4, "day", &b.Day)
+}
+
+func (b *Title) check(c *Case, a *Act) error {
+	if b.Sum == 0 {
+		return refuse("notice.amounts", b.Position)
+	}
+	if a.future(b.Day) {
+		return refuse("act.day", b.Day)
+	}
+	return nil
+}
+
+func (b *Title) apply(c *Case, a *Act) { c.at(b.Position).Title = b }

@@ -1,0 +1,195 @@
+package casefile
+
+import (
+	"slices"
+
+	"ciglio/capture/evidence"
+)
+
+// Closed ends a case, with why: paid, discarded, annulled, upheld, not_served, theft,
+// deceased, diplomatic, cloned, untraceable, expired, collected, plan_refused and what a desk adds.
+type Closed struct {
+	Reason Code       `mark:"plain"`
+	Note   Commitment `mark:"person"`
+}
+
+func (*Closed) Kind() Kind    { return KindClosed }
+func (*Closed) variant() Code { return "" }
+
+func (b *Closed) fields(m *form) {
+	m.code(1, "reason", &b.Reason)
+	m.commitment(2, "note", &b.Note)
+}
+
+// check holds a case open while money is to be given back, and calls none paid that is not.
+func (b *Closed) check(c *Case, a *Act) error {
+	if c.Money.Excess > 0 {
+		return refuse("close.money_owed", c.Money.Excess)
+	}
+	if b.Reason == "discarded" && c.Stage != StageDiscarded {
+		return refuse("act.stage", KindClosed, c.Stage)
+	}
+	if b.Reason != "paid" {
+		return nil
+	}
+	paid := false
+	for _, p := range c.Positions {
+		if paid = paid || p.State == StatePaid; slices.Contains(live, p.State) {
+			return refuse("close.unsettled", p.Number)
+		}
+	}
+	if !paid {
+		return refuse("close.unsettled", len(c.Positions))
+	}
+	return nil
+}
+
+func (b *Closed) apply(c *Case, a *Act) { c.Closed, c.Ended = b.Reason, a.At }
+
+// Reopened takes a closed case up again.
+type Reopened struct {
+	Reason Code       `mark:"plain"`
+	Note   Commitment `mark:"person"`
+}
+
+func (*Reopened) Kind() Kind    { return KindReopened }
+func (*Reopened) variant() Code { return "" }
+
+func (b *Reopened) fields(m *form) {
+	m.code(1, "reason", &b.Reason)
+	m.commitment(2, "note", &b.Note)
+}
+
+// check refuses a case that was discarded or erased: nothing is left to work on.
+func (b *Reopened) check(c *Case, a *Act) error {
+	if c.Review != nil && c.Review.Outcome == "discarded" || len(c.Erased) > 0 {
+		return refuse("act.stage", KindReopened, c.Stage)
+	}
+	return nil
+}
+
+func (b *Reopened) apply(c *Case, a *Act) {
+	switch c.Closed = ""; {
+	case len(c.Parties) > 0:
+	case c.Review == nil && c.Opened.Source == "violation":
+		c.Stage = StageReview
+	default:
+		c.Stage = StageAccepted
+	}
+}
+
+// HoldPlaced forbids every erasure: a court or an authority wants what is kept.
+type HoldPlaced struct {
+	simple
+	Reason Code `mark:"plain"`
+	Ref    Ref  `mark:"plain"`
+}
+
+func (*HoldPlaced) Kind() Kind { return KindHoldPlaced }
+
+func (b *HoldPlaced) fields(m *form) {
+	m.code(1, "reason", &b.Reason)
+	m.ref(2, "ref", &b.Ref)
+}
+
+func (b *HoldPlaced) apply(c *Case, a *Act) { c.Hold = b.Reason }
+
+// HoldLifted ends it.
+type HoldLifted struct {
+	Reason Code `mark:"plain"`
+	Ref    Ref  `mark:"plain"`
+}
+
+func (*HoldLifted) Kind() Kind    { return KindHoldLifted }
+func (*HoldLifted) variant() Code { return "" }
+
+func (b *HoldLifted) fields(m *form) {
+	m.code(1, "reason", &b.Reason)
+	m.ref(2, "ref", &b.Ref)
+}
+
+func (b *HoldLifted) check(c *Case, a *Act) error {
+	if c.Hold == "" {
+		return refuse("hold.none")
+	}
+	return nil
+}
+
+func (b *HoldLifted) apply(c *Case, a *Act) { c.Hold = "" }
+
+// Stopped halts a case whose evidence is in doubt: record_disputed, key_revoked. Nothing is
+// accepted, issued, sent or enforced until a person resumes it; money and outcomes are taken
+// all the same.
+type Stopped struct {
+	simple
+	Reason Code          `mark:"plain"`
+	About  evidence.Hash `mark:"plain"` // the record or key
+}
+
+func (*Stopped) Kind() Kind { return KindStopped }
+
+func (b *Stopped) fields(m *form) {
+	m.code(1, "reason", &b.Reason)
+	m.Fixed(2, "about", b.About[:])
+}
+
+func (b *Stopped) apply(c *Case, a *Act) { c.Stopped = b.Reason }
+
+// Resumed lets a stopped case go on, by who answers for it.
+type Resumed struct {
+	Reason Code       `mark:"plain"`
+	Note   Commitment `mark:"person"`
+}
+
+func (*Resumed) Kind() Kind    { return KindResumed }
+func (*Resumed) variant() Code { return "" }
+
+func (b *Resumed) fields(m *form) {
+	m.code(1, "reason", &b.Reason)
+	m.commitment(2, "note", &b.Note)
+}
+
+func (b *Resumed) check(c *Case, a *Act) error {
+	if c.Stopped == "" {
+		return refuse("act.stage", KindResumed, c.Stage)
+	}
+	return nil
+}
+
+func (b *Resumed) apply(c *Case, a *Act) { c.Stopped = "" }
+
+// Erased says that values of some marks, or the pictures, are gone: lawfully, by a
+// retention row.
+type Erased struct {
+	What []Erasure `mark:"plain"`
+	Rule Ref       `mark:"plain"`
+}
+
+// An Erasure is one of person, plate, pictures.
+type Erasure struct {
+	What Code `mark:"plain"`
+}
+
+func (*Erased) Kind() Kind    { return KindErased }
+func (*Erased) variant() Code { return "" }
+
+func (b *Erased) fields(m *form) {
+	list(m, 1, "what", &b.What, 1, func(e *Erasure, m *form) { m.code(1, "what", &e.What) })
+	m.ref(2, "rule", &b.Rule)
+}
+
+func (b *Erased) check(c *Case, a *Act) error {
+	if c.Hold != "" {
+		return refuse("erase.hold", c.Hold)
+	}
+	return nil
+}
+
+func (b *Erased) apply(c *Case, a *Act) {
+	c.Erased = slices.Clone(c.Erased)
+	for _, e := range b.What {
+		if !slices.Contains(c.Erased, e.What) {
+			c.Erased = append(c.Erased, e.What)
+		}
+	}
+}
