@@ -70,6 +70,8 @@ type engine interface {
 	// beginStep begins one for a step of a schema: others wait with theirs until
 	// it ends.
 	beginStep(context.Context) (transaction, error)
+	// seal is SQL that makes a table's rows ones that are kept as they are.
+	seal(table string) []string
 	// columns is a query for the number of columns of a table named by $1.
 	columns() string
 	close() error

@@ -4,11 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // A Step of a schema is one transaction. One that has shipped never changes.
 type Step struct {
 	SQL []string
+	// Sealed are tables of it whose rows are neither updated nor deleted by anybody: the
+	// engine refuses it.
+	Sealed []string
 	// Needs is how many steps of its owner a program must know to work on what
 	// this one leaves: 0 for a step that only adds, so that the program before
 	// goes on working beside the new one.
@@ -60,7 +64,11 @@ func (db *DB) Migrate(ctx context.Context, owner string, steps []Step) error {
 			if done = last >= len(steps); done {
 				return nil
 			}
-			for _, text := range steps[last].SQL {
+			texts := slices.Clone(steps[last].SQL)
+			for _, table := range steps[last].Sealed {
+				texts = append(texts, tx.db.engine.seal(table)...)
+			}
+			for _, text := range texts {
 				if _, err := tx.Exec(ctx, text); err != nil {
 					return fmt.Errorf("schema of %s: step %d: %w", owner, last+1, err)
 				}
