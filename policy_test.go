@@ -118,6 +118,7 @@ var may = map[string][]string{
 	"portal/casefile":              {"capture/evidence", "portal/law", "portal/plate"},
 	"portal/acts":                  {"capture/evidence", "portal/casefile", "portal/database", "portal/law"},
 	"portal/log":                   {"capture/evidence", "internal/durable"},
+	"portal/backup":                {"capture/evidence", "internal/durable", "portal/blob", "portal/database", "portal/record"},
 	"portal/witness":               {"internal/durable", "portal/log"},
 	"portal/cmd/ciglio-witness":    {"portal/log", "portal/witness"},
 	"portal/register":              {"capture/evidence", "internal/durable"},

@@ -22,6 +22,7 @@ import (
 	"ciglio/portal/database"
 	"ciglio/portal/est"
 	"ciglio/portal/keys"
+	"ciglio/portal/log"
 	"ciglio/portal/record"
 	"ciglio/portal/register"
 )
@@ -54,7 +55,8 @@ func commands() []command {
 		{"order-carry", "--dir DIR --file FILE", "take an order that was signed elsewhere, to be sent", carryFlags},
 		{"provision-trust", "--dir DIR --roles FILE --version N --to TIME --out FILE", "make the trust bundle of this centre, for the root to sign", trustBundleFlags},
 		{"provision-inspect", "--bundle FILE [--trust BUNDLE]", "say what is in a provisioning bundle, and whether its signatures are complete", inspectFlags},
-		{"backup", "--dir DIR --to FOLDER", "copy everything but the private keys, and name what is missing or damaged", backupFlags},
+		{"backup", "--dir DIR | --config FILE --to FOLDER", "copy everything but the private keys while it works, and name what is missing or damaged", backupFlags},
+		{"restore", "--from FOLDER --dir DIR | --config FILE", "put a copy back where nothing is, and name what it lacks", restoreFlags},
 		{"request", "--dir DIR --out FILE", "ask a root on another machine for keys to be entered or revoked", requestFlags},
 		{"root", "--key FILE", "on the root's machine: make its key, look at a request or a bundle, sign it", rootFlags},
 		{"install", "--dir DIR --request FILE --answer FILE", "put the root's answer in its place", installFlags},
@@ -213,6 +215,12 @@ func hint(err error) string {
 		return "another ciglio-portal serves this directory"
 	case errors.Is(err, errCentreKey):
 		return "use the centre.key that the register in trust.pem names"
+	case errors.Is(err, ErrNewest):
+		return "the newest checkpoint of the log, which must not be taken back: --checkpoint FILE, from the folder that was lost, a witness or a monitor; --no-newer where nobody has one (docs/operation.md)"
+	case errors.Is(err, log.ErrRolledBack):
+		return "it receives, and publishes nothing more of its log: find a newer copy, or the disk that was lost (docs/operation.md)"
+	case errors.Is(err, ErrNotEmpty), errors.Is(err, database.ErrOccupied):
+		return "a copy is put where nothing is: a new directory, an empty database, an empty bucket"
 	case errors.Is(err, ErrExists):
 		return "choose another directory; init never replaces a centre"
 	case errors.Is(err, errNoDevice):
@@ -339,27 +347,6 @@ func enrolFlags(flags *flag.FlagSet) func(context.Context, io.Writer, io.Writer,
 			Device: *device, Epoch: *epoch, Certificate: entry.Certificate.String(),
 			NotBefore: entry.NotBefore.UTC().Format(layout), NotAfter: entry.NotAfter.UTC().Format(layout), Trust: TrustFile(*dir),
 		}, err
-	}
-}
-
-type backupResult struct {
-	To string `json:"to"`
-}
-
-func (r backupResult) String() string {
-	return fmt.Sprintf("copied to %s\nThe private keys root.key and centre.key are not in it: keep their copy apart.", r.To)
-}
-
-func backupFlags(flags *flag.FlagSet) func(context.Context, io.Writer, io.Writer, bool) (any, error) {
-	dir := needDir(flags)
-	to := flags.String("to", "", "new or empty `folder` (required)")
-	return func(ctx context.Context, _, stderr io.Writer, _ bool) (any, error) {
-		if err := errors.Join(required("dir", *dir), required("to", *to)); err != nil {
-			return nil, err
-		}
-		err := Backup(ctx, *dir, *to)
-		warnOpen(stderr, *to)
-		return backupResult{To: *to}, err
 	}
 }
 

@@ -8,7 +8,6 @@
 package portal
 
 import (
-	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -258,17 +257,11 @@ func (o Options) openStore(ctx context.Context) (*record.Store, error) {
 	if o.Database == "" && o.S3 == nil {
 		return record.OpenFolder(ctx, o.Dir)
 	}
-	var blobs blob.Store
-	var err error
-	if o.S3 != nil {
-		blobs, err = blob.OpenS3(ctx, *o.S3)
-	} else {
-		blobs, err = blob.OpenFolder(filepath.Join(o.Dir, record.BlobFolder))
-	}
+	blobs, err := o.openBlobs(ctx)
 	if err != nil {
 		return nil, err
 	}
-	db, err := database.Open(ctx, cmp.Or(o.Database, filepath.Join(o.Dir, record.DatabaseName)), database.Options{})
+	db, err := database.Open(ctx, o.database(), database.Options{})
 	if err != nil {
 		return nil, err
 	}

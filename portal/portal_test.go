@@ -166,8 +166,8 @@ func TestViolationFromSocketToBundle(t *testing.T) {
 	if body := get(t, p, "/healthz"); !strings.HasPrefix(string(body), "ok\nanswers_waiting 0\n") {
 		t.Errorf("health = %q", body)
 	}
-	backup := filepath.Join(t.TempDir(), "backup")
-	if err := portal.Backup(t.Context(), dir, backup); err != nil {
+	copies := filepath.Join(t.TempDir(), "copies")
+	if _, err := portal.Backup(t.Context(), portal.Options{Dir: dir}, copies, 1); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := portal.New(t.Context(), portal.Options{Dir: dir, Listen: "127.0.0.1:0", MQTT: "127.0.0.1:0"}); !errors.Is(err, database.ErrLocked) {
@@ -177,20 +177,37 @@ func TestViolationFromSocketToBundle(t *testing.T) {
 	p, stop = serve(t, dir)
 	verify(p)
 	stop()
-	for _, name := range []string{"root.key", "centre.key"} {
-		if _, err := os.Stat(filepath.Join(backup, name)); !errors.Is(err, os.ErrNotExist) {
-			t.Errorf("%s is in the backup", name)
+	err = filepath.WalkDir(copies, func(path string, e os.DirEntry, err error) error {
+		if strings.HasSuffix(path, ".key") {
+			t.Errorf("%s is in the backup", path)
 		}
-	}
-	key, err := os.ReadFile(filepath.Join(dir, "centre.key"))
-	if err == nil {
-		err = os.WriteFile(filepath.Join(backup, "centre.key"), key, 0o600)
-	}
+		return err
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, _ = serve(t, backup)
+	restored := filepath.Join(t.TempDir(), "restored")
+	r, err := portal.Restore(t.Context(), portal.Options{Dir: restored}, portal.RestoreOptions{From: copies, NoNewer: true})
+	if err != nil || r.LogSize != 3 || r.Blobs.New != 3 {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	copyKeys(t, dir, restored)
+	p, _ = serve(t, restored)
 	verify(p)
+}
+
+// copyKeys gives a restored centre its private keys.
+func copyKeys(t *testing.T, from, to string) {
+	t.Helper()
+	for _, name := range []string{"centre.key", "log.key"} {
+		key, err := os.ReadFile(filepath.Join(from, name))
+		if err == nil {
+			err = os.WriteFile(filepath.Join(to, name), key, 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 // The same on PostgreSQL and an S3 store. They have all of it: another centre with
@@ -420,8 +437,9 @@ func TestBackupWithALostBlob(t *testing.T) {
 		!strings.Contains(stderr.String(), "blob 0100") || !strings.Contains(stderr.String(), "hint: keep the last copy") {
 		t.Errorf("exit %d\n%s%s", code, &stdout, &stderr)
 	}
-	if _, err := register.Open(backup); err != nil {
-		t.Error(err)
+	whole, err := filepath.Glob(filepath.Join(backup, "copies", "*", "files", "trust.pem"))
+	if err != nil || len(whole) != 1 {
+		t.Errorf("%q, %v", whole, err)
 	}
 }
 
@@ -444,8 +462,9 @@ func TestBackupWithoutACertificate(t *testing.T) {
 		!strings.Contains(stderr.String(), fmt.Sprintf("device %v epoch 1", one.ID)) || strings.Contains(stderr.String(), other.ID.String()) {
 		t.Errorf("exit %d\n%s%s", code, &stdout, &stderr)
 	}
-	if _, err := os.Stat(filepath.Join(backup, "certificates", name(other))); err != nil {
-		t.Error(err)
+	kept, err := filepath.Glob(filepath.Join(backup, "copies", "*", "files", "certificates", name(other)))
+	if err != nil || len(kept) != 1 {
+		t.Errorf("%q, %v", kept, err)
 	}
 }
 
@@ -513,7 +532,11 @@ func TestCommands(t *testing.T) {
 		{"enrol again", "enrol --json --dir " + dir + " --device " + d.ID.String() + " --cert " + cert, 1, "hint: a device that got a new key"},
 		{"serve to the world", "serve --dir " + dir + " --listen 0.0.0.0:0", 1, "--allow-remote"},
 		{"backup", "backup --json --dir " + dir + " --to " + dir + "-copy", 0, ""},
-		{"backup again", "backup --json --dir " + dir + " --to " + dir + "-copy", 1, "not empty"},
+		{"backup again", "backup --json --dir " + dir + " --to " + dir + "-copy", 0, ""},
+		{"backup among other things", "backup --json --dir " + dir + " --to " + dir, 1, "holds something else"},
+		{"restore over a centre", "restore --json --no-newer --from " + dir + "-copy --dir " + dir, 1, "hint: a copy is put where nothing is"},
+		{"restore", "restore --json --no-newer --from " + dir + "-copy --dir " + dir + "-restored", 0, ""},
+		{"restore from nothing", "restore --json --no-newer --from " + dir + " --dir " + dir + "-other", 1, "no whole copy"},
 		{"version", "version --json", 0, ""},
 		{"version as a flag", "--version", 0, ""},
 		{"help of a command", "help backup", 0, ""},

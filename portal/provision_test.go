@@ -127,6 +127,7 @@ func TestWrongUseIsToldApart(t *testing.T) {
 		"provision-trust":   {"", "--dir d --roles r --to 2099-12-31T23:59:59Z --out o", "--dir d --roles r --version 1 --to never --out o", "--dir d --roles r --version 1 --to 2001-01-01T00:00:00Z --out o"},
 		"provision-inspect": {""},
 		"backup":            {"", "--dir d"},
+		"restore":           {"", "--dir d", "--from f", "--dir d --from f --checkpoint c --no-newer"},
 		"request":           {"", "--dir d", "--dir d --out o --revoke x", "--dir d --out o --revoke-device x"},
 		"root":              {"", "--key k", "--key k --request r --accept h", "--key k --make --request r"},
 		"install":           {"", "--dir d --request r"},

@@ -1,9 +1,9 @@
 package portal_test
 
 import (
+	"errors"
 	"io"
 	"net/http"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -71,7 +71,8 @@ func TestTheLogIsPublished(t *testing.T) {
 		return id
 	}
 	settle()
-	if err := portal.Backup(t.Context(), dir, early); err != nil {
+	copies := filepath.Join(t.TempDir(), "copies")
+	if _, err := portal.Backup(t.Context(), portal.Options{Dir: dir}, copies, 1); err != nil {
 		t.Fatal(err)
 	}
 	last := settle()
@@ -101,16 +102,18 @@ func TestTheLogIsPublished(t *testing.T) {
 	}
 	stop()
 
-	// What was published stays with a store that is put back: nothing more is.
-	for _, name := range []string{"log.key", "checkpoint", "centre.key"} {
-		text, err := os.ReadFile(filepath.Join(dir, name))
-		if err == nil {
-			err = os.WriteFile(filepath.Join(early, name), text, 0o600)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
+	// What was published stays with a store that is put back: nothing more is. Who does not
+	// say what was published last is asked for it.
+	restore := portal.RestoreOptions{From: copies}
+	if _, err := portal.Restore(t.Context(), portal.Options{Dir: early}, restore); !errors.Is(err, portal.ErrNewest) {
+		t.Errorf("restored without the newest checkpoint: %v", err)
 	}
+	restore.Checkpoint = filepath.Join(dir, "checkpoint")
+	r, err := portal.Restore(t.Context(), portal.Options{Dir: early}, restore)
+	if !errors.Is(err, log.ErrRolledBack) || !strings.Contains(err.Error(), "log entries 3 to 5 are lost") || r.LogSize != 3 || r.Published != 6 {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	copyKeys(t, dir, early)
 	p, _ = serve(t, early)
 	if got := checkpoint(t, p); got != c {
 		t.Errorf("an older store publishes %+v, after %+v", got, c)

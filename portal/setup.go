@@ -16,7 +16,6 @@ import (
 	"ciglio/internal/durable"
 	"ciglio/portal/ca"
 	"ciglio/portal/keys"
-	"ciglio/portal/orders"
 	"ciglio/portal/record"
 	"ciglio/portal/register"
 )
@@ -165,19 +164,4 @@ func ReadCertificate(text []byte) (*x509.Certificate, error) {
 		return nil, errors.New("certificate: not one PEM block of type CERTIFICATE")
 	}
 	return x509.ParseCertificate(block.Bytes)
-}
-
-// Backup writes a consistent copy of the centre in dir, which may be running,
-// to the new folder dest: records, blobs, receipts, log, register and
-// certificates. The two private keys are not in it. Blobs that are lost or damaged
-// are left out: the error then wraps [record.ErrDamaged], and all else is there.
-func Backup(ctx context.Context, dir, dest string) error {
-	if err := centreIn(dir); err != nil {
-		return err
-	}
-	err := record.Backup(ctx, dir, dest)
-	if err != nil && !errors.Is(err, record.ErrDamaged) {
-		return err
-	}
-	return errors.Join(err, register.Backup(dir, dest), orders.Open(dir).Backup(dest))
 }

@@ -44,6 +44,9 @@ type Store interface {
 	// Confirm reports whether the whole blob is there, undamaged, and makes sure
 	// that it is so durably.
 	Confirm(ctx context.Context, hash evidence.Hash, length uint64) (bool, error)
+	// Each calls yield for every blob that the store has, in the order of their
+	// hashes, with its length. It reads none of them.
+	Each(ctx context.Context, yield func(hash evidence.Hash, length uint64) error) error
 	// Check asks whether the store answers.
 	Check(ctx context.Context) error
 }

@@ -165,28 +165,94 @@ func (f Folder) Check(context.Context) error {
 	return err
 }
 
-// Copy copies blobs to another folder, one file each, which [Folder.Sync] makes
-// durable. The error wraps [ErrDamaged] when the bytes are not those stored; then
-// nothing is copied.
-func (f Folder) Copy(ctx context.Context, to Folder, hash evidence.Hash, length uint64) error {
-	data, err := f.Get(ctx, hash, length)
-	if err != nil {
-		return err
+// Each is that of [Store].
+func (f Folder) Each(ctx context.Context, yield func(evidence.Hash, uint64) error) error {
+	for i := range 256 {
+		prefix := fmt.Sprintf("%02x", i)
+		entries, err := os.ReadDir(filepath.Join(f.dir, prefix))
+		if err != nil {
+			return err
+		}
+		for _, e := range entries {
+			hash, err := evidence.ParseHash(prefix + e.Name())
+			if err != nil {
+				continue // one on its way
+			}
+			info, err := e.Info()
+			if errors.Is(err, os.ErrNotExist) {
+				continue
+			}
+			if err := errors.Join(err, ctx.Err()); err != nil {
+				return err
+			}
+			if err := yield(hash, uint64(info.Size())); err != nil {
+				return err
+			}
+		}
 	}
-	out, err := os.OpenFile(to.path(hash), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = out.Write(data)
-	return errors.Join(err, out.Sync(), out.Close())
+	return nil
 }
 
-// Sync makes the names of all blobs durable.
-func (f Folder) Sync() error {
-	for i := range 256 {
-		if err := durable.SyncFolder(filepath.Join(f.dir, fmt.Sprintf("%02x", i))); err != nil {
+// The folder of blobs that a [Bulk] has not made durable yet.
+const incoming = "incoming"
+
+// A Bulk is how many blobs are put into a folder: its disk is synced once for
+// thousands of them, and a blob has its name only when its bytes are durable. So a
+// power cut leaves no blob of a Bulk that is not whole. One goroutine uses it, and
+// one Bulk a folder.
+type Bulk struct {
+	f      Folder
+	staged []evidence.Hash
+	bytes  int
+}
+
+// How many blobs, and bytes of them, wait at most for a sync.
+const (
+	bulkBlobs = 20_000
+	bulkBytes = 1 << 30
+)
+
+// Bulk begins one. What an interrupted one had not ended is removed.
+func (f Folder) Bulk() (*Bulk, error) {
+	stage := filepath.Join(f.dir, incoming)
+	if err := os.RemoveAll(stage); err != nil {
+		return nil, err
+	}
+	return &Bulk{f: f}, os.Mkdir(stage, 0o700)
+}
+
+func (b *Bulk) stage(hash evidence.Hash) string {
+	return filepath.Join(b.f.dir, incoming, hash.String())
+}
+
+// Put takes a blob, whose hash the caller has computed. It is there after [Bulk.Flush].
+func (b *Bulk) Put(hash evidence.Hash, data []byte) error {
+	if err := os.WriteFile(b.stage(hash), data, 0o600); err != nil {
+		return err
+	}
+	b.staged, b.bytes = append(b.staged, hash), b.bytes+len(data)
+	if len(b.staged) < bulkBlobs && b.bytes < bulkBytes {
+		return nil
+	}
+	return b.Flush()
+}
+
+// Flush returns when all that was put is durable.
+func (b *Bulk) Flush() error {
+	if len(b.staged) == 0 {
+		return nil
+	}
+	if err := durable.SyncDisk(b.f.dir); err != nil {
+		return err
+	}
+	for _, hash := range b.staged {
+		if err := os.Rename(b.stage(hash), b.f.path(hash)); err != nil {
 			return err
 		}
 	}
-	return durable.SyncFolder(f.dir)
+	b.staged, b.bytes = b.staged[:0], 0
+	return durable.SyncDisk(b.f.dir)
 }
+
+// Close ends it. What was not flushed is gone.
+func (b *Bulk) Close() error { return os.RemoveAll(filepath.Join(b.f.dir, incoming)) }

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"strings"
 
 	"github.com/minio/minio-go/v7"
 	"github.com/minio/minio-go/v7/pkg/credentials"
@@ -233,4 +234,28 @@ func (s *S3) Confirm(ctx context.Context, hash evidence.Hash, length uint64) (bo
 		return false, nil
 	}
 	return err == nil && evidence.Hash(h.Sum(nil)) == hash, err
+}
+
+// Each is that of [Store]. Objects of other names are none of this store.
+func (s *S3) Each(ctx context.Context, yield func(evidence.Hash, uint64) error) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop() // which ends the list
+	var last string
+	for object := range s.client.ListObjectsIter(ctx, s.bucket, minio.ListObjectsOptions{Recursive: true}) {
+		if object.Err != nil {
+			return fmt.Errorf("bucket %s: %w", s.bucket, object.Err)
+		}
+		if object.Key <= last {
+			return fmt.Errorf("bucket %s: %q is listed behind %q: the store does not list in order", s.bucket, object.Key, last)
+		}
+		last = object.Key
+		hash, err := evidence.ParseHash(strings.Replace(object.Key, "/", "", 1))
+		if err != nil || name(hash) != object.Key {
+			continue
+		}
+		if err := yield(hash, uint64(object.Size)); err != nil {
+			return err
+		}
+	}
+	return ctx.Err()
 }

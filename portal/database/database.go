@@ -45,6 +45,8 @@ const (
 type Options struct {
 	// Clock is the clock of leases; nil for the database's own. Tests give one.
 	Clock func() time.Time
+	// Filling opens a database that is being filled, which nobody else can.
+	Filling bool
 }
 
 // A DB is an open database.
@@ -74,6 +76,9 @@ type engine interface {
 	seal(table string) []string
 	// columns is a query for the number of columns of a table named by $1.
 	columns() string
+	catalogue() catalogue
+	// load inserts rows of a table.
+	load(ctx context.Context, tx *Tx, table Table, rows [][]any) error
 	close() error
 }
 
@@ -102,6 +107,28 @@ func Open(ctx context.Context, address string, o Options) (*DB, error) {
 	}
 	if err == nil {
 		err = db.Migrate(ctx, "database", steps)
+	}
+	if err == nil && !o.Filling {
+		err = db.unfinished(ctx)
+	}
+	if err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return db, nil
+}
+
+// OpenRead opens a database to be read only, with the schema that it has. A file of
+// SQLite may be open in a running process.
+func OpenRead(ctx context.Context, address string) (*DB, error) {
+	db := &DB{}
+	var err error
+	if IsURL(address) {
+		err = db.openPostgres(address)
+	} else {
+		err = db.readSQLite(address)
+	}
+	if err == nil {
+		err = db.Check(ctx)
 	}
 	if err != nil {
 		return nil, errors.Join(err, db.Close())

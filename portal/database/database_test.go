@@ -449,17 +449,12 @@ func TestFolderNames(t *testing.T) {
 		if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
 			t.Error(info, err)
 		}
-		copied := filepath.Join(dir, "copy.db")
-		if err := database.Copy(t.Context(), path, copied); err != nil {
-			t.Errorf("copy of %s: %v", dir, err)
-			continue
-		}
-		c, err := database.OpenCopy(copied)
+		c, err := database.OpenRead(t.Context(), path)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if n := value(t, c, "a"); n != 0 {
-			t.Errorf("the copy says %d", n)
+			t.Errorf("a reader says %d", n)
 		}
 		c.Close()
 	}

@@ -19,6 +19,12 @@ type Step struct {
 	Needs int
 }
 
+// A Schema is the steps of an owner.
+type Schema struct {
+	Owner string
+	Steps []Step
+}
+
 // ErrNewer says that the schema is of a program that this one cannot work beside.
 var ErrNewer = errors.New("the schema is newer than this program")
 
@@ -39,6 +45,10 @@ var steps = []Step{{SQL: []string{`CREATE TABLE leases (
 	holder TEXT NOT NULL,
 	term   BIGINT NOT NULL,
 	ends   BIGINT NOT NULL
+)`}}, {SQL: []string{`CREATE TABLE transfers (
+	name   TEXT PRIMARY KEY,
+	source TEXT NOT NULL,
+	done   BIGINT NOT NULL
 )`}}}
 
 const lastStep = `SELECT COALESCE(MAX(step), 0), COALESCE(MAX(needs), 0) FROM schema_steps WHERE owner = $1`

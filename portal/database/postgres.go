@@ -151,4 +151,63 @@ func (p post) columns() string {
 	return `SELECT COUNT(*) FROM information_schema.columns WHERE table_schema = current_schema() AND table_name = $1`
 }
 
+func (p post) catalogue() catalogue {
+	const key = `SELECT a.attname FROM pg_constraint c
+		CROSS JOIN LATERAL unnest(c.conkey) WITH ORDINALITY AS k(number, place)
+		JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = k.number
+		WHERE c.contype = 'p' AND c.conrelid = to_regclass(quote_ident($1)) ORDER BY k.place`
+	return catalogue{
+		tables: `SELECT table_name::text FROM information_schema.tables
+			WHERE table_schema = current_schema() AND table_type = 'BASE TABLE' ORDER BY table_name::text`,
+		columns: `SELECT column_name::text, data_type::text FROM information_schema.columns
+			WHERE table_schema = current_schema() AND table_name = $1 ORDER BY ordinal_position`,
+		key: key,
+		refers: `SELECT DISTINCT r.relname::text FROM pg_constraint c JOIN pg_class r ON r.oid = c.confrelid
+			WHERE c.contype = 'f' AND c.conrelid = to_regclass(quote_ident($1))`,
+	}
+}
+
+// load inserts all rows by one statement, whose parameters are the columns.
+func (p post) load(ctx context.Context, tx *Tx, table Table, rows [][]any) error {
+	var args []any
+	var arrays []string
+	for i, c := range table.Columns {
+		var array any
+		switch c.Kind {
+		case Bytes:
+			array = column[[]byte](rows, i)
+			arrays = append(arrays, fmt.Sprintf("$%d::bytea[]", i+1))
+		case Integer:
+			array = column[*int64](rows, i)
+			arrays = append(arrays, fmt.Sprintf("$%d::bigint[]", i+1))
+		case Text:
+			array = column[*string](rows, i)
+			arrays = append(arrays, fmt.Sprintf("$%d::text[]", i+1))
+		}
+		args = append(args, array)
+	}
+	_, err := tx.Exec(ctx, `INSERT INTO `+quoted(table.Name)+` (`+table.names()+`) SELECT * FROM unnest(`+strings.Join(arrays, ", ")+`)`, args...)
+	return err
+}
+
+// column is one of the columns of rows; the zero value is NULL.
+func column[T any](rows [][]any, i int) []T {
+	all := make([]T, len(rows))
+	for n, row := range rows {
+		switch to := any(&all[n]).(type) {
+		case *[]byte:
+			*to, _ = row[i].([]byte)
+		case **int64:
+			if v, ok := row[i].(int64); ok {
+				*to = &v
+			}
+		case **string:
+			if v, ok := row[i].(string); ok {
+				*to = &v
+			}
+		}
+	}
+	return all
+}
+
 func (p post) close() error { return nil } // read is the same pool

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 
 	"modernc.org/sqlite"
@@ -85,27 +86,18 @@ func private(path string) error {
 	return errors.Join(f.Chmod(0o600), f.Close())
 }
 
-// Copy writes a consistent copy of a file of SQLite, which may be open in a
-// running process, to a new or empty file, and syncs it.
-func Copy(ctx context.Context, from, to string) error {
-	if err := private(to); err != nil {
+// readSQLite opens a file that is there, beside whoever has it open.
+func (db *DB) readSQLite(path string) error {
+	if _, err := os.Stat(path); err != nil {
 		return err
 	}
-	db, err := openFile(from, "busy_timeout(10000)")
+	read, err := openFile(path, "busy_timeout(10000)", "query_only(1)")
 	if err != nil {
 		return err
 	}
-	defer db.Close()
-	if _, err := db.ExecContext(ctx, `VACUUM INTO $1`, to); err != nil {
-		return fmt.Errorf("%s: %w", filepath.Base(from), err)
-	}
-	return durable.SyncFile(to)
-}
-
-// OpenCopy opens a file that [Copy] has written, to be read only.
-func OpenCopy(path string) (*DB, error) {
-	read, err := openFile(path, "query_only(1)")
-	return &DB{engine: &lite{reads: make(map[string]*sql.Stmt)}, read: read}, err
+	read.SetMaxOpenConns(4)
+	db.engine, db.read = &lite{reads: make(map[string]*sql.Stmt)}, read
+	return nil
 }
 
 func (l *lite) begin(ctx context.Context) (transaction, error) {
@@ -216,6 +208,29 @@ func (l *lite) now() string { return `CAST(unixepoch('subsec') * 1000000 AS INTE
 func (l *lite) beginStep(ctx context.Context) (transaction, error) { return l.begin(ctx) }
 
 func (l *lite) columns() string { return `SELECT COUNT(*) FROM pragma_table_info($1)` }
+
+func (l *lite) catalogue() catalogue {
+	return catalogue{
+		tables:  `SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite%' ORDER BY name`,
+		columns: `SELECT name, type FROM pragma_table_info($1) ORDER BY cid`,
+		key:     `SELECT name FROM pragma_table_info($1) WHERE pk > 0 ORDER BY pk`,
+		refers:  `SELECT DISTINCT "table" FROM pragma_foreign_key_list($1)`,
+	}
+}
+
+func (l *lite) load(ctx context.Context, tx *Tx, table Table, rows [][]any) error {
+	values := make([]string, len(table.Columns))
+	for i := range values {
+		values[i] = fmt.Sprintf("$%d", i+1)
+	}
+	text := `INSERT INTO ` + quoted(table.Name) + ` (` + table.names() + `) VALUES (` + strings.Join(values, ", ") + `)`
+	for _, row := range rows {
+		if _, err := tx.Exec(ctx, text, row...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
 func (l *lite) close() error {
 	var errs []error

@@ -160,7 +160,8 @@ func (p *Publisher) Run(ctx context.Context) {
 
 // Publish signs the log if it has grown, and asks witnesses that have not cosigned what
 // is newest. A witness that cannot be reached holds nothing up: it is logged and asked
-// again.
+// again. One that has cosigned what this store does not hold has nothing published: the
+// error wraps [ErrRolledBack].
 func (p *Publisher) Publish(ctx context.Context) error {
 	signed, tree := p.Checkpoint()
 	settled, err := p.o.Source.Settled(ctx)
@@ -184,7 +185,10 @@ func (p *Publisher) Publish(ctx context.Context) error {
 	if tree.N == 0 {
 		return nil
 	}
-	cosigned := p.cosign(ctx, signed, tree, hashes)
+	cosigned, err := p.cosign(ctx, signed, tree, hashes)
+	if err != nil {
+		return err
+	}
 	if !grown && bytes.Equal(cosigned, signed) {
 		return nil
 	}
@@ -213,8 +217,29 @@ func holds(hashes tlog.HashReader, published tlog.Tree, size int64) error {
 	return err
 }
 
-// cosign returns a checkpoint with the cosignatures of the witnesses that lacked.
-func (p *Publisher) cosign(ctx context.Context, signed []byte, tree tlog.Tree, hashes tlog.HashReader) []byte {
+// ReadCheckpoint reads a checkpoint that the log of a public key has signed.
+func ReadCheckpoint(signed []byte, verifier string) (tlog.Tree, error) {
+	v, err := note.NewVerifier(verifier)
+	if err != nil {
+		return tlog.Tree{}, err
+	}
+	c, _, err := torchwood.VerifyCheckpoint(signed, Signed(v))
+	return c.Tree, err
+}
+
+// Holds fails with [ErrRolledBack] unless a log still is what was published of it.
+func Holds(ctx context.Context, s Source, published tlog.Tree) error {
+	settled, err := s.Settled(ctx)
+	if err != nil {
+		return err
+	}
+	return holds(s.Hashes(ctx), published, int64(settled))
+}
+
+// cosign returns a checkpoint with the cosignatures of the witnesses that lacked. One
+// that has cosigned a longer log, or another past, is believed: the store here is not
+// the newest.
+func (p *Publisher) cosign(ctx context.Context, signed []byte, tree tlog.Tree, hashes tlog.HashReader) ([]byte, error) {
 	lines := make([]string, len(p.o.Witnesses))
 	errs := make([]error, len(p.o.Witnesses))
 	sizes := make([]int64, len(p.o.Witnesses))
@@ -229,6 +254,8 @@ func (p *Publisher) cosign(ctx context.Context, signed []byte, tree tlog.Tree, h
 	asked.Wait()
 	for i, w := range p.o.Witnesses {
 		switch {
+		case errors.Is(errs[i], ErrRolledBack):
+			return nil, fmt.Errorf("witness %s: %w", w.Verifier.Name(), errs[i])
 		case errs[i] != nil && !p.silent[w.URL]:
 			p.o.Log.Warn("a witness does not cosign the log", "witness", w.Verifier.Name(), "error", errs[i])
 			p.silent[w.URL] = true
@@ -241,7 +268,7 @@ func (p *Publisher) cosign(ctx context.Context, signed []byte, tree tlog.Tree, h
 			}
 		}
 	}
-	return signed
+	return signed, nil
 }
 
 // has reports whether a checkpoint has a witness's cosignature.
@@ -265,16 +292,21 @@ func (p *Publisher) ask(ctx context.Context, w Witness, old int64, signed []byte
 		case status == http.StatusOK:
 			line, err := cosignature(signed, answer, w)
 			return line, tree.N, err
+		case status == http.StatusUnprocessableEntity:
+			return "", 0, fmt.Errorf("%w: it has cosigned another past: %.200q", ErrRolledBack, answer)
 		case status != http.StatusConflict:
 			return "", 0, fmt.Errorf("it answers %d: %.200q", status, answer)
 		}
 		known, err := strconv.ParseInt(strings.TrimSpace(string(answer)), 10, 64)
-		if err != nil || known < 0 || known > tree.N {
+		if err == nil && known > tree.N {
+			return "", 0, fmt.Errorf("%w: it has cosigned %d entries, %d are there", ErrRolledBack, known, tree.N)
+		}
+		if err != nil || known < 0 {
 			return "", 0, fmt.Errorf("it knows a log of size %.50q, this one has %d", answer, tree.N)
 		}
 		old = known
 	}
-	return "", 0, errors.New("it knows another log of this name")
+	return "", 0, fmt.Errorf("%w: it has cosigned another log of this name", ErrRolledBack)
 }
 
 func (p *Publisher) post(ctx context.Context, url string, body []byte) (status int, answer []byte, err error) {

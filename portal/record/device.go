@@ -3,6 +3,7 @@ package record
 import (
 	"context"
 	"database/sql"
+	"fmt"
 	"time"
 
 	"ciglio/capture/evidence"
@@ -134,4 +135,20 @@ const whereActs = ` WHERE device = $1 AND kind IN ($2, $3) ORDER BY arrival DESC
 // asked for, the newest first.
 func (s *Store) Acts(ctx context.Context, device evidence.DeviceID, limit int) ([]*Record, error) {
 	return s.records(ctx, selectRecord+whereActs, device[:], int64(evidence.KindOperator), int64(evidence.KindSelfTest), limit)
+}
+
+const selectHighest = `SELECT device, epoch, highest, stored FROM chains ORDER BY device, epoch`
+
+// Highest says of each device and epoch how far its numbers go.
+func (s *Store) Highest(ctx context.Context) ([]string, error) {
+	return list(ctx, s.db, selectHighest, nil, func(rows *sql.Rows) (string, error) {
+		var device []byte
+		var epoch, highest, stored int64
+		err := rows.Scan(&device, &epoch, &highest, &stored)
+		words := fmt.Sprintf("device %x epoch %d up to number %d", device, epoch, highest)
+		if stored != highest {
+			words += fmt.Sprintf(", %d of them", stored)
+		}
+		return words, err
+	})
 }

@@ -41,6 +41,9 @@ type Store struct {
 // owner is whose steps those of this package are.
 const owner = "record"
 
+// Schema is that of this package, for whoever copies all tables.
+func Schema() database.Schema { return database.Schema{Owner: owner, Steps: steps} }
+
 // Open brings the tables to their last step.
 func Open(ctx context.Context, db *database.DB, blobs blob.Store) (*Store, error) {
 	if err := db.Adopt(ctx, owner); err != nil {

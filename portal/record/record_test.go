@@ -6,7 +6,6 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
@@ -36,9 +35,6 @@ func TestFolderNames(t *testing.T) {
 		}
 		if _, err := os.Stat(filepath.Join(dir, "portal.db")); err != nil {
 			t.Error(err)
-		}
-		if err := record.Backup(t.Context(), dir, dir+"-copy"); err != nil {
-			t.Errorf("backup of %s: %v", dir, err)
 		}
 	}
 }
@@ -82,57 +78,6 @@ func TestBlobIsHashedWhenRead(t *testing.T) {
 		}
 		if _, err := s.Blob(t.Context(), hash); !errors.Is(err, record.ErrDamaged) {
 			t.Errorf("%q: %v, want damaged", bad, err)
-		}
-	}
-}
-
-// A backup says what is damaged or lost, and has everything else.
-func TestBackupTellsDamageAndGoesOn(t *testing.T) {
-	dir := t.TempDir()
-	s := open(t, dir)
-	path := func(dir string, hash evidence.Hash) string {
-		return filepath.Join(dir, "blobs", hash.String()[:2], hash.String()[2:])
-	}
-	var hashes []evidence.Hash
-	for i := range 12 {
-		blob := portaltest.Bytes(uint64(i), 1000)
-		hashes = append(hashes, sha256.Sum256(blob))
-		err := errors.Join(s.Blobs().Put(t.Context(), hashes[i], blob), s.Update(t.Context(), func(tx *record.Tx) error {
-			return tx.Blob(hashes[i], uint64(len(blob)), time.Now())
-		}))
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	for _, row := range []struct {
-		name   string
-		damage func(evidence.Hash) error
-		bad    int // of the hashes, from the first
-		more   string
-	}{
-		{"all good", nil, 0, ""},
-		{"a blob cut short", func(h evidence.Hash) error { return os.Truncate(path(dir, h), 10) }, 1, ""},
-		{"others lost", func(h evidence.Hash) error { return os.Remove(path(dir, h)) }, 8, "in the copy: 8"},
-	} {
-		for i := range row.bad {
-			if err := row.damage(hashes[i]); err != nil {
-				t.Fatal(err)
-			}
-		}
-		dest := filepath.Join(t.TempDir(), "copy")
-		err := record.Backup(t.Context(), dir, dest)
-		if errors.Is(err, record.ErrDamaged) != (row.bad > 0) || err != nil && !strings.Contains(err.Error(), row.more) {
-			t.Errorf("%s: %v", row.name, err)
-		}
-		for _, h := range hashes[:row.bad] {
-			if !strings.Contains(err.Error(), h.String()) {
-				t.Errorf("%s: %v, want it to name %v", row.name, err, h)
-			}
-		}
-		for i, h := range hashes {
-			if _, err := os.Stat(path(dest, h)); (err == nil) != (i >= row.bad) {
-				t.Errorf("%s: blob %d in the copy: %v", row.name, i, err)
-			}
 		}
 	}
 }

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"ciglio/capture/evidence"
+	"ciglio/portal/backup"
+	"ciglio/portal/database"
 	"ciglio/portal/intake"
 	"ciglio/portal/portaltest"
 	"ciglio/portal/record"
@@ -196,6 +198,18 @@ func TestD01_DevicePageTellsLoss(t *testing.T) {
 	}
 }
 
+// backup copies the store, which is open, into a folder.
+func (s *site) backup(to string) error {
+	db, err := database.OpenRead(s.t.Context(), filepath.Join(s.centre.Dir, record.DatabaseName))
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	none := func(string) error { return nil }
+	_, err = backup.Back(s.t.Context(), backup.Centre{Root: s.centre.Root.KeyID(), DB: db, Blobs: s.store.Blobs(), Before: none, After: none}, to, 1)
+	return err
+}
+
 // A copy names the records that it cannot have whole.
 func TestBackupNamesDamagedRecords(t *testing.T) {
 	portaltest.OnOneDisk(t, "files are changed behind the back of the centre")
@@ -204,7 +218,7 @@ func TestBackupNamesDamagedRecords(t *testing.T) {
 	backup := func() string {
 		t.Helper()
 		var damage *record.DamageError
-		if err := record.Backup(t.Context(), s.centre.Dir, filepath.Join(t.TempDir(), "copy")); err != nil && !errors.As(err, &damage) {
+		if err := s.backup(filepath.Join(t.TempDir(), "copy")); err != nil && !errors.As(err, &damage) {
 			t.Fatal(err)
 		} else if err == nil {
 			return ""

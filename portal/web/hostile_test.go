@@ -350,7 +350,7 @@ func TestH12_NothingIsLeftForOthers(t *testing.T) {
 	if err := os.Mkdir(to, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := record.Backup(t.Context(), s.centre.Dir, to); err != nil {
+	if err := s.backup(to); err != nil {
 		t.Fatal(err)
 	}
 	check(to)

@@ -349,6 +349,35 @@ func Test(t *testing.T, s blob.Store, overwrite func(*testing.T, evidence.Hash, 
 			reads(t, hash, data)
 		}
 	})
+	t.Run("all are listed in order", func(t *testing.T) {
+		want := map[evidence.Hash]int{}
+		for n := range 20 {
+			hash, data := fresh(n + 1)
+			if err := s.Put(ctx, hash, data); err != nil {
+				t.Fatal(err)
+			}
+			want[hash] = n + 1
+		}
+		var last evidence.Hash
+		err := s.Each(ctx, func(hash evidence.Hash, length uint64) error {
+			if bytes.Compare(last[:], hash[:]) >= 0 {
+				t.Errorf("%v is listed behind %v", hash, last)
+			}
+			last = hash
+			if n, wanted := want[hash]; wanted && uint64(n) != length {
+				t.Errorf("%v: %d bytes, want %d", hash, length, n)
+			}
+			delete(want, hash)
+			return nil
+		})
+		if err != nil || len(want) > 0 {
+			t.Errorf("%v, not listed: %v", err, want)
+		}
+		stop := errors.New("enough")
+		if err := s.Each(ctx, func(evidence.Hash, uint64) error { return stop }); !errors.Is(err, stop) {
+			t.Errorf("%v, want what yield has said", err)
+		}
+	})
 	t.Run("many at once", func(t *testing.T) {
 		hash, data := fresh(50_000)
 		var all sync.WaitGroup
