@@ -112,6 +112,7 @@ var may = map[string][]string{
 	"portal/database":              {"internal/durable"},
 	"portal/database/databasetest": {"portal/database"},
 	"portal/blob":                  {"capture/evidence", "internal/durable"},
+	"portal/derived":               {"capture/evidence", "capture/still", "portal/blob", "portal/database"},
 	"portal/blob/blobtest":         {"capture/evidence", "portal/blob"},
 	"portal/record":                {"sensor", "capture/evidence", "internal/durable", "portal/blob", "portal/database"},
 	"portal/plate":                 {},

@@ -163,30 +163,30 @@ func (r *Recipe) redacts(f Facing) error {
 	return nil
 }
 
-// Recall returns a redacted picture that was rendered before, as a cache has kept it
-// under the hash of its bytes. Whoever calls it knows that the recipe and the source
-// made them.
-func (o *Original) Recall(r *Recipe, hash evidence.Hash, data []byte) (*Redacted, error) {
-	if err := r.redacts(o.facing); err != nil {
+// RecallRedacted returns a redacted picture of a source that was rendered before, as a
+// cache has kept it under the hash of its bytes. Whoever calls it knows that the recipe
+// and the source made them. It refuses what [Original.Redact] refuses of a recipe.
+func RecallRedacted(source evidence.Hash, facing Facing, r *Recipe, hash evidence.Hash, data []byte) (*Redacted, error) {
+	if err := r.redacts(facing); err != nil {
 		return nil, err
 	}
-	d, err := o.recall(r, hash, data)
+	d, err := recall(source, r, hash, data)
 	if err != nil {
 		return nil, err
 	}
 	return &Redacted{d}, nil
 }
 
-// RecallReviewed is Recall of a picture for review.
-func (o *Original) RecallReviewed(r *Recipe, hash evidence.Hash, data []byte) (*Reviewed, error) {
-	d, err := o.recall(r, hash, data)
+// RecallReviewed is RecallRedacted of a picture for review.
+func RecallReviewed(source evidence.Hash, r *Recipe, hash evidence.Hash, data []byte) (*Reviewed, error) {
+	d, err := recall(source, r, hash, data)
 	if err != nil {
 		return nil, err
 	}
 	return &Reviewed{d}, nil
 }
 
-func (o *Original) recall(r *Recipe, hash evidence.Hash, data []byte) (derived, error) {
+func recall(source evidence.Hash, r *Recipe, hash evidence.Hash, data []byte) (derived, error) {
 	recipe, err := r.Marshal()
 	if err != nil {
 		return derived{}, err
@@ -194,7 +194,7 @@ func (o *Original) recall(r *Recipe, hash evidence.Hash, data []byte) (derived, 
 	if sha256.Sum256(data) != hash {
 		return derived{}, fmt.Errorf("derived picture %v: the bytes have another hash", hash)
 	}
-	return derived{source: o.hash, hash: hash, recipe: recipe, bytes: data}, nil
+	return derived{source: source, hash: hash, recipe: recipe, bytes: data}, nil
 }
 
 func (o *Original) derive(r *Recipe) (derived, error) {

@@ -246,14 +246,15 @@ func TestWhatIsShownOutsideReviewIsRedacted(t *testing.T) {
 		if p.Source() != sha256.Sum256(source) || p.Hash() != sha256.Sum256(p.Bytes()) {
 			t.Errorf("%s: hashes %v of %v are not those of the bytes", c.name, p.Hash(), p.Source())
 		}
-		if again, err := o.Recall(r, p.Hash(), p.Bytes()); err != nil || again.Source() != p.Source() {
+		if again, err := RecallRedacted(o.Hash(), c.facing, r, p.Hash(), p.Bytes()); err != nil || again.Source() != p.Source() {
 			t.Errorf("%s: recalled %v, %v", c.name, again, err)
 		}
-		if _, err := o.Recall(r, p.Source(), p.Bytes()); err == nil {
+		if _, err := RecallRedacted(o.Hash(), c.facing, r, p.Source(), p.Bytes()); err == nil {
 			t.Errorf("%s: bytes of another hash were recalled", c.name)
 		}
 	}
-	if _, err := open(t, source, Front).Recall(Thumbnail(64, 64), sha256.Sum256(source), source); !errors.Is(err, ErrUnredacted) {
+	hash := evidence.Hash(sha256.Sum256(source))
+	if _, err := RecallRedacted(hash, Rear, Thumbnail(64, 64), hash, source); !errors.Is(err, ErrUnredacted) {
 		t.Errorf("the original was recalled as a redacted picture: %v", err)
 	}
 }
