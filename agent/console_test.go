@@ -141,7 +141,7 @@ serial = "S1"
 		}
 	}
 
-	d.found = []sensor.Finding{{Code: "camera", Words: "camera C1 gives no pictures"}}
+	d.found = []sensor.Finding{{Code: "camera", Facts: sensor.Told("camera C1 gives no pictures")}}
 	for command, want := range map[string]string{"selftest": "camera C1 gives no pictures", "status": "does not measure"} {
 		var out bytes.Buffer
 		if exit := Main([]string{command, "--config", file}, &out, &out); exit != exitFailed || !strings.Contains(out.String(), want) {

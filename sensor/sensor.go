@@ -216,13 +216,6 @@ type Identity struct {
 	Unchecked bool
 }
 
-// A Finding is one thing that is wrong with a part of the device, as a look at it
-// found it. While one stands, nothing is recorded.
-type Finding struct {
-	Code  string // of the kind, lower case: a record is made when the set of codes changes
-	Words string // for people: what is wrong, with its figures
-}
-
 // Source is a speed sensor in operation.
 type Source interface {
 	// Identity returns what the sensor said of itself when it was set up, or

@@ -86,8 +86,8 @@ func (c *Console) done(w http.ResponseWriter, r *http.Request, path string) erro
 
 // A SelfTest is what one found.
 type SelfTest struct {
-	Pass     bool             `json:"pass"`
-	Findings []sensor.Finding `json:"findings"`
+	Pass     bool          `json:"pass"`
+	Findings []wire.Reason `json:"findings"`
 }
 
 // selfTest has the device look at all its parts now, and record what it finds.
@@ -96,7 +96,10 @@ func (c *Console) selfTest(w http.ResponseWriter, r *http.Request, who Caller) e
 	if err != nil {
 		return fullOr(err)
 	}
-	result := SelfTest{Pass: len(findings) == 0, Findings: findings}
+	result := SelfTest{Pass: len(findings) == 0, Findings: []wire.Reason{}}
+	for _, f := range findings {
+		result.Findings = append(result.Findings, wire.Reason{Code: f.Code, Words: f.Words()})
+	}
 	if wantsJSON(r) {
 		return writeJSON(w, http.StatusOK, result)
 	}
@@ -105,9 +108,7 @@ func (c *Console) selfTest(w http.ResponseWriter, r *http.Request, who Caller) e
 	if !result.Pass {
 		page.Words = c.text(v.words, "selftest.failed", "n", len(findings))
 	}
-	for _, f := range findings {
-		page.Findings = append(page.Findings, fact{Name: teller{c, v.words}.coded("finding", f.Code), Detail: f.Words})
-	}
+	page.Findings = teller{c, v.words}.findings(findings)
 	return c.show(w, http.StatusOK, "selftest", page)
 }
 
@@ -115,7 +116,7 @@ type selfTestView struct {
 	View
 	Pass     bool
 	Words    string
-	Findings []fact // names and the device's own words
+	Findings []fact
 }
 
 // An Aim is how aiming stands.
@@ -128,7 +129,7 @@ type Aim struct {
 	Stand     int  `json:"stand"` // of them, with a speed that stands
 	Good      bool `json:"good"`
 
-	cameraFound, sensorFound []wire.Reason // what is wrong with them
+	cameraFound, sensorFound []sensor.Finding // what is wrong with them
 }
 
 // So many vehicles, most of them with a speed that stands, show that the radar looks
@@ -141,7 +142,7 @@ const (
 func (c *Console) aimed() Aim {
 	s := c.o.Device.Status()
 	a := Aim{InService: c.o.Device.InService(), Camera: true, Sensor: true, Marks: c.o.Device.Sight().Width > 0}
-	for _, f := range s.Health.Findings {
+	for _, f := range s.Findings {
 		switch trust.Part(f.Code) {
 		case trust.SelfTest: // of neither anything is known yet
 			a.Camera, a.Sensor, a.sensorFound = false, false, append(a.sensorFound, f)
@@ -188,7 +189,7 @@ func (c *Console) aimPage(w http.ResponseWriter, r *http.Request, who Caller) er
 		return warn
 	}
 	page := aimView{liveView: c.liveOf(v), Good: a.Good}
-	add := func(ok bool, name, words, do string, found []wire.Reason) {
+	add := func(ok bool, name, words, do string, found []sensor.Finding) {
 		if ok {
 			do = ""
 		}

@@ -17,7 +17,6 @@ import (
 	"ciglio/agent/device"
 	"ciglio/capture/evidence"
 	"ciglio/sensor"
-	"ciglio/uplink/wire"
 )
 
 // codes returns what was recorded, as code and outcome.
@@ -276,24 +275,24 @@ func TestAim(t *testing.T) {
 		{"no direction", func(d *fakeDevice) { d.seen = slices.Repeat([]device.Seen{{}}, 5) }, false},
 		{"a camera out of order", func(d *fakeDevice) {
 			d.seen = slices.Repeat([]device.Seen{standing}, 5)
-			d.status.Health.Findings = []wire.Reason{{Code: "camera_unsharp", Words: "x"}}
+			d.status.Findings = []sensor.Finding{{Code: "camera_unsharp"}}
 		}, false},
 		{"turned, which is why it is aimed", func(d *fakeDevice) {
 			d.seen = slices.Repeat([]device.Seen{standing}, 5)
-			d.status.Health.Findings = []wire.Reason{{Code: "aim_camera", Words: "x"}}
+			d.status.Findings = []sensor.Finding{{Code: "aim_camera"}}
 		}, true},
 		{"a sensor out of order", func(d *fakeDevice) {
 			d.seen = slices.Repeat([]device.Seen{standing}, 5)
-			d.status.Health.Findings = []wire.Reason{{Code: "signal_dead", Words: "x"}}
+			d.status.Findings = []sensor.Finding{{Code: "signal_dead"}}
 		}, false},
 		{"no self-test yet", func(d *fakeDevice) {
 			d.seen = slices.Repeat([]device.Seen{standing}, 5)
-			d.status.Health.Findings = []wire.Reason{{Code: "pending", Words: "x"}}
+			d.status.Findings = []sensor.Finding{{Code: "pending"}}
 		}, false},
 		{"other parts out of order, which aiming does not turn", func(d *fakeDevice) {
 			d.seen = slices.Repeat([]device.Seen{standing}, 5)
 			for _, code := range []string{"store", "cabinet", "contact_silent", "second_sensor"} {
-				d.status.Health.Findings = append(d.status.Health.Findings, wire.Reason{Code: code, Words: "x"})
+				d.status.Findings = append(d.status.Findings, sensor.Finding{Code: code})
 			}
 		}, true},
 	} {

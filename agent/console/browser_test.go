@@ -69,10 +69,10 @@ func atWork(t *testing.T) *bench {
 	d.status.Calibration.NotAfter = noon.AddDate(0, 0, -1)
 	d.status.ClockOff = 140 * time.Millisecond
 	d.status.Health.Outbox.Unsettled, d.status.Health.Outbox.Oldest = 12, &oldest
-	d.status.Health.Findings = []wire.Reason{{Code: "camera_unsharp", Words: "camera C1 is not sharp: its pictures show 20 % of the detail that is normal here. Is the lens dirty, wet or out of focus?"}}
+	d.status.Findings = []sensor.Finding{unsharp}
 	d.status.Uplink.Connected, d.status.Uplink.Trouble = false, "dial tcp 10.0.0.1:8883: connect: no route to host"
 	d.status.Test = "simulated radar and camera"
-	d.found = []sensor.Finding{{Code: "camera_unsharp", Words: d.status.Health.Findings[0].Words}}
+	d.found = d.status.Findings
 	for i := range 2 {
 		d.held = append(d.held, device.Violation{Key: uplink.Key{Epoch: 1, Seq: uint64(70 + i)}, At: noon, Test: i == 0,
 			Measured: 9123, Assessed: 8600, Limit: 7000, Direction: sensor.Approaching, Roles: []string{"before", "photo", "after"}})

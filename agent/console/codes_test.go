@@ -12,6 +12,7 @@ import (
 	"go/token"
 	"go/types"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -21,6 +22,7 @@ import (
 
 	"ciglio/agent/journal"
 	"ciglio/agent/trust"
+	"ciglio/internal/catalogue"
 	"ciglio/internal/provisioning"
 	"ciglio/sensor"
 )
@@ -62,6 +64,7 @@ func TestEveryCodeHasWords(t *testing.T) {
 	if len(findings) < 25 || len(unknown) > 0 {
 		t.Errorf("%d codes of findings were found, and not those at %q: make each a constant, in the literal or in the call of a function beside it", len(findings), unknown)
 	}
+	p.facts(t, b.words)
 	outcomes, _ := p.codes("ciglio/capture/evidence", "Act", "Outcome")
 	want("outcome", outcomes)
 	acts, _ := p.codes("ciglio/capture/evidence", "Act", "Code")
@@ -175,6 +178,109 @@ func (p *program) codes(path, name, field string) (codes, unknown []string) {
 	}
 	slices.Sort(codes)
 	return codes, unknown
+}
+
+// facts holds every sentence that a finding tells against the catalogue: it is there
+// under its key, and takes the arguments that the program gives, of their types, and
+// no other; so does the English one. Sentences that no finding tells are an error too.
+func (p *program) facts(t *testing.T, words *catalogue.Set) {
+	given := map[string]map[string]catalogue.Type{}
+	fail := func(at ast.Node, format string, args ...any) {
+		t.Errorf("%s: %s", p.set.Position(at.Pos()), fmt.Sprintf(format, args...))
+	}
+	for _, f := range p.files {
+		ast.Inspect(f, func(n ast.Node) bool {
+			l, ok := n.(*ast.CompositeLit)
+			if !ok || !isNamed(p.info.Types[l].Type, "ciglio/sensor", "Fact") || len(l.Elts) == 0 {
+				return true
+			}
+			var key, english string
+			var args map[string]catalogue.Type
+			for _, e := range l.Elts {
+				switch kv := e.(*ast.KeyValueExpr); kv.Key.(*ast.Ident).Name {
+				case "Key":
+					if v := p.info.Types[kv.Value].Value; v != nil {
+						key = constant.StringVal(v)
+					}
+				case "Words":
+					if v := p.info.Types[kv.Value].Value; v != nil {
+						english = constant.StringVal(v)
+					}
+				case "Args":
+					if args = p.arguments(f, kv.Value); args == nil {
+						fail(kv, "arguments that this test cannot read: make them a literal")
+					}
+				}
+			}
+			if key == "" {
+				if english != "" || args != nil {
+					fail(l, "a fact without a key: %s", where)
+				}
+				return true // sensor.Told: what speaks for itself
+			}
+			want, known := words.Arguments("found." + key)
+			switch {
+			case !known:
+				fail(l, "fact %q has no words: %s, section [found]", key, where)
+			case !maps.Equal(want, args):
+				fail(l, "fact %q gives %v, its words take %v", key, args, want)
+			}
+			for name := range args {
+				if !strings.Contains(english, "{"+name+"}") && !strings.Contains(english, "{"+name+":bare}") {
+					fail(l, "%q does not say {%s}", english, name)
+				}
+			}
+			if english != "" && strings.Count(english, "{") != len(args) {
+				fail(l, "%q takes other arguments than %v", english, args)
+			}
+			given[key] = args
+			return true
+		})
+	}
+	if len(given) < 40 {
+		t.Errorf("%d facts were found", len(given))
+	}
+	for _, key := range words.Keys() {
+		name, ours := strings.CutPrefix(key, "found.")
+		if _, told := given[name]; ours && !told {
+			t.Errorf("words of %s, and no finding tells it: take it out of agent/console/words", key)
+		}
+	}
+}
+
+// arguments returns the types under which the catalogue takes those of a literal, or of
+// a local variable that is set to one; nil when it is neither.
+func (p *program) arguments(f *ast.File, e ast.Expr) map[string]catalogue.Type {
+	if id, ok := e.(*ast.Ident); ok {
+		set := ast.Expr(nil)
+		ast.Inspect(f, func(n ast.Node) bool {
+			if a, ok := n.(*ast.AssignStmt); ok && len(a.Lhs) == 1 {
+				if to, ok := a.Lhs[0].(*ast.Ident); ok && p.info.Defs[to] != nil && p.info.Defs[to] == p.info.Uses[id] {
+					set = a.Rhs[0]
+				}
+			}
+			return true
+		})
+		e = set
+	}
+	l, ok := e.(*ast.CompositeLit)
+	if !ok {
+		return nil
+	}
+	all := map[string]catalogue.Type{}
+	for _, e := range l.Elts {
+		kv := e.(*ast.KeyValueExpr)
+		name := p.info.Types[kv.Key].Value
+		if name == nil {
+			return nil
+		}
+		all[constant.StringVal(name)] = map[string]catalogue.Type{
+			"string": catalogue.Text, "int": catalogue.Count, "time.Duration": catalogue.Span,
+			"ciglio/sensor.Term": catalogue.Text, "ciglio/sensor.Direction": catalogue.Text,
+			"ciglio/sensor.Speed": catalogue.Measure, "ciglio/sensor.Figure": catalogue.Measure,
+		}[types.Default(p.info.Types[kv.Value].Type).String()]
+	}
+	return all
 }
 
 // isNamed reports whether a type is the named one.

@@ -6,6 +6,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"html"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -473,8 +474,8 @@ func TestStateSaysWhatToDo(t *testing.T) {
 		}, []string{"does not measure: 1 cause<", "The calibration has expired", "calibration A-117: expired 2026-11-30", "Insert the stick with the new calibration bundle"}},
 		{"closed by parts: each finding is told with its own part", func(s *device.Status) {
 			s.Health.Measuring, s.Health.Reasons = false, []wire.Reason{{Code: "camera", Words: "camera words"}, {Code: "second_sensor", Words: "contact words"}}
-			s.Health.Findings = []wire.Reason{{Code: "camera_unsharp", Words: "20 % of the detail"}, {Code: "contact_silent", Words: "contact 2 of lane 1"}, {Code: "new_code", Words: "words of a new code"}}
-		}, []string{"The camera is not sharp, or covered", "20 % of the detail", "A contact no longer moves", "The device has found something", "words of a new code"}},
+			s.Findings = []sensor.Finding{unsharp, {Code: "contact_silent", Facts: sensor.Told("contact 2 of lane 1")}, {Code: "new_code", Facts: sensor.Told("words of a new code")}}
+		}, []string{"The camera is not sharp, or covered", "20 % of the detail", "A contact no longer moves", "contact 2 of lane 1", "The device has found something", "words of a new code"}},
 		{"closed by the clock, as it stands", func(s *device.Status) {
 			s.Health.Measuring, s.Health.Reasons = false, []wire.Reason{{Code: "clock_bound", Words: "clock words"}}
 			s.ClockOff = 140 * time.Millisecond
@@ -483,8 +484,12 @@ func TestStateSaysWhatToDo(t *testing.T) {
 			s.Health.Measuring, s.Health.Reasons = false, []wire.Reason{{Code: "new_kind", Words: "something new"}}
 		}, []string{"The device has found a cause", "something new"}},
 		{"a finding", func(s *device.Status) {
-			s.Health.Findings = []wire.Reason{{Code: "camera", Words: "camera C1 gives no pictures"}}
-		}, []string{"1 part is not in order", "camera C1 gives no pictures"}},
+			s.Findings = []sensor.Finding{{Code: "camera", Facts: sensor.Told("C1: unplugged")}}
+		}, []string{"1 part is not in order", "C1: unplugged"}},
+		{"closed by a seal that cannot be watched", func(s *device.Status) {
+			s.Health.Measuring, s.Health.Reasons = false, []wire.Reason{{Code: "seal_fault", Words: "seals: door: no reading for 6s"}}
+			s.SealFaults = []sensor.Finding{{Code: "seal_line", Facts: []sensor.Fact{{Key: "seal_line_silent", Args: sensor.Args{"part": sensor.Term("door"), "since": 6 * time.Second}}}}}
+		}, []string{"A seal cannot be watched", "Door: no reading for 6 s"}},
 		{"a test", func(s *device.Status) { s.Test = "simulated radar" }, []string{"a test and accuses nobody", "simulated radar"}},
 	} {
 		b := newBench(t)
@@ -538,7 +543,7 @@ func TestEveryTextIsThereAndUsed(t *testing.T) {
 	}
 	composed("why.", string(notMeasured), string(noSpeed), string(tooFar), string(wrongLane), string(wrongWay), string(notAsPlanned))
 	for _, key := range b.words.Keys() { // those of codes are held by TestEveryCodeHasWords
-		for _, section := range []string{"cause.", "do.", "finding.", "reason.", "refused.", "happened.", "outcome.", "refusal."} {
+		for _, section := range []string{"cause.", "do.", "finding.", "reason.", "refused.", "happened.", "outcome.", "refusal.", "found.", "term."} {
 			used[key] = used[key] || strings.HasPrefix(key, section)
 		}
 	}
@@ -564,6 +569,42 @@ func TestEveryTextIsThereAndUsed(t *testing.T) {
 	composed("order.", "malformed", "kind", "signer", "role", "device", "number", "not_yet", "expired", "clock", "place", "store", "other")
 	if unused := b.words.Unused(used); len(unused) > 0 {
 		t.Errorf("nobody uses %v", unused)
+	}
+}
+
+// unsharp is a finding with a figure.
+var unsharp = sensor.Finding{Code: "camera_unsharp", About: "camera C1 is not sharp", Facts: []sensor.Fact{{
+	Key: "camera_unsharp_detail", Words: "its pictures show {detail} of the detail that is normal here. Is the lens dirty, wet or out of focus?",
+	Args: sensor.Args{"detail": sensor.Percent.Of(20.4, 0)},
+}}}
+
+// TestFiguresAreInTheReadersLanguage: the sentence, its figures, their units and the
+// words in it, each as its language writes it.
+func TestFiguresAreInTheReadersLanguage(t *testing.T) {
+	b := newBench(t)
+	radar := func(key string, args sensor.Args) sensor.Finding {
+		return sensor.Finding{Code: "aim_radar", About: "radar R", Facts: []sensor.Fact{{Key: key, Words: "untold", Args: args}}}
+	}
+	b.device.status.Findings = []sensor.Finding{
+		radar("aim_radar_heading", sensor.Args{"way": sensor.Approaching, "now": sensor.Degrees.Difference(2.25, 1), "aimed": sensor.Degrees.Difference(-0.5, 1), "most": sensor.Degrees.Of(2, 0)}),
+		{Code: "cabinet", Facts: []sensor.Fact{{Key: "cabinet_below", Args: sensor.Args{"gauge": sensor.Term("supply"), "now": sensor.Volts.Thousandths(9800), "least": sensor.Volts.Thousandths(11000)}}}},
+		{Code: "camera_slow", Facts: []sensor.Fact{{Key: "camera_slow", Args: sensor.Args{"model": "C1", "pace": sensor.PerSecond.Of(12.5, 1), "speed": 250 * sensor.KmH,
+			"zone": sensor.Metres.Of(7.5, 1), "stay": sensor.Seconds.Of(0.108, 2), "need": sensor.PerSecond.Of(18.5, 1)}}}},
+	}
+	for language, want := range map[string][]string{
+		"en": {"Vehicles approaching: the radar sees them drive under +2.2°; when it was aimed, under −0.5°. 2° of difference", "Supply: 9800 mV, below 11 V.", "250.00 km/h is in the 7.5 m around the photo position for 0.11 s: two of it need 18.5/s."},
+		"it": {"Veicoli in avvicinamento: il radar li vede andare sotto +2,2°; quando fu puntato, sotto −0,5°.", "Alimentazione: 9800 mV, sotto 11 V.", "Immagini della telecamera C1: 12,5/s. Un veicolo a 250,00 km/h resta 0,11 s nei 7,5 m"},
+		"de": {"Fahrzeuge ankommend: das Radar sieht sie unter +2,2° fahren; beim Ausrichten waren es −0,5°.", "Versorgung: 9800 mV, unter 11 V.", "ist 0,11 s lang in den 7,5 m um die Fotoposition: für zwei davon braucht es 18,5/s."},
+	} {
+		page := html.UnescapeString(b.request(b.session(Technician), "GET", "/", nil, "Accept-Language", language).Body.String())
+		for _, words := range want {
+			if !strings.Contains(page, words) {
+				t.Errorf("%s: the page does not say %q", language, words)
+			}
+		}
+		if strings.Contains(page, "untold") {
+			t.Errorf("%s: the page tells a finding in English", language)
+		}
 	}
 }
 

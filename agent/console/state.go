@@ -2,11 +2,13 @@ package console
 
 import (
 	"net/http"
+	"strings"
 	"time"
 
 	"ciglio/agent/device"
 	"ciglio/agent/trust"
 	"ciglio/internal/catalogue"
+	"ciglio/sensor"
 	"ciglio/uplink/wire"
 )
 
@@ -107,13 +109,43 @@ func (t teller) fact(l level, name, words, do string) fact {
 	return f
 }
 
-// findings puts what the self-test has found into the reader's words, with the device's
-// own below.
-func (t teller) findings(all []wire.Reason) (facts []fact) {
+// findings puts what was found into the reader's words; what a part or a program said of
+// itself stands below, as it said it.
+func (t teller) findings(all []sensor.Finding) (facts []fact) {
 	for _, found := range all {
-		facts = append(facts, fact{Level: bad, Name: t.coded("finding", found.Code), Detail: found.Words})
+		var words, told []string
+		for _, f := range found.Facts {
+			if f.Key == "" {
+				told = append(told, f.String())
+			} else {
+				words = append(words, t.text("found."+f.Key, t.arguments(f.Args)...))
+			}
+		}
+		facts = append(facts, fact{Level: bad, Name: t.coded("finding", found.Code), Words: strings.Join(words, " "), Detail: strings.Join(told, ", ")})
 	}
 	return facts
+}
+
+// arguments are those of a fact as the catalogue takes them, in pairs.
+func (t teller) arguments(args sensor.Args) (pairs []any) {
+	for name, value := range args {
+		switch v := value.(type) {
+		case sensor.Term:
+			key := "term." + string(v)
+			value = string(v)
+			if _, known := t.c.words.Arguments(key); known {
+				value = t.text(key)
+			}
+		case sensor.Direction:
+			value = t.text(directionKey(v))
+		case sensor.Speed:
+			value = catalogue.Quantity{Number: number(int64(v), 2), Sign: " km/h"}
+		case sensor.Figure:
+			value = catalogue.Quantity{Number: number(v.Value, v.Decimals), Plus: v.Plus, Sign: v.Unit.Sign()}
+		}
+		pairs = append(pairs, name, value)
+	}
+	return pairs
 }
 
 // coded is the text of a code that the device gives, such as a finding's; that of
@@ -140,9 +172,9 @@ func (t teller) cause(cause wire.Reason, s device.Status) fact {
 		key = "cause.other"
 	}
 	f := t.fact(bad, key, "", "do"+key[len("cause"):])
-	for _, found := range s.Health.Findings {
+	for _, found := range s.Findings {
 		if trust.Part(found.Code) == cause.Code {
-			f.Findings = append(f.Findings, t.findings([]wire.Reason{found})...)
+			f.Findings = append(f.Findings, t.findings([]sensor.Finding{found})...)
 		}
 	}
 	switch cause.Code {
@@ -154,6 +186,8 @@ func (t teller) cause(cause wire.Reason, s device.Status) fact {
 		if now := t.clock(s); now.Level == bad {
 			f.Words = now.Words
 		}
+	case trust.SealFault:
+		f.Findings = t.findings(s.SealFaults)
 	case trust.Service: // its name says all
 		return f
 	}
@@ -194,9 +228,9 @@ func (t teller) clock(s device.Status) fact {
 }
 
 func (t teller) selfTest(s device.Status) fact {
-	if n := len(s.Health.Findings); n > 0 {
+	if n := len(s.Findings); n > 0 {
 		f := t.fact(bad, "fact.self_test", t.text("fact.self_test_failed", "n", n), "do.self_test")
-		f.Findings = t.findings(s.Health.Findings)
+		f.Findings = t.findings(s.Findings)
 		return f
 	}
 	for _, cause := range s.Health.Reasons {

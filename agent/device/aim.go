@@ -86,7 +86,7 @@ func (d *Device) checkAim(now sensor.Mono) (all []sensor.Finding) {
 	lost := errors.Join(a.cameraFile.lost, a.radarFile.lost)
 	a.mu.Unlock()
 	if lost != nil {
-		all = append(all, sensor.Finding{Code: findingAim, Words: fmt.Sprintf("where camera or radar looked when they were aimed is lost (%v): aim them anew", lost)})
+		all = append(all, sensor.Finding{Code: findingAim, About: "where camera or radar looked when they were aimed is lost: aim them anew", Facts: sensor.Told(lost.Error())})
 	}
 	return append(append(all, a.camera.Findings(now)...), a.radar.Findings()...)
 }

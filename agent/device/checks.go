@@ -1,10 +1,6 @@
 package device
 
-import (
-	"fmt"
-
-	"ciglio/sensor"
-)
+import "ciglio/sensor"
 
 // This file looks at the parts: each method is a [check].
 
@@ -16,7 +12,7 @@ func (d *Device) checks() []check {
 
 func (d *Device) checkStore(sensor.Mono) []sensor.Finding {
 	if err := d.recorder.failed(); err != nil {
-		return []sensor.Finding{{Code: findingStore, Words: fmt.Sprintf("records cannot be stored: %v", err)}}
+		return []sensor.Finding{{Code: findingStore, About: "records cannot be stored", Facts: sensor.Told(err.Error())}}
 	}
 	return nil
 }
@@ -25,14 +21,14 @@ func (d *Device) checkSensor(now sensor.Mono) (all []sensor.Finding) {
 	model := d.o.Source.Identity().Model
 	if d.o.Live != nil {
 		if err := d.o.Live.Fault(); err != nil {
-			all = append(all, sensor.Finding{Code: findingSensor, Words: err.Error()})
+			all = append(all, sensor.Finding{Code: findingSensor, Facts: sensor.Told(err.Error())})
 		}
 		all = append(all, d.o.Live.Findings(now)...)
 	} else if at, err := d.sensorFault.last(); err != nil && now.Sub(at) <= patience {
-		all = append(all, sensor.Finding{Code: findingSensor, Words: fmt.Sprintf("sensor %s: %v", model, err)})
+		all = append(all, sensor.Finding{Code: findingSensor, About: "sensor " + model, Facts: sensor.Told(err.Error())})
 	}
 	if err := d.needsSecond(); err != nil {
-		all = append(all, sensor.Finding{Code: findingAlone, Words: fmt.Sprintf("sensor %s: %v", model, err)})
+		all = append(all, sensor.Finding{Code: findingAlone, About: "sensor " + model, Facts: sensor.Told(err.Error())})
 	}
 	return all
 }
@@ -42,7 +38,7 @@ func (d *Device) checkSecond(now sensor.Mono) []sensor.Finding {
 		return nil
 	}
 	if err := d.o.Second.Fault(); err != nil {
-		return []sensor.Finding{{Code: findingSecond, Words: fmt.Sprintf("second sensor: %v", err)}}
+		return []sensor.Finding{{Code: findingSecond, About: "second sensor", Facts: sensor.Told(err.Error())}}
 	}
 	return d.o.Second.Findings(now)
 }
@@ -52,9 +48,9 @@ func (d *Device) checkCamera(now sensor.Mono) []sensor.Finding {
 	if ok && now.Sub(newest) <= patience {
 		return d.life.Findings(now)
 	}
-	words := fmt.Sprintf("camera %s gives no pictures", d.o.Camera.Info().Model)
 	if at, err := d.cameraFault.last(); err != nil && at >= newest {
-		words = err.Error()
+		return []sensor.Finding{{Code: findingCamera, Facts: sensor.Told(err.Error())}}
 	}
-	return []sensor.Finding{{Code: findingCamera, Words: words}}
+	return []sensor.Finding{{Code: findingCamera, Facts: []sensor.Fact{{Key: "camera_none", Words: "camera {model} gives no pictures",
+		Args: sensor.Args{"model": d.o.Camera.Info().Model}}}}}
 }

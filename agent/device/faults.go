@@ -32,7 +32,7 @@ const (
 var latecomers = []string{findingSensor, findingAlone, findingSecond, findingCamera}
 
 // pending is the finding before the first test.
-var pending = sensor.Finding{Code: findingPending, Words: "not done yet"}
+var pending = sensor.Finding{Code: findingPending, About: "not done yet"}
 
 // A check looks at a part, and returns everything that is wrong with it at the
 // instant now. It is called every second while something stands, by several
@@ -140,7 +140,7 @@ func (f *faults) merge(now sensor.Mono, found []standing) []sensor.Finding {
 			continue
 		}
 		s := &f.standing[at]
-		s.Words, s.seen, s.place = one.Words, max(s.seen, now), i
+		s.About, s.Facts, s.seen, s.place = one.About, one.Facts, max(s.seen, now), i
 	}
 	f.standing = slices.DeleteFunc(f.standing, func(s standing) bool {
 		return s.seen < now && (s.late || now.Sub(s.seen) >= inOrder)
@@ -150,7 +150,7 @@ func (f *faults) merge(now sensor.Mono, found []standing) []sensor.Finding {
 	for _, s := range f.standing {
 		told := s.Finding
 		if s.seen < now {
-			told.Words += ", in order for less than " + inOrder.String()
+			told.Facts = append(slices.Clip(told.Facts), sensor.Fact{Key: "again", Words: "in order for less than {within}", Args: sensor.Args{"within": inOrder}})
 		}
 		all = append(all, told)
 	}

@@ -33,7 +33,7 @@ func newPlayed() *played {
 func (p *played) see(d time.Duration, codes ...string) {
 	p.found = nil
 	for _, c := range codes {
-		p.found = append(p.found, sensor.Finding{Code: c, Words: "the " + c})
+		p.found = append(p.found, sensor.Finding{Code: c, Facts: sensor.Told("the " + c)})
 	}
 	for ; d > 0; d -= time.Second {
 		if all, changed := p.test(); changed {
@@ -106,17 +106,17 @@ func TestFindingsStandUntilAllIsInOrderForAMinute(t *testing.T) {
 func TestFindingsBeforeTheFirstTest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPlayed()
-		if now := p.now(); len(now) != 1 || now[0] != pending {
+		if now := p.now(); len(now) != 1 || now[0].Code != pending.Code {
 			t.Errorf("before: %v", now)
 		}
 		p.test()
 		if now := p.now(); len(now) != 0 {
 			t.Errorf("after: %v", now)
 		}
-		p.found = []sensor.Finding{{Code: "x", Words: "the first words"}}
+		p.found = []sensor.Finding{{Code: "x", Facts: sensor.Told("the first words")}}
 		p.now()
-		p.found[0].Words = "the newest words"
-		if now := p.now(); len(now) != 1 || now[0].Words != "the newest words" {
+		p.found[0].Facts = sensor.Told("the newest words")
+		if now := p.now(); len(now) != 1 || now[0].Words() != "the newest words" {
 			t.Errorf("found between two tests: %v", now)
 		}
 	})

@@ -144,7 +144,7 @@ func (g *gatekeeper) found() []trust.Cause {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.codes == "" {
-		return []trust.Cause{{Code: trust.SelfTest, Words: "self-test: " + pending.Words}}
+		return []trust.Cause{{Code: trust.SelfTest, Words: "self-test: " + pending.Words()}}
 	}
 	return g.causes
 }

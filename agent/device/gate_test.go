@@ -38,7 +38,7 @@ func newKeptGate(t *testing.T) *keptGate {
 			if k.fault == nil {
 				return nil
 			}
-			return []sensor.Finding{{Code: findingCamera, Words: k.fault.Error()}}
+			return []sensor.Finding{{Code: findingCamera, Facts: sensor.Told(k.fault.Error())}}
 		},
 		tested: func() sensor.Mono { return k.gatekeeper.clock.Now() },
 		seals:  func() []string { return nil }, sealFaults: func() []sensor.Finding { return nil },

@@ -45,8 +45,8 @@ func TestSelfTestSaysWhoAsked(t *testing.T) {
 			outcome string
 		}{
 			{"all in order", nil, 1, "done"},
-			{"one thing wrong", []sensor.Finding{{Code: "door", Words: "the door stands open"}}, 0, "failed"},
-			{"asked again, with nothing new", []sensor.Finding{{Code: "door", Words: "the door stands open"}}, 0, "failed"},
+			{"one thing wrong", []sensor.Finding{{Code: "door", Facts: sensor.Told("the door stands open")}}, 0, "failed"},
+			{"asked again, with nothing new", []sensor.Finding{{Code: "door", Facts: sensor.Told("the door stands open")}}, 0, "failed"},
 		} {
 			r.faults.checks = []check{func(sensor.Mono) []sensor.Finding { return test.found }}
 			before := len(r.records(t))

@@ -5,13 +5,17 @@ import (
 	"time"
 
 	"ciglio/capture"
+	"ciglio/sensor"
 	"ciglio/uplink/outbox"
 	"ciglio/uplink/wire"
 )
 
 // health is the device's report to the centre: what it has seen, what waits,
 // and why it does not measure if it does not.
-func (d *Device) health() wire.Health {
+func (d *Device) health() wire.Health { return d.healthOf(d.faults.found()) }
+
+// healthOf is health with these findings.
+func (d *Device) healthOf(findings []sensor.Finding) wire.Health {
 	counts, store := d.Counts(), d.o.Outbox.Stats()
 	h := wire.Health{
 		UptimeS:  uint64(d.o.Clock.Now()) / uint64(time.Second),
@@ -34,8 +38,8 @@ func (d *Device) health() wire.Health {
 		h.Reasons = append(h.Reasons, wire.Reason(cause))
 	}
 	h.Measuring = len(h.Reasons) == 0
-	for _, f := range d.faults.found() {
-		h.Findings = append(h.Findings, wire.Reason(f))
+	for _, f := range findings {
+		h.Findings = append(h.Findings, wire.Reason{Code: f.Code, Words: f.Words()})
 	}
 	h.Sensing = d.sensing()
 	tellLosses(&h, d.o.Outbox.Report())

@@ -49,13 +49,13 @@ func NewTamper(c *config.Config, clock sensor.Clock) *tamper.Watch {
 	if part := s.Temperature; part.Model != "" {
 		gauges = append(gauges, tamper.Gauge{
 			Name: "temperature", Read: tamper.Temperature(bus, part.Model, part.Address), Low: int64(s.Coldest), High: int64(s.Hottest),
-			Format: func(v int64) string { text, _ := config.Celsius(v).MarshalText(); return string(text) },
+			Unit: sensor.Celsius,
 		})
 	}
 	if part := s.Supply; part.Model != "" {
 		gauges = append(gauges, tamper.Gauge{
 			Name: "supply", Read: tamper.Supply(bus, part.Address), Low: int64(s.Least), High: int64(s.Most),
-			Format: func(v int64) string { text, _ := config.Voltage(v).MarshalText(); return string(text) },
+			Unit: sensor.Volts,
 		})
 	}
 	if len(switches)+len(gauges) == 0 {
@@ -212,15 +212,15 @@ func (s *seals) broken() []string {
 func (s *seals) findings() (all []sensor.Finding) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	find := func(code, words string) { all = append(all, sensor.Finding{Code: code, Words: words}) }
 	if s.lost != "" {
-		find("seal_lost", s.lost)
+		all = append(all, sensor.Finding{Code: "seal_lost", Facts: sensor.Told(s.lost)})
 	}
 	if len(s.gone) > 0 {
-		find("seal_gone", strings.Join(s.gone, ", ")+": was a seal and is not in the settings any more")
+		all = append(all, sensor.Finding{Code: "seal_gone", Facts: []sensor.Fact{{Key: "seal_gone", Words: "{seals}: was a seal and is not in the settings any more",
+			Args: sensor.Args{"seals": strings.Join(s.gone, ", ")}}}})
 	}
 	if s.fault != nil {
-		find("seal_memory", "not remembered: "+s.fault.Error())
+		all = append(all, sensor.Finding{Code: "seal_memory", About: "not remembered", Facts: sensor.Told(s.fault.Error())})
 	}
 	return all
 }

@@ -147,7 +147,7 @@ func TestSealsAreRemembered(t *testing.T) {
 			t.Fatalf("after a restart: %v, %v", got, s.findings())
 		}
 	}
-	if s = newSeals(dir, []string{"tilt"}, false, log); len(s.findings()) != 1 || !strings.Contains(s.findings()[0].Words, "door: was a seal") {
+	if s = newSeals(dir, []string{"tilt"}, false, log); len(s.findings()) != 1 || !strings.Contains(s.findings()[0].Words(), "door: was a seal") {
 		t.Errorf("a seal that was taken out of the settings: %v", s.findings())
 	}
 	if words, err := s.release(); err != nil || !strings.Contains(words, "opened 2026-12-01T11:05:00Z") || !strings.Contains(words, "no longer watched") {

@@ -190,7 +190,7 @@ func (s *LiveSource) Findings(now sensor.Mono) []sensor.Finding {
 	}
 	all := s.link.vitals.findings(now)
 	if err := s.wiring(); errors.Is(err, doppler.ErrSwapped) { // one signal in both is heard without vehicles
-		all = append(all, sensor.Finding{Code: findingWiring, Words: fmt.Sprintf("sensor %s: %v", s.link.config.Model, err)})
+		all = append(all, sensor.Finding{Code: findingWiring, About: "sensor " + s.link.config.Model, Facts: []sensor.Fact{{Key: "sensor_wiring", Words: doppler.ErrSwapped.Error()}}})
 	}
 	return all
 }

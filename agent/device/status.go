@@ -22,6 +22,11 @@ type Status struct {
 	Test        string         `json:"test,omitempty"` // why what it records accuses nobody; empty when it does
 	Uplink      StatusUplink   `json:"uplink"`
 	Health      wire.Health    `json:"health"`
+
+	// What the self-test holds against the device, and what keeps its seals from being
+	// watched, for whoever tells it in another language than the report does.
+	Findings   []sensor.Finding `json:"-"`
+	SealFaults []sensor.Finding `json:"-"`
 }
 
 // StatusSite says where the device stands.
@@ -83,9 +88,10 @@ func (d *Device) Status() Status {
 		Camera:      StatusPart{camera.Model, camera.Serial, camera.Test},
 		Calibration: d.validity(),
 		ClockBound:  d.o.Config.Clock.Bound, Test: d.whyTest(),
-		Uplink: StatusUplink{d.o.Config.Uplink.Broker, uplink.Connected, uplink.Since, uplink.Trouble},
-		Health: d.health(),
+		Uplink:   StatusUplink{d.o.Config.Uplink.Broker, uplink.Connected, uplink.Since, uplink.Trouble},
+		Findings: d.faults.found(), SealFaults: d.sealFaults(),
 	}
+	s.Health = d.healthOf(s.Findings)
 	if state, err := d.o.Clock.State(); err == nil {
 		s.ClockOff = state.Bound()
 	}

@@ -32,7 +32,7 @@ type vitals struct {
 
 	mu      sync.Mutex
 	monitor *life.Monitor // nil before the first samples
-	wrong   string        // what the sample clock said last
+	wrong   *sensor.Fact  // what the sample clock said last
 	wrongAt sensor.Mono
 }
 
@@ -76,7 +76,7 @@ func (v *vitals) broke(err error) (pace bool) {
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.wrong, v.wrongAt = off.Error(), v.clock.Now()
+	v.wrong, v.wrongAt = &off.Fact, v.clock.Now()
 	return true
 }
 
@@ -89,8 +89,8 @@ func (v *vitals) findings(now sensor.Mono) []sensor.Finding {
 		return nil
 	}
 	all := v.pace.Findings()
-	if len(all) == 0 && wrong != "" && now.Sub(at) <= paceStands {
-		all = append(all, sensor.Finding{Code: life.CodePace, Words: "radar samples: " + wrong})
+	if len(all) == 0 && wrong != nil && now.Sub(at) <= paceStands {
+		all = append(all, sensor.Finding{Code: life.CodePace, About: life.AboutSamples, Facts: []sensor.Fact{*wrong}})
 	}
 	return append(m.Findings(), all...)
 }

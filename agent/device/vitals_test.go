@@ -398,7 +398,7 @@ func TestD05_NormalIsKept(t *testing.T) {
 			t.Errorf("after a restart: %v", found)
 		}
 		v = newOne()
-		if found := hear(v, 4*time.Second, 1.0/8); len(found) != 1 || !strings.Contains(found[0].Words, "at this site it is") {
+		if found := hear(v, 4*time.Second, 1.0/8); len(found) != 1 || !strings.Contains(found[0].Words(), "at this site it is") {
 			t.Errorf("after a restart with 18 dB less noise: %v", found)
 		}
 		if err := v.keep(); err != nil {

@@ -25,7 +25,7 @@ func TestD07_WiringIsAFinding(t *testing.T) {
 	}
 	wrong = doppler.ErrSwapped
 	all := s.Findings(0)
-	if len(all) != 1 || all[0].Code != findingWiring || !strings.Contains(all[0].Words, "K-LC7: channels I and Q are swapped") {
+	if len(all) != 1 || all[0].Code != findingWiring || !strings.Contains(all[0].Words(), "K-LC7: channels I and Q are swapped") {
 		t.Errorf("swapped: %v", all)
 	}
 	wrong = nil

@@ -389,7 +389,7 @@ func Part(finding string) string {
 func Words(findings []sensor.Finding) string {
 	words := make([]string, len(findings))
 	for i, f := range findings {
-		words[i] = f.Words
+		words[i] = f.Words()
 	}
 	return strings.Join(words, "; ")
 }

@@ -112,7 +112,7 @@ func TestGate(t *testing.T) {
 		{"outbox full", func(f *Facts) { f.Room = false }, []string{StoreFull}},
 		{"every cause is told, in order", func(f *Facts) {
 			f.Calibration, f.Room, f.Functional = nil, false, Functional{}
-			f.SelfTest = []sensor.Finding{{Code: "camera_slow", Words: "x"}, {Code: "pending", Words: "y"}, {Code: "signal_dead", Words: "z"}}
+			f.SelfTest = []sensor.Finding{{Code: "camera_slow", Facts: sensor.Told("x")}, {Code: "pending", Facts: sensor.Told("y")}, {Code: "signal_dead", Facts: sensor.Told("z")}}
 		}, []string{CalibrationMissing, FunctionalCheck, SelfTest, SensorFault, CameraFault, StoreFull}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -181,7 +181,7 @@ type fault struct {
 
 func faults() []fault {
 	with := func(code string) func(*Facts) {
-		return func(f *Facts) { f.SelfTest = append(f.SelfTest, sensor.Finding{Code: code, Words: code}) }
+		return func(f *Facts) { f.SelfTest = append(f.SelfTest, sensor.Finding{Code: code, Facts: sensor.Told(code)}) }
 	}
 	return []fault{
 		{CalibrationForeign, func(f *Facts) { f.Calibration.Serial = "S9" }},
@@ -206,7 +206,7 @@ func faults() []fault {
 		{Cabinet, with("cabinet")},
 		{StoreFault, with("store")},
 		{SealOpen, func(f *Facts) { f.OpenSeals = append(f.OpenSeals, "door") }},
-		{SealFault, func(f *Facts) { f.SealFaults = []sensor.Finding{{Code: "seal_line", Words: "no line"}} }},
+		{SealFault, func(f *Facts) { f.SealFaults = []sensor.Finding{{Code: "seal_line", Facts: sensor.Told("no line")}} }},
 		{Software, func(f *Facts) { f.Software = errors.New("other") }},
 		{StoreFull, func(f *Facts) { f.Room = false }},
 		{SignUnknown, func(f *Facts) { f.Sign = errors.New("no answer") }},

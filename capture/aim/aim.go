@@ -36,7 +36,6 @@ package aim
 
 import (
 	"context"
-	"fmt"
 	"math"
 	"slices"
 	"sync"
@@ -303,20 +302,22 @@ func (v *view) gone(l *Light) (gone, proven int) {
 func (w *Watch) Findings(now sensor.Mono) (all []sensor.Finding) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	find := func(code, format string, a ...any) {
-		all = append(all, sensor.Finding{Code: code, Words: "camera " + w.o.Model + fmt.Sprintf(format, a...)})
+	find := func(code, about string, fact sensor.Fact) {
+		all = append(all, sensor.Finding{Code: code, About: "camera " + w.o.Model + about, Facts: []sensor.Fact{fact}})
 	}
 	l, v := &w.normal.Lights[w.last], &w.views[w.last]
 	if p, ok := v.pose(now); ok {
-		if words := w.turned(p); words != "" {
-			find(Turned, " looks elsewhere than when it was aimed: %s", words)
+		if fact, turned := w.turned(p); turned {
+			find(Turned, " looks elsewhere than when it was aimed", fact)
 		}
 	}
 	if gone, proven := v.gone(l); gone > 0 && float64(gone) >= goneMarks*float64(proven) {
-		find(Covered, " is covered in part, or something stands before it: of %d marks that were always seen %d, side by side, are seen no more for %v", proven, gone, goneAfter)
+		find(Covered, " is covered in part, or something stands before it", sensor.Fact{Key: "aim_covered", Words: "of {marks} marks that were always seen {gone}, side by side, are seen no more for {since}",
+			Args: sensor.Args{"marks": proven, "gone": gone, "since": goneAfter}})
 	}
 	if w.lost && w.at.Sub(w.since) >= lostAfter {
-		find(Lost, " shows none of the marks of this site for %v: it looks elsewhere, or something covers the view", w.at.Sub(w.since).Truncate(time.Minute))
+		find(Lost, "", sensor.Fact{Key: "aim_lost", Words: "none of the marks of this site is seen for {since}: it looks elsewhere, or something covers the view",
+			Args: sensor.Args{"since": w.at.Sub(w.since).Truncate(time.Minute)}})
 	}
 	return all
 }
@@ -381,19 +382,25 @@ func (w *Watch) degree() float64 {
 	return float64(w.normal.Width) / 2 / math.Tan(view/2*math.Pi/180) * math.Pi / 180
 }
 
-// turned says in words how a pose is beyond its bounds; "" when it is not.
-func (w *Watch) turned(small pose) string {
+// turned says how a pose is beyond its bounds, and whether it is.
+func (w *Watch) turned(small pose) (sensor.Fact, bool) {
 	p, degree := w.large(small), w.degree()
 	shift := math.Hypot(p.Right, p.Down)
+	moved := func(pixels float64) sensor.Figure { return sensor.Pixels.Difference(pixels, 0) }
 	switch {
 	case shift > TurnBound*degree && w.o.View != 0:
-		return fmt.Sprintf("the picture has moved by %.0f pixels (%+.0f to the right, %+.0f down), which is %.1f°; %.1f° is in order", shift, p.Right, p.Down, shift/degree, TurnBound)
+		return sensor.Fact{Key: "aim_camera_moved", Words: "the picture has moved by {shift:bare} pixels ({right:bare} to the right, {down:bare} down), which is {angle}; {most} is in order",
+			Args: sensor.Args{"shift": sensor.Pixels.Of(shift, 0), "right": moved(p.Right), "down": moved(p.Down),
+				"angle": sensor.Degrees.Of(shift/degree, 1), "most": sensor.Degrees.Of(TurnBound, 1)}}, true
 	case shift > TurnBound*degree:
-		return fmt.Sprintf("the picture has moved by %.0f pixels (%+.0f to the right, %+.0f down); %.0f are in order", shift, p.Right, p.Down, TurnBound*degree)
+		return sensor.Fact{Key: "aim_camera_pixels", Words: "the picture has moved by {shift:bare} pixels ({right:bare} to the right, {down:bare} down); {most:bare} are in order",
+			Args: sensor.Args{"shift": sensor.Pixels.Of(shift, 0), "right": moved(p.Right), "down": moved(p.Down), "most": sensor.Pixels.Of(TurnBound*degree, 0)}}, true
 	case math.Abs(p.Turn) > TurnBound:
-		return fmt.Sprintf("the picture has turned about its middle by %+.1f°, %.1f° is in order", p.Turn, TurnBound)
+		return sensor.Fact{Key: "aim_camera_turned", Words: "the picture has turned about its middle by {turn}, {most} is in order",
+			Args: sensor.Args{"turn": sensor.Degrees.Difference(p.Turn, 1), "most": sensor.Degrees.Of(TurnBound, 1)}}, true
 	case math.Abs(p.Size-1) > growBound:
-		return fmt.Sprintf("things in it are %.1f %% of the size that they had, 98 to 102 is in order: has the lens been zoomed, or the camera moved?", 100*p.Size)
+		return sensor.Fact{Key: "aim_camera_size", Words: "things in it are {size} of the size that they had, {least:bare} to {most:bare} is in order: has the lens been zoomed, or the camera moved?",
+			Args: sensor.Args{"size": sensor.Percent.Of(100*p.Size, 1), "least": sensor.Percent.Of(100*(1-growBound), 0), "most": sensor.Percent.Of(100*(1+growBound), 0)}}, true
 	}
-	return ""
+	return sensor.Fact{}, false
 }

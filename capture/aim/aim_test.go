@@ -66,7 +66,7 @@ func TestFalseAlarms(t *testing.T) {
 			now[f.Code] = true
 			if !standing[f.Code] {
 				alarms[f.Code]++
-				t.Logf("%v: %s", s.utc, f.Words)
+				t.Logf("%v: %s", s.utc, f.Words())
 			}
 		}
 		standing = now
@@ -135,7 +135,7 @@ func TestTurnOfOneDegreeIsFoundWithinThreeMinutes(t *testing.T) {
 		}
 		c.turn(s)
 		found, after := s.until(3 * time.Minute)
-		if len(found) != 1 || found[0].Code != Turned || !strings.Contains(found[0].Words, c.say) || !strings.Contains(found[0].Words, "°") {
+		if len(found) != 1 || found[0].Code != Turned || !strings.Contains(found[0].Words(), c.say) || !strings.Contains(found[0].Words(), "°") {
 			t.Errorf("%s: found %v after %v", c.name, found, after)
 		}
 		s.right, s.down, s.turn = 0, 0, 0
@@ -282,7 +282,7 @@ func TestAngleOfTheLensIsNotKnown(t *testing.T) {
 	s.watch.o.View = 0
 	s.right = 1
 	found, _ := s.until(3 * time.Minute)
-	if len(found) != 1 || strings.Contains(found[0].Words, "°") {
+	if len(found) != 1 || strings.Contains(found[0].Words(), "°") {
 		t.Errorf("found %v", found)
 	}
 }

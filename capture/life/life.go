@@ -31,7 +31,6 @@ package life
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -214,8 +213,9 @@ func (w *Watch) blurred(l *look) bool {
 // Findings returns what is wrong with the pictures at the instant now. It never
 // waits for one.
 func (w *Watch) Findings(now sensor.Mono) (all []sensor.Finding) {
-	find := func(code, format string, a ...any) {
-		all = append(all, sensor.Finding{Code: code, Words: "camera " + w.o.Model + fmt.Sprintf(format, a...)})
+	camera := "camera " + w.o.Model
+	find := func(code, about string, fact sensor.Fact) {
+		all = append(all, sensor.Finding{Code: code, About: camera + about, Facts: []sensor.Fact{fact}})
 	}
 	since, newest, ok := w.ring.Still()
 	if !ok || now.Sub(newest) > stale {
@@ -228,28 +228,34 @@ func (w *Watch) Findings(now sensor.Mono) (all []sensor.Finding) {
 	switch {
 	case dark:
 	case newest.Sub(since) >= frozenBytes:
-		find(Frozen, " is frozen: it gives the same pictures again, byte for byte, for %s", seconds(newest.Sub(since)))
+		find(Frozen, " is frozen", sensor.Fact{Key: "camera_frozen_bytes", Words: "it gives the same pictures again, byte for byte, for {since}",
+			Args: sensor.Args{"since": seconds(newest.Sub(since))}})
 	case w.any && !noiseless && w.at.Sub(w.since) >= frozenPixels:
-		find(Frozen, " is frozen: the road has not changed in any pixel for %s, only a text in the picture or a header may have", seconds(w.at.Sub(w.since)))
+		find(Frozen, " is frozen", sensor.Fact{Key: "camera_frozen_pixels", Words: "the road has not changed in any pixel for {since}, only a text in the picture or a header may have",
+			Args: sensor.Args{"since": seconds(w.at.Sub(w.since))}})
 	}
 	if len(all) == 0 {
 		if pace, need, known := w.pace(newest); known && pace < paceSlack*need {
 			zone := zoneShare * w.o.PhotoRange
-			find(Slow, " gives %.1f pictures a second: a vehicle of %v is in the %.1f m around the photo position for %.2f s, and two pictures of it there need %.1f a second",
-				pace, w.o.Fastest, zone, zone/w.o.Fastest.MPS(), need)
+			all = append(all, sensor.Finding{Code: Slow, Facts: []sensor.Fact{{Key: "camera_slow", Words: "camera {model} gives {pace:bare} pictures a second: a vehicle of {speed} is in the {zone} around the photo position for {stay}, and two pictures of it there need {need:bare} a second",
+				Args: sensor.Args{"model": w.o.Model, "pace": sensor.PerSecond.Of(pace, 1), "speed": w.o.Fastest, "zone": sensor.Metres.Of(zone, 1),
+					"stay": sensor.Seconds.Of(zone/w.o.Fastest.MPS(), 2), "need": sensor.PerSecond.Of(need, 1)}}}})
 		}
 	}
 	switch {
 	case w.flat.lasts(w.at, bad):
-		find(Unsharp, " shows nothing: the whole picture has one brightness (%d to %d of 255). Is the lens covered, or in fog?", w.last.low, w.last.high)
+		find(Unsharp, " shows nothing", sensor.Fact{Key: "camera_unsharp_flat", Words: "the whole picture has one brightness ({low} to {high} of 255). Is the lens covered, or in fog?",
+			Args: sensor.Args{"low": int(w.last.low), "high": int(w.last.high)}})
 	case w.unsharp.lasts(w.at, bad):
-		find(Unsharp, " is not sharp: its pictures show %.0f %% of the detail that is normal here. Is the lens dirty, wet or out of focus?", 100*w.last.detail/w.normal)
+		find(Unsharp, " is not sharp", sensor.Fact{Key: "camera_unsharp_detail", Words: "its pictures show {detail} of the detail that is normal here. Is the lens dirty, wet or out of focus?",
+			Args: sensor.Args{"detail": sensor.Percent.Of(100*w.last.detail/w.normal, 0)}})
 	}
 	switch {
 	case w.white.lasts(w.at, bad):
-		find(Exposure, " is overexposed: %.0f %% of the picture is white", 100*w.last.white)
+		find(Exposure, " is overexposed", sensor.Fact{Key: "camera_exposure_white", Words: "{white} of the picture is white", Args: sensor.Args{"white": sensor.Percent.Of(100*w.last.white, 0)}})
 	case w.dark.lasts(w.at, bad):
-		find(Exposure, " is dark by day: 95 %% of the picture is below %d of 255. Is the lens covered, or the exposure set for the night?", w.last.high+1)
+		find(Exposure, " is dark by day", sensor.Fact{Key: "camera_exposure_dark", Words: "95 % of the picture is below {below} of 255. Is the lens covered, or the exposure set for the night?",
+			Args: sensor.Args{"below": int(w.last.high) + 1}})
 	}
 	return all
 }
@@ -269,4 +275,4 @@ func (w *Watch) pace(newest sensor.Mono) (pace, need float64, known bool) {
 	return float64(pictures-1) / over.Seconds(), 2 * w.o.Fastest.MPS() / (zoneShare * w.o.PhotoRange), true
 }
 
-func seconds(d time.Duration) string { return fmt.Sprintf("%.0f s", d.Seconds()) }
+func seconds(d time.Duration) sensor.Figure { return sensor.Seconds.Of(d.Seconds(), 0) }

@@ -136,8 +136,8 @@ func (s *stage) finds(when string, want ...string) {
 	all := s.watch.Findings(s.now)
 	for i, f := range all {
 		got = append(got, f.Code)
-		if i < len(want)/2 && !strings.Contains(f.Words, want[2*i+1]) {
-			s.t.Errorf("%s: %q, want %q in it", when, f.Words, want[2*i+1])
+		if i < len(want)/2 && !strings.Contains(f.Words(), want[2*i+1]) {
+			s.t.Errorf("%s: %q, want %q in it", when, f.Words(), want[2*i+1])
 		}
 	}
 	var codes []string

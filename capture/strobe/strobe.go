@@ -281,20 +281,20 @@ func (s *Strobe) settle(now sensor.Mono) {
 func (s *Strobe) Findings(now sensor.Mono) (all []sensor.Finding) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	find := func(format string, a ...any) {
-		all = append(all, sensor.Finding{Code: Code, Words: fmt.Sprintf(format, a...)})
-	}
+	find := func(facts ...sensor.Fact) { all = append(all, sensor.Finding{Code: Code, Facts: facts}) }
 	for _, err := range []error{s.output, s.input} {
 		if err != nil {
-			find("%v", err)
+			find(sensor.Told(err.Error())...)
 		}
 	}
 	if s.longAt != 0 && now.Sub(s.longAt) <= patience {
-		find("strobe: a pulse of %v took %v", s.o.Pulse, s.long.Round(time.Millisecond))
+		find(sensor.Fact{Key: "camera_strobe_long", Words: "strobe: a pulse of {pulse} took {took}",
+			Args: sensor.Args{"pulse": s.o.Pulse, "took": s.long.Round(time.Millisecond)}})
 	}
 	s.settle(now)
 	if off := s.judged.Sub(s.good); s.input == nil && off >= patience {
-		find("strobe: no picture has had its return for %.0f s, one within %v of its exposure: is the line connected, and are camera.latency and camera.strobe_bound right?", off.Seconds(), s.o.Bound)
+		find(sensor.Fact{Key: "camera_strobe_return", Words: "strobe: no picture has had its return for {since}, one within {within} of its exposure: is the line connected, and are camera.latency and camera.strobe_bound right?",
+			Args: sensor.Args{"since": sensor.Seconds.Of(off.Seconds(), 0), "within": s.o.Bound}})
 	}
 	return all
 }

@@ -112,7 +112,7 @@ func TestPulsesAreBounded(t *testing.T) {
 				if len(line.widths) != c.count || slices.ContainsFunc(line.widths, func(d time.Duration) bool { return d != c.width }) {
 					t.Errorf("pulses of %v, want %d of %v", line.widths, c.count, c.width)
 				}
-				if (len(found) > 0) != (c.found != "") || c.found != "" && !strings.Contains(found[0].Words, c.found) {
+				if (len(found) > 0) != (c.found != "") || c.found != "" && !strings.Contains(found[0].Words(), c.found) {
 					t.Errorf("found %v, want %q", found, c.found)
 				}
 			})
@@ -130,7 +130,7 @@ func TestOutputThatFailsIsOpenedAgain(t *testing.T) {
 		defer run(t, s)()
 		time.Sleep(100 * ms)
 		synctest.Wait()
-		if found := s.Findings(clock.Now()); len(found) != 1 || found[0].Code != Code || found[0].Words != "strobe: no power" {
+		if found := s.Findings(clock.Now()); len(found) != 1 || found[0].Code != Code || found[0].Words() != "strobe: no power" {
 			t.Errorf("found %v", found)
 		}
 		line.mu.Lock()
@@ -252,7 +252,7 @@ func TestMissingReturnsAreFound(t *testing.T) {
 				}
 				time.Sleep(50 * ms)
 				found := s.Findings(clock.Now())
-				if (len(found) > 0) != (c.want != "") || c.want != "" && (found[0].Code != Code || !strings.Contains(found[0].Words, c.want)) {
+				if (len(found) > 0) != (c.want != "") || c.want != "" && (found[0].Code != Code || !strings.Contains(found[0].Words(), c.want)) {
 					t.Errorf("found %v, want %q", found, c.want)
 				}
 			})
@@ -278,7 +278,7 @@ func TestReturnThatFailsIsOpenedAgainAndForgotten(t *testing.T) {
 		if _, ok := s.Of(at, ms); ok {
 			t.Error("a return is kept although others may have been missed")
 		}
-		if found := s.Findings(clock.Now()); len(found) != 1 || !strings.Contains(found[0].Words, "strobe's return: unexpected EOF") {
+		if found := s.Findings(clock.Now()); len(found) != 1 || !strings.Contains(found[0].Words(), "strobe's return: unexpected EOF") {
 			t.Errorf("found %v", found)
 		}
 		time.Sleep(openAgain + ms)

@@ -30,6 +30,7 @@
 //	count    int, uint64        12.400 or 12,400
 //	number   Number             12,50 or 12.50
 //	money    Cents              1.234,50 € or €1,234.50
+//	quantity Quantity           12,5 dB or 12.5 dB
 //	span     time.Duration      2 h 5 min, 3 ms
 //	day      time.Time          1 March 2026, of its own zone
 //	instant  time.Time          1 March 2026, 14:05:09
@@ -58,6 +59,7 @@ const (
 	Count   Type = "count"
 	Decimal Type = "number"
 	Money   Type = "money"
+	Measure Type = "quantity"
 	Span    Type = "span"
 	Day     Type = "day"
 	Instant Type = "instant"
@@ -241,7 +243,7 @@ func readMessage(text string) (m message, err error) {
 		}
 		argument, after, closed := strings.Cut(inside, "}")
 		name, kind, typed := strings.Cut(argument, ":")
-		if !closed || !typed || name == "" || !slices.Contains([]Type{Text, Count, Decimal, Money, Span, Day, Instant}, Type(kind)) {
+		if !closed || !typed || name == "" || !slices.Contains([]Type{Text, Count, Decimal, Measure, Money, Span, Day, Instant}, Type(kind)) {
 			return nil, fmt.Errorf("%q: want {name:type}", "{"+argument)
 		}
 		if t, twice := m.arguments()[name]; twice && t != Type(kind) {

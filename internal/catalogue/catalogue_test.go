@@ -14,7 +14,7 @@ const (
 [gate]
 open = "Il dispositivo misura."
 clock = "Orologio: errore fino a {off:span}, ammesso {bound:span}"
-of = "{name:text}: {v:number} km/h, {n:count} passaggi, dal {from:day}, ultimo {at:instant} {{sic}"
+of = "{name:text}: rumore {q:quantity}, {v:number} km/h, {n:count} passaggi, dal {from:day}, ultimo {at:instant} {{sic}"
 [gate.ends]
 one = "La taratura scade tra un giorno"
 other = "La taratura scade tra {days:count} giorni"
@@ -23,7 +23,7 @@ other = "La taratura scade tra {days:count} giorni"
 [gate]
 open = "The device measures."
 clock = "Clock off by up to {off:span}, allowed are {bound:span}"
-of = "{name:text}: {v:number} km/h, {n:count} passages, from {from:day}, last {at:instant} {{sic}"
+of = "{name:text}: noise {q:quantity}, {v:number} km/h, {n:count} passages, from {from:day}, last {at:instant} {{sic}"
 [gate.ends]
 one = "Calibration ends in {days:count} day"
 other = "Calibration ends in {days:count} days"
@@ -32,7 +32,7 @@ other = "Calibration ends in {days:count} days"
 [gate]
 open = "Das Gerät misst."
 clock = "Uhr: Abweichung bis {off:span}, erlaubt {bound:span}"
-of = "{name:text}: {v:number} km/h, {n:count} Durchfahrten, ab {from:day}, zuletzt {at:instant} {{sic}"
+of = "{name:text}: Rauschen {q:quantity}, {v:number} km/h, {n:count} Durchfahrten, ab {from:day}, zuletzt {at:instant} {{sic}"
 [gate.ends]
 one = "Die Eichung endet in einem Tag"
 other = "Die Eichung endet in {days:count} Tagen"
@@ -66,11 +66,11 @@ func TestTexts(t *testing.T) {
 		{"many", "de", "gate.ends", []any{"days", 41}, "Die Eichung endet in 41 Tagen"},
 		{"in any order", "en", "gate.clock", []any{"bound", 100 * time.Millisecond, "off", 3 * time.Millisecond}, "Clock off by up to 3 ms, allowed are 100 ms"},
 		{"every type in Italian, the first of a month", "it", "gate.of",
-			[]any{"name", "{x}", "v", Number{-5, 2}, "n", 1234567, "from", at, "at", at}, "{x}: −0,05 km/h, 1.234.567 passaggi, dal 1º marzo 2026, ultimo 1º marzo 2026, 14:05:09 {sic}"},
+			[]any{"name", "{x}", "v", Number{-5, 2}, "q", Quantity{Number{-715, 1}, true, " dB"}, "n", 1234567, "from", at, "at", at}, "{x}: rumore −71,5 dB, −0,05 km/h, 1.234.567 passaggi, dal 1º marzo 2026, ultimo 1º marzo 2026, 14:05:09 {sic}"},
 		{"every type in German", "de", "gate.of",
-			[]any{"name", "A", "v", Number{1234567, 1}, "n", 1234, "from", at, "at", at}, "A: 123.456,7 km/h, 1234 Durchfahrten, ab 1. März 2026, zuletzt 1. März 2026, 14:05:09 {sic}"},
+			[]any{"name", "A", "v", Number{1234567, 1}, "q", Quantity{Number{2000, 3}, true, "°"}, "n", 1234, "from", at, "at", at}, "A: Rauschen +2,000°, 123.456,7 km/h, 1234 Durchfahrten, ab 1. März 2026, zuletzt 1. März 2026, 14:05:09 {sic}"},
 		{"every type in English", "en", "gate.of",
-			[]any{"name", "A", "v", Number{70, 0}, "n", -12345, "from", at, "at", at}, "A: 70 km/h, −12,345 passages, from 1 March 2026, last 1 March 2026, 14:05:09 {sic}"},
+			[]any{"name", "A", "v", Number{70, 0}, "q", Quantity{Number{20, 0}, false, " %"}, "n", -12345, "from", at, "at", at}, "A: noise 20 %, 70 km/h, −12,345 passages, from 1 March 2026, last 1 March 2026, 14:05:09 {sic}"},
 	} {
 		w, ok := set(t).In(test.language)
 		if !ok {

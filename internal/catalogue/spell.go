@@ -18,6 +18,14 @@ type Number struct {
 // Cents are an amount of euro in hundredths.
 type Cents int64
 
+// A Quantity is a number with its unit, which it brings along: a text cannot give it
+// another.
+type Quantity struct {
+	Number
+	Plus bool   // what is not negative is printed with a plus
+	Sign string // of the unit, with the blank before it
+}
+
 // A spelling is how a language writes numbers and dates.
 type spelling struct {
 	thousands, point string
@@ -64,6 +72,14 @@ func (w Words) spell(kind Type, value any) (text string, one bool, err error) {
 	case Cents:
 		if kind == Money {
 			return s.amount(v), false, nil
+		}
+	case Quantity:
+		if kind == Measure && v.Decimals >= 0 && v.Decimals <= 18 {
+			text = s.number(v.Number) + v.Sign
+			if v.Plus && v.Value >= 0 {
+				text = "+" + text
+			}
+			return text, false, nil
 		}
 	case time.Duration:
 		if kind == Span {

@@ -179,7 +179,7 @@ func (w *Watch) reachOf(p sensor.Passage) (log2 float64, ok bool) {
 func (w *Watch) Findings() (all []sensor.Finding) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	var words []string
+	var facts []sensor.Fact
 	for way := range w.seen {
 		for kind, bound := range bounds {
 			normal, seen := w.normal.values[way][kind], w.seen[way][kind]
@@ -191,16 +191,18 @@ func (w *Watch) Findings() (all []sensor.Finding) {
 			switch {
 			case math.Abs(now-normal.v) <= bound:
 			case kind == heading:
-				words = append(words, fmt.Sprintf("it sees %v vehicles drive under %+.1f°, when it was aimed under %+.1f°; %.0f° of difference is in order", direction, now, normal.v, bound))
+				facts = append(facts, sensor.Fact{Key: "aim_radar_heading", Words: "it sees {way} vehicles drive under {now}, when it was aimed under {aimed}; {most} of difference is in order",
+					Args: sensor.Args{"way": direction, "now": sensor.Degrees.Difference(now, 1), "aimed": sensor.Degrees.Difference(normal.v, 1), "most": sensor.Degrees.Of(bound, 0)}})
 			default:
-				words = append(words, fmt.Sprintf("it hears %v vehicles as far as %.0f m, when it was aimed %.0f m", direction, math.Exp2(now), math.Exp2(normal.v)))
+				facts = append(facts, sensor.Fact{Key: "aim_radar_reach", Words: "it hears {way} vehicles as far as {now}, when it was aimed {aimed}",
+					Args: sensor.Args{"way": direction, "now": sensor.Metres.Of(math.Exp2(now), 0), "aimed": sensor.Metres.Of(math.Exp2(normal.v), 0)}})
 			}
 		}
 	}
-	if len(words) == 0 {
+	if len(facts) == 0 {
 		return nil
 	}
-	return []sensor.Finding{{Code: CodeTurned, Words: "radar " + w.model + " looks elsewhere than when it was aimed: " + strings.Join(words, ", ")}}
+	return []sensor.Finding{{Code: CodeTurned, About: "radar " + w.model + " looks elsewhere than when it was aimed", Facts: facts}}
 }
 
 // String says in words what is known; "" for nothing.

@@ -88,7 +88,7 @@ func (w *watched) pass(p sensor.Passage) {
 	found := w.Findings()
 	if len(found) > 0 && !w.found {
 		w.alarms++
-		w.words = found[0].Words
+		w.words = found[0].Words()
 		if w.first == 0 {
 			w.first = w.vehicles
 		}
@@ -209,7 +209,7 @@ func TestReachThatIsGone(t *testing.T) {
 	for range 2 {
 		w.Passed(p)
 	}
-	if found := w.Findings(); len(found) != 1 || found[0].Code != CodeTurned || !strings.Contains(found[0].Words, "40 m, when it was aimed 100 m") {
+	if found := w.Findings(); len(found) != 1 || found[0].Code != CodeTurned || !strings.Contains(found[0].Words(), "40 m, when it was aimed 100 m") {
 		t.Errorf("found %v", found)
 	}
 }

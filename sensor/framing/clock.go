@@ -1,7 +1,6 @@
 package framing
 
 import (
-	"fmt"
 	"time"
 
 	"ciglio/sensor"
@@ -20,11 +19,9 @@ const (
 
 // A PaceError says that samples do not come at the rate that they say, or that some
 // are lost without being counted.
-type PaceError struct{ words string }
+type PaceError struct{ Fact sensor.Fact }
 
-func (e *PaceError) Error() string { return e.words }
-
-func paceErrorf(format string, args ...any) error { return &PaceError{fmt.Sprintf(format, args...)} }
+func (e *PaceError) Error() string { return e.Fact.String() }
 
 // A SampleClock tells the instants of samples that come in blocks, however
 // unevenly these arrive: an anchor plus the samples since over the rate. A block
@@ -93,9 +90,11 @@ func (c *SampleClock) open(at sensor.Mono) { c.end, c.least = at.Add(window), wi
 func (c *SampleClock) close() {
 	switch {
 	case c.least > maxDelay:
-		c.wrong = paceErrorf("samples come %v late: the sensor samples more slowly than %d a second, or some are lost", c.least, c.rate)
+		c.wrong = &PaceError{sensor.Fact{Key: "sensor_pace_late", Words: "samples come {late} late: the sensor samples more slowly than {rate:bare} a second, or some are lost",
+			Args: sensor.Args{"late": c.least, "rate": sensor.PerSecond.Of(float64(c.rate), 0)}}}
 	case c.ahead > maxAhead:
-		c.wrong = paceErrorf("samples come %v early within %v: the sensor samples faster than %d a second", c.ahead, window, c.rate)
+		c.wrong = &PaceError{sensor.Fact{Key: "sensor_pace_early", Words: "samples come {early} early within {within}: the sensor samples faster than {rate:bare} a second",
+			Args: sensor.Args{"early": c.ahead, "within": window, "rate": sensor.PerSecond.Of(float64(c.rate), 0)}}}
 	}
 	c.anchor = c.anchor.Add(min(c.least, maxStep))
 	c.ahead = 0

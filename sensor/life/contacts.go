@@ -1,9 +1,7 @@
 package life
 
 import (
-	"fmt"
 	"math"
-	"strings"
 	"sync"
 	"time"
 
@@ -153,30 +151,32 @@ func (c *Contacts) Crossed() {
 func (c *Contacts) Findings(now sensor.Mono) (all []sensor.Finding) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	var closed, silent []string
+	var closed, silent []sensor.Fact
 	for n, lane := range c.lines {
 		for i, l := range lane {
-			name := fmt.Sprintf("contact %d of lane %d (%s)", i+1, n+1, l.name)
 			if since := now.Sub(l.closed); l.closed != 0 && since > c.closed {
-				closed = append(closed, fmt.Sprintf("%s has been closed for %v", name, since.Truncate(time.Minute)))
+				closed = append(closed, sensor.Fact{Key: "contact_closed", Words: "contact {contact} of lane {lane} ({line}) has been closed for {since}",
+					Args: sensor.Args{"contact": i + 1, "lane": n + 1, "line": l.name, "since": since.Truncate(time.Minute)}})
 			}
 			if l.closed == 0 && l.silent >= l.patience(c.few) {
-				silent = append(silent, fmt.Sprintf("%s has not moved for %d vehicles that the radar saw", name, l.silent))
+				silent = append(silent, sensor.Fact{Key: "contact_silent", Words: "contact {contact} of lane {lane} ({line}) has not moved for {vehicles} vehicles that the radar saw",
+					Args: sensor.Args{"contact": i + 1, "lane": n + 1, "line": l.name, "vehicles": l.silent}})
 			}
 		}
 	}
 	if len(closed) > 0 {
-		all = append(all, sensor.Finding{Code: CodeClosed, Words: strings.Join(closed, ", ")})
+		all = append(all, sensor.Finding{Code: CodeClosed, Facts: closed})
 	}
 	if len(silent) > 0 {
-		all = append(all, sensor.Finding{Code: CodeSilent, Words: strings.Join(silent, ", ")})
+		all = append(all, sensor.Finding{Code: CodeSilent, Facts: silent})
 	}
 	patience := unsure * fewVehicles // while it may be that most passages are in company
 	if c.radar.crossed >= knownFrom {
 		patience = c.radar.patience(fewVehicles)
 	}
 	if c.radar.silent >= patience {
-		all = append(all, sensor.Finding{Code: CodeDeaf, Words: fmt.Sprintf("%d vehicles crossed the contacts since the radar last saw one", c.radar.silent)})
+		all = append(all, sensor.Finding{Code: CodeDeaf, Facts: []sensor.Fact{{Key: "sensor_deaf", Words: "{vehicles} vehicles crossed the contacts since the radar last saw one",
+			Args: sensor.Args{"vehicles": c.radar.silent}}}})
 	}
 	return all
 }

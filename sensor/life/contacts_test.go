@@ -73,7 +73,7 @@ func TestContactsThatAreSilent(t *testing.T) {
 			if most := max(fewVehicles, int(1.3*surely/c.share)); n < fewVehicles || n > most || l.codes() != CodeSilent {
 				t.Errorf("a line that died was found after %d vehicles, want at most %d: %v", n, most, l.Findings(l.now))
 			}
-			if words := l.Findings(l.now)[0].Words; !strings.Contains(words, "contact 2 of lane 1 (27)") {
+			if words := l.Findings(l.now)[0].Words(); !strings.Contains(words, "contact 2 of lane 1 (27)") {
 				t.Errorf("words %q", words)
 			}
 			l.pulse(1)
@@ -94,7 +94,7 @@ func TestContactThatIsClosed(t *testing.T) {
 		}
 	}
 	l.now = l.now.Add(time.Second)
-	if found := l.Findings(l.now); len(found) != 1 || found[0].Code != CodeClosed || !strings.Contains(found[0].Words, "contact 2 of lane 1 (27) has been closed for 10m0s") {
+	if found := l.Findings(l.now); len(found) != 1 || found[0].Code != CodeClosed || !strings.Contains(found[0].Words(), "contact 2 of lane 1 (27) has been closed for 10m0s") {
 		t.Errorf("%v", found)
 	}
 	l.Edge(0, 1, sensor.Edge{At: l.now})

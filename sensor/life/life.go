@@ -41,7 +41,6 @@
 package life
 
 import (
-	"fmt"
 	"math"
 	"slices"
 	"sync"
@@ -113,7 +112,7 @@ type Monitor struct {
 	phases []phases // of the last seconds
 	now    phases
 	units  []unit           // of the last seconds
-	dead   string           // words; "" when both channels changed in the last second
+	dead   []sensor.Fact    // which channels did not change in the last second
 	again  hunt[[2]float32] // for the pairs, in what follows them
 	laterI hunt[float32]    // for what Q has shown, without its sign, in I
 	laterQ hunt[float32]    // and the other way
@@ -232,9 +231,9 @@ func (m *Monitor) goertzel(x []float64, k int) (re, im float64) {
 // end ends a second.
 func (m *Monitor) end() {
 	n := float64(m.count)
-	m.dead = stillWords(m.i, m.q)
+	m.dead = stillFacts(m.i, m.q)
 	switch {
-	case m.dead != "" || m.again.found: // what came before says nothing of what comes behind it
+	case len(m.dead) > 0 || m.again.found: // what came before says nothing of what comes behind it
 		m.units, m.phases = m.units[:0], m.phases[:0]
 	case m.now.n > 0:
 		m.units = last(append(m.units, unit{
@@ -260,29 +259,52 @@ func noise(powers []float64) float64 {
 	return 10 * math.Log10(max(median(powers)/math.Ln2, floor))
 }
 
-// stillWords says which channels did not change; "" when both did.
-func stillWords(i, q channel) string {
-	at := func(c channel) string {
-		switch {
-		case c.low == 0:
-			return "zero"
-		case c.rail > 0:
-			return "the rail"
-		}
-		return fmt.Sprintf("%.3f of full scale", c.low)
-	}
+// stillFacts says which channels did not change; nothing when both did.
+func stillFacts(i, q channel) (facts []sensor.Fact) {
 	stillI, stillQ := i.low == i.high, q.low == q.high
-	switch {
-	case stillI && stillQ && at(i) == at(q):
-		return fmt.Sprintf("I and Q do not change, they stay at %s", at(i))
-	case stillI && stillQ:
-		return fmt.Sprintf("I and Q do not change, they stay at %s and %s", at(i), at(q))
-	case stillI:
-		return fmt.Sprintf("I does not change, it stays at %s", at(i))
-	case stillQ:
-		return fmt.Sprintf("Q does not change, it stays at %s", at(q))
+	if stillI && stillQ && stays(i) == stays(q) && (stays(i) != "at" || i.low == q.low) {
+		at := sensor.Ratio.Of(float64(i.low), 3)
+		switch stays(i) {
+		case "zero":
+			return []sensor.Fact{{Key: "signal_dead_both_zero", Words: "I and Q do not change, they stay at zero"}}
+		case "rail":
+			return []sensor.Fact{{Key: "signal_dead_both_rail", Words: "I and Q do not change, they stay at the rail"}}
+		}
+		return []sensor.Fact{{Key: "signal_dead_both_at", Words: "I and Q do not change, they stay at {at} of full scale", Args: sensor.Args{"at": at}}}
 	}
-	return ""
+	if stillI && stillQ && stays(i) == "at" && stays(q) == "at" {
+		return []sensor.Fact{{Key: "signal_dead_both_apart", Words: "I and Q do not change, they stay at {i} of full scale and {q} of full scale",
+			Args: sensor.Args{"i": sensor.Ratio.Of(float64(i.low), 3), "q": sensor.Ratio.Of(float64(q.low), 3)}}}
+	}
+	if stillI {
+		facts = append(facts, stillFact("I", i))
+	}
+	if stillQ {
+		facts = append(facts, stillFact("Q", q))
+	}
+	return facts
+}
+
+func stillFact(name string, c channel) sensor.Fact {
+	switch stays(c) {
+	case "zero":
+		return sensor.Fact{Key: "signal_dead_zero", Words: "{channel} does not change, it stays at zero", Args: sensor.Args{"channel": name}}
+	case "rail":
+		return sensor.Fact{Key: "signal_dead_rail", Words: "{channel} does not change, it stays at the rail", Args: sensor.Args{"channel": name}}
+	}
+	return sensor.Fact{Key: "signal_dead_at", Words: "{channel} does not change, it stays at {at} of full scale",
+		Args: sensor.Args{"channel": name, "at": sensor.Ratio.Of(float64(c.low), 3)}}
+}
+
+// stays says where a channel that does not change is: "zero", "rail" or "at" its value.
+func stays(c channel) string {
+	switch {
+	case c.low == 0:
+		return "zero"
+	case c.rail > 0:
+		return "rail"
+	}
+	return "at"
 }
 
 // Findings returns everything that is wrong with the signal, as the last seconds
@@ -293,19 +315,24 @@ func (m *Monitor) Findings() []sensor.Finding {
 	return m.findings()
 }
 
+// aboutSignal is what the findings of the raw signal are about.
+const aboutSignal = "radar signal"
+
 func (m *Monitor) findings() []sensor.Finding {
 	switch {
-	case m.dead != "":
-		return []sensor.Finding{{Code: CodeDead, Words: "radar signal: " + m.dead}}
+	case len(m.dead) > 0:
+		return []sensor.Finding{{Code: CodeDead, About: aboutSignal, Facts: m.dead}}
 	case m.again.found:
-		return []sensor.Finding{{Code: CodeRepeats, Words: fmt.Sprintf(
-			"radar signal: the same samples come again and again, every %.0f ms", m.ms(m.again.later))}}
+		return []sensor.Finding{{Code: CodeRepeats, About: aboutSignal, Facts: []sensor.Fact{{Key: "signal_repeats_after", Words: "the same samples come again and again, every {every}",
+			Args: sensor.Args{"every": m.ms(m.again.later)}}}}}
 	case len(m.units) < least:
 		return nil
 	}
 	var all []sensor.Finding
-	add := func(code, format string, args ...any) {
-		all = append(all, sensor.Finding{Code: code, Words: "radar signal: " + fmt.Sprintf(format, args...)})
+	add := func(code string, facts ...sensor.Fact) {
+		if len(facts) > 0 {
+			all = append(all, sensor.Finding{Code: code, About: aboutSignal, Facts: facts})
+		}
 	}
 	of := func(value func(unit) float64) float64 {
 		values := make([]float64, len(m.units))
@@ -315,7 +342,7 @@ func (m *Monitor) findings() []sensor.Finding {
 		return median(values)
 	}
 	if rail := of(func(u unit) float64 { return u.rail }); rail > mostRail {
-		add(CodeOverdriven, "%.0f %% of the samples are at full scale", 100*rail)
+		add(CodeOverdriven, sensor.Fact{Key: "signal_overdriven", Words: "{share} of the samples are at full scale", Args: sensor.Args{"share": sensor.Percent.Of(100*rail, 0)}})
 		return all // which hides the rest
 	}
 	now := Reading{
@@ -323,28 +350,27 @@ func (m *Monitor) findings() []sensor.Finding {
 		NoiseI: of(func(u unit) float64 { return u.NoiseI }), NoiseQ: of(func(u unit) float64 { return u.NoiseQ }),
 	}
 	usual, known := m.normal.Reading()
-	if words := levelWords(now, usual, known); words != "" {
-		add(CodeLevel, "%s", words)
-	}
-	words := noiseWords(now, usual, known)
-	if words != "" {
-		add(CodeNoise, "%s", words)
-	} else if words = balanceWords(now, usual, known); words != "" {
-		add(CodeBalance, "%s", words)
+	add(CodeLevel, levelFacts(now, usual, known)...)
+	if noise := noiseFacts(now, usual, known); len(noise) > 0 {
+		add(CodeNoise, noise...)
+	} else {
+		add(CodeBalance, balanceFacts(now, usual, known)...)
 	}
 	switch same := m.same(); {
 	case float64(same) >= sameBins*bins:
-		add(CodeCopy, "I and Q show one signal, at %d of %d frequencies with the same phase", same, bins)
+		add(CodeCopy, sensor.Fact{Key: "signal_copy_phase", Words: "I and Q show one signal, at {same} of {all} frequencies with the same phase", Args: sensor.Args{"same": same, "all": bins}})
 	case m.laterQ.found:
-		add(CodeCopy, "I and Q show one signal, in Q %.0f ms later", m.ms(m.laterQ.later))
+		add(CodeCopy, sensor.Fact{Key: "signal_copy_later", Words: "I and Q show one signal, in {channel} {later} later", Args: sensor.Args{"channel": "Q", "later": m.ms(m.laterQ.later)}})
 	case m.laterI.found:
-		add(CodeCopy, "I and Q show one signal, in I %.0f ms later", m.ms(m.laterI.later))
+		add(CodeCopy, sensor.Fact{Key: "signal_copy_later", Words: "I and Q show one signal, in {channel} {later} later", Args: sensor.Args{"channel": "I", "later": m.ms(m.laterI.later)}})
 	}
 	return all
 }
 
 // ms is the time of so many samples.
-func (m *Monitor) ms(samples int) float64 { return 1000 * float64(samples) / float64(m.rate) }
+func (m *Monitor) ms(samples int) sensor.Figure {
+	return sensor.Milliseconds.Of(1000*float64(samples)/float64(m.rate), 0)
+}
 
 // same returns at how many frequencies the phase between I and Q stays the same.
 func (m *Monitor) same() (n int) {

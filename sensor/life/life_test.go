@@ -185,7 +185,7 @@ func TestD05_SignalWithoutLifeIsNamed(t *testing.T) {
 				switch {
 				case c.want == "" && len(found) > 0:
 					t.Fatalf("second %d: %v", second, found)
-				case c.want != "" && len(found) > 0 && (len(found) != 1 || found[0].Code != c.want || !strings.Contains(found[0].Words, c.words)):
+				case c.want != "" && len(found) > 0 && (len(found) != 1 || found[0].Code != c.want || !strings.Contains(found[0].Words(), c.words)):
 					t.Fatalf("second %d: %v, want %s", second, found, c.want)
 				case c.want != "" && len(found) == 0 && second >= c.seconds:
 					t.Fatalf("second %d: nothing was found", second)

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math"
 	"strings"
+
+	"ciglio/sensor"
 )
 
 // How far a site may be from its own normal.
@@ -125,47 +127,56 @@ func (m *Monitor) Normal() Normal {
 // Len returns how many values n rests on.
 func (n *Normal) Len() int { return len(n.values) }
 
-func levelWords(now, usual Reading, known bool) string {
+func levelFacts(now, usual Reading, known bool) []sensor.Fact {
 	for _, c := range []struct {
 		name       string
 		now, usual float64
 	}{{"I", now.LevelI, usual.LevelI}, {"Q", now.LevelQ, usual.LevelQ}} {
+		level := sensor.Ratio.Of(c.now, 2)
 		switch {
 		case math.Abs(c.now) > mostLevel:
-			return fmt.Sprintf("the level of %s is %.2f of full scale, at most ±%.1f is in order", c.name, c.now, mostLevel)
+			return []sensor.Fact{{Key: "signal_level_most", Words: "the level of {channel} is {now} of full scale, at most ±{most} is in order",
+				Args: sensor.Args{"channel": c.name, "now": level, "most": sensor.Ratio.Of(mostLevel, 1)}}}
 		case known && math.Abs(c.now-c.usual) > levelFrom:
-			return fmt.Sprintf("the level of %s is %.2f of full scale, at this site it is %.2f", c.name, c.now, c.usual)
+			return []sensor.Fact{{Key: "signal_level_usual", Words: "the level of {channel} is {now} of full scale, at this site it is {usual}",
+				Args: sensor.Args{"channel": c.name, "now": level, "usual": sensor.Ratio.Of(c.usual, 2)}}}
 		}
 	}
-	return ""
+	return nil
 }
 
-func noiseWords(now, usual Reading, known bool) string {
+func noiseFacts(now, usual Reading, known bool) (facts []sensor.Fact) {
 	lowest, highest := 20*math.Log10(leastNoise), 20*math.Log10(mostNoise)
-	var words []string
 	for _, c := range []struct {
 		name       string
 		now, usual float64
 	}{{"I", now.NoiseI, usual.NoiseI}, {"Q", now.NoiseQ, usual.NoiseQ}} {
+		level := sensor.FullScale.Of(c.now, 1)
 		switch {
 		case c.now < lowest:
-			words = append(words, fmt.Sprintf("%s has noise of %.1f dBFS, a radar in order has more than %.1f", c.name, c.now, lowest))
+			facts = append(facts, sensor.Fact{Key: "signal_noise_least", Words: "{channel} has noise of {now}, a radar in order has more than {least:bare}",
+				Args: sensor.Args{"channel": c.name, "now": level, "least": sensor.FullScale.Of(lowest, 1)}})
 		case c.now > highest:
-			words = append(words, fmt.Sprintf("%s has noise of %.1f dBFS, a radar in order has less than %.1f", c.name, c.now, highest))
+			facts = append(facts, sensor.Fact{Key: "signal_noise_most", Words: "{channel} has noise of {now}, a radar in order has less than {most:bare}",
+				Args: sensor.Args{"channel": c.name, "now": level, "most": sensor.FullScale.Of(highest, 1)}})
 		case known && math.Abs(c.now-c.usual) > noiseFrom:
-			words = append(words, fmt.Sprintf("%s has noise of %.1f dBFS, at this site it is %.1f", c.name, c.now, c.usual))
+			facts = append(facts, sensor.Fact{Key: "signal_noise_usual", Words: "{channel} has noise of {now}, at this site it is {usual:bare}",
+				Args: sensor.Args{"channel": c.name, "now": level, "usual": sensor.FullScale.Of(c.usual, 1)}})
 		}
 	}
-	return strings.Join(words, ", ")
+	return facts
 }
 
-func balanceWords(now, usual Reading, known bool) string {
+func balanceFacts(now, usual Reading, known bool) []sensor.Fact {
 	balance, own := now.NoiseI-now.NoiseQ, usual.NoiseI-usual.NoiseQ
+	against := sensor.Decibels.Difference(balance, 1)
 	switch {
 	case math.Abs(balance) > mostBalance:
-		return fmt.Sprintf("I is %+.1f dB against Q, at most ±%.0f dB is in order", balance, mostBalance)
+		return []sensor.Fact{{Key: "signal_balance_most", Words: "I is {now} against Q, at most ±{most} is in order",
+			Args: sensor.Args{"now": against, "most": sensor.Decibels.Of(mostBalance, 0)}}}
 	case known && math.Abs(balance-own) > balanceFrom:
-		return fmt.Sprintf("I is %+.1f dB against Q, at this site it is %+.1f dB", balance, own)
+		return []sensor.Fact{{Key: "signal_balance_usual", Words: "I is {now} against Q, at this site it is {usual}",
+			Args: sensor.Args{"now": against, "usual": sensor.Decibels.Difference(own, 1)}}}
 	}
-	return ""
+	return nil
 }

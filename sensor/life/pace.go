@@ -1,7 +1,6 @@
 package life
 
 import (
-	"fmt"
 	"math"
 	"slices"
 	"sync"
@@ -12,6 +11,9 @@ import (
 
 // CodePace is the finding of a [Pace].
 const CodePace = "sensor_pace"
+
+// AboutSamples is what its findings are about.
+const AboutSamples = "radar samples"
 
 // MostPace is by how much the rate of the samples may be wrong: a thousandth. A
 // speed is wrong by the same share, 0.13 km/h at 130 km/h, a fiftieth of what the
@@ -150,10 +152,10 @@ func (p *Pace) Findings() []sensor.Finding {
 	if !p.found {
 		return nil
 	}
-	way := "fast"
+	args := sensor.Args{"by": sensor.Percent.Of(100*math.Abs(p.drift), 2), "rate": sensor.PerSecond.Of(float64(p.rate), 0)}
+	fact := sensor.Fact{Key: "sensor_pace_fast", Words: "they come {by} too fast, by the clock of this machine; {rate:bare} a second are told", Args: args}
 	if p.drift < 0 {
-		way = "slowly, or some are lost"
+		fact = sensor.Fact{Key: "sensor_pace_slow", Words: "they come {by} too slowly, or some are lost, by the clock of this machine; {rate:bare} a second are told", Args: args}
 	}
-	return []sensor.Finding{{Code: CodePace, Words: fmt.Sprintf(
-		"radar samples: they come %.2f %% too %s, by the clock of this machine; %d a second are told", 100*math.Abs(p.drift), way, p.rate)}}
+	return []sensor.Finding{{Code: CodePace, About: AboutSamples, Facts: []sensor.Fact{fact}}}
 }

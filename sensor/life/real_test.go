@@ -56,7 +56,7 @@ func TestNoiseOfRealRadars(t *testing.T) {
 		}
 		for _, found := range m.Findings() {
 			if found.Code != CodeCopy { // which it is
-				t.Errorf("%s: %s", name, found.Words)
+				t.Errorf("%s: %s", name, found.Words())
 			}
 		}
 	}

@@ -1,7 +1,6 @@
 package life
 
 import (
-	"fmt"
 	"math"
 	"slices"
 	"sync"
@@ -226,28 +225,31 @@ func (r *Reports) Findings() []sensor.Finding {
 }
 
 func (r *Reports) findings() (all []sensor.Finding) {
-	add := func(code, format string, args ...any) {
-		all = append(all, sensor.Finding{Code: code, Words: "radar reports: " + fmt.Sprintf(format, args...)})
+	add := func(code string, fact sensor.Fact) {
+		all = append(all, sensor.Finding{Code: code, About: "radar reports", Facts: []sensor.Fact{fact}})
 	}
 	if c := r.cadence; c.Most > 0 && len(r.rates) == cadenceBins && (slices.Max(r.rates) < c.Least || slices.Min(r.rates) > c.Most) {
-		add(CodeReports, "%.1f a second come, %.0f to %.0f are in order: is the line disturbed, or the sensor set otherwise?", median(r.rates), c.Least, c.Most)
+		add(CodeReports, sensor.Fact{Key: "sensor_reports", Words: "{now:bare} a second come, {least:bare} to {most:bare} are in order: is the line disturbed, or the sensor set otherwise?",
+			Args: sensor.Args{"now": sensor.PerSecond.Of(median(r.rates), 1), "least": sensor.PerSecond.Of(c.Least, 0), "most": sensor.PerSecond.Of(c.Most, 0)}})
 	}
 	if r.off {
-		too := "fast"
+		by := sensor.Args{"by": sensor.Percent.Of(100*math.Abs(r.drift), 2)}
 		if r.drift < 0 {
-			too = "slow"
+			add(CodePace, sensor.Fact{Key: "sensor_pace_clock_slow", Words: "the sensor's clock runs {by} too slow by this machine's", Args: by})
+		} else {
+			add(CodePace, sensor.Fact{Key: "sensor_pace_clock_fast", Words: "the sensor's clock runs {by} too fast by this machine's", Args: by})
 		}
-		add(CodePace, "the sensor's clock runs %.2f %% too %s by this machine's", 100*math.Abs(r.drift), too)
 	}
 	switch {
 	case r.count >= sameReports && (r.level && r.held >= sameFor || !r.level && r.held >= sameBare):
-		add(CodeRepeats, "the same values come for %v", r.held.Truncate(time.Second))
+		add(CodeRepeats, sensor.Fact{Key: "signal_repeats_held", Words: "the same values come for {since}", Args: sensor.Args{"since": r.held.Truncate(time.Second)}})
 	case r.again.found:
-		add(CodeRepeats, "the same values come again and again, every %d reports", r.again.later)
+		add(CodeRepeats, sensor.Fact{Key: "signal_repeats_reports", Words: "the same values come again and again, every {every} reports", Args: sensor.Args{"every": r.again.later}})
 	}
 	if usual, known := r.normal.usual(); known && len(r.recent) == levelNow {
 		if now := median(r.recent); math.Abs(now-usual) > levelOff {
-			add(CodeLevel, "vehicles have %.1f dB, at this site it is %.1f", now, usual)
+			add(CodeLevel, sensor.Fact{Key: "signal_level_reports", Words: "vehicles have {now}, at this site it is {usual:bare}",
+				Args: sensor.Args{"now": sensor.Decibels.Of(now, 1), "usual": sensor.Decibels.Of(usual, 1)}})
 		}
 	}
 	return all

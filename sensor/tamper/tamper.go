@@ -67,8 +67,8 @@ type Gauge struct {
 	Name string // "supply", "temperature"
 	// Read returns the quantity in its base unit. It may take a tenth of a second.
 	Read      func() (int64, error)
-	Low, High int64              // ends of the range
-	Format    func(int64) string // a value with its unit
+	Low, High int64       // ends of the range
+	Unit      sensor.Unit // the base unit is a thousandth of it
 }
 
 // An Event is a change of a switch or gauge.
@@ -78,7 +78,7 @@ type Event struct {
 	Open   bool   // the seal is open, or the gauge outside of its range
 	At     sensor.Mono
 	Quiet  bool   // it is one of too many: not worth a record
-	Words  string // "open", "closed", "9.8V, below 11V", and how many quiet ones came before
+	Words  string // "open", "closed", "9800mV, below 11V", and how many quiet ones came before
 }
 
 // A Watch watches switches and gauges. Run may be called once; the other methods at
@@ -95,9 +95,9 @@ type Watch struct {
 
 // state is what is known of a switch or gauge.
 type state struct {
-	broken  string      // why there is no reading; "" while there is one
-	heard   sensor.Mono // instant of the last reading
-	outside string      // of a gauge: what it reads outside of its range
+	broken  string       // why there is no reading; "" while there is one
+	heard   sensor.Mono  // instant of the last reading
+	outside *sensor.Fact // of a gauge: what it reads outside of its range
 	tokens  int
 	refill  sensor.Mono // instant from which the next token counts
 	untold  int
@@ -155,16 +155,18 @@ func (w *Watch) Close() error {
 func (w *Watch) Findings(now sensor.Mono) (all []sensor.Finding) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	var broken, outside []string
+	var broken, outside []sensor.Fact
 	look := func(name string, gauge bool) {
+		part := sensor.Term(name)
 		s := w.states[name]
 		switch {
 		case s.broken != "":
-			broken = append(broken, fmt.Sprintf("%s: %s", name, s.broken))
+			broken = append(broken, sensor.Told(name+": "+s.broken)...)
 		case now.Sub(s.heard) > silent:
-			broken = append(broken, fmt.Sprintf("%s: no reading for %v", name, now.Sub(s.heard).Truncate(time.Second)))
-		case gauge && s.outside != "":
-			outside = append(outside, name+" "+s.outside)
+			broken = append(broken, sensor.Fact{Key: "seal_line_silent", Words: "{part}: no reading for {since}",
+				Args: sensor.Args{"part": part, "since": now.Sub(s.heard).Truncate(time.Second)}})
+		case gauge && s.outside != nil:
+			outside = append(outside, *s.outside)
 		}
 	}
 	for _, s := range w.switches {
@@ -174,10 +176,10 @@ func (w *Watch) Findings(now sensor.Mono) (all []sensor.Finding) {
 		look(g.Name, true)
 	}
 	if len(broken) > 0 {
-		all = append(all, sensor.Finding{Code: CodeLine, Words: strings.Join(broken, ", ")})
+		all = append(all, sensor.Finding{Code: CodeLine, Facts: broken})
 	}
 	if len(outside) > 0 {
-		all = append(all, sensor.Finding{Code: CodeRange, Words: strings.Join(outside, ", ")})
+		all = append(all, sensor.Finding{Code: CodeRange, Facts: outside})
 	}
 	return all
 }
@@ -226,7 +228,7 @@ func (w *Watch) follow(ctx context.Context, s Switch, pin Pin, tell func(Event))
 	for first := true; ctx.Err() == nil; first = false {
 		open := pin.Read() == gpio.Level(s.High)
 		now := w.clock.Now()
-		w.reading(s.Name, "", nil)
+		w.reading(s.Name, nil, nil)
 		if open != shown {
 			shown, since = open, now
 		}
@@ -259,7 +261,7 @@ func (w *Watch) measure(ctx context.Context, g Gauge, tell func(Event)) {
 	var otherwise int // readings in turn that say so
 	for ctx.Err() == nil {
 		value, err := g.Read()
-		words := ""
+		var found *sensor.Fact
 		if err == nil {
 			if otherwise++; g.outside(value, outside) == outside {
 				otherwise = 0
@@ -269,10 +271,10 @@ func (w *Watch) measure(ctx context.Context, g Gauge, tell func(Event)) {
 				w.event(Event{What: g.Name, Open: outside, At: w.clock.Now(), Words: g.words(value)}, tell)
 			}
 			if outside {
-				words = g.words(value)
+				found = g.fact(value)
 			}
 		}
-		w.reading(g.Name, words, err)
+		w.reading(g.Name, found, err)
 		select {
 		case <-ctx.Done():
 		case <-time.After(sample):
@@ -292,18 +294,27 @@ func (g Gauge) outside(value int64, was bool) bool {
 
 // words says how a value lies to the range.
 func (g Gauge) words(value int64) string {
-	switch text := g.Format(value); {
+	return strings.TrimPrefix(g.fact(value).String(), g.Name+" ")
+}
+
+// fact says how a value lies to the range, and of which gauge.
+func (g Gauge) fact(value int64) *sensor.Fact {
+	gauge, now := sensor.Term(g.Name), g.Unit.Thousandths(value)
+	switch {
 	case value < g.Low:
-		return text + ", below " + g.Format(g.Low)
+		return &sensor.Fact{Key: "cabinet_below", Words: "{gauge} {now}, below {least}",
+			Args: sensor.Args{"gauge": gauge, "now": now, "least": g.Unit.Thousandths(g.Low)}}
 	case value > g.High:
-		return text + ", above " + g.Format(g.High)
+		return &sensor.Fact{Key: "cabinet_above", Words: "{gauge} {now}, above {most}",
+			Args: sensor.Args{"gauge": gauge, "now": now, "most": g.Unit.Thousandths(g.High)}}
 	default:
-		return text + ", in its range again"
+		return &sensor.Fact{Key: "cabinet_again", Words: "{gauge} {now}, in its range again",
+			Args: sensor.Args{"gauge": gauge, "now": now}}
 	}
 }
 
 // reading keeps that there was one, or none because of err.
-func (w *Watch) reading(name, outside string, err error) {
+func (w *Watch) reading(name string, outside *sensor.Fact, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	s := w.states[name]

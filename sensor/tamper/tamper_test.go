@@ -3,7 +3,6 @@ package tamper
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -178,7 +177,6 @@ func TestFlappingIsBounded(t *testing.T) {
 }
 
 func TestAGaugeIsToldOutsideOfItsRange(t *testing.T) {
-	volts := func(v int64) string { return fmt.Sprintf("%d.%03dV", v/1000, v%1000) }
 	for _, c := range []struct {
 		name     string
 		readings []int64 // one a second, the last one for ever; negative: none
@@ -187,16 +185,16 @@ func TestAGaugeIsToldOutsideOfItsRange(t *testing.T) {
 	}{
 		{"in its range, at both ends", []int64{11_000, 15_000, 12_000}, nil, ""},
 		{"two readings outside are a spike", []int64{12_000, 9_000, 9_000, 12_000}, nil, ""},
-		{"three readings below", []int64{12_000, 9_800}, []string{"supply 9.800V, below 11.000V"}, "cabinet: supply 9.800V, below 11.000V"},
-		{"above", []int64{15_001}, []string{"supply 15.001V, above 15.000V"}, "cabinet: supply 15.001V, above 15.000V"},
-		{"not back by a hundredth", []int64{9_000, 9_000, 9_000, 11_039}, []string{"supply 9.000V, below 11.000V"}, "cabinet: supply 11.039V, in its range again"},
-		{"back", []int64{9_000, 9_000, 9_000, 11_040}, []string{"supply 9.000V, below 11.000V", "supply 11.040V, in its range again"}, ""},
+		{"three readings below", []int64{12_000, 9_800}, []string{"supply 9800mV, below 11V"}, "cabinet: supply 9800mV, below 11V"},
+		{"above", []int64{15_001}, []string{"supply 15001mV, above 15V"}, "cabinet: supply 15001mV, above 15V"},
+		{"not back by a hundredth", []int64{9_000, 9_000, 9_000, 11_039}, []string{"supply 9V, below 11V"}, "cabinet: supply 11039mV, in its range again"},
+		{"back", []int64{9_000, 9_000, 9_000, 11_040}, []string{"supply 9V, below 11V", "supply 11040mV, in its range again"}, ""},
 		{"gives no reading", []int64{12_000, -1}, nil, "seal_line: supply: no answer"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				n := -1
-				p := play(t, gpio.Low, Gauge{Name: "supply", Low: 11_000, High: 15_000, Format: volts, Read: func() (int64, error) {
+				p := play(t, gpio.Low, Gauge{Name: "supply", Low: 11_000, High: 15_000, Unit: sensor.Volts, Read: func() (int64, error) {
 					n++
 					if v := c.readings[min(n, len(c.readings)-1)]; v >= 0 {
 						return v, nil
@@ -209,7 +207,7 @@ func TestAGaugeIsToldOutsideOfItsRange(t *testing.T) {
 				}
 				var finding string
 				for _, f := range p.Findings(p.clock.Now()) {
-					finding = f.Code + ": " + f.Words
+					finding = f.Code + ": " + f.Words()
 				}
 				if finding != c.finding {
 					t.Errorf("finding %q, want %q", finding, c.finding)
@@ -223,7 +221,7 @@ func TestAGaugeIsToldOutsideOfItsRange(t *testing.T) {
 func TestWhatIsNotThereIsAFinding(t *testing.T) {
 	w := New(clock{time.Now()}, []Switch{{Name: "door", Open: func() (Pin, error) { return nil, errors.New("pin GPIO5: no such line") }}}, nil)
 	f := w.Findings(w.clock.Now())
-	if len(f) != 1 || f[0].Code != CodeLine || !strings.Contains(f[0].Words, "GPIO5") {
+	if len(f) != 1 || f[0].Code != CodeLine || !strings.Contains(f[0].Words(), "GPIO5") {
 		t.Errorf("findings %v", f)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -261,7 +259,7 @@ func TestALineThatComesLaterIsWatched(t *testing.T) {
 			go func() { done <- w.Run(ctx, func(e Event) { told = append(told, e.What+" "+e.Words) }) }()
 			time.Sleep(2 * time.Minute)
 			synctest.Wait()
-			if f := w.Findings(w.clock.Now()); len(f) != 1 || f[0].Code != CodeLine || !strings.Contains(f[0].Words, "GPIO5") {
+			if f := w.Findings(w.clock.Now()); len(f) != 1 || f[0].Code != CodeLine || !strings.Contains(f[0].Words(), "GPIO5") {
 				t.Errorf("%s: while it is missing: %v", row.name, f)
 			}
 			want := []time.Duration{0, 1, 3, 7, 15, 31, 61, 91}
@@ -290,9 +288,9 @@ func TestALineThatComesLaterIsWatched(t *testing.T) {
 func TestAGaugeThatHangsIsAFinding(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hang := make(chan int)
-		p := play(t, gpio.Low, Gauge{Name: "supply", Format: func(int64) string { return "" }, Read: func() (int64, error) { <-hang; return 0, nil }})
+		p := play(t, gpio.Low, Gauge{Name: "supply", Read: func() (int64, error) { <-hang; return 0, nil }})
 		time.Sleep(6 * time.Second)
-		if f := p.Findings(p.clock.Now()); len(f) != 1 || !strings.Contains(f[0].Words, "no reading for 6s") {
+		if f := p.Findings(p.clock.Now()); len(f) != 1 || !strings.Contains(f[0].Words(), "no reading for 6s") {
 			t.Errorf("findings %v", f)
 		}
 		close(hang)
