@@ -231,9 +231,12 @@ func (l *lives) await(ctx context.Context, missing error) (chan error, error) {
 }
 
 // takesSticks reports whether a helper is there that mounts them.
-func (l *lives) takesSticks() bool {
-	_, err := os.Stat(l.config.Provision.Helper)
-	return err == nil
+func (l *lives) takesSticks() bool { return helperOf(l.config) == nil }
+
+// helperOf says why no helper for sticks is there; nil when one is.
+func helperOf(c *config.Config) error {
+	_, err := os.Stat(c.Provision.Helper)
+	return err
 }
 
 // starting tells once that the device has started.

@@ -11,7 +11,10 @@ import (
 
 	"ciglio/agent/calibration"
 	"ciglio/agent/config"
+	"ciglio/agent/provision"
 	"ciglio/agent/trust"
+	"ciglio/capture/evidence"
+	p "ciglio/internal/provisioning"
 	"ciglio/sensor"
 )
 
@@ -52,12 +55,17 @@ func ready(c *config.Config, now time.Time) readiness {
 	if why := aloneProvesNothing(c.Sensor, simulated); why != "" && c.Second.Method == "none" {
 		never("second.method", `none, and sensor.driver is %s: %s, and proves nothing alone. Write "contacts" or "frames", or take a sensor that tells range or angle (isys4001, agd, agdxor)`, c.Sensor.Driver, why)
 	}
-	if !c.Placed() && c.Provision.Helper != "" {
+	if _, err := provision.Peek(provisionedDir(c), p.Site); !c.Placed() && c.Provision.Helper != "" && err != nil {
 		note("site: none: the device measures nothing until a stick has brought the bundle of its site")
 	}
-	switch text, err := readPlain(c.Device.Calibration, maxStatement); {
-	case errors.Is(err, fs.ErrNotExist):
-		never("device.calibration", "%s: no such file: write the calibration statement of sensor %s there, as docs/operation.md shows it", c.Device.Calibration, c.Sensor.Serial)
+	sticks := helperOf(c) // nil where a device waits for the stick with what it lacks
+	switch text, from, err := lies(c, p.Calibration, c.Device.Calibration, maxStatement); {
+	case errors.Is(err, errLacks) && sticks == nil:
+		note("device.calibration: %s: not there yet: the device waits for the stick that brings the calibration of its sensor, and measures nothing until then", from)
+	case errors.Is(err, errLacks) && errors.Is(sticks, fs.ErrPermission):
+		note("device.calibration: %s: not there yet: the device waits for the stick that brings it, if the helper for sticks is there (%v: not looked at)", from, sticks)
+	case errors.Is(err, errLacks):
+		never("device.calibration", "%s: no such file: write the calibration statement of sensor %s there, as docs/operation.md shows it, or start the helper for sticks, which brings it", from, c.Sensor.Serial)
 	case errors.Is(err, fs.ErrPermission):
 		note("device.calibration: %v: whether it is in force was not looked at", err)
 	case err != nil:
@@ -65,7 +73,7 @@ func ready(c *config.Config, now time.Time) readiness {
 	default:
 		statement, err := calibration.Parse(text)
 		if err != nil {
-			never("device.calibration", "%s: %v", c.Device.Calibration, err)
+			never("device.calibration", "%s: %v", from, err)
 			break
 		}
 		core, err := CoreID()
@@ -77,11 +85,19 @@ func ready(c *config.Config, now time.Time) readiness {
 			At: now, Zone: zone, Calibration: statement, SensorSerial: cmp.Or(c.Sensor.Serial, statement.Serial), Core: core, Room: true,
 			Clock: sensor.ClockState{Synchronised: true}, ClockBound: c.Clock.Bound, // the doctor looks at the clock
 		}) {
-			never("device.calibration", "%s: %s: install the statement of this sensor that is in force today", c.Device.Calibration, cause.Words)
+			never("device.calibration", "%s: %s: install the statement of this sensor that is in force today", from, cause.Words)
 		}
 	}
-	switch _, err := loadTrust(c.Uplink.Trust); {
-	case errors.Is(err, fs.ErrNotExist):
+	text, from, err := lies(c, p.Trust, c.Uplink.Trust, evidence.MaxTrust+1)
+	if err == nil {
+		if _, err = evidence.ParseTrust(text); err != nil {
+			err = fmt.Errorf("%s: %w", from, err)
+		}
+	}
+	switch {
+	case errors.Is(err, errLacks) && sticks == nil:
+		note("uplink.trust: %s: not there yet: the device waits for the stick that brings the centre's trust file", from)
+	case errors.Is(err, errLacks):
 		note("uplink.trust: %s: not there yet: enrol the device at the centre and copy the centre's trust.pem there; without it the service does not start", c.Uplink.Trust)
 	case errors.Is(err, fs.ErrPermission):
 		note("uplink.trust: %v: not looked at", err)
@@ -89,6 +105,25 @@ func ready(c *config.Config, now time.Time) readiness {
 		never("uplink.trust", "%v: copy the centre's trust.pem there", err)
 	}
 	return r
+}
+
+// errLacks says that something is neither installed nor in its file.
+var errLacks = errors.New("neither installed nor in its file")
+
+// lies returns what the service would take of a kind, and where it has it from: as
+// [statement] does, beside a service that may run. It opens no store.
+func lies(c *config.Config, kind p.Kind, path string, most int64) (text []byte, from string, err error) {
+	b, err := provision.Peek(provisionedDir(c), kind)
+	if err == nil {
+		return b.Text(), fmt.Sprintf("installed %s version %d", kind, b.Version), nil
+	}
+	if !errors.Is(err, provision.ErrNotInstalled) {
+		return nil, path, err
+	}
+	if text, err = readPlain(path, most); errors.Is(err, fs.ErrNotExist) {
+		err = errLacks
+	}
+	return text, path, err
 }
 
 // pseudoTerminal returns what a port is when it is a pseudo-terminal, else "".

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -226,4 +227,40 @@ func TestD21_APipeIsNoCalibration(t *testing.T) {
 	if _, err := readPlain(pipe, maxStatement); err == nil || !strings.Contains(err.Error(), pipe) {
 		t.Errorf("error = %v, want one that names the pipe", err)
 	}
+}
+
+// TestCheckSaysWhatADeviceOfSticksDoes: one whose calibration is installed measures
+// without the file; one that lacks it waits, as long as a helper is there that brings it.
+func TestCheckSaysWhatADeviceOfSticksDoes(t *testing.T) {
+	dir := t.TempDir()
+	file, helper := filepath.Join(dir, "ciglio.toml"), filepath.Join(dir, "socket")
+	state, calibration := filepath.Join(dir, "state"), filepath.Join(dir, "calibration.toml")
+	text := strings.NewReplacer("CALIBRATION", calibration, `"state"`, strconv.Quote(state), "[site]", "[provision]\nhelper = "+strconv.Quote(helper)+"\n[site]").Replace(readyConfig)
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	check := func(when string, good bool, says ...string) {
+		t.Helper()
+		code, out, errs := runCommand("config", "check", "--config", file)
+		if (code == 0) != good {
+			t.Errorf("%s: exit %d\n%s%s", when, code, out, errs)
+		}
+		for _, s := range says {
+			if !strings.Contains(out+errs, s) {
+				t.Errorf("%s: no %q in\n%s%s", when, s, out, errs)
+			}
+		}
+	}
+	check("no helper", false, "device.calibration: "+calibration+": no such file", "or start the helper for sticks")
+	if err := os.WriteFile(helper, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	check("a helper", true, "the device waits for the stick that brings the calibration", "the device waits for the stick that brings the centre's trust file")
+	if err := os.MkdirAll(filepath.Join(state, "provisioned"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(state, "provisioned", "state.json"), []byte(`{"format":1,"installed":[{"kind":"calibration","version":1,"sha256":"00","text":"00"}]}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	check("an installed one that is lost", false, "never measures: device.calibration: installed calibration: ")
 }

@@ -244,6 +244,17 @@ func (s *Store) Current(k p.Kind) (*p.Bundle, error) {
 	return s.current(k)
 }
 
+// Peek returns the bundle of a kind that is installed in a folder, as [Store.Current]
+// does, but takes no lock and writes nothing: for whoever looks beside the service. What
+// is installed at this very moment it may miss, or not find any more.
+func Peek(dir string, k p.Kind) (*p.Bundle, error) {
+	st, err := readState(filepath.Join(dir, "state.json"))
+	if err != nil {
+		return nil, err
+	}
+	return (&Store{dir: dir, state: st}).current(k)
+}
+
 func hashOf(text []byte) string {
 	h := sha256.Sum256(text)
 	return hex.EncodeToString(h[:])
