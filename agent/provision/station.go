@@ -328,9 +328,10 @@ func reasonOf(err error) p.Reason {
 
 // read copies to memory what a stick brings: the bundles in its root folder and in
 // one named ciglio, and the orders in a folder named orders beside them. A file that
-// cannot be read is noted in r, and the others are read. Orders count one after the
-// other, in what the bundles brought: those behind one that cannot be read, and all of
-// them where that is a bundle, are noted, too. The error is that of a stick of which
+// cannot be read is noted in r, and so is one of these folders that cannot be listed;
+// the others are read. Orders count one after the other, in what the bundles brought:
+// those behind one that cannot be read, and all of them where that is a bundle, are
+// noted, too. The error is that of a stick of which
 // it is not known what is on it, or that brings too much.
 func (s *Station) read(ctx context.Context, sticks Sticks, r *Receipt) (bundles, orders []Named, err error) {
 	list, err := sticks.List(ctx)
@@ -344,6 +345,17 @@ func (s *Station) read(ctx context.Context, sticks Sticks, r *Receipt) (bundles,
 	for _, e := range list {
 		folder, base := path.Split(e.Name)
 		folder = strings.ToLower(folder)
+		if e.Err != "" {
+			holds := folder == "ciglio/"
+			if holds || folder == "orders/" || folder == "ciglio/orders/" {
+				r.Unread = append(r.Unread, Passed{e.Name, "", evidence.CleanText(e.Err)})
+				blind = blind || holds
+				if first == "" || e.Name < first { // it is not known which come behind
+					first = e.Name
+				}
+			}
+			continue
+		}
 		what, to := "bundles", &bundles
 		most := int64(p.MaxBundle)
 		switch ext := strings.ToLower(path.Ext(base)); {

@@ -32,6 +32,7 @@ import (
 type fakeStick struct {
 	files  map[string][]byte
 	list   error    // of List
+	folder []string // names of folders that cannot be listed
 	read   error    // of Read
 	bad    []string // names of files that cannot be read
 	put    error    // of Put
@@ -49,6 +50,9 @@ func (s *fakeStick) List(context.Context) ([]stick.Entry, error) {
 	var list []stick.Entry
 	for name, content := range s.files {
 		list = append(list, stick.Entry{Name: name, Size: int64(len(content))})
+	}
+	for _, name := range s.folder {
+		list = append(list, stick.Entry{Name: name, Err: "input/output error"})
 	}
 	slices.SortFunc(list, func(a, b stick.Entry) int { return strings.Compare(a.Name, b.Name) })
 	return list, s.list
@@ -525,6 +529,10 @@ func TestAStickThatIsReadInPart(t *testing.T) {
 		{"a newer trust bundle", true, map[string][]byte{"c.ciglio": calibrationBundle(t, 2), bad: trustBundle(t, 9)}, []string{bad}, map[p.Kind]uint64{p.Calibration: 2, p.Trust: 1}, outcomePart, nil, nil},
 		{"and another is damaged", true, map[string][]byte{"c.ciglio": append(calibrationBundle(t, 2), 'x'), bad: site}, []string{bad}, map[p.Kind]uint64{p.Calibration: 0}, outcomeRefused, nil, nil},
 		{"an order between others", true, map[string][]byte{"orders/1.order": []byte("1"), "orders/2.order": []byte("2"), "orders/3.order": []byte("3")}, []string{"orders/2.order"}, nil, outcomePart, []string{"orders/3.order"}, []string{"1"}},
+		{"the folder of bundles", true, map[string][]byte{"c.ciglio": calibrationBundle(t, 2), "orders/1.order": []byte("1")}, []string{"Ciglio/"}, map[p.Kind]uint64{p.Calibration: 2}, outcomePart, []string{"orders/1.order"}, nil},
+		{"the folder of orders", true, map[string][]byte{"c.ciglio": calibrationBundle(t, 2)}, []string{"orders/"}, map[p.Kind]uint64{p.Calibration: 2}, outcomePart, nil, nil},
+		{"the end of a folder of orders", true, map[string][]byte{"ciglio/orders/1.order": []byte("1"), "orders/2.order": []byte("2")}, []string{"orders/"}, nil, outcomePart, []string{"orders/2.order"}, []string{"1"}},
+		{"the only folder", true, nil, []string{"ciglio/"}, map[p.Kind]uint64{p.Calibration: 0}, outcomeRefused, nil, nil},
 		{"a bundle beside orders", true, map[string][]byte{"c.ciglio": calibrationBundle(t, 2), bad: site, "orders/1.order": []byte("1")}, []string{bad}, map[p.Kind]uint64{p.Calibration: 2}, outcomePart, []string{"orders/1.order"}, nil},
 	} {
 		t.Run(row.name, func(t *testing.T) {
@@ -540,7 +548,14 @@ func TestAStickThatIsReadInPart(t *testing.T) {
 					return evidence.Act{Outcome: "done"}, nil
 				}
 			})
-			in := &fakeStick{files: row.files, bad: row.bad}
+			in := &fakeStick{files: row.files}
+			for _, name := range row.bad {
+				if strings.HasSuffix(name, "/") {
+					in.folder = append(in.folder, name)
+				} else {
+					in.bad = append(in.bad, name)
+				}
+			}
 			if sig := st.use(t, in); sig != Bad {
 				t.Errorf("light %d", sig)
 			}
@@ -568,8 +583,15 @@ func TestAStickThatIsReadInPart(t *testing.T) {
 			}
 		})
 	}
-	// What is dead is not asked again and again.
+	// A folder that is nobody's business is nobody's business here either.
 	s := open(t, t.TempDir())
+	other := stickOf(trustBundle(t, 1), calibrationBundle(t, 1))
+	other.folder = []string{"photos/"}
+	if sig := newStand(t, s).use(t, other); sig != Good || len(other.receipt(t).Unread) != 0 {
+		t.Errorf("light %d", sig)
+	}
+	// What is dead is not asked again and again.
+	s = open(t, t.TempDir())
 	st := newStand(t, s)
 	asked := 0
 	dead := stickOf(trustBundle(t, 1), calibrationBundle(t, 1))

@@ -68,10 +68,11 @@ type Stick struct {
 	lost        error           // why nothing is mounted any more; nil while something is
 }
 
-// An Entry is a file on the stick.
+// An Entry is a file on the stick, or what of it could not be listed.
 type Entry struct {
-	Name string // with slashes, from the stick's root
+	Name string // with slashes, from the stick's root; that of a folder ends with one
 	Size int64
+	Err  string `json:",omitempty"` // why the folder, or the rest of it, could not be listed; "" for a file
 }
 
 // Open mounts the file system on a disk, such as /dev/sda, or of its first
@@ -157,7 +158,8 @@ func (s *Stick) root() (*os.Root, error) {
 
 // List returns the files on the stick, in order. What it found before an error
 // it returns too; where folders lie in folders without end, all files that do not
-// lie there. Of a FAT folder the kernel passes over what it cannot read: who
+// lie there. A folder that cannot be listed is an entry that says so, behind what was
+// found in it, and no error unless it is the root. Of a FAT folder the kernel passes over what it cannot read: who
 // needs all files must know their names.
 func (s *Stick) List(ctx context.Context) ([]Entry, error) {
 	found := make(chan []Entry, 1)
@@ -184,11 +186,16 @@ func (s *Stick) list(ctx context.Context, limit int, alive func()) (list []Entry
 	var deep error // the first folder that is not looked into; all else is listed
 	var walk func(folder string) error
 	walk = func(folder string) error {
-		entries, failed := readFolder(ctx, root, folder, limit-seen, alive)
-		if failed == ErrLimit {
-			failed = fmt.Errorf("%d files and folders: %w", limit+1, ErrLimit)
-		}
+		entries, failed := s.readFolder(ctx, root, folder, limit-seen, alive)
 		seen += len(entries)
+		bad := ""
+		switch {
+		case failed == nil || ctx.Err() != nil:
+		case failed == ErrLimit:
+			failed = fmt.Errorf("%d files and folders: %w", limit+1, ErrLimit)
+		case folder != ".":
+			failed, bad = nil, failed.Error()
+		}
 		for _, d := range entries {
 			if ctx.Err() != nil {
 				return ctx.Err()
@@ -206,11 +213,18 @@ func (s *Stick) list(ctx context.Context, limit int, alive func()) (list []Entry
 				}
 			case d.Type().IsRegular():
 				info, err := d.Info()
-				if err != nil {
+				switch {
+				case err == nil:
+					list = append(list, Entry{Name: name, Size: info.Size()})
+				case folder == ".":
 					return errors.Join(failed, err)
+				case bad == "":
+					bad = err.Error()
 				}
-				list = append(list, Entry{Name: name, Size: info.Size()})
 			}
+		}
+		if bad != "" {
+			list = append(list, Entry{Name: folder + "/", Err: bad})
 		}
 		return failed
 	}
@@ -221,12 +235,16 @@ func (s *Stick) list(ctx context.Context, limit int, alive func()) (list []Entry
 // readFolder returns what is in a folder, in order, and what it found before an
 // error. Of more than limit entries it returns that many and [ErrLimit]: however
 // large the folder, it takes no more memory than for those and a batch.
-func readFolder(ctx context.Context, root *os.Root, name string, limit int, alive func()) (found []fs.DirEntry, err error) {
-	f, err := root.Open(name)
+func (s *Stick) readFolder(ctx context.Context, root *os.Root, name string, limit int, alive func()) (found []fs.DirEntry, err error) {
+	opened, err := s.system.open(root, name)
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
+	defer opened.Close()
+	f, ok := opened.(fs.ReadDirFile)
+	if !ok {
+		return nil, fmt.Errorf("%s: no folder", name)
+	}
 	for err == nil {
 		var some []fs.DirEntry
 		some, err = f.ReadDir(batch)

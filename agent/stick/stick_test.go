@@ -29,6 +29,8 @@ type fake struct {
 	mounts   []mode
 	tree     map[string][]string // folder: devices mounted there, the newest last
 	detached atomic.Int64
+	bad      []string // folders that cannot be opened
+	half     string   // a folder that fails behind what is in it
 }
 
 func (f *fake) find(_ context.Context, disk string) (string, string, error) {
@@ -63,11 +65,28 @@ func (f *fake) unmount(dir string) error {
 }
 
 func (f *fake) open(root *os.Root, name string) (fs.File, error) {
+	if len(f.bad) > 0 && slices.Contains(f.bad, name) {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: syscall.EIO}
+	}
 	file, err := kernel{}.open(root, name)
+	if err == nil && name == f.half {
+		return halfFolder{file.(fs.ReadDirFile)}, nil
+	}
 	if err != nil || f.hangRead == nil {
 		return file, err
 	}
 	return hangingFile{file, f.hangRead}, nil
+}
+
+// halfFolder fails behind what is in it.
+type halfFolder struct{ fs.ReadDirFile }
+
+func (f halfFolder) ReadDir(n int) ([]fs.DirEntry, error) {
+	all, err := f.ReadDirFile.ReadDir(n)
+	if err == io.EOF {
+		err = syscall.EIO
+	}
+	return all, err
 }
 
 // hangingFile hangs before it says that nothing more follows.
@@ -222,7 +241,7 @@ func TestSlowStickThatMovesIsNotGivenUp(t *testing.T) {
 func TestListAndRead(t *testing.T) {
 	s, f := newFake(t, "bundle/site.toml", "a")
 	list, err := s.List(t.Context())
-	if err != nil || !slices.Equal(list, []Entry{{"a", 1}, {"bundle/site.toml", 16}}) {
+	if err != nil || !slices.Equal(list, []Entry{{Name: "a", Size: 1}, {Name: "bundle/site.toml", Size: 16}}) {
 		t.Errorf("list = %v, %v", list, err)
 	}
 	if b, err := s.Read(t.Context(), "bundle/site.toml", 16); err != nil || string(b) != "bundle/site.toml" {
@@ -341,6 +360,31 @@ func TestH13_AFolderWithoutEndHidesNothingElse(t *testing.T) {
 	}
 }
 
+// What of a stick can be listed is, and what cannot is named; without its root there is
+// nothing.
+func TestAFolderThatCannotBeListedIsNamed(t *testing.T) {
+	s, f := newFake(t, "a", "ciglio/b", "ciglio/orders/c", "orders/d", "z/e")
+	f.bad, f.half = []string{"ciglio/orders"}, "orders"
+	list, err := s.List(t.Context())
+	var all []string
+	for _, e := range list {
+		if (e.Err != "") != strings.Contains(e.Err, "input/output error") {
+			t.Errorf("%s: %q", e.Name, e.Err)
+		}
+		if e.Err != "" {
+			e.Name += "!"
+		}
+		all = append(all, e.Name)
+	}
+	if want := []string{"a", "ciglio/b", "ciglio/orders/!", "orders/d", "orders/!", "z/e"}; err != nil || !slices.Equal(all, want) {
+		t.Errorf("%q, %v, want %q", all, err, want)
+	}
+	f.bad = []string{"."}
+	if list, err := s.List(t.Context()); !errors.Is(err, syscall.EIO) || len(list) > 0 {
+		t.Errorf("no root: %v, %v", list, err)
+	}
+}
+
 // manyFiles returns as many names, the same in each run.
 func manyFiles(n int) []string {
 	names := make([]string, n)
@@ -355,7 +399,7 @@ func TestListIsInOrderOfNamesInEachFolder(t *testing.T) {
 	var want []Entry
 	err := fs.WalkDir(os.DirFS(s.dir), ".", func(name string, d fs.DirEntry, err error) error {
 		if err == nil && !d.IsDir() {
-			want = append(want, Entry{name, int64(len(name))})
+			want = append(want, Entry{Name: name, Size: int64(len(name))})
 		}
 		return err
 	})
@@ -385,13 +429,13 @@ func TestLargeFolderIsReadInBatchesUpToTheLimit(t *testing.T) {
 		{"nothing more is allowed", 0, 0, 1, ErrLimit},
 	} {
 		reads := 0
-		found, err := readFolder(t.Context(), root, ".", c.limit, func() { reads++ })
+		found, err := (&Stick{system: kernel{}}).readFolder(t.Context(), root, ".", c.limit, func() { reads++ })
 		if !errors.Is(err, c.want) || len(found) != c.found || reads != c.reads {
 			t.Errorf("%s: %d found in %d reads, %v; want %d in %d, %v", c.name, len(found), reads, err, c.found, c.reads, c.want)
 		}
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	if found, err := readFolder(ctx, root, ".", maxEntries, cancel); !errors.Is(err, context.Canceled) || len(found) != batch {
+	if found, err := (&Stick{system: kernel{}}).readFolder(ctx, root, ".", maxEntries, cancel); !errors.Is(err, context.Canceled) || len(found) != batch {
 		t.Errorf("%d found, %v, though the context ended after the first batch", len(found), err)
 	}
 }
@@ -401,7 +445,7 @@ func TestLimitOfEntriesIsThatOfAllFolders(t *testing.T) {
 	if err := os.Symlink("c", filepath.Join(s.dir, "b", "link")); err != nil { // counts, and is no file
 		t.Fatal(err)
 	}
-	all := []Entry{{"a/1", 3}, {"a/2", 3}, {"b/1", 3}, {"c", 1}}
+	all := []Entry{{Name: "a/1", Size: 3}, {Name: "a/2", Size: 3}, {Name: "b/1", Size: 3}, {Name: "c", Size: 1}}
 	for _, c := range []struct {
 		name  string
 		limit int

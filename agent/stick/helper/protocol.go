@@ -16,6 +16,7 @@
 //	{"do":"next"}                          → {"event":"stick","stick":"/dev/sda 7","kind":"vfat"}: it is open now
 //	                                       → {"event":"pulled"}: one that was used before has gone
 //	{"do":"list"}                          → {"entries":[{"Name":"a.ciglio","Size":3}]}
+//	                                         an entry with "Err" is a folder, or the rest of one, that could not be listed
 //	{"do":"read","name":"a.ciglio","limit":9} → {"size":3} and 3 bytes
 //	{"do":"put","name":"receipt","size":4} and 4 bytes → {}
 //	{"do":"close"}                         → {}: it is unmounted, and may be pulled out
