@@ -30,7 +30,7 @@ func consoleSocket(c *config.Config) string { return filepath.Join(c.Device.Dir,
 type pages struct {
 	console *console.Console
 	listen  string
-	socket  string
+	socket  string // "" for none
 	log     *slog.Logger
 }
 
@@ -44,6 +44,16 @@ func (l *lives) newConsole(c *config.Config, d *device.Device) (*pages, error) {
 	return &pages{p, c.Console.Listen, consoleSocket(c), l.log}, nil
 }
 
+// newWaiting returns the page of a device that has not begun. It has no socket: the
+// commands find no device there.
+func (l *lives) newWaiting() (*pages, error) {
+	p, err := console.New(console.Options{Sticks: sticksOf{l}, Lacks: l.lacks, Now: time.Now, Log: l.log})
+	if err != nil {
+		return nil, err
+	}
+	return &pages{console: p, listen: l.config.Console.Listen, log: l.log}, nil
+}
+
 // listenAgain is how long the pages wait for their address: the service port may
 // have none until a notebook is plugged in.
 const listenAgain = 5 * time.Second
@@ -52,9 +62,11 @@ const listenAgain = 5 * time.Second
 // device.
 func (p *pages) run(ctx context.Context) {
 	var all sync.WaitGroup
-	all.Go(func() {
-		p.keep(ctx, "socket", p.listenSocket, p.console.ServeLocal)
-	})
+	if p.socket != "" {
+		all.Go(func() {
+			p.keep(ctx, "socket", p.listenSocket, p.console.ServeLocal)
+		})
+	}
 	if p.listen != "" {
 		all.Go(func() {
 			p.keep(ctx, p.listen, func() (net.Listener, error) { return net.Listen("tcp", p.listen) }, p.console.Serve)

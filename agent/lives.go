@@ -176,7 +176,7 @@ func (l *lives) run(ctx context.Context) error {
 			answer(err)
 		case errors.As(err, new(missingError)) && l.takesSticks():
 			answer(err)
-			if asked, err = l.await(ctx, err); err != nil {
+			if asked = l.await(ctx, err); asked == nil {
 				return nil // ctx ended
 			}
 		default:
@@ -204,8 +204,41 @@ func (l *lives) live(ctx context.Context, started func()) (next chan error, err 
 	return next, err
 }
 
-// await waits for a stick that brings what is missing.
-func (l *lives) await(ctx context.Context, missing error) (chan error, error) {
+// await waits for a stick that brings what is missing, and meanwhile shows the page that
+// says so. It returns who waits for the next life; nil when ctx has ended.
+func (l *lives) await(ctx context.Context, missing error) (asked chan error) {
+	page, err := l.newWaiting()
+	if err != nil {
+		l.log.Error("no page", "error", err)
+		return l.awaitStick(ctx, missing)
+	}
+	_ = runBeside(ctx, func(ctx context.Context) error { asked = l.awaitStick(ctx, missing); return nil }, page.run)
+	return asked
+}
+
+// lacks returns what a stick must bring before the device begins to work.
+func (l *lives) lacks() (all []p.Kind) {
+	c, placed, _, err := installed(l.state, l.config)
+	if err != nil {
+		c = l.config
+	}
+	for _, one := range []struct {
+		kind p.Kind
+		path string
+		most int64
+	}{{p.Trust, c.Uplink.Trust, evidence.MaxTrust + 1}, {p.Calibration, c.Device.Calibration, maxStatement}} {
+		if _, _, err := statement(l.state, one.kind, one.path, one.most); errors.As(err, new(missingError)) {
+			all = append(all, one.kind)
+		}
+	}
+	if placed == nil && !c.Placed() {
+		all = append(all, p.Site)
+	}
+	return all
+}
+
+// awaitStick is await without the page.
+func (l *lives) awaitStick(ctx context.Context, missing error) chan error {
 	words := "waits for a stick: " + missing.Error()
 	l.log.Warn("not provisioned", "error", missing)
 	lines := []string{notify.Ready, notify.Status(words)}
@@ -222,9 +255,9 @@ func (l *lives) await(ctx context.Context, missing error) (chan error, error) {
 		lines = nil
 		select {
 		case asked := <-l.restart:
-			return asked, nil
+			return asked
 		case <-ctx.Done():
-			return nil, ctx.Err()
+			return nil
 		case <-ticker.C:
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -117,11 +118,19 @@ func TestAStickBringsTheFirstLifeAndTheNext(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	port, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := port.Addr().String()
+	if err := port.Close(); err != nil {
+		t.Fatal(err)
+	}
 	path := filepath.Join(dir, "ciglio.toml")
 	text := fmt.Sprintf("[device]\nid = %q\ndir = %q\nkey = %q\ncertificate = %q\ncalibration = %q\n[provision]\nroot = %q\nhelper = %q\n"+
 		"[clock]\nsource = \"simulated\"\n"+
-		"[sensor]\npath = %q\nmodel = \"m\"\nserial = \"S\"\n[camera]\nurl = \"http://127.0.0.1:1/x\"\nmodel = \"m\"\nserial = \"s\"\nlatency = \"40ms\"\n[uplink]\nbroker = \"tcp://127.0.0.1:1\"\ntrust = %q\n[console]\nlisten = \"\"\n",
-		device, dir, filepath.Join(dir, "e.key"), filepath.Join(dir, "d.crt"), filepath.Join(dir, "none.toml"), rootSigner.KeyID(), socket, filepath.Join(dir, "none"), filepath.Join(dir, "none.pem"))
+		"[sensor]\npath = %q\nmodel = \"m\"\nserial = \"S\"\n[camera]\nurl = \"http://127.0.0.1:1/x\"\nmodel = \"m\"\nserial = \"s\"\nlatency = \"40ms\"\n[uplink]\nbroker = \"tcp://127.0.0.1:1\"\ntrust = %q\n[console]\nlisten = %q\n",
+		device, dir, filepath.Join(dir, "e.key"), filepath.Join(dir, "d.crt"), filepath.Join(dir, "none.toml"), rootSigner.KeyID(), socket, filepath.Join(dir, "none"), filepath.Join(dir, "none.pem"), address)
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -131,10 +140,11 @@ func TestAStickBringsTheFirstLifeAndTheNext(t *testing.T) {
 	}
 	log := new(safeBuffer)
 	waits := &awaited{words: []byte("not provisioned"), seen: make(chan struct{})}
+	listens := &awaited{words: []byte("console listens"), seen: make(chan struct{})}
 	ctx, cancel := context.WithCancel(t.Context())
 	served := make(chan error, 1)
 	go func() {
-		served <- serve(ctx, c, slog.New(slog.NewTextHandler(io.MultiWriter(log, waits), nil)), diag.NewTail(1<<10))
+		served <- serve(ctx, c, slog.New(slog.NewTextHandler(io.MultiWriter(log, waits, listens), nil)), diag.NewTail(1<<10))
 	}()
 	// A stick that is quicker than the start would be found installed by the first life.
 	select {
@@ -143,6 +153,22 @@ func TestAStickBringsTheFirstLifeAndTheNext(t *testing.T) {
 		t.Fatalf("the service ended: %v\n%s", err, log)
 	case <-time.After(2 * time.Minute):
 		t.Fatalf("it does not wait for a stick\n%s", log)
+	}
+	// Before the first stick there is one page, which says what is missing.
+	select {
+	case <-listens.seen:
+	case <-time.After(2 * time.Minute):
+		t.Fatalf("it shows no page\n%s", log)
+	}
+	answer, err := http.Get("http://" + address + "/login")
+	if err != nil {
+		t.Fatal(err)
+	}
+	page, err := io.ReadAll(answer.Body)
+	answer.Body.Close()
+	if err != nil || !strings.Contains(string(page), "Il dispositivo aspetta una chiavetta") || strings.Contains(string(page), device.String()) ||
+		strings.Count(string(page), "<h3>") != 3 {
+		t.Errorf("before the first stick: %v\n%s", err, page)
 	}
 	m := &memoryStick{map[string][]byte{"t.ciglio": trust, "c.ciglio": calibrated(1)}, make(chan string, 4)}
 	use := func(want string) {

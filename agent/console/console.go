@@ -38,6 +38,7 @@ import (
 	"ciglio/capture/evidence"
 	"ciglio/internal/catalogue"
 	"ciglio/internal/pages"
+	"ciglio/internal/provisioning"
 	"ciglio/sensor"
 	"ciglio/uplink"
 )
@@ -83,7 +84,9 @@ type Device interface {
 
 // Options says what a console is made of. Device and Now are needed.
 type Options struct {
-	Device Device
+	Device Device // nil for one that has not begun, because it lacks what a stick brings
+	// Lacks says what a device that has not begun lacks. It is safe for concurrent use.
+	Lacks func() []provisioning.Kind
 	// Sticks tells what sticks bring; nil for a device that takes none and has nothing
 	// installed.
 	Sticks Sticks
@@ -214,10 +217,14 @@ func (c *Console) local() []route {
 // Handler answers what comes over the network.
 func (c *Console) Handler() http.Handler {
 	mux := http.NewServeMux()
-	for _, t := range c.routes() {
+	routes, other := c.routes(), c.absent
+	if c.o.Device == nil {
+		routes, other = c.waitingRoutes(), c.toWaiting
+	}
+	for _, t := range routes {
 		mux.HandleFunc(t.pattern, c.answer(t, c.session))
 	}
-	mux.HandleFunc("/", c.answer(route{may: anyone, handle: c.absent}, c.session))
+	mux.HandleFunc("/", c.answer(route{may: anyone, handle: other}, c.session))
 	return c.guard(http.NewCrossOriginProtection().Handler(mux))
 }
 

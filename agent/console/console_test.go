@@ -565,6 +565,7 @@ func TestEveryTextIsThereAndUsed(t *testing.T) {
 		composed("kind.", string(kind))
 	}
 	composed("kind.", "other")
+	composed("lacks.", "calibration", "trust", "site", "other")
 	composed("frame.", "before", "photo", "after", "other")
 	composed("order.", "malformed", "kind", "signer", "role", "device", "number", "not_yet", "expired", "clock", "place", "store", "other")
 	if unused := b.words.Unused(used); len(unused) > 0 {
@@ -726,4 +727,71 @@ func TestConnectionsAreBounded(t *testing.T) {
 		}
 	}
 	t.Error("a connection that was closed is not free again")
+}
+
+// stationIn is a station of sticks that is at one point.
+type stationIn struct{ now provision.Now }
+
+func (s stationIn) Now() (provision.Now, bool) { return s.now, true }
+func (s stationIn) InForce() []provision.Force { return nil }
+
+// A device that has not begun says to anyone what it lacks and how it goes with the stick,
+// and nothing else: no act, no name of it or of what is on the stick.
+func TestWhatADeviceShowsBeforeItsFirstStick(t *testing.T) {
+	const secret = "00112233"
+	c, err := New(Options{Now: func() time.Time { return noon }, Lacks: func() []provisioning.Kind {
+		return []provisioning.Kind{provisioning.Trust, provisioning.Calibration, provisioning.Site}
+	},
+		Sticks: stationIn{provision.Now{Phase: provision.Done, Since: noon, Trouble: secret,
+			Last: &provision.Receipt{Device: secret, Outcome: "refused", Reason: provisioning.Foreign, Words: secret, Refused: []provision.Rejected{{Name: secret, Fact: secret}}}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ask := func(method, path string, header ...string) *httptest.ResponseRecorder {
+		r := httptest.NewRequest(method, "http://192.0.2.1"+path, strings.NewReader("language=de"))
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		for i := 0; i < len(header); i += 2 {
+			r.Header.Set(header[i], header[i+1])
+		}
+		w := httptest.NewRecorder()
+		c.Handler().ServeHTTP(w, r)
+		return w
+	}
+	for language, want := range map[string][]string{
+		"en": {"The device waits for a stick", "<h3>Calibration</h3>", "<h3>Site</h3>", "The trust bundle of the centre brings it", "Refused", "for another device"},
+		"it": {"Il dispositivo aspetta una chiavetta", "Che cosa manca", "del laboratorio"},
+		"de": {"Das Gerät wartet auf einen Stick", "Was fehlt", "des Labors"},
+	} {
+		w := ask("GET", "/", "Accept-Language", language)
+		page := html.UnescapeString(w.Body.String())
+		for _, words := range want {
+			if w.Code != http.StatusOK || !strings.Contains(page, words) {
+				t.Errorf("%s: %d: the page does not say %q", language, w.Code, words)
+			}
+		}
+		if strings.Contains(page, secret) || strings.Count(page, "<form") != 1 {
+			t.Errorf("%s: the page says or does more than it may:\n%s", language, page)
+		}
+	}
+	if w := ask("GET", "/", "Accept", "application/json"); w.Code != http.StatusServiceUnavailable || w.Body.String() != `{"lacks":["trust","calibration","site"],"phase":"done"}`+"\n" {
+		t.Errorf("to a program: %d %s", w.Code, w.Body)
+	}
+	var full Console
+	for _, r := range slices.Concat(full.routes(), full.local()) {
+		method, path, _ := strings.Cut(r.pattern, " ")
+		path = strings.NewReplacer("{$}", "", "{run}", "1", "{epoch}", "1", "{seq}", "1", "{frame}", "1", "{name}", "1").Replace(path)
+		w := ask(method, path)
+		switch {
+		case path == "/" || path == "/language":
+		case strings.HasPrefix(path, "/assets/"), method == "POST":
+			if w.Code != http.StatusNotFound {
+				t.Errorf("%s: %d", r.pattern, w.Code)
+			}
+		case w.Code != http.StatusSeeOther || w.Header().Get("Location") != "/":
+			t.Errorf("%s: %d to %q", r.pattern, w.Code, w.Header().Get("Location"))
+		}
+	}
+	if w := ask("POST", "/language"); w.Code != http.StatusSeeOther || !strings.Contains(w.Header().Get("Set-Cookie"), "=de") {
+		t.Errorf("language: %d", w.Code)
+	}
 }
