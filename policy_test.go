@@ -122,6 +122,7 @@ var may = map[string][]string{
 	"portal/backup":                {"capture/evidence", "internal/durable", "portal/blob", "portal/database", "portal/record"},
 	"portal/witness":               {"internal/durable", "portal/log"},
 	"portal/cmd/ciglio-witness":    {"portal/log", "portal/witness"},
+	"portal/recheck":               {"capture/evidence", "uplink/wire", "portal/blob", "portal/database", "portal/log", "portal/orders"},
 	"portal/register":              {"capture/evidence", "internal/durable"},
 	"portal/keys":                  {"capture/evidence", "internal/durable"},
 	"portal/tally":                 {},

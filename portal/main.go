@@ -57,6 +57,8 @@ func commands() []command {
 		{"provision-inspect", "--bundle FILE [--trust BUNDLE]", "say what is in a provisioning bundle, and whether its signatures are complete", inspectFlags},
 		{"backup", "--dir DIR | --config FILE --to FOLDER", "copy everything but the private keys while it works, and name what is missing or damaged", backupFlags},
 		{"restore", "--from FOLDER --dir DIR | --config FILE", "put a copy back where nothing is, and name what it lacks", restoreFlags},
+		{"check", "--dir DIR | --config FILE", "compute everything from the signed bytes, and name what is not as they say", checkFlags},
+		{"migrate", "--from FILE --to FILE", "copy the store from where one configuration has it to where another has", migrateFlags},
 		{"request", "--dir DIR --out FILE", "ask a root on another machine for keys to be entered or revoked", requestFlags},
 		{"root", "--key FILE", "on the root's machine: make its key, look at a request or a bundle, sign it", rootFlags},
 		{"install", "--dir DIR --request FILE --answer FILE", "put the root's answer in its place", installFlags},
@@ -178,7 +180,11 @@ func (c command) run(args []string, stdout, stderr io.Writer) int {
 			v := map[string]any{"error": err.Error()}
 			var damage *record.DamageError
 			if errors.As(err, &damage) {
-				v["damaged"] = damage.Things
+				v["damaged"], v["ranges"] = damage.Things, damage.Ranges()
+			}
+			var found *wrongness
+			if errors.As(err, &found) {
+				v["error"], v["check"] = errWrong.Error(), found.result
 			}
 			json.NewEncoder(stdout).Encode(v)
 		}
@@ -221,6 +227,10 @@ func hint(err error) string {
 		return "it receives, and publishes nothing more of its log: find a newer copy, or the disk that was lost (docs/operation.md)"
 	case errors.Is(err, ErrNotEmpty), errors.Is(err, database.ErrOccupied):
 		return "a copy is put where nothing is: a new directory, an empty database, an empty bucket"
+	case errors.Is(err, errWrong):
+		return "docs/operation.md says what each finding means, and what to do"
+	case errors.Is(err, ErrServed):
+		return "systemctl stop ciglio-portal"
 	case errors.Is(err, ErrExists):
 		return "choose another directory; init never replaces a centre"
 	case errors.Is(err, errNoDevice):

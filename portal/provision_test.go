@@ -128,6 +128,8 @@ func TestWrongUseIsToldApart(t *testing.T) {
 		"provision-inspect": {""},
 		"backup":            {"", "--dir d"},
 		"restore":           {"", "--dir d", "--from f", "--dir d --from f --checkpoint c --no-newer"},
+		"check":             {""},
+		"migrate":           {"", "--from f", "--to t"},
 		"request":           {"", "--dir d", "--dir d --out o --revoke x", "--dir d --out o --revoke-device x"},
 		"root":              {"", "--key k", "--key k --request r --accept h", "--key k --make --request r"},
 		"install":           {"", "--dir d --request r"},

@@ -32,11 +32,7 @@ type lite struct {
 
 func (db *DB) openSQLite(path string) (err error) {
 	folder := filepath.Dir(path)
-	db.lock, err = durable.Lock(filepath.Join(folder, lockName))
-	if errors.Is(err, durable.ErrLocked) {
-		return fmt.Errorf("store %s: %w", folder, ErrLocked)
-	}
-	if err != nil {
+	if db.lock, err = LockFile(path); err != nil {
 		return err
 	}
 	for _, name := range []string{path, path + "-wal", path + "-shm"} {
@@ -64,6 +60,17 @@ func (db *DB) openSQLite(path string) (err error) {
 	db.read.SetMaxIdleConns(8)
 	// The file itself may be new.
 	return durable.SyncFolder(folder)
+}
+
+// LockFile keeps everybody from opening a file of SQLite, until the lock is closed. The
+// error wraps [ErrLocked] when another has it open.
+func LockFile(path string) (*os.File, error) {
+	folder := filepath.Dir(path)
+	lock, err := durable.Lock(filepath.Join(folder, lockName))
+	if errors.Is(err, durable.ErrLocked) {
+		return nil, fmt.Errorf("store %s: %w", folder, ErrLocked)
+	}
+	return lock, err
 }
 
 func openFile(path string, pragmas ...string) (*sql.DB, error) {

@@ -304,8 +304,14 @@ func (db *DB) Load(ctx context.Context, source string, table Table, before int64
 		var n int64
 		switch err := tx.Row(ctx, selectLoaded, []any{table.Name}, &n); {
 		case errors.Is(err, ErrAbsent):
-			// What a step of the schema has put there is among the rows.
-			if _, err := tx.Exec(ctx, `DELETE FROM `+quoted(table.Name)); err != nil {
+			// What a step of the schema has put there is among the rows. A table that a step
+			// has sealed refuses this even where there is nothing.
+			var one int
+			err := tx.Row(ctx, `SELECT 1 FROM `+quoted(table.Name)+` LIMIT 1`, nil, &one)
+			if err == nil {
+				_, err = tx.Exec(ctx, `DELETE FROM `+quoted(table.Name))
+			}
+			if err != nil && !errors.Is(err, ErrAbsent) {
 				return err
 			}
 		case err != nil:
