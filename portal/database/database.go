@@ -8,10 +8,11 @@ package database
 
 import (
 	"context"
+	"crypto/rand"
 	"database/sql"
 	"errors"
 	"fmt"
-	"math/rand/v2"
+	mathrand "math/rand/v2"
 	"os"
 	"strings"
 	"time"
@@ -55,12 +56,15 @@ type DB struct {
 	clock  func() time.Time
 	read   *sql.DB
 	lock   *os.File // of SQLite's folder
+	life   string   // holder of the leases that this one takes
 }
 
 // An engine is what the two do each in its own way.
 type engine interface {
 	// begin begins a transaction that writes.
 	begin(context.Context) (transaction, error)
+	// beginUnder begins one that a lease parts from others that write.
+	beginUnder(context.Context) (transaction, error)
 	// view begins one that reads.
 	view(context.Context, *sql.DB) (*sql.Tx, error)
 	// query reads outside of a transaction.
@@ -69,6 +73,14 @@ type engine interface {
 	sort(error) error
 	// now is SQL for the database's clock, in microseconds since 1970 UTC.
 	now() string
+	// share is SQL that has others wait with changes of the rows of a query.
+	share() string
+	// alone reports whether no other process can have the database open.
+	alone() bool
+	// tell wakes those who listen to a name, in every process.
+	tell(ctx context.Context, name string) error
+	// listen calls wake when a name was told, until ctx ends.
+	listen(ctx context.Context, name string, wake func())
 	// beginStep begins one for a step of a schema: others wait with theirs until
 	// it ends.
 	beginStep(context.Context) (transaction, error)
@@ -86,6 +98,7 @@ type engine interface {
 type transaction interface {
 	exec(ctx context.Context, text string, args []any) (sql.Result, error)
 	query(ctx context.Context, text string, args []any) (*sql.Rows, error)
+	send(context.Context, *Batch) error
 	commit(context.Context) error
 	rollback(context.Context) error
 }
@@ -95,7 +108,7 @@ type transaction interface {
 // in this process alone. The password of a URL is better kept in the file that
 // the engine's own programs use (PGPASSFILE): errors do not print it.
 func Open(ctx context.Context, address string, o Options) (*DB, error) {
-	db := &DB{clock: o.Clock}
+	db := &DB{clock: o.Clock, life: rand.Text()}
 	var err error
 	if IsURL(address) {
 		err = db.openPostgres(address)
@@ -110,6 +123,9 @@ func Open(ctx context.Context, address string, o Options) (*DB, error) {
 	}
 	if err == nil && !o.Filling {
 		err = db.unfinished(ctx)
+	}
+	if err == nil && db.engine.alone() {
+		err = db.endLeases(ctx) // of processes that were killed
 	}
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
@@ -286,7 +302,7 @@ func (db *DB) update(ctx context.Context, begin func(context.Context) (transacti
 		if err == nil || !errors.Is(err, ErrAgain) || errors.Is(err, ErrUnknown) || try == maxTries || ctx.Err() != nil {
 			return err
 		}
-		wait := time.NewTimer(time.Duration(rand.Float64() * float64(pause)))
+		wait := time.NewTimer(time.Duration(mathrand.Float64() * float64(pause)))
 		select {
 		case <-wait.C:
 		case <-ctx.Done():

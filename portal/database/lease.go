@@ -68,16 +68,117 @@ func (db *DB) Release(ctx context.Context, l Lease) error {
 	})
 }
 
-const holdLease = `SELECT 1 FROM leases WHERE name = $1 AND holder = $2 AND term = $3 AND ends > 0`
+const holdLease = `SELECT 1 FROM leases WHERE name = $1 AND holder = $2 AND term = $3 AND ends > 0{share}`
 
 // Holds fails with [ErrLost] unless the lease is still the holder's. What the
-// transaction changes is changed under the lease: when another takes it before the
-// commit and works on the same, one of the two transactions fails.
+// transaction changes is changed under the lease: whoever takes it waits until the
+// transaction has ended.
 func (t *Tx) Holds(ctx context.Context, l Lease) error {
 	var one int
-	err := t.Row(ctx, holdLease, []any{l.Name, l.Holder, l.Term}, &one)
+	text := strings.ReplaceAll(holdLease, "{share}", t.db.engine.share())
+	err := t.Row(ctx, text, []any{l.Name, l.Holder, l.Term}, &one)
 	if errors.Is(err, ErrAbsent) {
 		return fmt.Errorf("lease %s: %w", l.Name, ErrLost)
 	}
 	return err
+}
+
+// Under runs fn as [DB.Update] does, under a lease: it fails with [ErrLost] unless the
+// lease is the holder's, and whoever takes the lease waits for its end. Transactions
+// under other leases go on beside it, and what they commit is seen from one statement
+// to the next: fn writes back nothing that it has read but what the lease guards.
+func (db *DB) Under(ctx context.Context, l Lease, fn func(*Tx) error) error {
+	return db.update(ctx, db.engine.beginUnder, func(tx *Tx) error {
+		if err := tx.Holds(ctx, l); err != nil {
+			return err
+		}
+		return fn(tx)
+	})
+}
+
+const endLeases = `UPDATE leases SET ends = 0 WHERE ends > 0`
+
+func (db *DB) endLeases(ctx context.Context) error {
+	return db.Update(ctx, func(tx *Tx) error {
+		_, err := tx.Exec(ctx, endLeases)
+		return err
+	})
+}
+
+// forEver is the span of a lease that ends with its process.
+const forEver = 100 * 365 * 24 * time.Hour
+
+// While runs work whenever this process has the lease of a name, until ctx ends: it
+// waits while another has it, prolongs it until work returns, and gives it back then.
+// The context of work ends when the lease is lost or ctx ends; what work then has in
+// hand it may finish, since [DB.Under] tells whether the lease is still there. Another
+// process takes the lease of one that was killed after span. When the lease cannot be
+// asked for, failed is called, once until it can.
+func (db *DB) While(ctx context.Context, name string, span time.Duration, failed func(error), work func(context.Context, Lease)) {
+	if db.engine.alone() {
+		span = forEver // nobody else can ask
+	}
+	failing := false
+	for ctx.Err() == nil {
+		l, err := db.Acquire(ctx, name, db.life, span)
+		if err == nil {
+			db.keep(ctx, l, span, work)
+			failing = false
+			continue
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		if held := errors.Is(err, ErrHeld); !held && !failing {
+			failed(err)
+			failing = true
+		} else if held {
+			failing = false
+		}
+		wait(ctx, span/4)
+	}
+}
+
+// keep runs work and prolongs its lease.
+func (db *DB) keep(ctx context.Context, l Lease, span time.Duration, work func(context.Context, Lease)) {
+	held, lose := context.WithCancel(ctx)
+	defer lose()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		work(held, l)
+	}()
+	beyond := context.WithoutCancel(ctx) // work may still have something in hand
+	tick := time.NewTicker(span / 4)
+	defer tick.Stop()
+	for until := l.Until; ; {
+		select {
+		case <-done:
+			short, cancel := context.WithTimeout(beyond, span)
+			defer cancel()
+			db.Release(short, l) // or it ends by itself
+			return
+		case <-tick.C:
+		}
+		asking, cancel := context.WithDeadline(beyond, until)
+		again, err := db.Acquire(asking, l.Name, l.Holder, span)
+		cancel()
+		switch {
+		case err == nil && again.Term == l.Term:
+			until = again.Until
+		case err == nil, errors.Is(err, ErrHeld), !time.Now().Before(until):
+			lose()
+			<-done
+			return
+		}
+	}
+}
+
+func wait(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
 }

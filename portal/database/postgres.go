@@ -17,7 +17,10 @@ import (
 )
 
 // post is PostgreSQL. Statements are prepared by the driver, once a connection.
-type post struct{ db *sql.DB }
+type post struct {
+	db     *sql.DB
+	config *pgx.ConnConfig
+}
 
 const postConnections = 16
 
@@ -27,7 +30,7 @@ func (db *DB) openPostgres(address string) error {
 		return fmt.Errorf("database: %w", err) // without the password
 	}
 	config.RuntimeParams["application_name"] = "ciglio-portal"
-	p := post{stdlib.OpenDB(*config)}
+	p := post{db: stdlib.OpenDB(*config), config: config}
 	p.db.SetMaxOpenConns(postConnections)
 	p.db.SetMaxIdleConns(postConnections)
 	p.db.SetConnMaxIdleTime(5 * time.Minute)
@@ -36,14 +39,31 @@ func (db *DB) openPostgres(address string) error {
 }
 
 func (p post) begin(ctx context.Context) (transaction, error) {
-	tx, err := p.db.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelSerializable})
+	return p.beginAt(ctx, sql.LevelSerializable)
+}
+
+func (p post) beginUnder(ctx context.Context) (transaction, error) {
+	return p.beginAt(ctx, sql.LevelReadCommitted)
+}
+
+func (p post) beginAt(ctx context.Context, level sql.IsolationLevel) (transaction, error) {
+	conn, err := p.db.Conn(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return postTx{tx}, nil
+	tx, err := conn.BeginTx(ctx, &sql.TxOptions{Isolation: level})
+	if err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	return postTx{tx, conn, ctx}, nil
 }
 
-type postTx struct{ tx *sql.Tx }
+// postTx is a transaction and the connection that is its alone.
+type postTx struct {
+	tx   *sql.Tx
+	conn *sql.Conn
+	life context.Context // when it ends, the transaction does
+}
 
 func (t postTx) exec(ctx context.Context, text string, args []any) (sql.Result, error) {
 	return t.tx.ExecContext(ctx, text, args...)
@@ -53,7 +73,37 @@ func (t postTx) query(ctx context.Context, text string, args []any) (*sql.Rows, 
 	return t.tx.QueryContext(ctx, text, args...)
 }
 
+// send has all statements on the way before the first answer is read. It goes by the
+// context of the transaction: the connection may be out of it when that has ended.
+func (t postTx) send(_ context.Context, b *Batch) error {
+	return t.conn.Raw(func(conn any) error {
+		queue := &pgx.Batch{}
+		for i := range b.items {
+			item := &b.items[i]
+			q := queue.Queue(item.text, item.args...)
+			if item.each == nil {
+				q.Exec(func(tag pgconn.CommandTag) error {
+					b.changed += tag.RowsAffected()
+					return nil
+				})
+				continue
+			}
+			q.Query(func(rows pgx.Rows) error {
+				defer rows.Close()
+				for rows.Next() {
+					if err := item.each(rows); err != nil {
+						return err
+					}
+				}
+				return rows.Err()
+			})
+		}
+		return conn.(*stdlib.Conn).Conn().SendBatch(t.life, queue).Close()
+	})
+}
+
 func (t postTx) commit(ctx context.Context) error {
+	defer t.conn.Close() // gives it back
 	if ctx.Err() != nil {
 		return t.tx.Commit() // which rolls back
 	}
@@ -66,6 +116,7 @@ func (t postTx) commit(ctx context.Context) error {
 
 // rollback is done already when the context has ended.
 func (t postTx) rollback(context.Context) error {
+	defer t.conn.Close()
 	if err := t.tx.Rollback(); !errors.Is(err, sql.ErrTxDone) && !lost(err) {
 		return err
 	}
@@ -134,17 +185,54 @@ const stepPatience = `SET LOCAL lock_timeout = '5s'`
 // beginStep sees what others have done until it has the lock, so it is READ
 // COMMITTED.
 func (p post) beginStep(ctx context.Context) (transaction, error) {
-	tx, err := p.db.BeginTx(ctx, nil)
+	tx, err := p.beginAt(ctx, sql.LevelReadCommitted)
 	if err != nil {
 		return nil, err
 	}
-	if _, err = tx.ExecContext(ctx, `SELECT pg_advisory_xact_lock($1)`, int64(schemaLock)); err == nil {
-		_, err = tx.ExecContext(ctx, stepPatience)
+	if _, err = tx.exec(ctx, `SELECT pg_advisory_xact_lock($1)`, []any{int64(schemaLock)}); err == nil {
+		_, err = tx.exec(ctx, stepPatience, nil)
 	}
 	if err != nil {
-		return nil, errors.Join(err, tx.Rollback())
+		return nil, errors.Join(err, tx.rollback(ctx))
 	}
-	return postTx{tx}, nil
+	return tx, nil
+}
+
+func (p post) share() string { return ` FOR SHARE` }
+
+func (p post) alone() bool { return false }
+
+// tell is no part of a transaction: PostgreSQL lets one that tells commit at a time.
+func (p post) tell(ctx context.Context, name string) error {
+	_, err := p.db.ExecContext(ctx, `SELECT pg_notify($1, '')`, name)
+	return err
+}
+
+// listen holds a connection of its own. What was told while there was none nobody
+// knows, so a new one wakes.
+func (p post) listen(ctx context.Context, name string, wake func()) {
+	for ctx.Err() == nil {
+		p.hear(ctx, name, wake)
+		wait(ctx, time.Second)
+	}
+}
+
+func (p post) hear(ctx context.Context, name string, wake func()) {
+	conn, err := pgx.ConnectConfig(ctx, p.config)
+	if err != nil {
+		return // whoever listens looks by itself, too
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	if _, err := conn.Exec(ctx, `LISTEN `+pgx.Identifier{name}.Sanitize()); err != nil {
+		return
+	}
+	wake()
+	for {
+		if _, err := conn.WaitForNotification(ctx); err != nil {
+			return
+		}
+		wake()
+	}
 }
 
 func (p post) columns() string {

@@ -28,6 +28,8 @@ type lite struct {
 
 	mu    sync.Mutex
 	reads map[string]*sql.Stmt
+
+	ears ears
 }
 
 func (db *DB) openSQLite(path string) (err error) {
@@ -151,6 +153,36 @@ func (t liteTx) query(ctx context.Context, text string, args []any) (*sql.Rows, 
 	return s.QueryContext(ctx, args...)
 }
 
+// send runs one statement after the other.
+func (t liteTx) send(ctx context.Context, b *Batch) error {
+	for i := range b.items {
+		item := &b.items[i]
+		if item.each == nil {
+			result, err := t.exec(ctx, item.text, item.args)
+			if err != nil {
+				return err
+			}
+			n, err := result.RowsAffected()
+			if err != nil {
+				return err
+			}
+			b.changed += n
+			continue
+		}
+		rows, err := t.query(ctx, item.text, item.args)
+		if err != nil {
+			return err
+		}
+		for err == nil && rows.Next() {
+			err = item.each(rows)
+		}
+		if err := errors.Join(err, rows.Err(), rows.Close()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (t liteTx) commit(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return errors.Join(err, t.rollback(context.WithoutCancel(ctx)))
@@ -210,6 +242,20 @@ func (l *lite) sort(err error) error {
 }
 
 func (l *lite) now() string { return `CAST(unixepoch('subsec') * 1000000 AS INTEGER)` }
+
+// beginUnder is begin: one writes at a time.
+func (l *lite) beginUnder(ctx context.Context) (transaction, error) { return l.begin(ctx) }
+
+func (l *lite) share() string { return "" }
+
+func (l *lite) alone() bool { return true }
+
+func (l *lite) tell(_ context.Context, name string) error {
+	l.ears.tell(name)
+	return nil
+}
+
+func (l *lite) listen(ctx context.Context, name string, wake func()) { l.ears.listen(ctx, name, wake) }
 
 // beginStep is begin: the transaction has the only lock there is.
 func (l *lite) beginStep(ctx context.Context) (transaction, error) { return l.begin(ctx) }
