@@ -120,6 +120,7 @@ var may = map[string][]string{
 	"portal/acts":                  {"capture/evidence", "portal/casefile", "portal/database", "portal/law"},
 	"portal/log":                   {"capture/evidence", "internal/durable"},
 	"portal/backup":                {"capture/evidence", "internal/durable", "portal/blob", "portal/database", "portal/record"},
+	"portal/log/sequencer":         {"capture/evidence", "portal/database", "portal/record", "portal/log"},
 	"portal/witness":               {"internal/durable", "portal/log"},
 	"portal/cmd/ciglio-witness":    {"portal/log", "portal/witness"},
 	"portal/recheck":               {"capture/evidence", "uplink/wire", "portal/blob", "portal/database", "portal/log", "portal/orders"},
@@ -133,7 +134,7 @@ var may = map[string][]string{
 	"portal/ca":                    {"capture/evidence", "internal/durable", "internal/mtls", "portal/keys"},
 	"portal/est":                   {"capture/evidence", "internal/mtls", "internal/pages", "portal/ca", "portal/tally"},
 	"portal/orders":                {"capture/evidence", "uplink/wire", "internal/durable"},
-	"portal/intake":                {"capture/evidence", "uplink", "uplink/wire", "portal/blob", "portal/record", "portal/log", "portal/orders", "portal/tally"},
+	"portal/intake":                {"capture/evidence", "uplink", "uplink/wire", "portal/database", "portal/blob", "portal/record", "portal/log/sequencer", "portal/orders", "portal/tally"},
 	"portal/web":                   {"sensor", "capture", "capture/evidence", "uplink/wire", "internal/pages", "portal/blob", "portal/record", "portal/log", "portal/orders", "portal/intake"},
 }
 

@@ -21,6 +21,7 @@ import (
 	"ciglio/capture/evidence"
 	"ciglio/portal/broker"
 	"ciglio/portal/intake"
+	"ciglio/portal/log/sequencer"
 	"ciglio/portal/portaltest"
 	"ciglio/portal/register"
 	"ciglio/uplink/mqtt"
@@ -216,10 +217,13 @@ func burst(tb testing.TB, devices, each int) burstResult {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	in, err := intake.New(tb.Context(), intake.Options{Store: st, Spool: tb.TempDir(), Register: keys, Signer: c.Signer, Dialer: dialer, ClientID: "centre", Shard: portaltest.Shard})
+	in, err := intake.New(tb.Context(), intake.Options{Store: st, Lease: portaltest.Lease(tb, st), Spool: tb.TempDir(), Register: keys, Signer: c.Signer, Dialer: dialer, ClientID: "centre", Shard: portaltest.Shard})
 	if err != nil {
 		tb.Fatal(err)
 	}
+	numbers, numbered := portaltest.Number(sequencer.Options{Store: st, Register: keys, Signer: c.Signer})
+	defer numbered()
+	statsOf := func() intake.Stats { return in.Stats().With(numbers.Stats()) }
 	brokerCtx, stopBroker := context.WithCancel(context.Background())
 	intakeCtx, stopIntake := context.WithCancel(context.Background())
 	var running sync.WaitGroup
@@ -281,10 +285,10 @@ func burst(tb testing.TB, devices, each int) burstResult {
 			result.receipted = at.Sub(began)
 		case <-tick.C:
 		case <-late:
-			tb.Errorf("%d of %d records are receipted after four minutes: %+v", len(seen), total, in.Stats())
+			tb.Errorf("%d of %d records are receipted after four minutes: %+v", len(seen), total, statsOf())
 			result.receipted = time.Since(began)
 		}
-		stats := in.Stats()
+		stats := statsOf()
 		most.Store(max(most.Load(), stats.Answering))
 		if result.stored == 0 && stats.All.Verified == total {
 			result.stored = time.Since(began)
@@ -298,7 +302,7 @@ func burst(tb testing.TB, devices, each int) burstResult {
 		x.conn.Close()
 	}
 	hearing.Wait()
-	if s := in.Stats(); s.All.Verified != total || s.All.Settled != total || s.Unanswered != 0 || len(s.Refused) != 0 || b.Dropped() != 0 {
+	if s := statsOf(); s.All.Verified != total || s.All.Settled != total || s.Unanswered != 0 || len(s.Refused) != 0 || b.Dropped() != 0 {
 		tb.Errorf("%d dropped; %+v", b.Dropped(), s)
 	}
 	return result

@@ -378,7 +378,7 @@ func versionFlags(*flag.FlagSet) func(context.Context, io.Writer, io.Writer, boo
 }
 
 type serving struct {
-	Pages string `json:"pages"`
+	Pages string `json:"pages,omitempty"`
 	MQTT  string `json:"mqtt,omitempty"`
 	EST   string `json:"est,omitempty"`
 	Log   string `json:"log"`
@@ -393,15 +393,17 @@ func (r serving) String() string {
 		}
 		return map[string]string{"http": "https", "tcp": "tls"}[name]
 	}
-	s := "pages  " + scheme(r.encryptedPages, "http") + "://" + r.Pages + "/"
+	var lines []string
+	if r.Pages != "" {
+		lines = append(lines, "pages  "+scheme(r.encryptedPages, "http")+"://"+r.Pages+"/")
+	}
 	if r.MQTT != "" {
-		s += "\nbroker " + scheme(r.encryptedMQTT, "tcp") + "://" + r.MQTT
+		lines = append(lines, "broker "+scheme(r.encryptedMQTT, "tcp")+"://"+r.MQTT)
 	}
 	if r.EST != "" {
-		s += "\nenrol  https://" + r.EST + est.Root
+		lines = append(lines, "enrol  https://"+r.EST+est.Root)
 	}
-	s += "\nlog    " + r.Log
-	return s
+	return strings.Join(append(lines, "log    "+r.Log), "\n")
 }
 
 func serveFlags(flags *flag.FlagSet) func(context.Context, io.Writer, io.Writer, bool) (any, error) {
@@ -420,7 +422,8 @@ func serveFlags(flags *flag.FlagSet) func(context.Context, io.Writer, io.Writer,
 	flags.StringVar(&o.Pages.Certificate, "pages-cert", "", "`file` with the certificate of the pages, PEM")
 	flags.StringVar(&o.Pages.Key, "pages-key", "", "`file` with its key, PEM")
 	flags.StringVar(&o.Witnesses, "witnesses", "", "`file` with the witnesses who cosign the log, a line each: witness NAME KEY URL")
-	flags.StringVar(&o.Shard, "shard", DefaultShard, "shard of devices to take")
+	flags.Var(list{&o.Roles}, "roles", "`roles` of this process, with commas between: "+strings.Join(roles, ", ")+" (default all)")
+	flags.Var(list{&o.Shards}, "shard", "`shards` of devices to take, with commas between (default "+DefaultShard+")")
 	flags.BoolVar(&o.AllowRemote, "allow-remote", false, "let other machines reach the pages, which ask nobody who they are")
 	return func(ctx context.Context, stdout, stderr io.Writer, asJSON bool) (any, error) {
 		if err := o.under(*config, flags); err != nil {
@@ -459,6 +462,21 @@ func serveFlags(flags *flag.FlagSet) func(context.Context, io.Writer, io.Writer,
 		stop()
 		return nil, errors.Join(err, p.Close())
 	}
+}
+
+// A list is a flag of words with commas between.
+type list struct{ words *[]string }
+
+func (l list) String() string {
+	if l.words == nil {
+		return ""
+	}
+	return strings.Join(*l.words, ",")
+}
+
+func (l list) Set(s string) error {
+	*l.words = strings.Split(s, ",")
+	return nil
 }
 
 // under reads a configuration file, if there is one, and sets what flags have said again.

@@ -32,6 +32,7 @@ import (
 	"ciglio/portal/intake"
 	"ciglio/portal/keys"
 	"ciglio/portal/log"
+	"ciglio/portal/log/sequencer"
 	"ciglio/portal/orders"
 	"ciglio/portal/record"
 	"ciglio/portal/register"
@@ -82,7 +83,15 @@ type Options struct {
 	Names []string
 	// Pages says how the pages are served by TLS; zero: they are not.
 	Pages PagesTLS
-	Shard string // empty means DefaultShard
+	// Roles of this process; empty means all. Several processes need PostgreSQL, an S3
+	// store, and the centre's folder with its keys and register each.
+	Roles []string
+	// Shards are those that an intake takes, whenever no other process has them; empty
+	// means DefaultShard. A shard is what stands in the topics of its devices.
+	Shards []string
+	// Takeover is how long after the death of a process another takes over at the latest;
+	// 0 means 10 s.
+	Takeover time.Duration
 	// Database is where the records are: the URL of a PostgreSQL
 	// ("postgres://…"); empty for SQLite in Dir.
 	Database string
@@ -108,9 +117,10 @@ type Portal struct {
 	log       *slog.Logger
 	store     *record.Store
 	register  *register.File
-	intake    *intake.Intake
-	broker    *broker.Broker // nil when there is another
-	web       *web.Server
+	intakes   *intakes             // nil: nothing is taken here
+	sequencer *sequencer.Sequencer // nil: nothing is numbered here
+	broker    *broker.Broker       // nil when there is another
+	web       *web.Server          // nil, as pages: there are none
 	pages     net.Listener
 	mqtt      net.Listener
 	readers   net.Listener // nil: nobody else reads
@@ -134,8 +144,14 @@ func New(ctx context.Context, o Options) (p *Portal, err error) {
 	if o.MQTT == "" {
 		o.MQTT = DefaultMQTT
 	}
-	if o.Shard == "" {
-		o.Shard = DefaultShard
+	if len(o.Roles) == 0 {
+		o.Roles = roles
+	}
+	if len(o.Shards) == 0 {
+		o.Shards = []string{DefaultShard}
+	}
+	if o.Takeover == 0 {
+		o.Takeover = sequencer.DefaultSpan
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -147,6 +163,9 @@ func New(ctx context.Context, o Options) (p *Portal, err error) {
 			p = nil
 		}
 	}()
+	if err = o.checkRoles(); err != nil {
+		return p, err
+	}
 	if err = centreIn(o.Dir); err != nil {
 		return p, err
 	}
@@ -172,14 +191,16 @@ func New(ctx context.Context, o Options) (p *Portal, err error) {
 	} else if len(open) > 0 {
 		o.Log.Warn("others on this machine can read or enter", "paths", open, "hint", "chmod go-rwx")
 	}
-	if p.pages, err = listen(o.Listen, o.AllowRemote); err != nil {
-		return p, fmt.Errorf("pages: %w", err)
-	}
-	if p.pages, p.terms.pages, err = o.Pages.wrap(p.pages, o.Log); err != nil {
-		return p, fmt.Errorf("pages: %w", err)
+	if o.has(RoleOfficers) {
+		if p.pages, err = listen(o.Listen, o.AllowRemote); err != nil {
+			return p, fmt.Errorf("pages: %w", err)
+		}
+		if p.pages, p.terms.pages, err = o.Pages.wrap(p.pages, o.Log); err != nil {
+			return p, fmt.Errorf("pages: %w", err)
+		}
 	}
 	mqttAddress, encrypted := strings.CutPrefix(o.MQTT, "tls://")
-	encrypted = encrypted && o.Broker == ""
+	encrypted = encrypted && o.Broker == "" && o.has(RoleIntake)
 	var identity func() (*mtls.Authority, *tls.Certificate)
 	if encrypted || o.EST != "" {
 		if identity, err = p.openCA(o); err != nil {
@@ -192,6 +213,39 @@ func New(ctx context.Context, o Options) (p *Portal, err error) {
 		}
 		p.est = est.New(est.Options{CA: p.authority, TLS: identity, IsEvidenceKey: p.isEvidenceKey, InForce: p.inForce, Waits: proposals{o.Dir}.waits, Propose: proposals{o.Dir}.put, Log: o.Log})
 	}
+	dials := &sessions{}
+	dials.began.Store(time.Now().UnixMicro())
+	if o.has(RoleIntake) {
+		if dials.Dialer, err = p.openBroker(o, mqttAddress, identityOf(encrypted, identity)); err != nil {
+			return p, err
+		}
+		p.openIntakes(o, centre, dials)
+	}
+	if err = p.openLog(o); err != nil {
+		return p, err
+	}
+	if o.has(RoleLog) {
+		p.sequencer = sequencer.New(sequencer.Options{
+			Store: p.store, Register: p.register, Signer: centre, Span: o.Takeover, Leading: p.published.Run, Now: o.Now, Log: o.Log,
+		})
+	}
+	if !o.has(RoleOfficers) {
+		return p, nil
+	}
+	var dropped func() uint64
+	if p.broker != nil {
+		dropped = p.broker.Dropped
+	}
+	p.web, err = web.New(web.Options{
+		Published: p.published, LogKey: p.logKey.Verifier(),
+		Store: p.store, Register: p.register, Loopback: !o.AllowRemote, Log: o.Log,
+		Orders: orders.Open(o.Dir), Stats: p.Stats, Session: dials.Began, Dropped: dropped, Warnings: p.terms.warnings,
+	})
+	return p, err
+}
+
+// openBroker opens the way to the broker: the embedded one, or another.
+func (p *Portal) openBroker(o Options, address string, identity func() (*mtls.Authority, *tls.Certificate)) (uplink.Dialer, error) {
 	options := mqtt.Options{Broker: o.Broker}
 	if address, ok := strings.CutPrefix(o.Broker, "tls://"); ok {
 		p.elsewhere = address
@@ -202,54 +256,50 @@ func New(ctx context.Context, o Options) (p *Portal, err error) {
 			}
 			return p.terms.dialling(authority.Client(own)), nil
 		}
-		if err = followBrokerCertificate(CAFolder(o.Dir)); err != nil {
-			return p, err
+		if err := followBrokerCertificate(CAFolder(o.Dir)); err != nil {
+			return nil, err
 		}
 	}
 	if o.BrokerLog != "" {
 		p.brokerLog = brokerlog.New(o.BrokerLog, o.Log)
 	}
-	if o.Broker == "" {
-		if p.mqtt, err = listen(mqttAddress, encrypted); err != nil {
-			return p, fmt.Errorf("broker: %w", err)
-		}
-		readers := broker.Readers{Name: o.ReaderName, Password: o.ReaderPassword}
-		if o.Readers != "" {
-			if p.readers, err = listen(o.Readers, o.AllowRemote); err != nil {
-				return p, fmt.Errorf("readers: %w", err)
-			}
-			readers.Listener = p.readers
-		}
-		if p.broker, err = broker.New(broker.Options{Listener: p.mqtt, Shard: o.Shard, Known: p.known, TLS: identityOf(encrypted, identity), Readers: readers, Log: o.Log}); err != nil {
-			return p, err
-		}
-		options.Open = p.broker.Dial
+	if o.Broker != "" {
+		return mqtt.New(options)
 	}
-	dialer, err := mqtt.New(options)
+	var err error
+	if p.mqtt, err = listen(address, identity != nil); err != nil {
+		return nil, fmt.Errorf("broker: %w", err)
+	}
+	readers := broker.Readers{Name: o.ReaderName, Password: o.ReaderPassword}
+	if o.Readers != "" {
+		if p.readers, err = listen(o.Readers, o.AllowRemote); err != nil {
+			return nil, fmt.Errorf("readers: %w", err)
+		}
+		readers.Listener = p.readers
+	}
+	p.broker, err = broker.New(broker.Options{Listener: p.mqtt, Shard: o.Shards[0], Known: p.known, TLS: identity, Readers: readers, Log: o.Log})
 	if err != nil {
-		return p, err
+		return nil, err
 	}
-	dials := &sessions{Dialer: dialer}
-	dials.began.Store(time.Now().UnixMicro())
-	if p.intake, err = intake.New(ctx, intake.Options{
-		Store: p.store, Spool: filepath.Join(o.Dir, spoolFolder), Register: p.register, Signer: centre, Dialer: dials,
-		ClientID: "ciglio-portal-" + o.Shard, Shard: o.Shard, Orders: orders.Open(o.Dir), Now: o.Now, Log: o.Log,
-	}); err != nil {
-		return p, err
+	options.Open = p.broker.Dial
+	return mqtt.New(options)
+}
+
+// openIntakes prepares the intake of each shard.
+func (p *Portal) openIntakes(o Options, centre evidence.Signer, dials uplink.Dialer) {
+	p.intakes = &intakes{
+		shards: o.Shards, db: p.store.Database(), span: o.Takeover, alone: o.Database == "", log: o.Log, now: make(map[string]*intake.Intake),
+		options: func(shard string) intake.Options {
+			spool := filepath.Join(o.Dir, spoolFolder)
+			if shard != DefaultShard {
+				spool += "-" + shard // each is of one intake alone
+			}
+			return intake.Options{
+				Store: p.store, Spool: spool, Register: p.register, Signer: centre, Dialer: dials,
+				ClientID: "ciglio-portal-" + shard, Shard: shard, Orders: orders.Open(o.Dir), Now: o.Now, Log: o.Log,
+			}
+		},
 	}
-	var dropped func() uint64
-	if p.broker != nil {
-		dropped = p.broker.Dropped
-	}
-	if err = p.openLog(o); err != nil {
-		return p, err
-	}
-	p.web, err = web.New(web.Options{
-		Published: p.published, LogKey: p.logKey.Verifier(),
-		Store: p.store, Register: p.register, Loopback: !o.AllowRemote, Log: o.Log,
-		Orders: orders.Open(o.Dir), Stats: p.intake.Stats, Session: dials.Began, Dropped: dropped, Warnings: p.terms.warnings,
-	})
-	return p, err
 }
 
 // openStore opens the store where the options say it is.
@@ -368,8 +418,13 @@ func listen(address string, remote bool) (net.Listener, error) {
 	return l, nil
 }
 
-// Addr is where the pages are, as host:port.
-func (p *Portal) Addr() string { return p.pages.Addr().String() }
+// Addr is where the pages are, as host:port; empty when there are none.
+func (p *Portal) Addr() string {
+	if p.pages == nil {
+		return ""
+	}
+	return p.pages.Addr().String()
+}
 
 // MQTTAddr is where devices connect, as host:port; empty with another broker.
 func (p *Portal) MQTTAddr() string {
@@ -396,9 +451,6 @@ func (p *Portal) ESTAddr() string {
 	return p.enrolment.Addr().String()
 }
 
-// Stats counts what came since New.
-func (p *Portal) Stats() intake.Stats { return p.intake.Stats() }
-
 // Reload reads the device register again if it has changed. A new device or key
 // has the portal do so by itself; a revocation does not.
 func (p *Portal) Reload() error { return p.register.Refresh() }
@@ -406,33 +458,38 @@ func (p *Portal) Reload() error { return p.register.Refresh() }
 // Run serves until ctx ends, or until a part fails. When it returns, everything
 // taken is stored and every goroutine has ended.
 func (p *Portal) Run(ctx context.Context) error {
-	// The broker ends last: the intake says goodbye to it.
-	brokerCtx, stopBroker := context.WithCancel(context.WithoutCancel(ctx))
+	// The broker ends last: the intake says goodbye to it. Records are numbered until all
+	// are stored.
+	beyond := context.WithoutCancel(ctx)
+	brokerCtx, stopBroker := context.WithCancel(beyond)
 	defer stopBroker()
+	numberCtx, stopNumbers := context.WithCancel(beyond)
+	defer stopNumbers()
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	var serving, carrying sync.WaitGroup
+	var serving, numbering, carrying sync.WaitGroup
 	errs := make(chan error, 4)
-	if p.broker != nil {
-		carrying.Go(func() {
+	part := func(group *sync.WaitGroup, run func() error) {
+		group.Go(func() {
 			defer stop()
-			errs <- p.broker.Run(brokerCtx)
+			errs <- run()
 		})
 	}
-	serving.Go(func() {
-		defer stop()
-		errs <- p.intake.Run(ctx)
-	})
-	serving.Go(func() {
-		defer stop()
-		errs <- p.web.Run(ctx, p.pages)
-	})
-	serving.Go(func() { p.published.Run(ctx) })
+	if p.broker != nil {
+		part(&carrying, func() error { return p.broker.Run(brokerCtx) })
+	}
+	if p.sequencer != nil {
+		numbering.Go(func() { p.sequencer.Run(numberCtx) })
+	}
+	if p.intakes != nil {
+		part(&serving, func() error { return p.intakes.run(ctx) })
+	}
+	if p.web != nil {
+		part(&serving, func() error { return p.web.Run(ctx, p.pages) })
+		serving.Go(func() { p.published.Follow(ctx) })
+	}
 	if p.est != nil {
-		serving.Go(func() {
-			defer stop()
-			errs <- p.est.Run(ctx, p.enrolment)
-		})
+		part(&serving, func() error { return p.est.Run(ctx, p.enrolment) })
 	}
 	if p.authority != nil || p.elsewhere != "" {
 		serving.Go(func() { p.renew(ctx) })
@@ -440,7 +497,10 @@ func (p *Portal) Run(ctx context.Context) error {
 	if p.brokerLog != nil {
 		serving.Go(func() { p.brokerLog.Run(ctx) })
 	}
+	serving.Go(func() { <-ctx.Done() }) // or a process that only numbers ended at once
 	serving.Wait()
+	stopNumbers()
+	numbering.Wait()
 	stopBroker()
 	carrying.Wait()
 	close(errs)

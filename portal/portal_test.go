@@ -39,7 +39,7 @@ func serve(t *testing.T, dir string) (p *portal.Portal, stop func()) {
 
 func serveWith(t *testing.T, o portal.Options) (p *portal.Portal, stop func()) {
 	t.Helper()
-	o.Listen, o.MQTT, o.Shard = "127.0.0.1:0", "127.0.0.1:0", portaltest.Shard
+	o.Listen, o.MQTT, o.Shards = "127.0.0.1:0", "127.0.0.1:0", []string{portaltest.Shard}
 	p, err := portal.New(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)

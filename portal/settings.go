@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"time"
 
 	"ciglio/internal/durable"
 	"ciglio/internal/mtls"
@@ -21,9 +22,13 @@ var centreTOML string
 // settings is the configuration file of a centre.
 type settings struct {
 	Centre struct {
-		Dir   string `toml:"dir"`
-		Shard string `toml:"shard"`
+		Dir string `toml:"dir"`
 	} `toml:"centre"`
+	Roles struct {
+		Run      []string `toml:"run"`
+		Shards   []string `toml:"shards"`
+		Takeover string   `toml:"takeover"`
+	} `toml:"roles"`
 	Pages struct {
 		Listen      string `toml:"listen"`
 		Certificate string `toml:"certificate"`
@@ -77,12 +82,16 @@ func parseOptions(text string) (Options, error) {
 		}
 	}
 	o := Options{
-		Dir: s.Centre.Dir, Shard: s.Centre.Shard,
+		Dir: s.Centre.Dir, Roles: s.Roles.Run, Shards: s.Roles.Shards,
 		Listen: s.Pages.Listen, Pages: PagesTLS{Certificate: s.Pages.Certificate, Key: s.Pages.Key}, AllowRemote: s.Pages.AllowRemote,
 		MQTT: s.MQTT.Listen, Broker: s.MQTT.Broker, BrokerLog: s.MQTT.Log,
 		BrokerFiles: mtls.Files{Authority: s.MQTT.Authority, Certificate: s.MQTT.Certificate, Key: s.MQTT.Key},
 		EST:         s.Enrolment.Listen, Names: s.Enrolment.Names,
 		Database: s.Database.URL, Witnesses: s.Log.Witnesses,
+	}
+	var err error
+	if o.Takeover, err = time.ParseDuration(s.Roles.Takeover); err != nil || o.Takeover < time.Second || o.Takeover > time.Hour {
+		return o, fmt.Errorf("roles.takeover %q: want from 1s to 1h", s.Roles.Takeover)
 	}
 	switch b := s.Blobs; {
 	case b.Endpoint == "" && (b.Bucket != "" || b.Region != ""):

@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"ciglio/internal/mtls"
 	"ciglio/portal"
@@ -28,13 +29,14 @@ func TestConfiguration(t *testing.T) {
 	if code := portal.Main([]string{"config"}, &printed, &errs); code != 0 {
 		t.Fatal(errs.String())
 	}
-	plain := portal.Options{Listen: portal.DefaultListen, MQTT: portal.DefaultMQTT, Shard: portal.DefaultShard, Names: []string{}}
+	plain := portal.Options{Listen: portal.DefaultListen, MQTT: portal.DefaultMQTT, Roles: []string{"intake", "log", "officers"}, Shards: []string{portal.DefaultShard}, Takeover: 10 * time.Second, Names: []string{}}
 	for name, text := range map[string]string{"printed": printed.String(), "empty": ""} {
 		if o, err := read(text); err != nil || !reflect.DeepEqual(o, plain) {
 			t.Errorf("%s: %+v, %v", name, o, err)
 		}
 	}
-	full := `centre = { dir = "d", shard = "7" }
+	full := `centre = { dir = "d" }
+roles = { run = ["log", "intake"], shards = ["7", "8"], takeover = "1m" }
 pages = { listen = "a:1", certificate = "c", key = "k", allow_remote = true }
 mqtt = { listen = "b:2", broker = "tls://x:3", authority = "A", certificate = "C", key = "K", log = "L" }
 enrolment = { listen = "e:4", names = ["n", "m"] }
@@ -43,7 +45,7 @@ blobs = { endpoint = "https://s", bucket = "t", region = "r" }
 log = { witnesses = "w" }
 `
 	want := portal.Options{
-		Dir: "d", Shard: "7", Listen: "a:1", Pages: portal.PagesTLS{Certificate: "c", Key: "k"}, AllowRemote: true,
+		Dir: "d", Roles: []string{"log", "intake"}, Shards: []string{"7", "8"}, Takeover: time.Minute, Listen: "a:1", Pages: portal.PagesTLS{Certificate: "c", Key: "k"}, AllowRemote: true,
 		MQTT: "b:2", Broker: "tls://x:3", BrokerFiles: mtls.Files{Authority: "A", Certificate: "C", Key: "K"}, BrokerLog: "L",
 		EST: "e:4", Names: []string{"n", "m"}, Database: "postgres://p/q", S3: &blob.S3Options{Endpoint: "https://s", Bucket: "t", Region: "r"}, Witnesses: "w",
 	}
@@ -54,6 +56,9 @@ log = { witnesses = "w" }
 		"dir = \"d\"":                       "unknown key dir",
 		"[centre]\nDir = \"d\"":             "unknown key centre.Dir",
 		"[pages]\nallow_remote = \"yes\"":   "allow_remote",
+		"[centre]\nshard = \"0\"":           "unknown key centre.shard",
+		"[roles]\ntakeover = \"0s\"":        "roles.takeover",
+		"[roles]\ntakeover = \"soon\"":      "roles.takeover",
 		"[blobs]\nbucket = \"b\"":           "blobs.endpoint is missing",
 		"[blobs]\nendpoint = \"https://b\"": "blobs.bucket is missing",
 		"[centre":                           "line 1",

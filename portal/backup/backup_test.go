@@ -84,7 +84,7 @@ func fill(t *testing.T, c backup.Centre, d *portaltest.Device, n int) (blobs []e
 			err := errors.Join(
 				tx.Seen(d.ID, time.Now()),
 				tx.Insert(&record.Record{ID: sealed.ID, Device: d.ID, Epoch: r.Epoch, Seq: r.Seq, Kind: r.Kind, UTC: r.UTC, Received: time.Now(),
-					Prev: r.Prev, Link: sealed.Link, Arrival: counts.Arrivals + uint64(i) + 1, Bytes: sealed.Bytes, Content: r}),
+					Prev: r.Prev, Link: sealed.Link, Arrival: counts.Arrivals + uint64(i) + 1, Bytes: sealed.Bytes, Content: r}, false),
 				tx.Blob(blobs[i], 1000, time.Now()),
 				tx.Sent(blobs[i], sealed.ID),
 				tx.Refusals(d.ID, "held_back", 1, time.Now()),

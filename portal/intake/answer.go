@@ -11,40 +11,58 @@ import (
 // answers publishes receipts and commands over a session of its own: what the
 // centre says never waits behind what devices send.
 //
-// No answer is thrown away while the intake runs. When the broker takes none, the
-// writer waits, and with it what comes; when the session is lost, those that were
-// not acknowledged go again over the next.
+// No answer is thrown away while the intake runs. When the broker takes none,
+// whoever has one waits; when the session is lost, those that were not acknowledged go
+// again over the next.
 type answers struct {
-	queue   chan uplink.Message
+	queue   chan letter
 	closed  chan struct{} // with queue
 	waiting atomic.Int64  // answers not acknowledged by the broker
 	open    atomic.Bool   // there is a session
 
 	// Used by the goroutine of run only.
-	again  []uplink.Message // of the session before
-	window []sent           // in order
+	again  []letter // of the session before
+	window []sent   // in order
+}
+
+// A letter is an answer.
+type letter struct {
+	uplink.Message
+	taken func() // is called when the broker has acknowledged it; nil: nobody asks
 }
 
 // sent is an answer that is on its way to the broker.
 type sent struct {
-	message uplink.Message
-	ack     <-chan error
+	letter
+	ack <-chan error
 }
 
 const (
-	answerDepth    = 4096 // answers that wait before the writer does
+	answerDepth    = 4096 // answers that wait before who has another does
 	unacknowledged = 256  // on their way to the broker
 	answerPatience = 5 * time.Second
 )
 
 func newAnswers() *answers {
-	return &answers{queue: make(chan uplink.Message, answerDepth), closed: make(chan struct{})}
+	return &answers{queue: make(chan letter, answerDepth), closed: make(chan struct{})}
 }
 
 // send takes an answer over.
 func (a *answers) send(m uplink.Message) {
 	a.waiting.Add(1)
-	a.queue <- m
+	a.queue <- letter{Message: m}
+}
+
+// offer takes an answer over unless ctx ends before there is room.
+func (a *answers) offer(ctx context.Context, l letter) bool {
+	a.waiting.Add(1)
+	select {
+	case a.queue <- l:
+		return true
+	case <-ctx.Done():
+		a.waiting.Add(-1)
+		return false
+	}
 }
 
 // close says that nothing more is sent.
@@ -59,9 +77,9 @@ func (a *answers) serve(s uplink.Session) (finished bool) {
 	a.open.Store(true)
 	defer a.open.Store(false)
 	defer func() {
-		var left []uplink.Message
+		var left []letter
 		for _, w := range a.window {
-			left = append(left, w.message)
+			left = append(left, w.letter)
 		}
 		a.again, a.window = append(left, a.again...), a.window[:0]
 	}()
@@ -75,7 +93,7 @@ func (a *answers) serve(s uplink.Session) (finished bool) {
 		if ended && len(a.window) == 0 && len(a.again) == 0 {
 			return true
 		}
-		var next <-chan uplink.Message
+		var next <-chan letter
 		if len(a.window) < unacknowledged && !ended {
 			next = a.queue
 		}
@@ -92,6 +110,9 @@ func (a *answers) serve(s uplink.Session) (finished bool) {
 			if err != nil {
 				return false
 			}
+			if taken := a.window[0].taken; taken != nil {
+				taken()
+			}
 			a.window = append(a.window[:0], a.window[1:]...)
 			a.waiting.Add(-1)
 		case <-s.Done():
@@ -100,8 +121,8 @@ func (a *answers) serve(s uplink.Session) (finished bool) {
 	}
 }
 
-func (a *answers) publish(s uplink.Session, m uplink.Message) {
-	a.window = append(a.window, sent{m, s.Publish(m)})
+func (a *answers) publish(s uplink.Session, l letter) {
+	a.window = append(a.window, sent{l, s.Publish(l.Message)})
 }
 
 // run holds a session for answers until everything is said after close. When ctx

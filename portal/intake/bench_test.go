@@ -53,7 +53,7 @@ func BenchmarkSmallRecords(b *testing.B) {
 				fill(bench, each, messages)
 			}
 			b.ReportMetric(float64(each*b.N)/b.Elapsed().Seconds(), "records/s")
-			b.ReportMetric(float64(bench.intake.Stats().Receipts)/float64(b.N), "receipts/op")
+			b.ReportMetric(float64(bench.stats().Receipts)/float64(b.N), "receipts/op")
 		})
 	}
 }

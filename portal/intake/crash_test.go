@@ -84,7 +84,7 @@ func TestRecordIsSettledAtTheNextStart(t *testing.T) {
 	settledBlobs(t, c, d, frames[0], frames[1], frames[2], trace)
 	b = start(t, c)
 	b.stop()
-	if st := b.intake.Stats(); st.All.Settled != 1 {
+	if st := b.stats(); st.All.Settled != 1 {
 		t.Fatalf("stats = %+v, want the record settled without a message", st)
 	}
 	b = start(t, c)
@@ -124,7 +124,7 @@ func TestReceiptNamesBlobThatTheStoreRefused(t *testing.T) {
 	b.next()
 	portaltest.Execute(t, b.centre.Dir, `CREATE TRIGGER noroom BEFORE INSERT ON blobs BEGIN SELECT RAISE(ABORT, 'database or disk is full'); END`)
 	b.Deliver(d.Chunks(frames[0])...)
-	for b.intake.Stats().Failed == 0 {
+	for b.stats().Failed == 0 {
 		time.Sleep(time.Millisecond)
 	}
 	portaltest.Execute(t, b.centre.Dir, `DROP TRIGGER noroom`)
@@ -171,7 +171,7 @@ func TestFailingLastsUntilARecordIsTaken(t *testing.T) {
 	portaltest.Execute(t, b.centre.Dir, `CREATE TRIGGER noroom BEFORE INSERT ON records BEGIN SELECT RAISE(ABORT, 'database or disk is full'); END`)
 	second := d.Heartbeat(t)
 	b.Deliver(sealedMessage(d, second))
-	for !b.intake.Stats().Failing {
+	for !b.stats().Failing {
 		time.Sleep(time.Millisecond)
 	}
 	profile, err := wire.Profile{Head: wire.Head{Device: wire.Device(d.ID), UTC: time.Now()}, Road: "SP 14"}.Marshal()
@@ -183,7 +183,7 @@ func TestFailingLastsUntilARecordIsTaken(t *testing.T) {
 		dev, err := b.store.Device(t.Context(), d.ID)
 		stored = err == nil && len(dev.Profile) > 0
 	}
-	if !b.intake.Stats().Failing {
+	if !b.stats().Failing {
 		t.Error("a report is stored, and the store is said to take records")
 	}
 	portaltest.Execute(t, b.centre.Dir, `DROP TRIGGER noroom`)
@@ -191,7 +191,7 @@ func TestFailingLastsUntilARecordIsTaken(t *testing.T) {
 	if r := b.receipt(); !names(r, second) {
 		t.Errorf("receipt = %+v", r)
 	}
-	if b.intake.Stats().Failing {
+	if b.stats().Failing {
 		t.Error("a record is settled, and the store is said to take nothing")
 	}
 }

@@ -6,11 +6,7 @@ import (
 
 	"ciglio/capture/evidence"
 	"ciglio/portal/orders"
-	"ciglio/portal/record"
 )
-
-// HeldUntil is when a record that is whole may have its receipt.
-func HeldUntil(rec *record.Record, now time.Time) time.Time { return heldUntil(rec, now) }
 
 // Drain has a device send records of a size, each again after the wait it is told,
 // and returns how long it takes until all are taken.

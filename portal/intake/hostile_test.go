@@ -100,7 +100,7 @@ func TestHostileMessages(t *testing.T) {
 				t.Errorf("receipt = %+v", r)
 			}
 			b.stop()
-			if got := b.intake.Stats().Refused; len(got) != 1 || got[row.want] != 1 {
+			if got := b.stats().Refused; len(got) != 1 || got[row.want] != 1 {
 				t.Errorf("refused %v, want one %s", got, row.want)
 			}
 			s, err := portaltest.TryStore(t, b.centre.Dir)
@@ -138,7 +138,7 @@ func TestWrongBlobIsSentAgain(t *testing.T) {
 		t.Errorf("receipt = %+v", r)
 	}
 	b.stop()
-	if n := b.intake.Stats().Refused[intake.ReasonBlobDamaged]; n != 1 {
+	if n := b.stats().Refused[intake.ReasonBlobDamaged]; n != 1 {
 		t.Errorf("%d damaged blobs, want 1", n)
 	}
 }
@@ -170,7 +170,7 @@ func TestSecondLengthOfABlobIsRefused(t *testing.T) {
 			}
 			b.Deliver(after...)
 			b.stop()
-			if st := b.intake.Stats(); st.All.Settled != 1 || st.Refused[intake.ReasonMalformed] != 1 {
+			if st := b.stats(); st.All.Settled != 1 || st.Refused[intake.ReasonMalformed] != 1 {
 				t.Errorf("stats = %+v, want one settled and one malformed", st)
 			}
 		})
@@ -210,8 +210,8 @@ func TestRevokedKeyIsRefusedWhateverTheDate(t *testing.T) {
 	b := start(t, c)
 	b.Deliver(sealedMessage(d, old))
 	b.stop()
-	if n := b.intake.Stats().Refused[intake.ReasonRevoked]; n != 1 {
-		t.Errorf("refused %v, want one revoked", b.intake.Stats().Refused)
+	if n := b.stats().Refused[intake.ReasonRevoked]; n != 1 {
+		t.Errorf("refused %v, want one revoked", b.stats().Refused)
 	}
 }
 
@@ -241,7 +241,7 @@ func TestNothingIsSettledOutsideTheKeysValidity(t *testing.T) {
 	b.Deliver(sealedMessage(d, s))
 	b.Deliver(chunks(d)...)
 	b.stop()
-	if st := b.intake.Stats(); st.All.Settled != 0 || st.Receipts != 0 || !st.Failing {
+	if st := b.stats(); st.All.Settled != 0 || st.Receipts != 0 || !st.Failing {
 		t.Errorf("stats = %+v, want nothing settled", st)
 	}
 	until(time.Now().AddDate(1, 0, 0).Truncate(time.Second))
@@ -276,7 +276,7 @@ func TestQuarantineIsBounded(t *testing.T) {
 		}
 		b.Deliver(other.Message(wire.WhatRecord, nil))
 		b.stop()
-		if n := b.intake.Stats().Refused[intake.ReasonMalformed]; n != 3*intake.MaxQuarantined+1 {
+		if n := b.stats().Refused[intake.ReasonMalformed]; n != 3*intake.MaxQuarantined+1 {
 			t.Errorf("counted %d, want %d", n, 3*intake.MaxQuarantined+1)
 		}
 	}
@@ -350,8 +350,8 @@ func TestQuotaOfIncompleteRecords(t *testing.T) {
 		t.Errorf("receipt = %+v", r)
 	}
 	b.stop()
-	if n := b.intake.Stats().Refused[intake.ReasonQuota]; n != 1 {
-		t.Errorf("refused %v, want the last for want of room", b.intake.Stats().Refused)
+	if n := b.stats().Refused[intake.ReasonQuota]; n != 1 {
+		t.Errorf("refused %v, want the last for want of room", b.stats().Refused)
 	}
 }
 
@@ -417,7 +417,7 @@ func TestReconnectsWithBackOff(t *testing.T) {
 		b.Refuse(nil)
 		time.Sleep(2 * time.Minute)
 		synctest.Wait()
-		if !b.intake.Stats().Connected {
+		if !b.stats().Connected {
 			t.Error("not connected two minutes after the broker came back")
 		}
 		b.stop()
@@ -451,7 +451,7 @@ func TestChunksBehindARefusedRecord(t *testing.T) {
 			b.Deliver(d.Chunks([]byte("of no record"))...)
 			b.stop()
 			n := uint64(len(chunks(d)))
-			if got := b.intake.Stats().Refused; got[row.want] != 1 || got[intake.ReasonBehind] != n || got[intake.ReasonUnannounced] != 1 {
+			if got := b.stats().Refused; got[row.want] != 1 || got[intake.ReasonBehind] != n || got[intake.ReasonUnannounced] != 1 {
 				t.Errorf("refused %v, want one %s, %d chunks behind it and one of no record", got, row.want, n)
 			}
 			s, err := portaltest.TryStore(t, b.centre.Dir)

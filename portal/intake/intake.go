@@ -1,17 +1,18 @@
-// Package intake takes what devices send, verifies all of it, stores it and
-// answers: with a signed receipt for every record that is stored with all its
-// blobs and stands in the log, with what is still missing for every other.
+// Package intake takes what the devices of a shard send, verifies all of it, stores it
+// and answers: with what is still missing of a record, and with the receipts that the
+// sequencer has sealed for those that are whole, until the broker has acknowledged them.
 //
 // What it keeps true: nothing that is not signed by a key of the register is
-// ever stored as evidence; no receipt leaves before everything it speaks of is
-// on disk; everything a device sends may come twice, late, or in another order
+// ever stored as evidence; a record is said to be whole only when everything it speaks
+// of is on disk; everything a device sends may come twice, late, or in another order
 // and has the same effect; a bad message is counted by its [Reason], kept for
 // inspection in bounded number, and stops nothing.
 //
 // Messages of one device are handled in the order in which they came, those of
 // several devices in parallel. One goroutine writes: it takes what has gathered
-// while the last transaction was being synced and makes it the next one, with
-// one receipt a device.
+// while the last transaction was being synced and makes it the next one, under the
+// lease of the shard: of two intakes that take themselves for the only one, the first
+// changes nothing any more.
 package intake
 
 import (
@@ -24,6 +25,7 @@ import (
 	"time"
 
 	"ciglio/capture/evidence"
+	"ciglio/portal/database"
 	"ciglio/portal/orders"
 	"ciglio/portal/record"
 	"ciglio/uplink"
@@ -38,19 +40,19 @@ type Register interface {
 	Refresh() error
 }
 
-// Options of an Intake. All but Quota, Orders and Log are needed.
+// Options of an Intake. All but Quota, Orders, Now and Log are needed.
 type Options struct {
 	Store    *record.Store
-	Spool    string // folder of blobs of which only some chunks have come; made
+	Lease    database.Lease // of the shard
+	Spool    string         // folder of blobs of which only some chunks have come; made
 	Register Register
-	Signer   evidence.Signer // of receipts and commands
+	Signer   evidence.Signer // of commands
 	Dialer   uplink.Dialer
 	ClientID string // of the session with the broker
 	Shard    string
 	Quota    Quota        // of each device; zero for the default
 	Orders   *orders.Book // what devices are to do; nil for nothing
-	// Now is the time by which records and their keys are judged, and that receipts
-	// bear; nil means time.Now.
+	// Now is the time by which records and their keys are judged; nil means time.Now.
 	Now func() time.Time
 	Log *slog.Logger // nil: nothing is logged
 }
@@ -71,14 +73,15 @@ const (
 
 // An Intake is created by [New] and works while [Intake.Run] does.
 type Intake struct {
-	o       Options
-	lanes   []*lane
-	seed    maphash.Seed
-	spool   *Spool
-	writer  *writer
-	answers *answers
-	refused *refusals
-	stats   counters
+	o        Options
+	lanes    []*lane
+	seed     maphash.Seed
+	spool    *Spool
+	writer   *writer
+	answers  *answers
+	receipts *receipts
+	refused  *refusals
+	stats    counters
 }
 
 // New prepares an intake: it reads how far the store is.
@@ -99,10 +102,8 @@ func New(ctx context.Context, o Options) (*Intake, error) {
 		in.o.Now = time.Now
 	}
 	in.answers = newAnswers()
-	in.writer = &writer{
-		in: in, stale: true,
-		ops: make(chan op, writeDepth), held: make(map[evidence.Hash]time.Time),
-	}
+	in.receipts = newReceipts(in)
+	in.writer = newWriter(in)
 	if in.refused, err = newRefusals(ctx, in); err != nil {
 		return nil, err
 	}
@@ -116,7 +117,7 @@ func New(ctx context.Context, o Options) (*Intake, error) {
 
 // resume takes up the records that waited for blobs when the last run ended.
 func (in *Intake) resume(ctx context.Context) error {
-	records, err := in.o.Store.AllIncomplete(ctx)
+	records, err := in.o.Store.AllIncomplete(ctx, in.o.Shard)
 	if err != nil {
 		return err
 	}
@@ -170,12 +171,13 @@ func (in *Intake) lane(d evidence.DeviceID) *lane {
 // returns, every message taken has been dealt with and every goroutine has
 // ended. It returns nil when ctx has ended.
 func (in *Intake) Run(ctx context.Context) error {
-	var verifying, writing, answering, counting, ordering sync.WaitGroup
+	var verifying, writing, answering, counting, ordering, sending sync.WaitGroup
 	work := context.WithoutCancel(ctx) // what is in hand is finished
 	counts, stop := context.WithCancel(work)
 	defer stop()
 	answering.Go(func() { in.unsaid(in.answers.run(ctx, in)) })
 	writing.Go(func() { in.writer.run(work) })
+	sending.Go(func() { in.receipts.run(ctx) })
 	counting.Go(func() { in.refused.run(counts) })
 	counting.Go(func() { in.refused.tally.Run(counts) })
 	for _, l := range in.lanes {
@@ -187,6 +189,7 @@ func (in *Intake) Run(ctx context.Context) error {
 	}
 	in.receive(ctx)
 	ordering.Wait()
+	sending.Wait()
 	// Each stage ends when the one before it has.
 	for _, l := range in.lanes {
 		close(l.jobs)

@@ -15,6 +15,7 @@ import (
 	"ciglio/capture/evidence"
 	"ciglio/portal/intake"
 	"ciglio/portal/log"
+	"ciglio/portal/log/sequencer"
 	"ciglio/portal/portaltest"
 	"ciglio/portal/record"
 	"ciglio/portal/register"
@@ -22,18 +23,21 @@ import (
 	"ciglio/uplink/wire"
 )
 
-// A bench is a running intake.
+// A bench is a running intake, and the sequencer that numbers what it takes.
 type bench struct {
 	*portaltest.Broker
-	t      testing.TB
-	centre *portaltest.Centre
-	intake *intake.Intake
-	store  *record.Store
-	stop   func()
+	t         testing.TB
+	centre    *portaltest.Centre
+	intake    *intake.Intake
+	sequencer *sequencer.Sequencer
+	store     *record.Store
+	stop      func()
 }
 
-// start runs an intake on a centre's directory until the test ends or stop is
-// called.
+func (b *bench) stats() intake.Stats { return b.intake.Stats().With(b.sequencer.Stats()) }
+
+// start runs an intake and a sequencer on a centre's directory until the test ends or
+// stop is called.
 func start(t testing.TB, c *portaltest.Centre) *bench {
 	t.Helper()
 	return startWith(t, c, intake.Quota{})
@@ -54,8 +58,10 @@ func startLogging(t testing.TB, c *portaltest.Centre, q intake.Quota, log *slog.
 	if b.store, err = portaltest.TryStore(t, c.Dir); err != nil {
 		t.Fatal(err)
 	}
+	var numbered func()
+	b.sequencer, numbered = portaltest.Number(sequencer.Options{Store: b.store, Register: keys, Signer: c.Signer, Log: log})
 	b.intake, err = intake.New(t.Context(), intake.Options{
-		Store: b.store, Spool: filepath.Join(c.Dir, "partial"), Register: keys, Signer: c.Signer, Dialer: b.Broker, ClientID: "centre", Shard: portaltest.Shard, Quota: q, Log: log,
+		Store: b.store, Lease: portaltest.Lease(t, b.store), Spool: filepath.Join(c.Dir, "partial"), Register: keys, Signer: c.Signer, Dialer: b.Broker, ClientID: "centre", Shard: portaltest.Shard, Quota: q, Log: log,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -73,6 +79,7 @@ func startLogging(t testing.TB, c *portaltest.Centre, q intake.Quota, log *slog.
 		if err := <-ended; err != nil {
 			t.Error(err)
 		}
+		numbered() // after all that the intake has taken
 		if err := b.store.Close(); err != nil {
 			t.Error(err)
 		}
@@ -233,7 +240,7 @@ func TestChunksInAnyOrderAndTwice(t *testing.T) {
 				t.Errorf("receipt = %+v", r)
 			}
 			b.stop()
-			if refused := b.intake.Stats().Refused; len(refused) > 0 {
+			if refused := b.stats().Refused; len(refused) > 0 {
 				t.Errorf("refused %v", refused)
 			}
 		})
@@ -253,7 +260,7 @@ func TestAnswersAgain(t *testing.T) {
 		}
 	}
 	b.stop()
-	if st := b.intake.Stats(); st.All != (intake.Counts{Received: 4, Verified: 1, Settled: 1}) || st.Again != 3 {
+	if st := b.stats(); st.All != (intake.Counts{Received: 4, Verified: 1, Settled: 1}) || st.Again != 3 {
 		t.Errorf("stats = %+v", st)
 	}
 }
@@ -376,7 +383,7 @@ func TestEquivocationQuarantinesBoth(t *testing.T) {
 		t.Errorf("no alarm: %+v, %v", dev, err)
 	}
 	b.stop()
-	if st := b.intake.Stats(); st.Equivocations != 2 || st.All.Settled != 2 {
+	if st := b.stats(); st.Equivocations != 2 || st.All.Settled != 2 {
 		t.Errorf("stats = %+v", st)
 	}
 }
@@ -502,7 +509,7 @@ func TestDeviceEnrolledLaterIsTaken(t *testing.T) {
 	if r := b.receipt(); !names(r, s) {
 		t.Errorf("receipt = %+v", r)
 	}
-	if n := b.intake.Stats().Refused[intake.ReasonUnknownDevice]; n != 1 {
+	if n := b.stats().Refused[intake.ReasonUnknownDevice]; n != 1 {
 		t.Errorf("refused %d messages of an unknown device, want 1", n)
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"ciglio/capture/evidence"
 	"ciglio/portal/blob"
+	"ciglio/portal/log/sequencer"
 	"ciglio/portal/record"
 	"ciglio/uplink"
 	"ciglio/uplink/wire"
@@ -92,7 +93,7 @@ func (l *lane) take(ctx context.Context, j job) (*refusal, *evidence.Sealed) {
 	}
 	d := l.device(j.device)
 	now := l.in.o.Now()
-	if ahead := r.UTC.Sub(now); ahead > MaxAhead && dated(r) {
+	if ahead := r.UTC.Sub(now); ahead > MaxAhead && sequencer.Dated(r) {
 		return refuse(ReasonAhead, fmt.Errorf("record %v: its instant %s is %v ahead of its arrival", sealed.ID, r.UTC.Format(time.RFC3339), ahead.Round(time.Second))), sealed
 	}
 	missing, found, err := l.missing(ctx, d, sealed, blobs)
@@ -152,11 +153,6 @@ func (l *lane) take(ctx context.Context, j job) (*refusal, *evidence.Sealed) {
 	}
 	return l.answerHave(d, sealed.ID), sealed
 }
-
-// dated reports whether a record says when it is: one that accuses somebody, or
-// of a clock that is synchronised. A device that has just started may not know
-// the date yet; what it seals then accuses nobody, and the chain needs it.
-func dated(r *evidence.Record) bool { return r.Kind.Measured() || r.Clock.Synchronised }
 
 // reconcile ends the waiting of a device's record for blobs that are not missing
 // any more, since they lay on disk.
@@ -221,7 +217,7 @@ func (l *lane) verify(sealed *evidence.Sealed) (expired bool, refused *refusal) 
 		l.in.refresh()
 		err = find(r.UTC)
 	}
-	if errors.Is(err, evidence.ErrNotValid) && !dated(r) {
+	if errors.Is(err, evidence.ErrNotValid) && !sequencer.Dated(r) {
 		err = find(now)
 	}
 	for _, c := range []struct {

@@ -40,13 +40,18 @@ type putOp struct {
 	first   evidence.Hash // of a dispute
 }
 
+func (o *putOp) seat() record.Seat {
+	rec := o.sealed.Record
+	return record.Seat{Device: rec.Device, Epoch: rec.Epoch, Seq: rec.Seq}
+}
+
 func (o *putOp) apply(r *round) error {
 	rec := o.sealed.Record
 	o.fresh, o.outcome = false, outcomeFailed
 	if err := r.see(rec.Device); err != nil {
 		return err
 	}
-	slot, err := r.tx.At(rec.Device, rec.Epoch, rec.Seq)
+	slot, err := r.tx.At(o.seat())
 	switch {
 	case errors.Is(err, record.ErrNotFound):
 		if o.expired {
@@ -69,7 +74,7 @@ func (o *putOp) apply(r *round) error {
 		return nil
 	case slot.State == record.Complete:
 		o.outcome = outcomeComplete
-		return r.answerAgain(rec.Device, slot.Receipt)
+		return r.answerAgain(slot.Receipt)
 	default:
 		if err := r.tx.Mend(o.sealed.ID, o.sealed.Bytes); err != nil {
 			return err
@@ -83,26 +88,30 @@ func (o *putOp) apply(r *round) error {
 		return err
 	}
 	o.outcome = outcomeIncomplete
-	if o.whole {
-		o.outcome = outcomeComplete
-		r.complete(o.row(r))
+	if !o.whole {
+		return nil
 	}
-	return nil
+	o.outcome = outcomeComplete
+	if o.fresh {
+		r.whole = true // and stored so
+		return nil
+	}
+	return r.complete(o.sealed.ID)
 }
 
 func (o *putOp) row(r *round) *record.Record {
 	rec := o.sealed.Record
 	return &record.Record{
 		ID: o.sealed.ID, Device: rec.Device, Epoch: rec.Epoch, Seq: rec.Seq, Kind: rec.Kind, UTC: rec.UTC,
-		Received: r.now, Prev: rec.Prev, Link: o.sealed.Link, Arrival: r.arrival, Bytes: o.sealed.Bytes, Content: rec,
+		Received: r.now, Prev: rec.Prev, Link: o.sealed.Link, Shard: r.in.o.Shard, Arrival: r.arrival, Bytes: o.sealed.Bytes, Content: rec,
 	}
 }
 
 func (o *putOp) insert(r *round) error {
 	rec := o.sealed.Record
-	r.arrival++
+	r.arrival = r.in.writer.nextArrival(r.arrival)
 	r.stake = max(r.stake, stakeRecord)
-	if err := r.tx.Insert(o.row(r)); err != nil {
+	if err := r.tx.Insert(o.row(r), o.whole); err != nil {
 		return err
 	}
 	switch rec.Kind {
@@ -185,7 +194,9 @@ func (o *settleOp) apply(r *round) error {
 			}
 			continue
 		}
-		r.complete(&rec)
+		if err := r.complete(s.id); err != nil {
+			return err
+		}
 	}
 	return nil
 }

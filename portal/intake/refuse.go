@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"ciglio/capture/evidence"
+	"ciglio/portal/log/sequencer"
 	"ciglio/portal/record"
 	"ciglio/portal/tally"
 	"ciglio/uplink"
@@ -50,7 +51,7 @@ const (
 const (
 	// MaxAhead is how far a record may be dated ahead. Its receipt waits until
 	// then.
-	MaxAhead = 2 * time.Minute
+	MaxAhead = sequencer.MaxAhead
 	// MaxLate is how long after its key has expired a record may come: a device
 	// may have been offline for a month.
 	MaxLate = 31 * 24 * time.Hour

@@ -8,6 +8,7 @@ import (
 
 	"ciglio/capture/evidence"
 	"ciglio/portal/intake"
+	"ciglio/portal/log/sequencer"
 	"ciglio/portal/portaltest"
 	"ciglio/portal/record"
 	"ciglio/uplink"
@@ -85,7 +86,7 @@ func TestH05_BlobsOfAnotherRecordGiveNoReceipt(t *testing.T) {
 					t.Errorf("quarantined %+v, %v", refused, err)
 				}
 				b.stop()
-				if st := b.intake.Stats(); st.All.Settled != 1 {
+				if st := b.stats(); st.All.Settled != 1 {
 					t.Errorf("%d records are settled, want the first alone", st.All.Settled)
 				}
 			})
@@ -116,7 +117,7 @@ func TestH05_TwoRecordsThatWaitForOneFrame(t *testing.T) {
 	b.Deliver(sealedMessage(one, one.Heartbeat(t)))
 	b.receipt()
 	b.stop()
-	if st := b.intake.Stats(); st.All.Settled != 2 {
+	if st := b.stats(); st.All.Settled != 2 {
 		t.Errorf("%d records are settled, want the first and the heartbeat", st.All.Settled)
 	}
 }
@@ -161,7 +162,7 @@ func TestH05_LawfulRepetitionSettles(t *testing.T) {
 		}
 	}
 	b.stop()
-	if refused := b.intake.Stats().Refused; len(refused) > 0 {
+	if refused := b.stats().Refused; len(refused) > 0 {
 		t.Errorf("refused %v", refused)
 	}
 }
@@ -237,7 +238,7 @@ func TestH06_ReceiptWaitsWhenTheCentreGoesBack(t *testing.T) {
 			}
 		})
 		now := s.Record.UTC.Add(-row.ahead)
-		at := intake.HeldUntil(&record.Record{ID: s.ID, UTC: s.Record.UTC, Bytes: s.Bytes}, now)
+		at := sequencer.HeldUntil(&record.Record{ID: s.ID, UTC: s.Record.UTC, Bytes: s.Bytes}, now)
 		if at.After(now) != row.held || row.held && !at.After(s.Record.UTC) {
 			t.Errorf("%s: receipted %v after the centre's time, held is to be %v", row.name, at.Sub(now), row.held)
 		}
@@ -327,8 +328,8 @@ func TestH06_ExpiredKeyAndDatedBack(t *testing.T) {
 	late := d.Seal(t, func(r *evidence.Record) { r.UTC = r.UTC.AddDate(0, 0, -41) })
 	b.Deliver(sealedMessage(d, late))
 	b.stop()
-	if n := b.intake.Stats().Refused[intake.ReasonKeyNotValid]; n != 1 {
-		t.Errorf("refused %v, want the one of a key that expired 40 days ago", b.intake.Stats().Refused)
+	if n := b.stats().Refused[intake.ReasonKeyNotValid]; n != 1 {
+		t.Errorf("refused %v, want the one of a key that expired 40 days ago", b.stats().Refused)
 	}
 }
 

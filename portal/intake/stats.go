@@ -1,10 +1,13 @@
 package intake
 
 import (
+	"maps"
 	"sync/atomic"
+
+	"ciglio/portal/log/sequencer"
 )
 
-// Stats counts since New.
+// Stats counts since New. What the sequencer counts is zero before [Stats.With].
 type Stats struct {
 	Connected bool
 	Messages  uint64 // of any kind
@@ -12,7 +15,7 @@ type Stats struct {
 	Measured  Counts // violations and tests among them
 	Again     uint64 // records that were already stored
 
-	Receipts uint64 // sealed
+	Receipts uint64 // sealed, by the sequencer
 	Haves    uint64 // answers that say what is missing
 	Chunks   uint64 // stored
 	Blobs    uint64 // complete
@@ -21,7 +24,7 @@ type Stats struct {
 	Unanswered    uint64 // answers that the end of the intake overtook
 	Answering     int64  // answers that wait for the broker
 	Waiting       int64  // messages and changes that wait for the store
-	Held          int64  // records dated ahead, whose receipt waits until then
+	Held          int64  // records dated ahead, whose receipt waits until then, says the sequencer
 	Failed        uint64 // transactions that failed
 	Failing       bool   // the store takes nothing, or nothing is settled
 	Refused       map[Reason]uint64
@@ -31,17 +34,53 @@ type Stats struct {
 type Counts struct {
 	Received uint64 // well-formed records, each time they came
 	Verified uint64 // stored as evidence for the first time
-	Settled  uint64 // receipted for the first time
+	Settled  uint64 // numbered and receipted, by the sequencer
 }
 
 type counters struct {
 	connected, failing                       atomic.Bool
-	messages, again, receipts, haves         atomic.Uint64
+	messages, again, haves                   atomic.Uint64
 	chunks, blobs, equivocations, unanswered atomic.Uint64
 	failed, registerErrors                   atomic.Uint64
-	held                                     atomic.Int64
-	received, verified, settled              atomic.Uint64
-	receivedMeas, verifiedMeas, settledMeas  atomic.Uint64
+	received, verified                       atomic.Uint64
+	receivedMeas, verifiedMeas               atomic.Uint64
+}
+
+// With joins the counts of an intake and of a sequencer.
+func (s Stats) With(o sequencer.Stats) Stats {
+	s.All.Settled, s.Measured.Settled, s.Receipts, s.Held = o.Settled, o.Measured, o.Receipts, o.Held
+	s.Failed += o.Failed
+	s.Failing = s.Failing || o.Failing
+	return s
+}
+
+// And adds the counts of two intakes. Connected is that of the second.
+func (s Stats) And(o Stats) Stats {
+	sum := o
+	sum.Messages += s.Messages
+	sum.All, sum.Measured = s.All.and(o.All), s.Measured.and(o.Measured)
+	sum.Again += s.Again
+	sum.Haves += s.Haves
+	sum.Chunks += s.Chunks
+	sum.Blobs += s.Blobs
+	sum.Equivocations += s.Equivocations
+	sum.Unanswered += s.Unanswered
+	sum.Failed += s.Failed
+	sum.Failing = s.Failing || o.Failing
+	sum.Answering += s.Answering
+	sum.Waiting += s.Waiting
+	sum.Refused = maps.Clone(s.Refused)
+	if sum.Refused == nil {
+		sum.Refused = make(map[Reason]uint64)
+	}
+	for reason, n := range o.Refused {
+		sum.Refused[reason] += n
+	}
+	return sum
+}
+
+func (c Counts) and(o Counts) Counts {
+	return Counts{c.Received + o.Received, c.Verified + o.Verified, c.Settled + o.Settled}
 }
 
 // count adds one to all, and to measured when the record is a measured one.
@@ -62,10 +101,9 @@ func (in *Intake) Stats() Stats {
 	return Stats{
 		Connected:     c.connected.Load() && in.answers.open.Load(),
 		Messages:      c.messages.Load(),
-		All:           Counts{c.received.Load(), c.verified.Load(), c.settled.Load()},
-		Measured:      Counts{c.receivedMeas.Load(), c.verifiedMeas.Load(), c.settledMeas.Load()},
+		All:           Counts{Received: c.received.Load(), Verified: c.verified.Load()},
+		Measured:      Counts{Received: c.receivedMeas.Load(), Verified: c.verifiedMeas.Load()},
 		Again:         c.again.Load(),
-		Receipts:      c.receipts.Load(),
 		Haves:         c.haves.Load(),
 		Chunks:        c.chunks.Load(),
 		Blobs:         c.blobs.Load(),
@@ -73,7 +111,6 @@ func (in *Intake) Stats() Stats {
 		Unanswered:    c.unanswered.Load(),
 		Answering:     in.answers.waiting.Load(),
 		Waiting:       int64(waiting),
-		Held:          c.held.Load(),
 		Failed:        c.failed.Load(),
 		Failing:       c.failing.Load(),
 		Refused:       in.refused.counts(),

@@ -1,26 +1,18 @@
 package intake
 
 import (
-	"cmp"
 	"context"
-	"fmt"
-	"maps"
-	"slices"
+	"errors"
+	"math/rand/v2"
 	"time"
 
 	"ciglio/capture/evidence"
-	"ciglio/portal/log"
+	"ciglio/portal/database"
 	"ciglio/portal/record"
-	"ciglio/uplink"
-	"ciglio/uplink/wire"
 )
 
-// maxBatch is how many operations make one transaction at most, maxEntries how
-// many records one receipt.
-const (
-	maxBatch   = 512
-	maxEntries = 100
-)
+// maxBatch is how many operations make one transaction at most.
+const maxBatch = 512
 
 // An op is one change to the store. It is applied within a transaction that it
 // may share with others, and again by itself when that one failed: it must not
@@ -31,53 +23,47 @@ type op interface {
 	ended(*round, error)
 }
 
+// A sitter is an op of a record: its seat is read together with others.
+type sitter interface{ seat() record.Seat }
+
 // The writer applies operations in the order in which they come.
 type writer struct {
 	in      *Intake
 	ops     chan op
-	early   []op // from before the start
-	tree    log.Tree
-	arrival uint64
-	stale   bool  // tree and arrival may not be those of the store
-	failing stake // zero while the store takes what comes
-	// held are records that are whole and dated ahead: their receipt must not be
-	// older than they are.
-	held map[evidence.Hash]time.Time
+	early   []op   // from before the start
+	arrival uint64 // the last that was given
+	salt    uint64 // of arrivals: no other process has it, as good as surely
+	stale   bool   // there may be larger arrivals in the store
+	failing stake  // zero while the store takes what comes
+}
+
+func newWriter(in *Intake) *writer {
+	return &writer{in: in, stale: true, salt: rand.Uint64N(1 << saltBits), ops: make(chan op, writeDepth)}
+}
+
+// An arrival is the microseconds since 1970 of a record's arrival, or one more than the
+// arrival before, and behind them some bits that tell processes apart.
+const saltBits = 10
+
+func (w *writer) nextArrival(last uint64) uint64 {
+	return max(last>>saltBits+1, uint64(time.Now().UnixMicro()))<<saltBits | w.salt
 }
 
 // A stake is what hangs on a transaction. The store is taken to work again when
 // one goes through on which no less hangs than on the one that failed: a report
-// may find room where a record does not, and a record be stored that cannot be
-// receipted.
+// may find room where a record does not.
 type stake int
 
 const (
 	stakeReport stake = 1 + iota
 	stakeRecord
-	stakeReceipt
 )
 
 func (w *writer) run(ctx context.Context) {
 	w.commit(ctx, w.early)
 	w.early = nil
 	var batch []op
-	due := time.NewTimer(time.Hour)
-	defer due.Stop()
-	for {
-		due.Reset(w.untilDue())
-		var first op
-		select {
-		case o, ok := <-w.ops:
-			if !ok {
-				return
-			}
-			first = o
-		case <-due.C:
-			if o := w.due(w.in.o.Now()); o != nil {
-				w.commit(ctx, []op{o})
-			}
-			continue
-		}
+	for first := range w.ops {
 		batch = append(batch[:0], first)
 		for more := true; more && len(batch) < maxBatch; {
 			select {
@@ -93,31 +79,6 @@ func (w *writer) run(ctx context.Context) {
 	}
 }
 
-// untilDue is how long no record that is held falls due.
-func (w *writer) untilDue() time.Duration {
-	next := time.Hour
-	for _, at := range w.held {
-		next = min(next, at.Sub(w.in.o.Now()))
-	}
-	return max(next, 0)
-}
-
-// due takes the records that need to be held no longer.
-func (w *writer) due(now time.Time) op {
-	o := &settleOp{}
-	for id, at := range w.held {
-		if !now.Before(at) {
-			o.records = append(o.records, settling{id: id, whole: true})
-			delete(w.held, id)
-		}
-	}
-	w.in.stats.held.Store(int64(len(w.held)))
-	if len(o.records) == 0 {
-		return nil
-	}
-	return o
-}
-
 // commit applies the operations in one transaction. If that fails, each gets
 // one of its own, so that none can take others with it.
 func (w *writer) commit(ctx context.Context, batch []op) {
@@ -125,7 +86,7 @@ func (w *writer) commit(ctx context.Context, batch []op) {
 		return
 	}
 	r, err := w.try(ctx, batch)
-	if err != nil && len(batch) > 1 {
+	if err != nil && len(batch) > 1 && !errors.Is(err, database.ErrLost) {
 		for _, o := range batch {
 			w.commit(ctx, []op{o})
 		}
@@ -135,9 +96,14 @@ func (w *writer) commit(ctx context.Context, batch []op) {
 	for _, o := range batch {
 		o.ended(r, err)
 	}
-	for _, m := range r.answers {
-		w.in.answers.send(m)
+	if err != nil {
+		return
 	}
+	if r.whole {
+		// Who is not told looks by itself.
+		w.in.o.Store.Database().Tell(ctx, record.TellWhole)
+	}
+	w.in.receipts.askedAgain(r.again)
 }
 
 // note counts and logs whether the store takes what comes.
@@ -156,74 +122,54 @@ func (w *writer) note(s stake, err error) {
 	w.in.stats.failing.Store(w.failing != 0)
 }
 
-// try is one transaction. The round it returns has no answers if it failed.
+// try is one transaction.
 func (w *writer) try(ctx context.Context, batch []op) (*round, error) {
-	r := &round{stake: stakeReport}
-	err := w.in.o.Store.Update(ctx, func(tx *record.Tx) error { // which may come again
+	r := &round{in: w.in, stake: stakeReport} // of one that does not begin
+	var seats []record.Seat
+	for _, o := range batch {
+		if o, ok := o.(sitter); ok {
+			seats = append(seats, o.seat())
+		}
+	}
+	err := w.in.o.Store.Under(ctx, w.in.o.Lease, func(tx *record.Tx) error { // which may come again
 		if w.stale {
-			if err := w.load(tx); err != nil {
+			counts, err := tx.Counts()
+			if err != nil {
 				return err
 			}
+			w.arrival = max(w.arrival, counts.Arrivals)
 		}
 		w.stale = true // until it is committed
-		r = w.begin(tx)
+		r = &round{
+			in: w.in, tx: tx, stake: stakeReport, now: w.in.o.Now().UTC().Truncate(time.Microsecond), arrival: w.arrival,
+			seen: make(map[evidence.DeviceID]bool), again: make(map[evidence.Hash]bool),
+		}
+		if err := tx.Foresee(seats...); err != nil {
+			return err
+		}
 		for _, o := range batch {
 			if err := o.apply(r); err != nil {
 				return err
 			}
 		}
-		return r.settle()
+		return nil
 	})
-	if err != nil {
-		r.answers = nil
-		return r, err
+	if err == nil {
+		w.arrival, w.stale = r.arrival, false
 	}
-	w.tree, w.arrival, w.stale = r.log.Tree(), r.arrival, false
-	maps.Copy(w.held, r.held)
-	w.in.stats.held.Store(int64(len(w.held)))
-	for _, measured := range r.measured {
-		count(&w.in.stats.settled, &w.in.stats.settledMeas, measured)
-	}
-	w.in.stats.receipts.Add(r.receipts)
-	return r, nil
-}
-
-// load reads how far the store is.
-func (w *writer) load(tx *record.Tx) error {
-	counts, err := tx.Counts()
-	if err != nil {
-		return err
-	}
-	w.tree, err = log.Load(counts.LogSize, tx.Hashes())
-	w.arrival = counts.Arrivals
-	return err
-}
-
-func (w *writer) begin(tx *record.Tx) *round {
-	return &round{
-		in: w.in, tx: tx, stake: stakeReport, now: w.in.o.Now().UTC().Truncate(time.Microsecond), arrival: w.arrival, log: w.tree.Begin(),
-		seen: make(map[evidence.DeviceID]bool), answered: make(map[evidence.Hash]bool),
-		settling: make(map[evidence.DeviceID][]evidence.ReceiptEntry), measured: make(map[evidence.Hash]bool),
-		held: make(map[evidence.Hash]time.Time),
-	}
+	return r, err
 }
 
 // A round is what one transaction gathers.
 type round struct {
-	in       *Intake
-	tx       *record.Tx
-	stake    stake
-	now      time.Time
-	arrival  uint64
-	log      *log.Batch
-	seen     map[evidence.DeviceID]bool
-	settling map[evidence.DeviceID][]evidence.ReceiptEntry
-	order    []evidence.DeviceID         // of settling
-	measured map[evidence.Hash]bool      // the records settled
-	held     map[evidence.Hash]time.Time // records that are whole and dated ahead
-	answered map[evidence.Hash]bool      // receipts sent again in this round
-	receipts uint64
-	answers  []uplink.Message
+	in      *Intake
+	tx      *record.Tx
+	stake   stake
+	now     time.Time
+	arrival uint64
+	seen    map[evidence.DeviceID]bool
+	whole   bool                   // a record may be numbered
+	again   map[evidence.Hash]bool // receipts to be sent again
 }
 
 func (r *round) see(device evidence.DeviceID) error {
@@ -248,101 +194,18 @@ func (r *round) name(id evidence.Hash, blobs map[evidence.Hash]uint64) error {
 	return nil
 }
 
-// complete puts a record into the log and on the next receipt of its device. A
-// record that is dated ahead waits until then.
-func (r *round) complete(rec *record.Record) {
-	if _, twice := r.measured[rec.ID]; twice {
-		return
-	}
-	if at := heldUntil(rec, r.now); at.After(r.now) {
-		r.held[rec.ID] = at
-		return
-	}
-	if len(r.settling[rec.Device]) == 0 {
-		r.order = append(r.order, rec.Device)
-	}
-	r.measured[rec.ID] = rec.Kind.Measured()
-	r.settling[rec.Device] = append(r.settling[rec.Device], evidence.ReceiptEntry{
-		Epoch: rec.Epoch, Seq: rec.Seq, ID: rec.ID, Index: r.log.Append(rec.ID),
-	})
+// complete has a record numbered that is whole.
+func (r *round) complete(id evidence.Hash) error {
+	r.whole = true
+	r.stake = max(r.stake, stakeRecord)
+	return r.tx.Whole(id, r.in.o.Shard)
 }
 
-// heldUntil is when a record may have its receipt, which must not be older than it
-// is: at once when that is not after now. Intake refuses a record that is dated
-// further ahead than MaxAhead, but the centre's clock may have gone back since. A
-// record that does not say when it is waits no longer than that.
-func heldUntil(rec *record.Record, now time.Time) time.Time {
-	ahead := rec.UTC.Sub(now)
-	if ahead > MaxAhead {
-		if sealed, err := evidence.Open(rec.Bytes); err == nil && !dated(sealed.Record) {
-			return now
-		}
-	}
-	if ahead > 0 {
-		return rec.UTC.Add(time.Millisecond)
-	}
-	return now
-}
-
-// settle seals the receipts of the round and stores them with the hashes of the
-// log, in the transaction that completes their records.
-func (r *round) settle() error {
-	if len(r.order) == 0 {
+// answerAgain has a receipt sent that may have been sent before.
+func (r *round) answerAgain(receipt evidence.Hash) error {
+	if r.again[receipt] {
 		return nil
 	}
-	r.stake = stakeReceipt
-	// No verifier accepts a receipt of a time at which the key does not count.
-	if _, _, err := r.in.o.Register.Trust().CentreKey(r.in.o.Signer.KeyID(), r.now); err != nil {
-		return fmt.Errorf("receipt: %w", err)
-	}
-	tree := r.log.Tree()
-	if err := r.tx.LogHashes(r.log.Hashes()); err != nil {
-		return err
-	}
-	root := tree.Root()
-	for _, device := range r.order {
-		entries := r.settling[device]
-		slices.SortFunc(entries, func(a, b evidence.ReceiptEntry) int {
-			return cmp.Or(cmp.Compare(a.Epoch, b.Epoch), cmp.Compare(a.Seq, b.Seq))
-		})
-		for part := range slices.Chunk(entries, maxEntries) {
-			sealed, err := evidence.SealReceipt(&evidence.Receipt{
-				Device: device, Entries: part, LogSize: tree.Size(), LogRoot: root, UTC: r.now,
-			}, r.in.o.Signer)
-			if err != nil {
-				return err
-			}
-			if err := r.tx.Receipt(sealed, r.now); err != nil {
-				return err
-			}
-			for _, e := range part {
-				if err := r.tx.Settle(e.ID, e.Index, sealed.Hash); err != nil {
-					return err
-				}
-			}
-			r.receipts++
-			r.answer(device, sealed.Bytes)
-		}
-	}
-	return nil
-}
-
-func (r *round) answer(device evidence.DeviceID, receipt []byte) {
-	r.answers = append(r.answers, uplink.Message{
-		Topic: wire.Topic(r.in.o.Shard, device, wire.WhatReceipt), Payload: receipt,
-	})
-}
-
-// answerAgain sends a receipt that was sent before, once a round.
-func (r *round) answerAgain(device evidence.DeviceID, receipt evidence.Hash) error {
-	if r.answered[receipt] {
-		return nil
-	}
-	r.answered[receipt] = true
-	b, err := r.tx.ReceiptBytes(receipt)
-	if err != nil {
-		return fmt.Errorf("receipt %v: %w", receipt, err)
-	}
-	r.answer(device, b)
-	return nil
+	r.again[receipt] = true
+	return r.tx.Send(receipt, r.in.o.Shard, r.now)
 }

@@ -28,6 +28,10 @@ type Source interface {
 	Settled(context.Context) (uint64, error)                                  // how many entries there are
 	Hashes(context.Context) tlog.HashReader                                   // by stored position
 	LogEntries(ctx context.Context, from, to uint64) ([]evidence.Hash, error) // of records, in order, to excluded
+	// Checkpoint returns the newest that a process has put there, of whatever size; the
+	// error is none of the store when Published says so.
+	Checkpoint(context.Context) ([]byte, error)
+	PutCheckpoint(ctx context.Context, size int64, signed []byte) error
 }
 
 // ErrRolledBack says that the store holds less than what was published, or something
@@ -74,12 +78,14 @@ type Options struct {
 }
 
 // A Publisher signs the log as it grows, has witnesses cosign it, and keeps the newest
-// checkpoint in a file, so that a centre that starts again never says less than before.
-// Its methods are safe for concurrent use; Run runs once.
+// checkpoint in a file, so that a centre that starts again never says less than before,
+// and in the source, for the processes that serve it. One process at a time runs Run; any
+// may Follow. Its methods are safe for concurrent use.
 type Publisher struct {
 	o      Options
 	silent map[string]bool  // witnesses that did not cosign the last one
 	sizes  map[string]int64 // what each witness is known to have
+	put    bool             // the source has the newest
 
 	mu      sync.Mutex
 	signed  []byte // nil: nothing is published yet
@@ -106,16 +112,59 @@ func NewPublisher(o Options) (*Publisher, error) {
 	if err != nil {
 		return nil, err
 	}
-	v, err := note.NewVerifier(o.Key.Verifier())
-	if err != nil {
-		return nil, err
-	}
-	c, _, err := torchwood.VerifyCheckpoint(signed, Signed(v))
+	tree, err := p.verify(signed)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", o.File, err)
 	}
-	p.signed, p.tree = signed, c.Tree
+	p.signed, p.tree = signed, tree
 	return p, nil
+}
+
+// verify checks that a checkpoint is the log's own.
+func (p *Publisher) verify(signed []byte) (tlog.Tree, error) {
+	v, err := note.NewVerifier(p.o.Key.Verifier())
+	if err != nil {
+		return tlog.Tree{}, err
+	}
+	c, _, err := torchwood.VerifyCheckpoint(signed, Signed(v))
+	return c.Tree, err
+}
+
+// follow takes over what another process has published.
+func (p *Publisher) follow(ctx context.Context) error {
+	signed, err := p.o.Source.Checkpoint(ctx)
+	if err != nil || signed == nil {
+		return err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if bytes.Equal(signed, p.signed) {
+		return nil
+	}
+	tree, err := p.verify(signed)
+	if err == nil && tree.N >= p.tree.N {
+		p.signed, p.tree = signed, tree
+	}
+	return err
+}
+
+// Follow serves what other processes publish, until ctx ends.
+func (p *Publisher) Follow(ctx context.Context) {
+	tick := time.NewTicker(p.o.Every)
+	defer tick.Stop()
+	failing := false
+	for {
+		err := p.follow(ctx)
+		if err != nil && !failing && ctx.Err() == nil {
+			p.o.Log.Error("the published log cannot be read", "error", err)
+		}
+		failing = err != nil
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
 }
 
 // maxCheckpoint is the longest checkpoint with its cosignatures, in bytes.
@@ -137,6 +186,11 @@ func (p *Publisher) Trouble() error {
 
 // Run publishes until ctx ends.
 func (p *Publisher) Run(ctx context.Context) {
+	defer func() {
+		p.mu.Lock()
+		p.trouble = nil // it is another's to tell
+		p.mu.Unlock()
+	}()
 	tick := time.NewTicker(p.o.Every)
 	defer tick.Stop()
 	for {
@@ -163,6 +217,9 @@ func (p *Publisher) Run(ctx context.Context) {
 // again. One that has cosigned what this store does not hold has nothing published: the
 // error wraps [ErrRolledBack].
 func (p *Publisher) Publish(ctx context.Context) error {
+	if err := p.follow(ctx); err != nil {
+		return err
+	}
 	signed, tree := p.Checkpoint()
 	settled, err := p.o.Source.Settled(ctx)
 	if err != nil {
@@ -189,7 +246,7 @@ func (p *Publisher) Publish(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if !grown && bytes.Equal(cosigned, signed) {
+	if !grown && p.put && bytes.Equal(cosigned, signed) {
 		return nil
 	}
 	// Published is what is on disk: after a power cut nothing older is said.
@@ -197,9 +254,11 @@ func (p *Publisher) Publish(ctx context.Context) error {
 		return err
 	}
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	p.signed, p.tree = cosigned, tree
-	return nil
+	p.mu.Unlock()
+	err = p.o.Source.PutCheckpoint(ctx, tree.N, cosigned)
+	p.put = err == nil
+	return err
 }
 
 // holds checks that a log still is what was published of it.

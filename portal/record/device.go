@@ -53,7 +53,7 @@ const (
 // the sum of two epochs would overflow.
 const selectDevice = `SELECT id, first_seen, last_seen, heartbeat, state, state_at, health, health_at, profile, profile_at,
 	COALESCE((SELECT SUM(stored) FROM chains WHERE device = devices.id), 0),
-	(SELECT COUNT(*) FROM records WHERE device = devices.id AND state = 0),
+	(SELECT COUNT(*) FROM records WHERE device = devices.id AND state = 0 AND due IS NULL),
 	COALESCE((SELECT SUM(CASE WHEN highest - stored > 1000000000000 THEN 1000000000000 ELSE highest - stored END) FROM chains WHERE device = devices.id), 0),
 	COALESCE((SELECT SUM(unlinked) FROM chains WHERE device = devices.id), 0),
 	COALESCE((SELECT SUM(broken) FROM chains WHERE device = devices.id), 0),

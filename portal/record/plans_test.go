@@ -28,7 +28,7 @@ func TestStatementsFindRecordsByIndexes(t *testing.T) {
 		return text
 	}
 	// These have the few records of one state alone.
-	few := []string{"records_incomplete", "records_set_aside", "records_unlinked", "records_backdated"}
+	few := []string{"records_incomplete", "records_unnumbered", "records_set_aside", "records_unlinked", "records_backdated"}
 	var device evidence.DeviceID
 	for name, row := range map[string]struct {
 		text    string
@@ -36,7 +36,11 @@ func TestStatementsFindRecordsByIndexes(t *testing.T) {
 		ordered bool // reads the first in the order of an index
 	}{
 		"how far the store is":     {selectCounts, 0, false},
-		"what waits for blobs":     {selectRecord + whereIncomplete, 0, false},
+		"what waits for blobs":     {selectRecord + whereIncomplete, 1, false},
+		"what is to be numbered":   {selectUnnumbered, 2, false},
+		"what is put off":          {selectPutOff, 0, false},
+		"how long the log is":      {selectLogSize, 0, false},
+		"in a seat":                {selectSeat, 3, false},
 		"of a device":              {selectRecord + whereIncompleteOf, 1, false},
 		"a record":                 {selectRecord + ` WHERE id = $1`, 1, false},
 		"its place":                {selectRecordAt, 3, false},

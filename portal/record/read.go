@@ -185,8 +185,9 @@ func (s *Store) List(ctx context.Context, q Query) ([]*Row, error) {
 func parameter(n int) string { return "$" + string(rune('0'+n)) }
 
 const (
-	whereIncompleteOf = ` WHERE device = $1 AND state = 0 ORDER BY arrival`
-	whereIncomplete   = ` WHERE state = 0 ORDER BY device, arrival` // of which there is an index
+	whereIncompleteOf = ` WHERE device = $1 AND state = 0 AND due IS NULL ORDER BY arrival`
+	// There is an index of those of state 0.
+	whereIncomplete = ` WHERE state = 0 AND due IS NULL AND (shard = $1 OR shard IS NULL) ORDER BY device, arrival`
 )
 
 // Incomplete returns the records of a device that wait for blobs.
@@ -194,9 +195,9 @@ func (s *Store) Incomplete(ctx context.Context, device evidence.DeviceID) ([]*Re
 	return s.records(ctx, selectRecord+whereIncompleteOf, device[:])
 }
 
-// AllIncomplete returns every record that waits for blobs, by device.
-func (s *Store) AllIncomplete(ctx context.Context) ([]*Record, error) {
-	return s.records(ctx, selectRecord+whereIncomplete)
+// AllIncomplete returns every record of a shard that waits for blobs, by device.
+func (s *Store) AllIncomplete(ctx context.Context, shard string) ([]*Record, error) {
+	return s.records(ctx, selectRecord+whereIncomplete, shard)
 }
 
 func (s *Store) records(ctx context.Context, text string, args ...any) ([]*Record, error) {
@@ -225,9 +226,19 @@ const selectLogHash = `SELECT hash FROM log_hashes WHERE position = $1`
 func (s *Store) Hashes(ctx context.Context) tlog.HashReader { return hashes(ctx, s.db) }
 
 // Hashes is that of [Store].
-func (t *Tx) Hashes() tlog.HashReader { return hashes(t.ctx, t.tx) }
+func (t *Tx) Hashes() tlog.HashReader { return hashes(t.ctx, t) }
 
-func hashes(ctx context.Context, r database.Reader) tlog.HashReader {
+// An asker answers a question that has one row.
+type asker interface {
+	Row(ctx context.Context, text string, args []any, into ...any) error
+}
+
+// Row is that of [database.Reader], with what the transaction has changed before.
+func (t *Tx) Row(_ context.Context, text string, args []any, into ...any) error {
+	return t.row(text, args, into...)
+}
+
+func hashes(ctx context.Context, r asker) tlog.HashReader {
 	return tlog.HashReaderFunc(func(positions []int64) ([]tlog.Hash, error) {
 		hashes := make([]tlog.Hash, len(positions))
 		for i, p := range positions {
@@ -262,9 +273,17 @@ const selectCounts = `SELECT COALESCE((SELECT MAX(log_index) + 1 FROM records), 
 func (s *Store) Counts(ctx context.Context) (Counts, error) { return counts(ctx, s.db) }
 
 // Counts is that of [Store].
-func (t *Tx) Counts() (Counts, error) { return counts(t.ctx, t.tx) }
+func (t *Tx) Counts() (Counts, error) { return counts(t.ctx, t) }
 
-func counts(ctx context.Context, r database.Reader) (Counts, error) {
+const selectLogSize = `SELECT COALESCE(MAX(log_index) + 1, 0) FROM records`
+
+// LogSize is how many entries the log has.
+func (t *Tx) LogSize() (size uint64, err error) {
+	err = t.row(selectLogSize, nil, &size)
+	return size, err
+}
+
+func counts(ctx context.Context, r asker) (Counts, error) {
 	var size, arrivals int64
 	err := r.Row(ctx, selectCounts, nil, &size, &arrivals)
 	return Counts{LogSize: uint64(size), Arrivals: uint64(arrivals)}, err
@@ -351,19 +370,22 @@ func (s *Store) MissingSpans(ctx context.Context, device evidence.DeviceID, limi
 
 // Totals is what waits, is set aside or is missing, of all devices.
 type Totals struct {
-	Incomplete  uint64 // records that wait for blobs, or for their time
+	Incomplete  uint64 // records that wait for blobs
+	Unnumbered  uint64 // records that wait for their number in the log, or for their time
+	Unsent      uint64 // receipts that the broker has not acknowledged
 	SetAside    uint64 // records that are never receipted
 	Missing     uint64 // sequence numbers that never came though later ones have
 	Quarantined uint64 // messages kept because they were refused
 }
 
-const selectTotals = `SELECT (SELECT COUNT(*) FROM records WHERE state = 0), (SELECT COUNT(*) FROM records WHERE state = 2),
+const selectTotals = `SELECT (SELECT COUNT(*) FROM records WHERE state = 0 AND due IS NULL), (SELECT COUNT(*) FROM records WHERE state = 0 AND due IS NOT NULL),
+	(SELECT COUNT(*) FROM sending), (SELECT COUNT(*) FROM records WHERE state = 2),
 	COALESCE((SELECT SUM(CASE WHEN highest - stored > 1000000000000 THEN 1000000000000 ELSE highest - stored END) FROM chains), 0),
 	(SELECT COUNT(*) FROM quarantine)`
 
 // Totals reads them. It costs as much as there are of them, and devices.
 func (s *Store) Totals(ctx context.Context) (Totals, error) {
 	var t Totals
-	err := s.db.Row(ctx, selectTotals, nil, &t.Incomplete, &t.SetAside, &t.Missing, &t.Quarantined)
+	err := s.db.Row(ctx, selectTotals, nil, &t.Incomplete, &t.Unnumbered, &t.Unsent, &t.SetAside, &t.Missing, &t.Quarantined)
 	return t, err
 }

@@ -85,26 +85,73 @@ func (s *Store) Close() error { return s.db.Close() }
 // Blobs returns where the bytes lie.
 func (s *Store) Blobs() blob.Store { return s.blobs }
 
+// Database returns the database, for leases and for those who listen.
+func (s *Store) Database() *database.DB { return s.db }
+
 // A Tx is one transaction of [Store.Update]. It is valid until the function it
 // was given to returns.
+//
+// What it changes goes to the database with the next question, or at the end: an error
+// of it may come later than the call.
 type Tx struct {
-	ctx context.Context
-	tx  *database.Tx
+	ctx     context.Context
+	tx      *database.Tx
+	pending database.Batch
+	seats   map[Seat]*sitting
 }
 
 // Update runs fn in one transaction, as [database.DB.Update] does: fn may run
 // again, and touches nothing but its transaction.
 func (s *Store) Update(ctx context.Context, fn func(*Tx) error) error {
-	return s.db.Update(ctx, func(tx *database.Tx) error { return fn(&Tx{ctx: ctx, tx: tx}) })
+	return s.db.Update(ctx, run(ctx, fn))
+}
+
+// Under runs fn in one transaction under a lease, as [database.DB.Under] does.
+func (s *Store) Under(ctx context.Context, l database.Lease, fn func(*Tx) error) error {
+	return s.db.Under(ctx, l, run(ctx, fn))
+}
+
+func run(ctx context.Context, fn func(*Tx) error) func(*database.Tx) error {
+	return func(tx *database.Tx) error {
+		t := &Tx{ctx: ctx, tx: tx, seats: make(map[Seat]*sitting)}
+		if err := fn(t); err != nil {
+			return err
+		}
+		return t.flush()
+	}
 }
 
 func (t *Tx) exec(text string, args ...any) error {
-	_, err := t.tx.Exec(t.ctx, text, args...)
+	t.pending.Exec(text, args...)
+	return nil
+}
+
+// flush sends what is pending.
+func (t *Tx) flush() error {
+	_, err := t.changed()
 	return err
 }
 
+// changed sends what is pending and returns how many rows that has changed.
+func (t *Tx) changed() (int64, error) {
+	b := t.pending
+	t.pending = database.Batch{}
+	return t.tx.Send(t.ctx, &b)
+}
+
 func (t *Tx) row(text string, args []any, into ...any) error {
+	if err := t.flush(); err != nil {
+		return err
+	}
 	return t.tx.Row(t.ctx, text, args, into...)
+}
+
+// all reads all rows of a query of a transaction.
+func all[T any](t *Tx, text string, args []any, scan func(*sql.Rows) (T, error)) ([]T, error) {
+	if err := t.flush(); err != nil {
+		return nil, err
+	}
+	return list(t.ctx, t.tx, text, args, scan)
 }
 
 // Check asks the database and the blob store whether they can be read, for health

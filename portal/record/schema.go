@@ -123,5 +123,25 @@ var steps = []database.Step{
 		`ALTER TABLE records ADD COLUMN speed BIGINT`,
 		`ALTER TABLE records ADD COLUMN assessed BIGINT`,
 		`ALTER TABLE records ADD COLUMN speed_limit BIGINT`,
+	}}, {SQL: []string{
+		// By which shard a record came, and since when it may be numbered: NULL while a
+		// blob is missing. A program before this step numbers by itself.
+		`ALTER TABLE records ADD COLUMN shard TEXT`,
+		`ALTER TABLE records ADD COLUMN due BIGINT`,
+		`CREATE INDEX records_unnumbered ON records (due, arrival) WHERE state = 0 AND due IS NOT NULL`,
+		// Receipts that the broker has not acknowledged yet.
+		`CREATE TABLE sending (
+			receipt BYTEA PRIMARY KEY REFERENCES receipts(hash),
+			shard   TEXT NOT NULL,
+			since   BIGINT NOT NULL,
+			asked   BIGINT NOT NULL
+		)`,
+		`CREATE INDEX sending_shard ON sending (shard, since, receipt)`,
+		// The newest checkpoint of the log that was published.
+		`CREATE TABLE checkpoints (
+			id     BIGINT PRIMARY KEY,
+			size   BIGINT NOT NULL,
+			signed BYTEA NOT NULL
+		)`,
 	}},
 }

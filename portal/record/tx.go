@@ -1,7 +1,6 @@
 package record
 
 import (
-	"errors"
 	"fmt"
 	"time"
 
@@ -49,7 +48,8 @@ type Record struct {
 	// Backdated is true when the record's instant is more than [ClockBack] before
 	// that of the record before it, and no record of a clock step or start says why.
 	Backdated bool
-	Arrival   uint64        // order of arrival at the centre, from 1
+	Shard     string        // by which it came; empty from a program that knew none
+	Arrival   uint64        // order of arrival at the centre; numbers are left out
 	LogIndex  uint64        // valid when Complete
 	Receipt   evidence.Hash // valid when Complete
 	Bytes     []byte
@@ -76,39 +76,13 @@ func (t *Tx) Seen(device evidence.DeviceID, now time.Time) error {
 	return t.exec(upsertDevice, device[:], now.UnixMicro())
 }
 
-// A Slot is what the store has under one (device, epoch, seq).
-type Slot struct {
-	ID       evidence.Hash
-	State    State
-	Disputed bool
-	Receipt  evidence.Hash // zero unless Complete
-}
-
-const selectPlace = `SELECT id, state, disputed, receipt FROM records WHERE device = $1 AND epoch = $2 AND seq = $3`
-
-// At returns what is stored under a place in a device's chain; the error wraps
-// [ErrNotFound] when nothing is.
-func (t *Tx) At(device evidence.DeviceID, epoch, seq uint64) (Slot, error) {
-	var s Slot
-	var id, receipt []byte
-	err := t.row(selectPlace, []any{device[:], int64(epoch), int64(seq)}, &id, &s.State, &s.Disputed, &receipt)
-	if err != nil {
-		return s, err
-	}
-	copy(s.ID[:], id)
-	copy(s.Receipt[:], receipt)
-	return s, nil
-}
-
-const selectNext = `SELECT id, prev, chain, kind, utc FROM records WHERE device = $1 AND epoch = $2 AND seq = $3`
-
 const updateChain = `UPDATE records SET chain = $2 WHERE id = $1`
 
 const updateBackdated = `UPDATE records SET backdated = 1 WHERE id = $1`
 
 const insertRecord = `INSERT INTO records (id, device, epoch, seq, kind, measured, utc, received, arrival, prev, link, chain, state, disputed, bytes, backdated,
-		listed, road, position, speed, assessed, speed_limit)
-	VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 0, 0, $13, $14, 1, $15, $16, $17, $18, $19)`
+		listed, road, position, speed, assessed, speed_limit, shard, due)
+	VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 0, 0, $13, $14, 1, $15, $16, $17, $18, $19, $20, $21)`
 
 const upsertChain = `INSERT INTO chains (device, epoch, highest, stored, unlinked, broken) VALUES ($1, $2, $3, 1, $4, $5)
 	ON CONFLICT (device, epoch) DO UPDATE SET
@@ -117,46 +91,46 @@ const upsertChain = `INSERT INTO chains (device, epoch, highest, stored, unlinke
 		unlinked = chains.unlinked + excluded.unlinked,
 		broken = chains.broken + excluded.broken`
 
-// Insert stores a verified record as incomplete and links it with its
-// neighbours. Of r, Chain, State, Disputed, LogIndex and Receipt are ignored;
-// Content is what it says, and Arrival must be larger than that of every record before.
-func (t *Tx) Insert(r *Record) error {
+// Insert stores a verified record that is not complete, and links it with its
+// neighbours. Whole says that no blob of it is missing: it may be numbered. Of r, Chain,
+// State, Disputed, LogIndex and Receipt are ignored; Content is what it says, and no
+// other record has its Arrival.
+func (t *Tx) Insert(r *Record, whole bool) error {
+	here := Seat{r.Device, r.Epoch, r.Seq}
+	before, err := t.seat(here.beside(-1))
+	if err != nil {
+		return err
+	}
+	next, err := t.seat(here.beside(1))
+	if err != nil {
+		return err
+	}
 	chain, unlinked, broken := Unlinked, 0, 0
-	link, before, err := t.link(r.Device, r.Epoch, r.Seq-1)
 	switch {
-	case r.Seq == 1 && r.Prev.IsZero(), err == nil && link == r.Prev:
+	case r.Seq == 1 && r.Prev.IsZero(), before.there && before.link == r.Prev:
 		chain = Linked
-	case r.Seq == 1, err == nil:
+	case r.Seq == 1, before.there:
 		chain, broken = Broken, 1
-	case errors.Is(err, ErrNotFound):
-		unlinked = 1
 	default:
-		return err
+		unlinked = 1
 	}
-	back := err == nil && backdated(r.Kind, r.UTC.UnixMicro(), before)
-	var id, prev []byte
-	var next Chain
-	var kind evidence.Kind
-	var after int64
-	err = t.row(selectNext, []any{r.Device[:], int64(r.Epoch), int64(r.Seq + 1)}, &id, &prev, &next, &kind, &after)
-	if err != nil && !errors.Is(err, ErrNotFound) {
-		return err
-	}
-	if err == nil && next == Unlinked {
+	back := before.there && backdated(r.Kind, r.UTC.UnixMicro(), before.utc)
+	if next.there && next.chain == Unlinked {
 		unlinked--
-		if next = Linked; evidence.Hash(prev) != r.Link {
-			next = Broken
+		if next.chain = Linked; next.prev != r.Link {
+			next.chain = Broken
 			broken++
 		}
-		if err := t.exec(updateChain, id, int64(next)); err != nil {
+		if err := t.exec(updateChain, next.ID[:], int64(next.chain)); err != nil {
 			return err
 		}
 	}
-	if err == nil && backdated(kind, after, r.UTC.UnixMicro()) {
-		if err := t.exec(updateBackdated, id); err != nil {
+	if next.there && backdated(next.kind, next.utc, r.UTC.UnixMicro()) {
+		if err := t.exec(updateBackdated, next.ID[:]); err != nil {
 			return err
 		}
 	}
+	t.seats[here] = &sitting{Slot: Slot{ID: r.ID}, there: true, prev: r.Prev, link: r.Link, chain: chain, kind: r.Kind, utc: r.UTC.UnixMicro()}
 	var road []byte // nil is NULL, as are the others
 	var position, speed, assessed, limit any
 	if site := r.Content.Site; site != nil {
@@ -165,9 +139,13 @@ func (t *Tx) Insert(r *Record) error {
 	if m := r.Content.Measurement; m != nil {
 		speed, assessed, limit = int64(m.Speed), int64(m.Assessed), int64(m.Limit)
 	}
+	var due any
+	if whole {
+		due = int64(0)
+	}
 	if err := t.exec(insertRecord, r.ID[:], r.Device[:], int64(r.Epoch), int64(r.Seq), int64(r.Kind),
 		boolean(r.Kind.Measured()), r.UTC.UnixMicro(), r.Received.UnixMicro(), int64(r.Arrival),
-		r.Prev[:], r.Link[:], int64(chain), r.Bytes, boolean(back), road, position, speed, assessed, limit); err != nil {
+		r.Prev[:], r.Link[:], int64(chain), r.Bytes, boolean(back), road, position, speed, assessed, limit, r.Shard, due); err != nil {
 		return fmt.Errorf("record %s: %w", r.ID, err)
 	}
 	return t.exec(upsertChain, r.Device[:], int64(r.Epoch), int64(r.Seq), unlinked, broken)
@@ -175,11 +153,8 @@ func (t *Tx) Insert(r *Record) error {
 
 // GoesBack reports whether a record not yet stored would be [Record.Backdated].
 func (t *Tx) GoesBack(r *Record) (bool, error) {
-	_, before, err := t.link(r.Device, r.Epoch, r.Seq-1)
-	if errors.Is(err, ErrNotFound) {
-		return false, nil
-	}
-	return err == nil && backdated(r.Kind, r.UTC.UnixMicro(), before), err
+	before, err := t.seat(Seat{r.Device, r.Epoch, r.Seq - 1})
+	return err == nil && before.there && backdated(r.Kind, r.UTC.UnixMicro(), before.utc), err
 }
 
 const updateBytes = `UPDATE records SET bytes = $2 WHERE id = $1 AND state = 0 AND bytes <> $2`
@@ -189,31 +164,11 @@ func (t *Tx) Mend(id evidence.Hash, bytes []byte) error {
 	return t.exec(updateBytes, id[:], bytes)
 }
 
-const selectLink = `SELECT link, utc FROM records WHERE device = $1 AND epoch = $2 AND seq = $3`
-
-// link returns the link hash and the instant of the record at a place.
-func (t *Tx) link(device evidence.DeviceID, epoch, seq uint64) (hash evidence.Hash, utc int64, err error) {
-	var link []byte
-	if seq == 0 {
-		return hash, 0, ErrNotFound
-	}
-	err = t.row(selectLink, []any{device[:], int64(epoch), int64(seq)}, &link, &utc)
-	copy(hash[:], link)
-	return hash, utc, err
-}
-
 const updateHeartbeat = `UPDATE devices SET heartbeat = $2 WHERE id = $1 AND heartbeat < $2`
 
 // Heartbeat notes the instant of a device's heartbeat when it is the newest.
 func (t *Tx) Heartbeat(device evidence.DeviceID, utc time.Time) error {
 	return t.exec(updateHeartbeat, device[:], utc.UnixMicro())
-}
-
-const updateSettled = `UPDATE records SET state = 1, log_index = $2, receipt = $3 WHERE id = $1`
-
-// Settle makes an incomplete record complete. The receipt must be stored.
-func (t *Tx) Settle(id evidence.Hash, index uint64, receipt evidence.Hash) error {
-	return t.exec(updateSettled, id[:], int64(index), receipt[:])
 }
 
 const selectWaiting = `SELECT device, epoch, seq, kind, utc, bytes FROM records WHERE id = $1 AND state = 0`
@@ -233,7 +188,10 @@ func (t *Tx) Waiting(id evidence.Hash) (Record, error) {
 const updateSetAside = `UPDATE records SET state = 2 WHERE id = $1 AND state = 0`
 
 // SetAside makes an incomplete record one that is never receipted.
-func (t *Tx) SetAside(id evidence.Hash) error { return t.exec(updateSetAside, id[:]) }
+func (t *Tx) SetAside(id evidence.Hash) error {
+	t.forget(id)
+	return t.exec(updateSetAside, id[:])
+}
 
 const insertBlob = `INSERT INTO blobs (sha256, length, received) VALUES ($1, $2, $3) ON CONFLICT (sha256) DO NOTHING`
 
@@ -251,11 +209,14 @@ const selectSentElsewhere = `SELECT record FROM sent WHERE sha256 = $1 AND recor
 
 // SentElsewhere returns the records other than this one that a blob was sent for.
 func (t *Tx) SentElsewhere(hash, record evidence.Hash) ([]evidence.Hash, error) {
-	return list(t.ctx, t.tx, selectSentElsewhere, []any{hash[:], record[:]}, scanHash)
+	return all(t, selectSentElsewhere, []any{hash[:], record[:]}, scanHash)
 }
 
 // Record returns one record; the error wraps [ErrNotFound] when there is none.
 func (t *Tx) Record(id evidence.Hash) (*Record, error) {
+	if err := t.flush(); err != nil {
+		return nil, err
+	}
 	return one(t.ctx, t.tx, id)
 }
 
@@ -318,6 +279,7 @@ const insertEquivocation = `INSERT INTO equivocations (id, device, epoch, seq, f
 // Dispute notes that a device has signed other, a second record for the place
 // of first. The first is never receipted from now on if it was not yet.
 func (t *Tx) Dispute(first evidence.Hash, other *Record) error {
+	t.forget(first)
 	if err := t.exec(updateDisputed, first[:]); err != nil {
 		return err
 	}

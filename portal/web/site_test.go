@@ -9,6 +9,7 @@ import (
 
 	"ciglio/capture/evidence"
 	"ciglio/portal/intake"
+	"ciglio/portal/log/sequencer"
 	"ciglio/portal/portaltest"
 	"ciglio/portal/record"
 	"ciglio/portal/register"
@@ -39,8 +40,9 @@ func receive(t testing.TB, c *portaltest.Centre, messages ...uplink.Message) *si
 	}
 	t.Cleanup(func() { s.store.Close() })
 	broker := portaltest.NewBroker()
+	numbers, numbered := portaltest.Number(sequencer.Options{Store: s.store, Register: s.register, Signer: c.Signer})
 	in, err := intake.New(t.Context(), intake.Options{
-		Store: s.store, Spool: filepath.Join(c.Dir, "partial"), Register: s.register, Signer: c.Signer, Dialer: broker, ClientID: "centre", Shard: portaltest.Shard,
+		Store: s.store, Lease: portaltest.Lease(t, s.store), Spool: filepath.Join(c.Dir, "partial"), Register: s.register, Signer: c.Signer, Dialer: broker, ClientID: "centre", Shard: portaltest.Shard,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -53,7 +55,9 @@ func receive(t testing.TB, c *portaltest.Centre, messages ...uplink.Message) *si
 	if err := <-ended; err != nil {
 		t.Fatal(err)
 	}
-	pages, err := web.New(web.Options{Store: s.store, Register: s.register, Stats: in.Stats, Loopback: true})
+	numbered()
+	stats := func() intake.Stats { return in.Stats().With(numbers.Stats()) }
+	pages, err := web.New(web.Options{Store: s.store, Register: s.register, Stats: stats, Loopback: true})
 	if err != nil {
 		t.Fatal(err)
 	}

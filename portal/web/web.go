@@ -271,6 +271,8 @@ func (s *Server) health(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	fmt.Fprintln(w, "records_incomplete", totals.Incomplete)
+	fmt.Fprintln(w, "records_unnumbered", totals.Unnumbered)
+	fmt.Fprintln(w, "receipts_waiting", totals.Unsent)
 	fmt.Fprintln(w, "records_set_aside", totals.SetAside)
 	fmt.Fprintln(w, "records_missing", totals.Missing)
 	fmt.Fprintln(w, "messages_quarantined", totals.Quarantined)

@@ -50,6 +50,10 @@ func (m *memory) grow(t testing.TB, n int, seed string) {
 	m.tree = b.Tree()
 }
 
+// Others serve nothing here.
+func (m *memory) Checkpoint(context.Context) ([]byte, error)         { return nil, nil }
+func (m *memory) PutCheckpoint(context.Context, int64, []byte) error { return nil }
+
 func (m *memory) Settled(context.Context) (uint64, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -21,6 +21,8 @@ import (
 	"ciglio/portal/broker"
 	"ciglio/portal/intake"
 	"ciglio/portal/keys"
+	"ciglio/portal/log/sequencer"
+	"ciglio/portal/portaltest"
 	stored "ciglio/portal/record"
 	"ciglio/portal/register"
 	"ciglio/sensor"
@@ -142,11 +144,12 @@ func startCentre(t *testing.T, dir string, network *pipeNetwork) *testCentre {
 		t.Fatal(err)
 	}
 	in, err := intake.New(t.Context(), intake.Options{
-		Store: st, Spool: t.TempDir(), Register: reg, Signer: signer, Dialer: dialer, ClientID: "centre", Shard: "0",
+		Store: st, Lease: portaltest.Lease(t, st), Spool: t.TempDir(), Register: reg, Signer: signer, Dialer: dialer, ClientID: "centre", Shard: "0",
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
+	numbers, numbered := portaltest.Number(sequencer.Options{Store: st, Register: reg, Signer: signer})
 	brokerCtx, stopBroker := context.WithCancel(context.Background())
 	intakeCtx, stopIntake := context.WithCancel(context.Background())
 	brokerDone, intakeDone := make(chan error, 1), make(chan error, 1)
@@ -156,10 +159,11 @@ func startCentre(t *testing.T, dir string, network *pipeNetwork) *testCentre {
 		stopIntake()
 		err := <-intakeDone
 		stopBroker()
+		numbered()
 		if err := errors.Join(err, <-brokerDone, st.Close()); err != nil {
 			t.Error(err)
 		}
-		return in.Stats()
+		return in.Stats().With(numbers.Stats())
 	}}
 }
 

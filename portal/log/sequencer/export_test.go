@@ -1,0 +1,13 @@
+package sequencer
+
+import (
+	"context"
+
+	"ciglio/portal/database"
+)
+
+// Batch numbers what is whole, under a lease.
+func (s *Sequencer) Batch(ctx context.Context, l database.Lease) (int, error) {
+	s.stale = true
+	return s.batch(ctx, l)
+}
