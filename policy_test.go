@@ -132,7 +132,7 @@ var may = map[string][]string{
 	"portal/broker":                {"capture/evidence", "uplink/wire", "internal/mtls", "portal/tally"},
 	"portal/brokerlog":             {"capture/evidence", "uplink/wire", "portal/tally"},
 	"portal/ca":                    {"capture/evidence", "internal/durable", "internal/mtls", "portal/keys"},
-	"portal/est":                   {"capture/evidence", "internal/mtls", "internal/pages", "portal/ca", "portal/tally"},
+	"portal/est":                   {"capture/evidence", "uplink/wire", "internal/mtls", "internal/pages", "portal/ca", "portal/tally"},
 	"portal/orders":                {"capture/evidence", "uplink/wire", "internal/durable"},
 	"portal/intake":                {"capture/evidence", "uplink", "uplink/wire", "portal/database", "portal/blob", "portal/record", "portal/log/sequencer", "portal/orders", "portal/tally"},
 	"portal/web":                   {"sensor", "capture", "capture/evidence", "uplink/wire", "internal/pages", "portal/blob", "portal/record", "portal/log", "portal/orders", "portal/intake"},

@@ -103,7 +103,7 @@ func (c *centre) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if err != nil {
 			c.t.Errorf("body %q: %v", body, err)
 		}
-		asked, err := wire.CheckTLSRequest(der, device)
+		asked, err := wire.ParseTLSRequest(der, device)
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusBadRequest)
 			return

@@ -63,9 +63,6 @@ const (
 	lockName         = "ca.lock"
 )
 
-// MaxRequest is how long a certificate request may be, in bytes of DER.
-const MaxRequest = 4 << 10
-
 var (
 	// ErrRequest says that a request asks for what is not issued.
 	ErrRequest = errors.New("certificate request")

@@ -4,9 +4,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
-	"crypto/rsa"
 	"crypto/x509"
-	"crypto/x509/pkix"
 	"errors"
 	"net"
 	"os"
@@ -218,91 +216,6 @@ func TestServersCertificateIsRenewedInTime(t *testing.T) {
 	if ip := last.IPAddresses; len(ip) != 0 && !ip[0].Equal(net.IPv4(10, 0, 0, 1)) {
 		t.Error(ip)
 	}
-}
-
-// request is a certificate request, of an EC key unless another is given.
-func request(t testing.TB, r *x509.CertificateRequest, key any) []byte {
-	t.Helper()
-	if key == nil {
-		key = newKey(t)
-	}
-	der, err := x509.CreateCertificateRequest(rand.Reader, r, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return der
-}
-
-func named(name string) *x509.CertificateRequest {
-	return &x509.CertificateRequest{Subject: pkix.Name{CommonName: name}}
-}
-
-func TestRequestsAreRefused(t *testing.T) {
-	good := request(t, named(device.String()), nil)
-	p384, err1 := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
-	rsa2048, err2 := rsa.GenerateKey(rand.Reader, 2048)
-	if err := errors.Join(err1, err2); err != nil {
-		t.Fatal(err)
-	}
-	changed := func(at int) []byte {
-		b := append([]byte{}, good...)
-		b[len(b)+at] ^= 1
-		return b
-	}
-	for _, row := range []struct {
-		name string
-		der  []byte
-		want string
-	}{
-		{"a good one", good, ""},
-		{"nothing", nil, "malformed"},
-		{"a byte short", good[:len(good)-1], "malformed"},
-		{"a byte more", append(append([]byte{}, good...), 0), "malformed"},
-		{"the signature changed", changed(-1), "has not signed it"},
-		{"of 5 KiB", make([]byte, 5<<10), "at most 4096"},
-		{"another curve", request(t, named(device.String()), p384), "not ECDSA on P-256"},
-		{"RSA", request(t, named(device.String()), rsa2048), "not ECDSA on P-256"},
-		{"SHA-384", request(t, &x509.CertificateRequest{Subject: pkix.Name{CommonName: device.String()}, SignatureAlgorithm: x509.ECDSAWithSHA384}, nil), "want ECDSA with SHA-256"},
-		{"no name", request(t, named(""), nil), "0 parts"},
-		{"no device's name", request(t, named("door"), nil), "no device id"},
-		{"in capitals", request(t, named(strings.ToUpper(device.String())), nil), "no device id"},
-		{"an organisation, too", request(t, &x509.CertificateRequest{Subject: pkix.Name{CommonName: device.String(), Organization: []string{"x"}}}, nil), "2 parts"},
-		{"two names", request(t, &x509.CertificateRequest{Subject: pkix.Name{ExtraNames: []pkix.AttributeTypeAndValue{
-			{Type: []int{2, 5, 4, 3}, Value: other.String()}, {Type: []int{2, 5, 4, 3}, Value: device.String()}}}}, nil), "2 parts"},
-		{"an organisation alone", request(t, &x509.CertificateRequest{Subject: pkix.Name{Organization: []string{device.String()}}}, nil), "no device id"},
-		{"a server's name, too", request(t, &x509.CertificateRequest{Subject: pkix.Name{CommonName: device.String()}, DNSNames: []string{"x"}}, nil), "more than its name"},
-		{"to be an authority", request(t, &x509.CertificateRequest{Subject: pkix.Name{CommonName: device.String()},
-			ExtraExtensions: []pkix.Extension{{Id: []int{2, 5, 29, 19}, Critical: true, Value: []byte{0x30, 3, 1, 1, 0xff}}}}, nil), "more than its name"},
-	} {
-		got, _, err := ParseRequest(row.der)
-		switch {
-		case row.want == "" && (err != nil || got != device):
-			t.Errorf("%s: %v, %v", row.name, got, err)
-		case row.want != "" && (!errors.Is(err, ErrRequest) || !strings.Contains(err.Error(), row.want)):
-			t.Errorf("%s: %v, want %q", row.name, err, row.want)
-		}
-	}
-}
-
-// FuzzRequest shows that whatever is taken is a device's P-256 key and nothing else.
-func FuzzRequest(f *testing.F) {
-	f.Add(request(f, named(device.String()), nil))
-	f.Add([]byte{0x30, 0x80})
-	f.Fuzz(func(t *testing.T, b []byte) {
-		d, public, err := ParseRequest(b)
-		if err != nil {
-			if !errors.Is(err, ErrRequest) {
-				t.Error(err)
-			}
-			return
-		}
-		if public.Curve != elliptic.P256() {
-			t.Errorf("taken: %v %v", d, public)
-		}
-		if _, err := evidence.EncodeKey(public); err != nil {
-			t.Error(err)
-		}
-	})
 }
 
 func TestCodesCountOnce(t *testing.T) {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"crypto/ecdsa"
-	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -174,41 +173,6 @@ func (c *CA) issue(s *state, template *x509.Certificate, public *ecdsa.PublicKey
 		return nil, err
 	}
 	return certificate, durable.WriteFile(filepath.Join(folder, fmt.Sprintf("%x.pem", certificate.SerialNumber)), certificatePEM(certificate), 0o600)
-}
-
-// ParseRequest reads a certificate request, DER, of a device. It takes one with a
-// P-256 key that has signed it, whose subject is one common name, the device's id,
-// and that asks for nothing else. The error wraps [ErrRequest] and says what is
-// wrong.
-func ParseRequest(der []byte) (evidence.DeviceID, *ecdsa.PublicKey, error) {
-	refuse := func(format string, a ...any) (evidence.DeviceID, *ecdsa.PublicKey, error) {
-		return evidence.DeviceID{}, nil, fmt.Errorf("%w: %w", ErrRequest, fmt.Errorf(format, a...))
-	}
-	if len(der) > MaxRequest {
-		return refuse("%d bytes, want at most %d", len(der), MaxRequest)
-	}
-	r, err := x509.ParseCertificateRequest(der)
-	if err != nil {
-		return refuse("malformed: %w", err)
-	}
-	public, ok := r.PublicKey.(*ecdsa.PublicKey)
-	switch {
-	case !ok || public.Curve != elliptic.P256():
-		return refuse("its key is not ECDSA on P-256")
-	case r.SignatureAlgorithm != x509.ECDSAWithSHA256:
-		return refuse("signed by %v, want ECDSA with SHA-256", r.SignatureAlgorithm)
-	case r.CheckSignature() != nil:
-		return refuse("its key has not signed it")
-	case len(r.Extensions) > 0:
-		return refuse("asks for more than its name")
-	case len(r.Subject.Names) != 1:
-		return refuse("its subject has %d parts, want the device's id as common name alone", len(r.Subject.Names))
-	}
-	device, err := evidence.ParseDeviceID(r.Subject.CommonName)
-	if err != nil {
-		return refuse("its common name is no device id")
-	}
-	return device, public, nil
 }
 
 // Follow issues a certificate for the TLS key of a device that has shown another,

@@ -37,6 +37,7 @@ import (
 	"ciglio/internal/pages"
 	"ciglio/portal/ca"
 	"ciglio/portal/tally"
+	"ciglio/uplink/wire"
 )
 
 // Where the requests are.
@@ -246,12 +247,12 @@ func (s *Server) request(body []byte, bodyErr error, device evidence.DeviceID) (
 	if err != nil {
 		return nil, err
 	}
-	named, public, err := ca.ParseRequest(der)
+	asked, err := wire.ParseTLSRequest(der, device)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ca.ErrRequest, err)
+	}
+	public := asked.PublicKey.(*ecdsa.PublicKey)
 	switch {
-	case err != nil:
-		return nil, err
-	case named != device:
-		return nil, fmt.Errorf("%w: of another device", ca.ErrRequest)
 	case s.o.IsEvidenceKey != nil && s.o.IsEvidenceKey(public):
 		return nil, fmt.Errorf("%w: its key is an evidence key, which seals records and nothing else", ca.ErrRequest)
 	}

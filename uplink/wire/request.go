@@ -3,10 +3,9 @@ package wire
 import (
 	"bytes"
 	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/sha256"
 	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/asn1"
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
@@ -126,7 +125,7 @@ func openRequest(b []byte) (*SealedRequest, error) {
 	if err := m.Verify(pub); err != nil {
 		return nil, err
 	}
-	if r.TLS, err = CheckTLSRequest(r.Request.TLS, r.Device); err != nil {
+	if r.TLS, err = ParseTLSRequest(r.Request.TLS, r.Device); err != nil {
 		return nil, err
 	}
 	tls, err := evidence.KeyID(r.TLS.PublicKey.(*ecdsa.PublicKey))
@@ -155,36 +154,38 @@ func openRequest(b []byte) (*SealedRequest, error) {
 	return r, nil
 }
 
-// CheckTLSRequest reads a PKCS #10 request, DER, and checks that it is one of a
-// device: a key on P-256 that signed it with SHA-256, a subject that is the device's
-// id and nothing else, and nothing that it asks for.
-func CheckTLSRequest(der []byte, device evidence.DeviceID) (*x509.CertificateRequest, error) {
+// MaxTLSRequest is how long the request for a TLS certificate may be, in bytes of DER.
+const MaxTLSRequest = 4 << 10
+
+// ParseTLSRequest reads the request of a device for a TLS certificate, PKCS #10 in DER:
+// on its way by stick and over HTTPS alike. It takes one with a P-256 key that has signed
+// it with SHA-256, whose subject is the device's id as common name alone, and that asks
+// for nothing else.
+func ParseTLSRequest(der []byte, device evidence.DeviceID) (*x509.CertificateRequest, error) {
+	refuse := func(format string, a ...any) (*x509.CertificateRequest, error) {
+		return nil, fmt.Errorf("TLS request: "+format, a...)
+	}
+	if len(der) > MaxTLSRequest {
+		return refuse("%d bytes, want at most %d", len(der), MaxTLSRequest)
+	}
 	c, err := x509.ParseCertificateRequest(der)
 	if err != nil {
-		return nil, fmt.Errorf("TLS request: %w", err)
+		return refuse("malformed: %w", err)
 	}
-	pub, ok := c.PublicKey.(*ecdsa.PublicKey)
-	if !ok {
-		return nil, errors.New("TLS request: its key is not on P-256")
-	}
-	if _, err := evidence.EncodeKey(pub); err != nil {
-		return nil, errors.New("TLS request: its key is not on P-256")
-	}
-	if c.SignatureAlgorithm != x509.ECDSAWithSHA256 {
-		return nil, fmt.Errorf("TLS request: signed by %v, want ECDSA with SHA-256", c.SignatureAlgorithm)
-	}
-	if err := c.CheckSignature(); err != nil {
-		return nil, fmt.Errorf("TLS request: %w", err)
-	}
-	want, err := asn1.Marshal(pkix.Name{CommonName: device.String()}.ToRDNSequence())
-	if err != nil {
-		return nil, err
-	}
-	if !bytes.Equal(c.RawSubject, want) {
-		return nil, fmt.Errorf("TLS request: of %q, want CN=%v and nothing else", c.Subject, device)
-	}
-	if len(c.Extensions) > 0 {
-		return nil, errors.New("TLS request: asks for extensions, which no device needs")
+	public, ok := c.PublicKey.(*ecdsa.PublicKey)
+	switch {
+	case !ok || public.Curve != elliptic.P256():
+		return refuse("its key is not ECDSA on P-256")
+	case c.SignatureAlgorithm != x509.ECDSAWithSHA256:
+		return refuse("signed by %v, want ECDSA with SHA-256", c.SignatureAlgorithm)
+	case c.CheckSignature() != nil:
+		return refuse("its key has not signed it")
+	case len(c.Extensions) > 0:
+		return refuse("asks for more than its name")
+	case len(c.Subject.Names) != 1:
+		return refuse("its subject has %d parts, want CN=%v and nothing else", len(c.Subject.Names), device)
+	case c.Subject.CommonName != device.String():
+		return refuse("of %q, want CN=%v and nothing else", c.Subject, device)
 	}
 	return c, nil
 }

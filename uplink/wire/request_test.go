@@ -5,8 +5,10 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/asn1"
 	"errors"
 	"math/big"
 	"strings"
@@ -119,7 +121,7 @@ func TestRequestProvesBothKeys(t *testing.T) {
 			c := named(id)
 			c.DNSNames = []string{"broker"}
 			r.TLS = tlsRequest(t, elliptic.P256(), c)
-		}, "extensions"},
+		}, "more than its name"},
 		{"a TLS key on another curve", key, func(r *Request) { r.TLS = tlsRequest(t, elliptic.P384(), named(id)) }, "P-256"},
 		{"one key for both", both, func(r *Request) { r.Certificate, r.TLS = bothCertificate, bothTLS }, "is the evidence key"},
 		{"no epoch", key, func(r *Request) { r.Epoch = 0 }, "epoch"},
@@ -139,6 +141,87 @@ func TestRequestProvesBothKeys(t *testing.T) {
 	if _, err := evidence.SealMessage(evidence.ContentTypeRecord, r.Bytes, key); !errors.Is(err, evidence.ErrNotEncoded) {
 		t.Errorf("a request sealed as a record: %v", err)
 	}
+}
+
+// TestTLSRequestsAreRefused is about the one part of a request that comes over HTTPS, too.
+func TestTLSRequestsAreRefused(t *testing.T) {
+	id, other := evidence.DeviceID{0xc1, 15: 7}, evidence.DeviceID{1}
+	ask := func(curve elliptic.Curve, with func(*x509.CertificateRequest)) []byte {
+		c := named(id)
+		with(&c)
+		return tlsRequest(t, curve, c)
+	}
+	as := func(subject pkix.Name) []byte {
+		return ask(elliptic.P256(), func(c *x509.CertificateRequest) { c.Subject = subject })
+	}
+	commonName := asn1.ObjectIdentifier{2, 5, 4, 3}
+	utf8, err := asn1.MarshalWithParams(id.String(), "utf8")
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := named(id)
+	byRSA, err := x509.CreateCertificateRequest(rand.Reader, &c, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	good := as(c.Subject)
+	spoiled := bytes.Clone(good)
+	spoiled[len(spoiled)-1] ^= 1
+	for _, row := range []struct {
+		name string
+		der  []byte
+		want string // "" for one that is taken
+	}{
+		{"a good one", good, ""},
+		{"its name as other programs write it", as(pkix.Name{ExtraNames: []pkix.AttributeTypeAndValue{{Type: commonName, Value: asn1.RawValue{FullBytes: utf8}}}}), ""},
+		{"nothing", nil, "malformed"},
+		{"a byte short", good[:len(good)-1], "malformed"},
+		{"a byte more", append(bytes.Clone(good), 0), "malformed"},
+		{"the signature changed", spoiled, "has not signed it"},
+		{"of 5 KiB", make([]byte, 5<<10), "at most 4096"},
+		{"another curve", ask(elliptic.P384(), func(*x509.CertificateRequest) {}), "not ECDSA on P-256"},
+		{"RSA", byRSA, "not ECDSA on P-256"},
+		{"SHA-384", ask(elliptic.P256(), func(c *x509.CertificateRequest) { c.SignatureAlgorithm = x509.ECDSAWithSHA384 }), "want ECDSA with SHA-256"},
+		{"no name", as(pkix.Name{}), "0 parts"},
+		{"no device's name", as(pkix.Name{CommonName: "door"}), "and nothing else"},
+		{"another device's", as(pkix.Name{CommonName: other.String()}), "and nothing else"},
+		{"in capitals", as(pkix.Name{CommonName: strings.ToUpper(id.String())}), "and nothing else"},
+		{"an organisation, too", as(pkix.Name{CommonName: id.String(), Organization: []string{"x"}}), "2 parts"},
+		{"two names", as(pkix.Name{ExtraNames: []pkix.AttributeTypeAndValue{{Type: commonName, Value: other.String()}, {Type: commonName, Value: id.String()}}}), "2 parts"},
+		{"an organisation alone", as(pkix.Name{Organization: []string{id.String()}}), "and nothing else"},
+		{"a server's name, too", ask(elliptic.P256(), func(c *x509.CertificateRequest) { c.DNSNames = []string{"x"} }), "more than its name"},
+		{"to be an authority", ask(elliptic.P256(), func(c *x509.CertificateRequest) {
+			c.ExtraExtensions = []pkix.Extension{{Id: []int{2, 5, 29, 19}, Critical: true, Value: []byte{0x30, 3, 1, 1, 0xff}}}
+		}), "more than its name"},
+	} {
+		got, err := ParseTLSRequest(row.der, id)
+		switch {
+		case row.want == "" && (err != nil || got.Subject.CommonName != id.String()):
+			t.Errorf("%s: %v", row.name, err)
+		case row.want != "" && (err == nil || !strings.Contains(err.Error(), row.want)):
+			t.Errorf("%s: %v, want %q", row.name, err, row.want)
+		}
+	}
+}
+
+// FuzzTLSRequest shows that whatever is taken is the device's P-256 key and nothing else.
+func FuzzTLSRequest(f *testing.F) {
+	id := evidence.DeviceID{1}
+	f.Add(tlsRequest(f, elliptic.P256(), named(id)))
+	f.Add([]byte{0x30, 0x80})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		c, err := ParseTLSRequest(b, id)
+		if err != nil {
+			return
+		}
+		if public, ok := c.PublicKey.(*ecdsa.PublicKey); !ok || public.Curve != elliptic.P256() || c.Subject.CommonName != id.String() || len(c.Extensions) > 0 {
+			t.Errorf("taken: %v %v", c.Subject, c.PublicKey)
+		}
+	})
 }
 
 func FuzzRequest(f *testing.F) {
