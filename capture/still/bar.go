@@ -262,7 +262,7 @@ func (b *Bar) height(width int) int {
 
 // apply returns the picture with the bar below. It begins at a block of the encoder
 // of its own, so that compression carries nothing across.
-func (b *Bar) apply(m *image.YCbCr) (*image.YCbCr, error) {
+func (b *Bar) apply(m *image.YCbCr) *image.YCbCr {
 	size, s := m.Rect.Size(), b.set(m.Rect.Dx())
 	top := (size.Y + 15) &^ 15
 	out := image.NewYCbCr(image.Rect(0, 0, size.X, top+b.height(size.X)), m.SubsampleRatio)
@@ -294,7 +294,7 @@ func (b *Bar) apply(m *image.YCbCr) (*image.YCbCr, error) {
 		}
 		top += s.high[i]
 	}
-	return out, nil
+	return out
 }
 
 func fillWith(plane []byte, v byte) {

@@ -130,8 +130,14 @@ func TestRecipesThatDoNotFitTheirSource(t *testing.T) {
 		{"bar below one just wide enough", &Recipe{Code: Version, Fit: &Fit{160, 160}, Bar: recordBar(t, "it"), Quality: 90}, nil},
 		{"outline beyond the edge", &Recipe{Code: Version, Redact: &Redaction{Keep: []Polygon{{{0, 0}, {321, 0}, {0, 100}}}}, Quality: 90}, ErrRecipe},
 	} {
-		if _, err := o.Review(c.r); !errors.Is(err, c.want) {
+		if _, err := c.r.fits(o.Size()); !errors.Is(err, c.want) {
 			t.Errorf("%s: %v, want %v", c.name, err, c.want)
+		}
+		if c.want == nil {
+			continue
+		}
+		if _, err := o.Review(c.r); !errors.Is(err, c.want) {
+			t.Errorf("%s, rendered: %v, want %v", c.name, err, c.want)
 		}
 	}
 }

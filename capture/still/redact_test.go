@@ -217,6 +217,9 @@ func TestNothingButPixelsSurvives(t *testing.T) {
 		"all of it":           marked(plain, thumbnail, segment(0xE1, exif), segment(0xE1, xmp), segment(0xFE, []byte("x"))),
 	} {
 		for kind, r := range recipes {
+			if kind != "redacted" && name != "all of it" {
+				continue // what is decoded is the same for all
+			}
 			want, err := open(t, plain, Rear).Review(r)
 			if err != nil {
 				t.Fatal(err)

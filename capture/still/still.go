@@ -282,9 +282,7 @@ func render(b []byte, held int, r *Recipe) ([]byte, error) {
 		r.Tone.apply(m)
 	}
 	if r.Bar != nil {
-		if m, err = r.Bar.apply(m); err != nil {
-			return nil, err
-		}
+		m = r.Bar.apply(m)
 	}
 	return encode(m, r.Quality)
 }

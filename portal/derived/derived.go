@@ -99,6 +99,16 @@ func (s *Store) Reviewed(ctx context.Context, f Frame, r *still.Recipe) (p *stil
 	return p, nil
 }
 
+// Try renders a picture for review and keeps nothing: for what an officer tries out, as
+// each step of a zoom.
+func (s *Store) Try(ctx context.Context, f Frame, r *still.Recipe) (p *still.Reviewed, err error) {
+	err = s.render(ctx, f, func(o *still.Original) error {
+		p, err = o.Review(r)
+		return err
+	})
+	return p, err
+}
+
 type picture interface {
 	Hash() evidence.Hash
 	Bytes() []byte
@@ -129,6 +139,17 @@ func (s *Store) get(ctx context.Context, f Frame, r *still.Recipe, recall func(k
 	case !errors.Is(err, database.ErrAbsent):
 		return err
 	}
+	return s.render(ctx, f, func(o *still.Original) error {
+		p, err := render(o)
+		if err != nil {
+			return err
+		}
+		return s.keep(ctx, f, recipe, p)
+	})
+}
+
+// render opens a frame when there is room to render.
+func (s *Store) render(ctx context.Context, f Frame, with func(*still.Original) error) error {
 	select {
 	case s.slots <- struct{}{}:
 		defer func() { <-s.slots }()
@@ -143,11 +164,7 @@ func (s *Store) get(ctx context.Context, f Frame, r *still.Recipe, recall func(k
 	if err != nil {
 		return fmt.Errorf("frame %v: %w", f.Hash, err)
 	}
-	p, err := render(o)
-	if err != nil {
-		return err
-	}
-	return s.keep(ctx, f, recipe, p)
+	return with(o)
 }
 
 const (

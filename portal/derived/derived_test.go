@@ -125,49 +125,65 @@ func TestPicturesAreMadeOnce(t *testing.T) {
 	})
 }
 
+func TestWhatIsTriedLeavesNothing(t *testing.T) {
+	c := newCentre(t, databasetest.SQLite)
+	p, err := c.store.Try(t.Context(), c.frame, recipe(90))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if kept, err := c.store.Reviewed(t.Context(), c.frame, recipe(80)); err != nil {
+		t.Fatal(err)
+	} else if got, err := c.store.Forget(t.Context(), c.frame.Hash); err != nil || !slices.Equal(got, []evidence.Hash{kept.Hash()}) {
+		t.Errorf("remembered is %v, %v; want %v alone", got, err, kept.Hash())
+	}
+	if _, err := c.blobs.Stat(t.Context(), p.Hash()); !errors.Is(err, blob.ErrAbsent) {
+		t.Errorf("what was tried is stored: %v", err)
+	}
+	c.erase(t, c.frame.Hash)
+	if p, err := c.store.Try(t.Context(), c.frame, recipe(90)); err == nil {
+		t.Errorf("a picture of nothing: %v", p)
+	}
+}
+
 func TestWhatIsKeptForReviewIsNotShownElsewhere(t *testing.T) {
-	databasetest.Each(t, func(t *testing.T, e databasetest.Engine) {
-		c := newCentre(t, e)
-		open := recipe(90)
-		open.Redact.Hide = nil
-		for _, r := range []*still.Recipe{still.Thumbnail(40, 40), open} {
-			if _, err := c.store.Reviewed(t.Context(), c.frame, r); err != nil {
-				t.Fatal(err)
-			}
-			if p, err := c.store.Redacted(t.Context(), c.frame, r); !errors.Is(err, still.ErrUnredacted) {
-				t.Errorf("%v, %v", p, err)
-			}
+	c := newCentre(t, databasetest.SQLite)
+	open := recipe(90)
+	open.Redact.Hide = nil
+	for _, r := range []*still.Recipe{still.Thumbnail(40, 40), open} {
+		if _, err := c.store.Reviewed(t.Context(), c.frame, r); err != nil {
+			t.Fatal(err)
 		}
-		if p, err := c.store.Redacted(t.Context(), c.frame, still.Thumbnail(20, 20)); !errors.Is(err, still.ErrUnredacted) {
-			t.Errorf("before it was made: %v, %v", p, err)
+		if p, err := c.store.Redacted(t.Context(), c.frame, r); !errors.Is(err, still.ErrUnredacted) {
+			t.Errorf("%v, %v", p, err)
 		}
-	})
+	}
+	if p, err := c.store.Redacted(t.Context(), c.frame, still.Thumbnail(20, 20)); !errors.Is(err, still.ErrUnredacted) {
+		t.Errorf("before it was made: %v, %v", p, err)
+	}
 }
 
 func TestDamagedPicturesAreMadeAgain(t *testing.T) {
-	databasetest.Each(t, func(t *testing.T, e databasetest.Engine) {
-		c := newCentre(t, e)
-		first, err := c.store.Redacted(t.Context(), c.frame, recipe(90))
-		if err != nil {
+	c := newCentre(t, databasetest.SQLite)
+	first, err := c.store.Redacted(t.Context(), c.frame, recipe(90))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, spoil := range map[string]func() error{
+		"changed": func() error { return os.WriteFile(c.path(first.Hash()), make([]byte, len(first.Bytes())), 0o600) },
+		"cut":     func() error { return os.Truncate(c.path(first.Hash()), 5) },
+		"gone":    func() error { return os.Remove(c.path(first.Hash())) },
+	} {
+		if err := spoil(); err != nil {
 			t.Fatal(err)
 		}
-		for name, spoil := range map[string]func() error{
-			"changed": func() error { return os.WriteFile(c.path(first.Hash()), make([]byte, len(first.Bytes())), 0o600) },
-			"cut":     func() error { return os.Truncate(c.path(first.Hash()), 5) },
-			"gone":    func() error { return os.Remove(c.path(first.Hash())) },
-		} {
-			if err := spoil(); err != nil {
-				t.Fatal(err)
-			}
-			again, err := c.store.Redacted(t.Context(), c.frame, recipe(90))
-			if err != nil || again.Hash() != first.Hash() {
-				t.Errorf("%s: %v, %v; want %v", name, again, err, first)
-			}
-			if b, err := os.ReadFile(c.path(first.Hash())); err != nil || !bytes.Equal(b, first.Bytes()) {
-				t.Errorf("%s: it was not stored again: %v", name, err)
-			}
+		again, err := c.store.Redacted(t.Context(), c.frame, recipe(90))
+		if err != nil || again.Hash() != first.Hash() {
+			t.Errorf("%s: %v, %v; want %v", name, again, err, first)
 		}
-	})
+		if b, err := os.ReadFile(c.path(first.Hash())); err != nil || !bytes.Equal(b, first.Bytes()) {
+			t.Errorf("%s: it was not stored again: %v", name, err)
+		}
+	}
 }
 
 // A row that another program has written, or a renderer that makes other bytes.
