@@ -194,3 +194,28 @@ func TestD09_MotorcycleThatLongFramesHear(t *testing.T) {
 		checkCompany(t, s, passagesOf(t, s))
 	}
 }
+
+// TestD09_MeetingWithoutQ lets two meet of which the line of one was faint for the moment
+// when the other was told, or lay where the wheels of the other turn. By geometry each
+// has a speed of its own.
+func TestD09_MeetingWithoutQ(t *testing.T) {
+	if testing.Short() {
+		t.Skip("short: minutes of signal")
+	}
+	for _, c := range []struct{ comes, goes simulate.Vehicle }{
+		{
+			simulate.Vehicle{Speed: 34_01, Direction: sensor.Approaching, Lane: 1, Passing: 10850 * time.Millisecond},
+			simulate.Vehicle{Class: simulate.Van, Speed: 83_10, Direction: sensor.Receding, Lane: 2, Passing: 9 * time.Second},
+		},
+		{
+			simulate.Vehicle{Class: simulate.Van, Speed: 67_52, Direction: sensor.Approaching, Lane: 1, Passing: 10860 * time.Millisecond},
+			simulate.Vehicle{Class: simulate.Van, Speed: 44_95, Direction: sensor.Receding, Lane: 2, Passing: 9 * time.Second},
+		},
+	} {
+		for seed := range uint64(5) {
+			s := simulate.Scenario{Seed: seed + 1, Radar: simulate.Radar{Real: true}, Duration: 17 * time.Second, Vehicles: []simulate.Vehicle{c.goes, c.comes}}
+			all, _ := drive(t, s, asItIs)
+			checkCompany(t, s, all)
+		}
+	}
+}

@@ -37,3 +37,30 @@ func TestFaintLineIsCompany(t *testing.T) {
 		}
 	}
 }
+
+// TestElsewhere gives measurements beside one of 20 m/s that passed in frame 1000.
+func TestElsewhere(t *testing.T) {
+	c := New(UsualPace, 20_000, true, 1024, sensor.SpeedOfLight/(2*24.125e9), 0, false)
+	frames := func(way float64) float64 { return way / 20 / c.gauge.Hop }
+	for _, x := range []struct {
+		why  string
+		w    geometry.Measurement
+		v    bool // its geometry is known
+		want bool
+	}{
+		{"twice a known speed, passed with it: a wheel", geometry.Measurement{Speed: 40, Near: 1000, Fitted: true}, true, false},
+		{"the same, 10 m behind the front that came: a wheel", geometry.Measurement{Speed: 40, Near: 1000 + frames(10), Fitted: true}, true, false},
+		{"the same, 10 m before it", geometry.Measurement{Speed: 40, Near: 1000 - frames(10), Fitted: true}, true, true},
+		{"a known speed 3 % away from a known one, 25 m behind", geometry.Measurement{Speed: 20.6, Near: 1000 + frames(25), Fitted: true}, true, true},
+		{"a known speed 1 % away", geometry.Measurement{Speed: 20.2, Near: 1000 + frames(40), Fitted: true}, true, false},
+		{"twice a speed that is not known, 10 m before it", geometry.Measurement{Speed: 40, Near: 1000 - frames(10), Fitted: true}, false, false},
+		{"twice the speed, passed 25 m behind it", geometry.Measurement{Speed: 40, Near: 1000 + frames(25), Fitted: true}, false, true},
+		{"the same, by no geometry", geometry.Measurement{Speed: 40, Near: 1000 + frames(25)}, false, false},
+		{"the same, without a zone", geometry.Measurement{Speed: 40, Near: 1000 + frames(25), Fitted: true, Reasons: []sensor.Reason{sensor.ReasonTooFewReadings}}, false, false},
+	} {
+		v := geometry.Measurement{Speed: 20, Near: 1000, AtEnd: true, Fitted: x.v}
+		if got := c.elsewhere(&x.w, &v); got != x.want {
+			t.Errorf("%s: elsewhere %t, want %t", x.why, got, x.want)
+		}
+	}
+}

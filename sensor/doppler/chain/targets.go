@@ -66,15 +66,22 @@ func (c *Chain) others(t *lines.Track, w geometry.Measurement) int {
 }
 
 // beyond counts the vehicles in the beam now that were there with v and go on
-// after its end.
+// after its end, or passed elsewhere.
 func (c *Chain) beyond(v Vehicle) int {
 	n := 0
 	for _, k := range c.follower.Tracks {
-		if !c.target(k) || !c.goesOn(k, v) {
+		if !c.target(k) {
 			continue
 		}
-		first, _, ok := c.audible(k.Readings)
+		first, last, ok := c.audible(k.Readings)
 		if !ok || first > v.last {
+			continue
+		}
+		if !c.goesOn(k, v) { // faded for the moment, or it has just ended
+			w, ok := c.gauge.Judge(k.Readings)
+			if ok && c.elsewhere(&w, &v.Measured) && float64(min(v.heard[1], last)-max(v.heard[0], first))*c.gauge.Hop > TargetTime {
+				n++
+			}
 			continue
 		}
 		if v.Measured.AtEnd && float64(k.Last()-v.last)*c.gauge.Hop > c.after(k, &v) {
@@ -89,6 +96,17 @@ func (c *Chain) beyond(v Vehicle) int {
 		}
 	}
 	return n
+}
+
+// elsewhere reports whether w tells of a vehicle of its own: a geometry explains all of
+// it, whose speed is another than v's, and it passed where no wheel and no other place of
+// v's body does. Where v's geometry is known too, so is at which end of it the rest lies.
+func (c *Chain) elsewhere(w, v *geometry.Measurement) bool {
+	if !w.Fitted || len(w.Reasons) > 0 || partsAlike(w, v) {
+		return false
+	}
+	behind := (v.Near - w.Near) * v.Back() * c.gauge.Hop * v.Speed // m beyond the near end
+	return math.Abs(behind) > bodyLength || v.Fitted && behind < -bodyBefore
 }
 
 // after returns for how many seconds after the end of what approaches a track may

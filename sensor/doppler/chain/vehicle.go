@@ -211,13 +211,13 @@ func (c *Chain) part(w geometry.Measurement) bool {
 // a vehicle turn at every speed from zero to twice its own.
 //
 // What ran beside the stronger one before, steadily at another frequency, is a
-// vehicle of its own, which I and Q can tell.
+// vehicle of its own, which I and Q can tell. So is what passed elsewhere.
 func (c *Chain) wheels(t *lines.Track, own []waypoint, w geometry.Measurement) bool {
 	apart := func(other []waypoint, v geometry.Measurement) bool {
 		return c.Complex && c.ranBeside(other, own, v, 0, math.MaxInt64) > TargetTime && c.ranBeside(other, own, w, 0, math.MaxInt64) > TargetTime
 	}
 	of := func(v geometry.Measurement, stronger float64, alive bool) bool {
-		if v.Sign != w.Sign || w.Speed > 2.3*v.Speed || len(v.Reasons) > 0 && v.Deficit > roughDeficit {
+		if v.Sign != w.Sign || w.Speed > 2.3*v.Speed || len(v.Reasons) > 0 && v.Deficit > roughDeficit || c.elsewhere(&w, &v) {
 			return false
 		}
 		reach := wheelReach * v.Tau

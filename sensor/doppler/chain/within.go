@@ -16,6 +16,7 @@ const (
 	bodyWeaker = 9.0  // dB, of what reflects beyond that, against the near end
 	bodyPart   = 0.01 // of the frequency, within which the band is known
 	bodyBins   = 2.5  // the same in bins
+	bodyBefore = 4.0  // m before the near end, where nothing of it is: closest points that are known are surer
 )
 
 // within reports whether a line in a frame may be another place of the body whose
