@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"ciglio/internal/durable"
+	"ciglio/portal/acts"
 	"ciglio/portal/backup"
 	"ciglio/portal/blob"
 	"ciglio/portal/database"
@@ -24,7 +25,7 @@ import (
 )
 
 // schemas are those of all rooms.
-func schemas() []database.Schema { return []database.Schema{record.Schema()} }
+func schemas() []database.Schema { return []database.Schema{record.Schema(), acts.Schema()} }
 
 // logPublicName is the log's public key, in a copy of a centre: its private one is not
 // in it.

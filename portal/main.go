@@ -69,6 +69,7 @@ func commands() []command {
 		{"revoke", "--dir DIR --device HEX", "revoke a device's TLS certificates", revokeFlags},
 		{"law ask", "", "answer questions about sums and terms, one JSON object a line, from standard input", lawAskFlags},
 		{"law check", "TABLE", "recompute a new table of sanctions from the one before and the announced rate", lawCheckFlags},
+		{"cases rebuild", "--dir DIR | --database URL [--check]", "make what lists show of cases anew from their acts, or say where it differs", casesRebuildFlags},
 		{"version", "", "what this program is", versionFlags},
 	}
 }
@@ -253,6 +254,10 @@ func hint(err error) string {
 		return "look at it again on both machines: ciglio-portal root --key FILE --request FILE"
 	case errors.Is(err, keys.ErrMissing):
 		return "put the key file back from where it is kept"
+	case errors.Is(err, errCasesDiffer):
+		return "without --check the tables are made anew"
+	case errors.Is(err, errCasesDamaged):
+		return "nothing makes acts anew: compare the newest backup, and find who changed the database"
 	case errors.Is(err, ErrNoCentre):
 		return "make a centre with: ciglio-portal init --dir DIR; one that lost its trust.pem gets it back from a backup"
 	}

@@ -142,6 +142,7 @@ func TestWrongUseIsToldApart(t *testing.T) {
 		"config":            {"x"},
 		"law ask":           {"x"},
 		"law check":         {"", "t u"},
+		"cases rebuild":     {"", "--dir d --database postgres://h/d", "--database d"},
 	}
 	for _, c := range commands() {
 		if len(wrong[c.name]) == 0 {

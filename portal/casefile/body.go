@@ -25,6 +25,7 @@ const (
 	KindServedCorrected Kind = "served_corrected"
 	KindPaid            Kind = "paid"
 	KindSettled         Kind = "settled"
+	KindCredited        Kind = "credited"
 	KindRefunded        Kind = "refunded"
 	KindAppealed        Kind = "appealed"
 	KindAppealDecided   Kind = "appeal_decided"
@@ -83,7 +84,7 @@ func bodies() []Body {
 		&Opened{}, &PlateProposed{}, &PlateTyped{}, &Reviewed{}, &ReviewReopened{},
 		&OwnerAsked{}, &OwnerFound{}, &OwnerNotFound{}, &OwnerLate{},
 		&NoticeIssued{}, &NoticeReissued{}, &NoticeAnnulled{}, &Sent{}, &Outcome{}, &Served{}, &ServedCorrected{},
-		&Paid{}, &Settled{}, &Refunded{}, &Appealed{}, &AppealDecided{}, &OrderServed{}, &PlanRequested{}, &PlanDecided{}, &PlanLapsed{},
+		&Paid{}, &Settled{}, &Credited{}, &Refunded{}, &Appealed{}, &AppealDecided{}, &OrderServed{}, &PlanRequested{}, &PlanDecided{}, &PlanLapsed{},
 		&DriverInvited{}, &DriverNamed{}, &DriverSilent{}, &Title{}, &Closed{}, &Reopened{},
 		&HoldPlaced{}, &HoldLifted{}, &Stopped{}, &Resumed{}, &Erased{},
 	}

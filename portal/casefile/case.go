@@ -66,7 +66,8 @@ type Position struct {
 	Appeals []Appeal
 	Order   *Order
 	Plan    *Plan
-	Lapsed  bool // a plan was not kept
+	Payable law.Day // until then the minimum is due: a plan was refused
+	Lapsed  bool    // a plan was not kept
 	Title   *Title
 
 	Invited law.Day // anew, to say who drove
@@ -164,7 +165,18 @@ func (c *Case) about(b Body) (number int64, state State, unknown error) {
 	return p.position(), on.State, nil
 }
 
-func isIssue(b Body) bool { return b.Kind() == KindNoticeIssued || b.Kind() == KindNoticeReissued }
+func isIssue(b Body) bool { return noticeOf(b) != nil }
+
+// noticeOf returns the notice that a body makes; nil when it makes none.
+func noticeOf(b Body) *Notice {
+	switch b := b.(type) {
+	case *NoticeIssued:
+		return &b.Notice
+	case *NoticeReissued:
+		return &b.Notice
+	}
+	return nil
+}
 
 // A ChainError says that an act does not follow the one before.
 type ChainError struct {
@@ -216,7 +228,8 @@ func (c *Case) fits(b Body) bool {
 	has := func(n int64) bool { return n >= 1 && n <= int64(len(c.Positions)) }
 	var p Position
 	if named, ok := b.(positioned); ok && isIssue(b) {
-		return named.position() == int64(len(c.Positions))+1
+		party := noticeOf(b).Party
+		return named.position() == int64(len(c.Positions))+1 && party >= 1 && party <= int64(len(c.Parties))
 	} else if ok {
 		if !has(named.position()) {
 			return false

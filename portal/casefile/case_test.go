@@ -377,6 +377,42 @@ func TestTheTwoWaysOfAppealExcludeEachOther(t *testing.T) {
 	s.wants(StateUpheld, Money{})
 }
 
+func TestAnInadmissibleAppealLeavesATitle(t *testing.T) {
+	s := served(t)
+	s.now = day(5, 20)
+	s.do(&Title{Of{1}, 347_00, 16_00, civil(5, 12)}, &Appealed{Of{1}, "judge", civil(5, 20), false, "a"})
+	s.pay(1, 363_00, day(5, 21)) // while the appeal runs nothing is settled
+	s.wants(StateAppealed, Money{Received: 363_00, Applied: 363_00})
+	s.do(&AppealDecided{Of{1}, "inadmissible", "decision", civil(5, 21), 0, 0, "d"})
+	s.wants(StateTitle, Money{Received: 363_00, Applied: 363_00})
+	s.do(&Settled{Of{1}, "title", 0})
+	s.wants(StatePaid, Money{Received: 363_00, Applied: 363_00})
+}
+
+// TestWhatWasPaidOnAnAnnulledNoticePaysTheNewOne: nobody pays twice and waits for a refund.
+func TestWhatWasPaidOnAnAnnulledNoticePaysTheNewOne(t *testing.T) {
+	s := served(t)
+	s.pay(1, 137_10, day(3, 13))
+	s.do(&NoticeAnnulled{Of: Of{1}, Reason: "wrong_place"}, &NoticeReissued{notice(2), 1})
+	s.refused("money.excess", &Credited{Of{2}, 137_11, "reduced"})
+	s.do(&Credited{Of{2}, 137_10, "reduced"})
+	if s.c.Positions[1].State != StatePaid || s.c.Money != (Money{Received: 137_10, Applied: 137_10}) {
+		t.Errorf("%s, %+v", s.c.Positions[1].State, s.c.Money)
+	}
+}
+
+func TestPartiesKeepTheirNumbers(t *testing.T) {
+	s := noticed(t)
+	s.do(&NoticeAnnulled{Of: Of{1}, Reason: "wrong_vehicle"}, &ReviewReopened{Reason: "other_make"})
+	s.do(&PlateTyped{Plate: read, Country: "it"}, &PlateTyped{Plate: read, Country: "it"}, accepted)
+	s.refused("act.stage", &NoticeIssued{notice(2)})
+	s.do(owner)
+	s.refused("notice.party", &NoticeIssued{notice(2)}) // the first one is gone
+	second := notice(2)
+	second.Party = 2
+	s.do(&NoticeIssued{second})
+}
+
 func TestPlan(t *testing.T) {
 	s := served(t)
 	s.pay(1, 9_00, day(3, 13)) // on account before it
@@ -389,6 +425,24 @@ func TestPlan(t *testing.T) {
 	if terms, err := s.c.Terms(italy(t)); err != nil || len(terms) != 2 || terms[0].Name != "instalment" || terms[0].End != civil(5, 1) {
 		t.Errorf("terms %+v, %v", terms, err)
 	}
+	refused := served(t)
+	refused.do(&PlanRequested{Of: Of{1}, Day: civil(3, 12), Ref: "p"})
+	refused.now = day(5, 20) // past the sixty days
+	if d, err := refused.c.Due(italy(t), 1, refused.now); err != nil || d.Rest != 189_00 || law.DayOf(d.Until) != civil(7, 10) {
+		t.Errorf("while it is asked for: %+v, %v", d, err)
+	}
+	refused.refused("plan.until", &PlanDecided{Of: Of{1}, Outcome: "refused"})
+	refused.refused("plan.until", &PlanDecided{Of: Of{1}, Outcome: "refused", Until: civil(5, 19)})
+	refused.do(&PlanDecided{Of: Of{1}, Outcome: "refused", Until: civil(6, 19)})
+	if d, err := refused.c.Due(italy(t), 1, day(6, 19)); err != nil || d.Rest != 189_00 || d.Settles != "minimum" {
+		t.Errorf("the minimum until the day that the refusal gives: %+v, %v", d, err)
+	}
+	if d, err := refused.c.Due(italy(t), 1, day(6, 20)); err != nil || d.Rest != 363_00 {
+		t.Errorf("and no longer: %+v, %v", d, err)
+	}
+	refused.pay(1, 189_00, day(6, 19))
+	refused.wants(StatePaid, Money{Received: 189_00, Applied: 189_00})
+
 	lapsed := *s
 	lapsed.do(&PlanLapsed{Of: Of{1}, Reason: "first"})
 	if d, err := lapsed.c.Due(italy(t), 1, day(4, 2)); err != nil || d.Rest != 189_00-99_00 {
@@ -419,17 +473,26 @@ func TestTheOfficesTerm(t *testing.T) {
 	if err != nil || len(terms) != 1 || fmt.Sprint(terms[0]) != fmt.Sprint(want) {
 		t.Errorf("terms %+v, %v, want %+v", terms, err, want)
 	}
+	if issued, err := noticed(t).c.Terms(l); err != nil || len(issued) != 1 || fmt.Sprint(issued[0]) != fmt.Sprint(Term{"notify", 1, civil(3, 2), civil(6, 1), "issued", "office", want.Alarms}) {
+		t.Errorf("terms of an issued notice %+v, %v", issued, err)
+	}
 	s.do(&PlateTyped{Plate: read, Country: "it"}, &PlateTyped{Plate: read, Country: "it"}, accepted)
 	s.refused("owner.since", &OwnerLate{Since: civil(3, 1), Reason: "foreign_register"})
 	s.refused("owner.since", &OwnerLate{Since: civil(3, 3), Reason: "foreign_register"})
 	s.now = day(5, 20)
 	s.do(&OwnerLate{Since: civil(5, 18), Reason: "foreign_register"})
-	if last, err := s.c.LastToServe(l, false); err != nil || last != civil(8, 17) { // the 16th is a Sunday
-		t.Errorf("last day %v, %v", last, err)
+	if terms, err := s.c.Terms(l); err != nil || terms[0].End != civil(8, 17) || terms[0].Reason != "owner_late" { // the 16th is a Sunday
+		t.Errorf("terms %+v, %v", terms, err)
 	}
 	s.do(&OwnerFound{Register: "r", Parties: []Party{{Title: "owner", Person: someone, Language: "de", Abroad: true}}})
 	if terms, err := s.c.Terms(l); err != nil || terms[0].Name != "notify_abroad" {
 		t.Errorf("terms %+v, %v", terms, err)
+	}
+	if last, err := s.c.LastToServe(l, 1); err != nil || last != law.Date(2027, 5, 13) {
+		t.Errorf("360 days: %v, %v", last, err)
+	}
+	if _, err := s.c.LastToServe(l, 2); err == nil {
+		t.Error("a party that is not there has a term")
 	}
 	s.refused("owner.party", &OwnerFound{Register: "r", Parties: []Party{{Title: "neighbour", Person: someone, Language: "it"}}})
 }
@@ -440,6 +503,11 @@ func TestDriver(t *testing.T) {
 	s.refused("position.state", &DriverSilent{Of{1}, civil(3, 12), s.silent()}) // the day is not over
 	named := s.c
 	s.do(&DriverNamed{Of: Of{1}, Day: civil(3, 12), Complete: true, Drivers: []Party{{Title: "driver", Person: someone, Language: "it"}}, Ref: "d"})
+	if terms, err := s.c.Terms(italy(t)); err != nil || !slices.ContainsFunc(terms, func(t Term) bool {
+		return t.Name == "notify" && t.Reason == "named" && t.Begin == civil(3, 12) && t.End == civil(6, 10)
+	}) {
+		t.Errorf("the driver has a term of the own from the day of the data: %+v, %v", terms, err)
+	}
 	second := notice(2)
 	second.Party = 2
 	s.do(&NoticeIssued{second})
@@ -666,20 +734,24 @@ func anyBody(t rapid.TB, dice *rand.Rand, c *Case, l *law.Law, now time.Time) Bo
 		return b
 	case KindSettled:
 		return &Settled{of, pick("reduced", "minimum"), cents * law.Cents(dice.IntN(2))}
+	case KindCredited:
+		return &Credited{of, cents, pick("", "minimum")}
 	case KindRefunded:
 		return &Refunded{cents, today, "x"}
 	case KindAppealed:
 		return &Appealed{of, pick("prefect", "judge"), recent, true, "a"}
 	case KindAppealDecided:
-		return &AppealDecided{of, pick("upheld", "rejected", "inadmissible"), "decision", recent, cents, 16_00, "d"}
+		return &AppealDecided{of, pick("upheld", "rejected", "inadmissible"), "decision", today, cents, 16_00, "d"}
 	case KindOrderServed:
-		return &OrderServed{of, recent, "x"}
+		return &OrderServed{of, today, "x"}
 	case KindPlanRequested:
 		return &PlanRequested{Of: of, Day: recent, Ref: "p"}
 	case KindPlanDecided:
 		b := &PlanDecided{Of: of, Outcome: pick("granted", "refused", "silence")}
 		if b.Outcome == "granted" {
 			b.Instalments = []Instalment{{"i-1", today.Add(10), 90_00}, {"i-2", today.Add(40), 99_00}}
+		} else {
+			b.Until = today.Add(30)
 		}
 		return b
 	case KindPlanLapsed:
@@ -723,7 +795,7 @@ func TestRandomLives(t *testing.T) {
 func TestRandomLivesReachEverything(t *testing.T) {
 	l := italy(t)
 	seen := make(map[Kind]bool)
-	for seed := range uint64(100) {
+	for seed := range uint64(150) {
 		c, kept := anyCase(t, l, seed, 100)
 		for _, a := range kept {
 			seen[a.Body.Kind()] = true

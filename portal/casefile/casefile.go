@@ -145,6 +145,7 @@ func Codes() map[string][]string {
 		"owner.party":           {"title"},            // no such title
 		"owner.since":           {"day"},              // before the violation, or still to come
 		"plan.instalments":      {"position"},         // none, or not in order of their days
+		"plan.until":            {"position"},         // no day until which the minimum is due, or one that is over
 		"position.state":        {"kind", "position", "state"},
 		"position.unknown":      {"position"},
 		"review.first_person":   {},              // another than who asked for a second look

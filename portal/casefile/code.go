@@ -177,6 +177,16 @@ func (m *form) day(key int64, name string, d *law.Day) {
 	set(d, epoch.Add(int(v)))
 }
 
+func (m *form) optionalDay(key int64, name string, d *law.Day) {
+	var v int64
+	if !d.Zero() {
+		v = int64(d.Since(epoch))
+	}
+	if m.OptionalInteger(key, name, &v, maxDay); v > 0 {
+		set(d, epoch.Add(int(v)))
+	}
+}
+
 func (m *form) instant(key int64, name string, t *time.Time) {
 	v := t.UnixMicro()
 	m.Integer(key, name, &v, 1, maxAt)

@@ -97,17 +97,21 @@ func (b *AppealDecided) check(c *Case, a *Act) error {
 }
 
 // apply gives back what was paid when the appeal was won, and knows the order when it was
-// lost. An inadmissible one against an order leaves that order.
+// lost. An inadmissible one leaves the order, or the title, that it was against.
 func (b *AppealDecided) apply(c *Case, a *Act) {
 	p := c.at(b.Position)
 	p.Appeals = slices.Clone(p.Appeals)
 	p.Appeals[len(p.Appeals)-1].Decision = b
 	switch {
 	case b.Outcome == "rejected":
+		p.Title = nil
 		p.Order = &Order{By: p.Appeals[len(p.Appeals)-1].To, Sum: b.Sum, Costs: b.Costs, Day: b.Day}
 	case b.Outcome == "upheld":
 		c.release(b.Position)
-	case p.Order != nil && p.State == StateServed:
+	case p.State != StateServed:
+	case p.Title != nil:
+		p.State = StateTitle
+	case p.Order != nil:
 		p.State = StateOrdered
 	}
 }
@@ -198,6 +202,7 @@ type PlanDecided struct {
 	Outcome     Code         `mark:"plain"`
 	Reason      Code         `mark:"plain"`
 	Instalments []Instalment `mark:"plain"`
+	Until       law.Day      `mark:"plain"` // of one that is not granted: the last to pay the minimum
 }
 
 func (*PlanDecided) Kind() Kind      { return KindPlanDecided }
@@ -212,11 +217,16 @@ func (b *PlanDecided) fields(m *form) {
 		m.day(2, "instalment until", &i.Until)
 		m.cents(3, "instalment", &i.Cents)
 	})
+	m.optionalDay(5, "until", &b.Until)
 }
 
 func (b *PlanDecided) check(c *Case, a *Act) error {
-	if (b.Outcome == "granted") != (len(b.Instalments) > 1) {
+	granted := b.Outcome == "granted"
+	if granted != (len(b.Instalments) > 1) {
 		return refuse("plan.instalments", b.Position)
+	}
+	if granted != b.Until.Zero() || !granted && b.Until.Before(a.Day) {
+		return refuse("plan.until", b.Position)
 	}
 	last := a.Day
 	for _, i := range b.Instalments {
@@ -234,6 +244,7 @@ func (b *PlanDecided) apply(c *Case, a *Act) {
 	if b.Outcome == "granted" {
 		p.Plan.Before = c.onAccount()
 	}
+	p.Payable = b.Until
 }
 
 // PlanLapsed ends a plan that was not kept: the whole is due, less what was paid.

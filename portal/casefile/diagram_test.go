@@ -44,7 +44,7 @@ func document() string {
 	})
 	b.WriteString("\nA reopened case goes back to `review` or `accepted` when nothing came after.\n\n## States of a position\n\n")
 	diagram(&b, func(r rule) (from []string, to string) { return names(r.states), string(r.state) })
-	b.WriteString("\nAn inadmissible appeal against an order leaves the position `ordered`.\n\n## Acts\n\n" +
+	b.WriteString("\nAn inadmissible appeal leaves a position `ordered` or `title` that was so before. `credited` makes it `paid` where it settles it.\n\n## Acts\n\n" +
 		"*by a person*: no desk may do it. *not while stopped*: a case whose record is disputed or whose key was revoked waits for a person.\n\n" +
 		"| act | outcome | case is | becomes | position is | becomes | |\n| --- | --- | --- | --- | --- | --- | --- |\n")
 	for _, r := range rules {

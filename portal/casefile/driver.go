@@ -57,6 +57,9 @@ func (b *DriverNamed) check(c *Case, a *Act) error {
 	if d := b.Drivers[0]; len(b.Drivers) != 1 || d.Title != "driver" || d.Person.Zero() {
 		return refuse("owner.party", d.Title)
 	}
+	if a.future(b.Day) || b.Day.Before(c.Day) {
+		return refuse("act.day", b.Day)
+	}
 	return nil
 }
 
@@ -64,7 +67,7 @@ func (b *DriverNamed) apply(c *Case, a *Act) {
 	p := c.at(b.Position)
 	p.Driver = b
 	if b.Complete {
-		c.Parties = append(slices.Clip(c.Parties), Known{Party: b.Drivers[0], Since: a.Day})
+		c.Parties = append(slices.Clip(c.Parties), Known{Party: b.Drivers[0], Since: b.Day})
 	}
 }
 

@@ -70,7 +70,7 @@ func (b *Reopened) check(c *Case, a *Act) error {
 
 func (b *Reopened) apply(c *Case, a *Act) {
 	switch c.Closed = ""; {
-	case len(c.Parties) > 0:
+	case slices.ContainsFunc(c.Parties, func(p Known) bool { return !p.Gone }):
 	case c.Review == nil && c.Opened.Source == "violation":
 		c.Stage = StageReview
 	default:

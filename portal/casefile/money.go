@@ -140,6 +140,40 @@ func (b *Settled) apply(c *Case, a *Act) {
 	c.Money.Excess += b.Excess
 }
 
+// Credited applies money that is to be given back to a position: a notice was issued anew, a
+// payment was meant for another.
+type Credited struct {
+	Of
+	Cents   law.Cents `mark:"money"`
+	Settles Code      `mark:"plain"` // empty: on account
+}
+
+func (*Credited) Kind() Kind    { return KindCredited }
+func (*Credited) variant() Code { return "" }
+
+func (b *Credited) fields(m *form) {
+	b.Of.fields(m)
+	m.cents(2, "cents", &b.Cents)
+	m.optionalCode(3, "settles", &b.Settles)
+}
+
+func (b *Credited) check(c *Case, a *Act) error {
+	if b.Cents == 0 || b.Cents > c.Money.Excess {
+		return refuse("money.excess", c.Money.Excess)
+	}
+	return nil
+}
+
+func (b *Credited) apply(c *Case, a *Act) {
+	p := c.at(b.Position)
+	if b.Settles != "" {
+		p.State, p.Settled = StatePaid, b.Settles
+	}
+	p.Paid += b.Cents
+	c.Money.Excess -= b.Cents
+	c.Money.Applied += b.Cents
+}
+
 // release makes what was paid on a position money to give back.
 func (c *Case) release(position int64) {
 	p := c.at(position)
@@ -215,6 +249,9 @@ func (c *Case) Due(l *law.Law, position int64, at time.Time) (Due, error) {
 		if d.Due, err = l.Due(f, at); err != nil {
 			return Due{}, err
 		}
+		if last := p.payable(l); d.Band == law.TitleBand && !last.Before(law.DayOf(at)) {
+			d.Due = law.Due{Sanction: f.Minimum, Costs: f.Costs, Band: law.MinimumBand, Until: last.End()}
+		}
 		d.Settles = Code(d.Band)
 	case StateOrdered:
 		d.Due, d.Settles = law.Due{Sanction: p.Order.Sum, Costs: p.Order.Costs}, "order"
@@ -230,6 +267,16 @@ func (c *Case) Due(l *law.Law, position int64, at time.Time) (Due, error) {
 	}
 	d.Rest = max(0, d.Cents()-d.Paid)
 	return d, nil
+}
+
+// payable is the last day of the minimum where a plan was asked for, and not granted: art.
+// 202-bis. It is zero elsewhere.
+func (p *Position) payable(l *law.Law) law.Day {
+	if p.State == StateAsked {
+		_, last := l.PlanSilence(p.Plan.Requested)
+		return last
+	}
+	return p.Payable
 }
 
 // onAccount is what is paid on positions of which none is settled: they owe one sum.
@@ -266,6 +313,9 @@ func (c *Case) Allocate(l *law.Law, position int64, received law.Cents, ordered 
 		if sum, settles, err = c.band(l, p, paid+received, ordered, value, cash); err != nil {
 			return nil, 0, err
 		}
+		if p.State == StateAppealed && settles == Code(law.TitleBand) {
+			return []Part{{Position: position, Cents: received}}, 0, nil // the decision says the sum
+		}
 	}
 	if paid+received < sum {
 		return []Part{{Position: position, Cents: received}}, 0, nil
@@ -298,7 +348,7 @@ func (c *Case) band(l *law.Law, p Position, total law.Cents, ordered law.Moment,
 	if f.Reducible && total >= prices.Reduced && inTime(prices.ReducedDay) {
 		return prices.Reduced, Code(law.ReducedBand), nil
 	}
-	if inTime(prices.MinimumDay) {
+	if last := p.payable(l); inTime(prices.MinimumDay) || !last.Zero() && inTime(last) {
 		return prices.Minimum, Code(law.MinimumBand), nil
 	}
 	return prices.After, Code(law.TitleBand), nil

@@ -91,10 +91,13 @@ func (b *OwnerFound) apply(c *Case, a *Act) {
 	}
 }
 
-// charged reports whether a position names a party.
+// charged reports whether a party has a notice that is not annulled.
 func (c *Case) charged(party int64) bool {
-	return slices.ContainsFunc(c.Positions, func(p Position) bool { return p.Notice.Party == party })
+	return slices.ContainsFunc(c.Positions, func(p Position) bool { return p.Notice.Party == party && p.State != StateAnnulled })
 }
+
+// charge reports whether a party may be charged.
+func (p Known) charge() bool { return !p.Gone && !p.Deceased }
 
 // OwnerNotFound is an answer that names nobody.
 type OwnerNotFound struct {

@@ -95,6 +95,7 @@ var rules = []rule{
 	{kind: KindPaid, variant: "part", stages: after, states: live},
 	{kind: KindPaid, variant: "settles", stages: after, states: live, state: StatePaid},
 	{kind: KindSettled, stages: after, states: live, state: StatePaid},
+	{kind: KindCredited, stages: after, states: live}, // and paid, where it says so
 	{kind: KindRefunded, stages: opened},
 
 	{kind: KindAppealed, stages: known, states: []State{StateServed, StateOrdered, StateTitle}, state: StateAppealed},

@@ -55,21 +55,37 @@ func (c *Case) Terms(l *law.Law) ([]Term, error) {
 	return t.all, t.err
 }
 
-// LastToServe returns the last day to hand a notice to a party over: art. 201(1), from the
-// violation or from when the office could know whom to charge.
-func (c *Case) LastToServe(l *law.Law, abroad bool) (law.Day, error) {
-	name := law.Notify
-	if abroad {
-		name = law.NotifyAbroad
+// LastToServe returns the last day to hand a notice to a party over, by its number: art.
+// 201(1), from the violation or from when the office could know whom to charge. A driver who
+// was named and a hirer are known from the day on which they were named. The error is a
+// [*Refusal], or a code of the law.
+func (c *Case) LastToServe(l *law.Law, party int64) (law.Day, error) {
+	if party < 1 || party > int64(len(c.Parties)) {
+		return law.Day{}, refuse("notice.party", party)
 	}
-	return l.LastDay(name, c.notifyFrom())
+	t := c.toServe(c.Parties[party-1])
+	return l.LastDay(t.name, t.from)
 }
 
-func (c *Case) notifyFrom() law.Day {
-	if !c.Since.Zero() {
-		return c.Since
+// A serving is the office's term for one party.
+type serving struct {
+	name   law.Term
+	from   law.Day
+	reason Code
+}
+
+func (c *Case) toServe(p Known) serving {
+	s := serving{law.Notify, c.Day, "violation"}
+	if p.Abroad {
+		s.name = law.NotifyAbroad
 	}
-	return c.Day
+	switch {
+	case p.Title == "driver" || p.Title == "hirer":
+		s.from, s.reason = p.Since, "named"
+	case !c.Since.Zero():
+		s.from, s.reason = c.Since, "owner_late"
+	}
+	return s
 }
 
 // terms gathers those of one case.
@@ -98,46 +114,46 @@ func codeOf(name string) Code {
 	return Code(b)
 }
 
-// notify adds the office's own term while somebody who is to be charged has no notice.
+// notify adds the office's own term while somebody who is to be charged has no notice: the
+// one that ends first.
 func (t *terms) notify() {
-	waiting, abroad := len(t.c.Parties) == 0, false
+	var waiting []serving
+	known := false
 	for i, p := range t.c.Parties {
-		if p.Gone || p.Deceased || t.served(int64(i+1)) {
-			continue
+		known = known || p.charge()
+		if p.charge() && !t.c.charged(int64(i+1)) {
+			waiting = append(waiting, t.c.toServe(p))
 		}
-		waiting, abroad = true, abroad || p.Abroad
 	}
-	if !waiting {
-		return
+	if !known { // whoever it will be
+		waiting = append(waiting, t.c.toServe(Known{}))
 	}
-	reason, name := Code("violation"), law.Notify
-	if !t.c.Since.Zero() {
-		reason = "owner_late"
-	}
-	// Who lives in Italy is in the shorter term, which is the one to watch.
-	if abroad && !slices.ContainsFunc(t.c.Parties, func(p Known) bool { return !p.Gone && !p.Deceased && !p.Abroad }) {
-		name = law.NotifyAbroad
-	}
-	t.add(name, 0, t.c.notifyFrom(), reason, "office")
-	if n := len(t.all) - 1; n >= 0 && t.err == nil {
-		last := &t.all[n]
-		for _, day := range notifyAlarms {
-			if alarm := last.Begin.Add(day); !last.End.Before(alarm) {
-				last.Alarms = append(last.Alarms, alarm)
-			}
+	var first Term
+	for _, s := range waiting {
+		end, err := t.l.LastDay(s.name, s.from)
+		if t.err = errors.Join(t.err, err); err == nil && (first.Name == "" || end.Before(first.End)) {
+			first = Term{Name: codeOf(string(s.name)), Begin: s.from, End: end, Reason: s.reason, Who: "office", Alarms: alarms(s.from, end)}
 		}
+	}
+	if first.Name != "" {
+		t.all = append(t.all, first)
 	}
 }
 
-// served reports whether a party has a notice that is not annulled.
-func (t *terms) served(party int64) bool {
-	return slices.ContainsFunc(t.c.Positions, func(p Position) bool { return p.Notice.Party == party && p.State != StateAnnulled })
+// alarms are the days on which the office is told of a term that began on a day.
+func alarms(from, end law.Day) (days []law.Day) {
+	for _, n := range notifyAlarms {
+		if day := from.Add(n); !end.Before(day) {
+			days = append(days, day)
+		}
+	}
+	return days
 }
 
 func (t *terms) position(p *Position) {
 	switch p.State {
 	case StateIssued:
-		t.all = append(t.all, Term{Name: "notify", Position: p.Number, Begin: p.Issued, End: p.Notice.LastDay, Reason: "issued", Who: "office"})
+		t.all = append(t.all, Term{Name: "notify", Position: p.Number, Begin: p.Issued, End: p.Notice.LastDay, Reason: "issued", Who: "office", Alarms: alarms(t.c.toServe(t.c.Parties[p.Notice.Party-1]).from, p.Notice.LastDay)})
 	case StateServed:
 		t.served202(p)
 	case StateAsked:
@@ -164,7 +180,11 @@ func (t *terms) served202(p *Position) {
 	if p.Facts().Reducible {
 		t.add(law.Reduced, p.Number, day, rule, "owner")
 	}
-	t.add(law.Minimum, p.Number, day, rule, "owner")
+	if p.Payable.Zero() {
+		t.add(law.Minimum, p.Number, day, rule, "owner")
+	} else {
+		t.all = append(t.all, Term{Name: "minimum", Position: p.Number, Begin: p.Plan.Requested, End: p.Payable, Reason: "plan_refused", Who: "owner"})
+	}
 	if !p.NoReduction { // a plan that was asked for bars appeals
 		t.add(law.Prefect, p.Number, day, rule, "owner")
 		t.add(law.Judge, p.Number, day, rule, "owner")

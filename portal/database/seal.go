@@ -16,6 +16,7 @@ func (p post) seal(table string) []string {
 	return []string{
 		`CREATE OR REPLACE FUNCTION ciglio_kept() RETURNS trigger LANGUAGE plpgsql AS
 			'BEGIN RAISE EXCEPTION ''%: rows are kept as they are'', TG_TABLE_NAME USING ERRCODE = ''restrict_violation''; END'`,
-		`CREATE TRIGGER ` + table + `_kept BEFORE UPDATE OR DELETE OR TRUNCATE ON ` + table + ` FOR EACH STATEMENT EXECUTE FUNCTION ciglio_kept()`,
+		`CREATE TRIGGER ` + table + `_kept BEFORE UPDATE OR DELETE ON ` + table + ` FOR EACH ROW EXECUTE FUNCTION ciglio_kept()`,
+		`CREATE TRIGGER ` + table + `_kept_whole BEFORE TRUNCATE ON ` + table + ` FOR EACH STATEMENT EXECUTE FUNCTION ciglio_kept()`,
 	}
 }
