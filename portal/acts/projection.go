@@ -38,12 +38,15 @@ func builtin(l *law.Law) []Projection {
 }
 
 func caseRows(c *casefile.Case) [][]any {
-	o, device := c.Opened, evidence.DeviceID{}
+	o, device, hold := c.Opened, evidence.DeviceID{}, ""
+	if len(c.Holds) > 0 {
+		hold = string(c.Holds[0].Reason)
+	}
 	if o.Source == "violation" { // the balance counts records
 		device = o.Device
 	}
 	return [][]any{{string(o.Institution), device[:], number(c.Day), string(c.Stage), string(c.Share()),
-		string(c.Stopped), string(c.Hold), int64(c.Money.Excess), c.Acts}}
+		string(c.Stopped), hold, int64(c.Money.Excess), c.Acts}}
 }
 
 func noticeRows(c *casefile.Case) (rows [][]any) {

@@ -100,5 +100,13 @@ func (k Kind) body() Body {
 	return nil
 }
 
+// past refuses a day before the violation or after the act.
+func (c *Case) past(d law.Day, a *Act) error {
+	if d.Before(c.Day) || a.future(d) {
+		return refuse("act.day", d)
+	}
+	return nil
+}
+
 // future reports whether a day has not come when an act is done.
 func (a *Act) future(d law.Day) bool { return law.DayOf(a.At).Before(d) }

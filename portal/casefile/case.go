@@ -31,10 +31,10 @@ type Case struct {
 	Positions []Position
 	Money     Money
 
-	Stopped Code // why; empty: it goes on
-	Hold    Code
-	Closed  Code      // why
-	Ended   time.Time // discarded or closed
+	Stopped Code         // why; empty: it goes on
+	Holds   []HoldPlaced // that are not lifted: nothing is erased
+	Closed  Code         // why
+	Ended   time.Time    // discarded or closed
 	Erased  []Code
 
 	keys []Key

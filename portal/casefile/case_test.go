@@ -161,9 +161,11 @@ func TestADiscardHasAReasonOfTheList(t *testing.T) {
 	if err != nil || len(terms) != 1 || terms[0].Name != "erase" || terms[0].End != civil(3, 5) {
 		t.Errorf("terms %+v, %v", terms, err)
 	}
-	s.do(&HoldPlaced{Reason: "court", Ref: "p-1"})
+	s.do(&HoldPlaced{Reason: "court", Ref: "p-1"}, &HoldPlaced{Reason: "prosecutor", Ref: "p-2"})
 	s.refused("erase.hold", &Erased{What: []Erasure{{"pictures"}}, Rule: "discarded_72h"})
-	s.do(&HoldLifted{Reason: "court", Ref: "p-2"}, &Erased{What: []Erasure{{"pictures"}, {"plate"}}, Rule: "discarded_72h"})
+	s.do(&HoldLifted{Reason: "court", Ref: "p-1"})
+	s.refused("erase.hold", &Erased{What: []Erasure{{"pictures"}}, Rule: "discarded_72h"}) // another one stands
+	s.do(&HoldLifted{Reason: "prosecutor", Ref: "p-2"}, &Erased{What: []Erasure{{"pictures"}, {"plate"}}, Rule: "discarded_72h"})
 	s.refused("hold.none", &HoldLifted{Reason: "court", Ref: "p-2"})
 	s.do(&Closed{Reason: "discarded"})
 	s.refused("act.stage", &Reopened{Reason: "mistake"})
@@ -354,6 +356,9 @@ func TestTheTwoWaysOfAppealExcludeEachOther(t *testing.T) {
 	s := served(t)
 	s.do(&Appealed{Of{1}, "prefect", civil(3, 12), true, "a-1"})
 	s.refused("position.state", &Appealed{Of{1}, "judge", civil(3, 12), false, "a-2"})
+	early := served(t)
+	early.refused("act.day", &Appealed{Of{1}, "judge", civil(3, 13), false, "a"})
+	early.refused("act.day", &PlanRequested{Of: Of{1}, Day: civil(3, 1), Ref: "p"})
 	terms, err := s.c.Terms(italy(t))
 	if err != nil || len(terms) != 1 || terms[0].Name != "prefect_order" || terms[0].End != civil(9, 8) {
 		t.Errorf("180 days through the office, and the duty to say who drove waits: %+v, %v", terms, err)

@@ -118,7 +118,7 @@ func refuse(code string, args ...any) error {
 // Codes returns the code of every refusal with the names of its arguments.
 func Codes() map[string][]string {
 	return map[string][]string{
-		"act.day":               {"day"},              // counts as a day after the one it was done on
+		"act.day":               {"day"},              // before the violation, or after the act
 		"act.actor":             {"kind"},             // by nobody, or by a desk where a person must act
 		"act.stage":             {"kind", "stage"},    // not in this stage of the case
 		"act.outcome":           {"kind", "outcome"},  // no such outcome
@@ -156,6 +156,6 @@ func Codes() map[string][]string {
 		"served.open":           {"code"},        // the outcomes make none: a code of the law
 		"sent.before_violation": {"day"},
 		"sent.future":           {"day"},
-		"hold.none":             {},
+		"hold.none":             {"ref"}, // no such hold
 	}
 }

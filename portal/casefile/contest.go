@@ -36,8 +36,11 @@ func (b *Appealed) check(c *Case, a *Act) error {
 		return err
 	}
 	byPrefect := p.State == StateOrdered && p.Order.By == "prefect"
+	if err := c.past(b.Filed, a); err != nil {
+		return err
+	}
 	switch {
-	case b.To != "prefect" && b.To != "judge", a.future(b.Filed),
+	case b.To != "prefect" && b.To != "judge",
 		p.State == StateOrdered && !(byPrefect && b.To == "judge"),
 		p.State != StateOrdered && len(p.Appeals) > 0 && p.Appeals[len(p.Appeals)-1].To != b.To:
 		return refuse("appeal.exclusive", b.Position, b.To)
@@ -163,19 +166,21 @@ func (b *OrderServed) apply(c *Case, a *Act) {
 // PlanRequested asks for instalments: art. 202-bis. It bars appeals and gives up the
 // reduction.
 type PlanRequested struct {
-	simple
 	Of
 	Day law.Day `mark:"plain"`
 	Ref Ref     `mark:"plain"`
 }
 
-func (*PlanRequested) Kind() Kind { return KindPlanRequested }
+func (*PlanRequested) Kind() Kind    { return KindPlanRequested }
+func (*PlanRequested) variant() Code { return "" }
 
 func (b *PlanRequested) fields(m *form) {
 	b.Of.fields(m)
 	m.day(2, "day", &b.Day)
 	m.ref(3, "ref", &b.Ref)
 }
+
+func (b *PlanRequested) check(c *Case, a *Act) error { return c.past(b.Day, a) }
 
 func (b *PlanRequested) apply(c *Case, a *Act) {
 	p := c.at(b.Position)
@@ -266,7 +271,7 @@ func (b *PlanLapsed) apply(c *Case, a *Act) { c.at(b.Position).Lapsed = true }
 // Title makes a notice, or an order, an enforceable title: art. 203(3).
 type Title struct {
 	Of
-	Sum   law.Cents `mark:"money"`
+	Sum   law.Cents `mark:"money"` // the whole: what is on account is taken off by [Case.Due]
 	Costs law.Cents `mark:"money"`
 	Day   law.Day   `mark:"plain"` // from which it can be enforced
 }
@@ -285,10 +290,7 @@ func (b *Title) check(c *Case, a *Act) error {
 	if b.Sum == 0 {
 		return refuse("notice.amounts", b.Position)
 	}
-	if a.future(b.Day) {
-		return refuse("act.day", b.Day)
-	}
-	return nil
+	return c.past(b.Day, a)
 }
 
 func (b *Title) apply(c *Case, a *Act) { c.at(b.Position).Title = b }

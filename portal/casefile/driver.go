@@ -24,10 +24,7 @@ func (b *DriverInvited) fields(m *form) {
 }
 
 func (b *DriverInvited) check(c *Case, a *Act) error {
-	if a.future(b.Served) || b.Served.Before(c.Day) {
-		return refuse("act.day", b.Served)
-	}
-	return nil
+	return c.past(b.Served, a)
 }
 
 func (b *DriverInvited) apply(c *Case, a *Act) { c.at(b.Position).Invited = b.Served }
@@ -57,10 +54,7 @@ func (b *DriverNamed) check(c *Case, a *Act) error {
 	if d := b.Drivers[0]; len(b.Drivers) != 1 || d.Title != "driver" || d.Person.Zero() {
 		return refuse("owner.party", d.Title)
 	}
-	if a.future(b.Day) || b.Day.Before(c.Day) {
-		return refuse("act.day", b.Day)
-	}
-	return nil
+	return c.past(b.Day, a)
 }
 
 func (b *DriverNamed) apply(c *Case, a *Act) {

@@ -92,9 +92,9 @@ func (b *HoldPlaced) fields(m *form) {
 	m.ref(2, "ref", &b.Ref)
 }
 
-func (b *HoldPlaced) apply(c *Case, a *Act) { c.Hold = b.Reason }
+func (b *HoldPlaced) apply(c *Case, a *Act) { c.Holds = append(slices.Clip(c.Holds), *b) }
 
-// HoldLifted ends it.
+// HoldLifted ends the one of its reference; others stay.
 type HoldLifted struct {
 	Reason Code `mark:"plain"`
 	Ref    Ref  `mark:"plain"`
@@ -109,13 +109,17 @@ func (b *HoldLifted) fields(m *form) {
 }
 
 func (b *HoldLifted) check(c *Case, a *Act) error {
-	if c.Hold == "" {
-		return refuse("hold.none")
+	if !slices.ContainsFunc(c.Holds, b.ends) {
+		return refuse("hold.none", b.Ref)
 	}
 	return nil
 }
 
-func (b *HoldLifted) apply(c *Case, a *Act) { c.Hold = "" }
+func (b *HoldLifted) apply(c *Case, a *Act) {
+	c.Holds = slices.DeleteFunc(slices.Clone(c.Holds), b.ends)
+}
+
+func (b *HoldLifted) ends(h HoldPlaced) bool { return h.Ref == b.Ref }
 
 // Stopped halts a case whose evidence is in doubt: record_disputed, key_revoked. Nothing is
 // accepted, issued, sent or enforced until a person resumes it; money and outcomes are taken
@@ -179,8 +183,8 @@ func (b *Erased) fields(m *form) {
 }
 
 func (b *Erased) check(c *Case, a *Act) error {
-	if c.Hold != "" {
-		return refuse("erase.hold", c.Hold)
+	if len(c.Holds) > 0 {
+		return refuse("erase.hold", c.Holds[0].Reason)
 	}
 	return nil
 }

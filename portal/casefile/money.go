@@ -259,7 +259,7 @@ func (c *Case) Due(l *law.Law, position int64, at time.Time) (Due, error) {
 		for _, i := range p.Plan.Instalments {
 			d.Sanction += i.Cents
 		}
-		d.Settles, d.Paid = "plan", d.Paid-p.Plan.Before
+		d.Settles, d.Paid = "plan", max(0, d.Paid-p.Plan.Before)
 	case StateTitle:
 		d.Due, d.Settles = law.Due{Sanction: p.Title.Sum, Costs: p.Title.Costs, Band: law.TitleBand}, "title"
 	default:

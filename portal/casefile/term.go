@@ -194,7 +194,7 @@ func (t *terms) served202(p *Position) {
 
 // instalment adds the last day of the first instalment that is not paid.
 func (t *terms) instalment(p *Position) {
-	paid, begin := t.c.onAccount()-p.Plan.Before, p.Plan.Requested
+	paid, begin := max(0, t.c.onAccount()-p.Plan.Before), p.Plan.Requested
 	for _, i := range p.Plan.Instalments {
 		if paid -= i.Cents; paid < 0 {
 			t.all = append(t.all, Term{Name: "instalment", Position: p.Number, Begin: begin, End: i.Until, Reason: "plan_granted", Who: "owner"})
