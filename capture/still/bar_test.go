@@ -101,6 +101,34 @@ func TestBarAtTheEdges(t *testing.T) {
 	}
 }
 
+// Whatever a record may hold, its bar can be rendered.
+func TestTheLongestRecordHasABar(t *testing.T) {
+	r := altered(t, func(r *evidence.Record) {
+		r.Site.ID, r.Site.Road = strings.Repeat("W", evidence.MaxID), strings.Repeat("è", evidence.MaxText/2)
+		r.Trace.Model, r.Trace.Serial = strings.Repeat("M", evidence.MaxText), strings.Repeat("漢", evidence.MaxText/3)
+		r.Epoch, r.Seq = 1<<63-1, 1<<63-1
+	})
+	for _, language := range []string{"it", "en", "de"} {
+		bar, err := BarOf(r, 1, language)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := open(t, sceneJPEG(t, minBar, 100), Rear).Review(&Recipe{Code: Version, Bar: bar, Quality: 50})
+		if err != nil {
+			t.Errorf("%s: %v", language, err)
+			continue
+		}
+		got, err := ParseRecipe(p.Recipe())
+		if err != nil {
+			t.Errorf("%s: %v", language, err)
+			continue
+		}
+		if wrong, err := CheckBar(got.Bar, r, 1); err != nil || len(wrong) > 0 {
+			t.Errorf("%s: %v, %v", language, wrong, err)
+		}
+	}
+}
+
 func TestBarsThatCannotBe(t *testing.T) {
 	record, _, _ := sample(t, "violation.zip")
 	for _, c := range []struct {

@@ -85,7 +85,7 @@ type Bar struct {
 type Item struct {
 	Code  string // of the field
 	Label string // up to 64 bytes
-	Value string // up to 512 bytes
+	Value string // up to 1024 bytes
 }
 
 // Plate is the recipe of an enlarged plate.
@@ -211,7 +211,7 @@ func (s *step) fields(r *Recipe, m *evidence.Form) {
 		evidence.FormMaps(m, 3, "bar items", &b.Items, 1, maxItems, func(i *Item, m *evidence.Form) {
 			m.Code(1, "item code", &i.Code)
 			m.Text(2, "item label", &i.Label, 1, 64)
-			m.Text(3, "item value", &i.Value, 1, 512)
+			m.Text(3, "item value", &i.Value, 1, 1024)
 		})
 	}
 }

@@ -97,7 +97,7 @@ func TestRecipesThatAreRefused(t *testing.T) {
 		{"bar with an item twice", Recipe{Bar: &Bar{Language: "it", Items: []Item{item, item}}}, false},
 		{"bar with a line break", Recipe{Bar: &Bar{Language: "it", Items: []Item{{"limit", "Limite", "50\n70"}}}}, false},
 		{"bar", Recipe{Bar: &Bar{Language: "it", Items: []Item{item}}}, true},
-		{"a bar too long", Recipe{Bar: &Bar{Language: "it", Items: []Item{{"limit", "Limite", strings.Repeat("9", 513)}}}}, false},
+		{"a bar too long", Recipe{Bar: &Bar{Language: "it", Items: []Item{{"limit", "Limite", strings.Repeat("9", 1025)}}}}, false},
 	} {
 		if c.r.Code++; c.r.Code != 0 { // what a row does not set is in order
 			c.r.Code = Version
@@ -124,6 +124,7 @@ func TestRecipesThatDoNotFitTheirSource(t *testing.T) {
 		{"crop beyond the edge", Plate(Crop{300, 180, 21, 20}, Zoom{1, 1}, Tone{100, 100}), ErrRecipe},
 		{"crop below the edge", Plate(Crop{300, 180, 20, 21}, Zoom{1, 1}, Tone{100, 100}), ErrRecipe},
 		{"enlarged beyond reason", &Recipe{Code: Version, Zoom: &Zoom{9, 1}, Quality: 90}, ErrRecipe},
+		{"a strip beyond what a picture may be", &Recipe{Code: Version, Crop: &Crop{0, 0, 300, 1}, Zoom: &Zoom{28, 1}, Quality: 90}, ErrRecipe},
 		{"as large as may be", &Recipe{Code: Version, Zoom: &Zoom{31, 4}, Quality: 90}, nil},
 		{"smaller than a pixel", Plate(Crop{0, 0, 9, 9}, Zoom{1, 10}, Tone{100, 100}), ErrRecipe},
 		{"bar below a narrow picture", &Recipe{Code: Version, Fit: &Fit{159, 159}, Bar: recordBar(t, "it"), Quality: 90}, ErrRecipe},

@@ -15,13 +15,13 @@ func (d *Redaction) apply(m *image.YCbCr) error {
 	across, down := cell(m)
 	seen, turns := make([]bool, size.X), make([]int32, size.X+1)
 	whole := make([]bool, (size.X+across-1)/across)
-	kept := 0
+	kept, taken := 0, 0
 	for top := 0; top < size.Y; top += down {
 		for i := range whole {
 			whole[i] = true
 		}
 		for y := top; y < min(top+down, size.Y); y++ {
-			d.row(y, seen, turns)
+			taken += d.row(y, seen, turns)
 			row := m.Y[m.YOffset(0, y):]
 			for x, keep := range seen {
 				if keep {
@@ -39,6 +39,8 @@ func (d *Redaction) apply(m *image.YCbCr) error {
 		}
 	}
 	switch all := size.X * size.Y; {
+	case len(d.Hide) > 0 && taken == 0:
+		return fmt.Errorf("%w: what is to be hidden lies outside of the outline", ErrUnredacted)
 	case kept == 0:
 		return fmt.Errorf("%w: the outline keeps no pixel", ErrRecipe)
 	case kept > all/10*9:
@@ -47,8 +49,9 @@ func (d *Redaction) apply(m *image.YCbCr) error {
 	return nil
 }
 
-// row finds out which pixels of a row are to be seen.
-func (d *Redaction) row(y int, seen []bool, turns []int32) {
+// row finds out which pixels of a row are to be seen, and how many of the outline are
+// not.
+func (d *Redaction) row(y int, seen []bool, turns []int32) (taken int) {
 	clear(seen)
 	for _, line := range d.Keep {
 		line.row(y, turns)
@@ -63,9 +66,13 @@ func (d *Redaction) row(y int, seen []bool, turns []int32) {
 		n := int32(0)
 		for x := range seen {
 			n += turns[x]
-			seen[x] = seen[x] && n == 0
+			if seen[x] && n != 0 {
+				seen[x] = false
+				taken++
+			}
 		}
 	}
+	return taken
 }
 
 // row sets, for each pixel of a row, by how much the line turns round it more often

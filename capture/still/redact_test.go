@@ -76,6 +76,7 @@ func anyPlanes(rng *rand.Rand, wide, high int, ratio image.YCbCrSubsampleRatio) 
 // every layout of a JPEG, for lines of any shape, alone and before all other steps.
 func TestHiddenPixelsHaveNoInfluence(t *testing.T) {
 	rng := rand.New(rand.NewPCG(14, 2))
+	tried := 0
 	for round := range 240 {
 		ratio := ratios[round%len(ratios)]
 		wide, high := 17+rng.IntN(60), 17+rng.IntN(60)
@@ -85,10 +86,14 @@ func TestHiddenPixelsHaveNoInfluence(t *testing.T) {
 		copy(two.Y, one.Y)
 		copy(two.Cb, one.Cb)
 		copy(two.Cr, one.Cr)
-		hidden := 0
+		hidden, taken := 0, 0
+		alone := Redaction{Keep: d.Keep}
 		for y := range high {
 			for x := range wide {
 				if !d.shows(x, y) {
+					if alone.shows(x, y) {
+						taken++
+					}
 					hidden++
 					two.Y[two.YOffset(x, y)] = byte(rng.Uint32())
 					two.Cb[two.COffset(x, y)] = byte(rng.Uint32())
@@ -98,9 +103,13 @@ func TestHiddenPixelsHaveNoInfluence(t *testing.T) {
 		}
 		before := image.NewYCbCr(one.Rect, ratio)
 		copy(before.Y, one.Y)
-		if hidden == wide*high || hidden < wide*high/9 {
-			continue // refused
+		if hidden == wide*high || hidden < wide*high/9 || len(d.Hide) > 0 && taken == 0 {
+			if err := d.apply(one); err == nil && hidden == wide*high {
+				t.Fatalf("round %d: an outline of nothing was taken", round)
+			}
+			continue
 		}
+		tried++
 		if err := d.apply(one); err != nil {
 			t.Fatalf("round %d: %v", round, err)
 		}
@@ -121,6 +130,9 @@ func TestHiddenPixelsHaveNoInfluence(t *testing.T) {
 				}
 			}
 		}
+	}
+	if tried < 150 {
+		t.Errorf("%d redactions were tried, want 150", tried)
 	}
 }
 

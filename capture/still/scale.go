@@ -5,6 +5,8 @@ import (
 	"image"
 	"math/big"
 	"sync"
+
+	"ciglio/capture"
 )
 
 // fits returns the size that a picture has before its data bar, and an error where
@@ -32,14 +34,19 @@ func (r *Recipe) fits(size image.Point) (image.Point, error) {
 	}
 	switch {
 	case r.Zoom != nil:
-		if size = r.Zoom.size(size); size.X < 1 || size.Y < 1 || size.X*size.Y > maxZoomed {
-			return fail("zoom to %d by %d pixels, want 1 to %d", size.X, size.Y, maxZoomed)
+		if size = r.Zoom.size(size); size.X < 1 || size.Y < 1 || max(size.X, size.Y) > capture.MaxDimension || size.X*size.Y > maxZoomed {
+			return fail("zoom to %d by %d pixels, want at most %d each way and %d in all", size.X, size.Y, capture.MaxDimension, maxZoomed)
 		}
 	case r.Fit != nil:
 		size = r.Fit.size(size)
 	}
-	if r.Bar != nil && size.X < minBar {
-		return fail("data bar below a picture %d pixels wide, want %d or more", size.X, minBar)
+	if r.Bar != nil {
+		if size.X < minBar {
+			return fail("data bar below a picture %d pixels wide, want %d or more", size.X, minBar)
+		}
+		if high := size.Y + 15 + r.Bar.height(size.X); high > capture.MaxDimension {
+			return fail("%d pixels high with its data bar, want at most %d", high, capture.MaxDimension)
+		}
 	}
 	return size, nil
 }

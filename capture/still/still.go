@@ -149,7 +149,7 @@ func (o *Original) Redact(r *Recipe) (*Redacted, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Redacted{d}, nil
+	return &Redacted{derived: d}, nil
 }
 
 // redacts returns what a recipe lacks to be shown outside review.
@@ -174,7 +174,7 @@ func RecallRedacted(source evidence.Hash, facing Facing, r *Recipe, hash evidenc
 	if err != nil {
 		return nil, err
 	}
-	return &Redacted{d}, nil
+	return &Redacted{derived: d}, nil
 }
 
 // RecallReviewed is RecallRedacted of a picture for review.
@@ -210,16 +210,22 @@ func (o *Original) derive(r *Recipe) (derived, error) {
 }
 
 // Format prints the hash, never the bytes.
-func (o *Original) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "original %v", o.hash) }
+func (o Original) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "original %v", o.hash) }
 
 // LogValue is the hash.
-func (o *Original) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(o)) }
+func (o Original) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(o)) }
 
 // A Reviewed picture is for review alone: it may show whatever the camera saw.
 type Reviewed struct{ derived }
 
-// A Redacted picture shows the vehicle that was measured and nothing else.
-type Redacted struct{ derived }
+// A Redacted picture shows the vehicle that was measured and nothing else. The mark
+// keeps the language from converting a Reviewed into one.
+type Redacted struct {
+	derived
+	_ mark
+}
+
+type mark struct{}
 
 type derived struct {
 	source, hash evidence.Hash
@@ -240,12 +246,12 @@ func (d *derived) Recipe() []byte { return d.recipe }
 func (d *derived) Bytes() []byte { return d.bytes }
 
 // Format prints the hashes, never the bytes.
-func (d *derived) Format(f fmt.State, _ rune) {
+func (d derived) Format(f fmt.State, _ rune) {
 	fmt.Fprintf(f, "derived %v of %v", d.hash, d.source)
 }
 
 // LogValue is the hashes.
-func (d *derived) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(d)) }
+func (d derived) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(d)) }
 
 // render makes a picture. It is a function of its arguments: b is one JPEG that
 // [capture.InspectJPEG] has passed, and held is how long the source is with what lies

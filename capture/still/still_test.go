@@ -13,6 +13,7 @@ import (
 	"image/jpeg"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -214,6 +215,7 @@ func TestWhatIsShownOutsideReviewIsRedacted(t *testing.T) {
 	keep := &Redaction{Keep: outline.Keep}
 	whole := &Redaction{Keep: []Polygon{{{0, 0}, {320, 0}, {320, 200}, {0, 200}}}}
 	nearly := &Redaction{Keep: []Polygon{{{0, 0}, {320, 0}, {320, 181}, {0, 181}}}}
+	beside := &Redaction{Keep: outline.Keep, Hide: []Polygon{{{0, 0}, {9, 0}, {9, 9}}}}
 	most := &Redaction{Keep: []Polygon{{{0, 0}, {320, 0}, {320, 180}, {0, 180}}}}
 	nothing := &Redaction{Keep: []Polygon{{{5, 5}, {6, 5}, {5, 5}}}}
 	for _, c := range []struct {
@@ -226,6 +228,8 @@ func TestWhatIsShownOutsideReviewIsRedacted(t *testing.T) {
 		{"rear, and its window hidden", Rear, &outline, nil},
 		{"front, windscreen hidden", Front, &outline, nil},
 		{"front, windscreen open", Front, keep, ErrUnredacted},
+		{"front, something else hidden", Front, beside, ErrUnredacted},
+		{"rear, something else hidden", Rear, beside, ErrUnredacted},
 		{"a side that is not known counts as the front", Unknown, keep, ErrUnredacted},
 		{"rear without outline", Rear, nil, ErrUnredacted},
 		{"front without outline", Front, nil, ErrUnredacted},
@@ -259,6 +263,13 @@ func TestWhatIsShownOutsideReviewIsRedacted(t *testing.T) {
 	}
 }
 
+// The language itself must not turn one into the other.
+func TestNoConversionMakesAPictureRedacted(t *testing.T) {
+	if reflect.TypeFor[*Reviewed]().ConvertibleTo(reflect.TypeFor[*Redacted]()) || reflect.TypeFor[Reviewed]().ConvertibleTo(reflect.TypeFor[Redacted]()) {
+		t.Error("a Reviewed can be converted to a Redacted")
+	}
+}
+
 func TestFacing(t *testing.T) {
 	for d, want := range map[sensor.Direction]bool{sensor.Approaching: true, sensor.Receding: false, sensor.DirectionUnknown: true} {
 		if got := FacingOf(d).Frontal(); got != want {
@@ -279,9 +290,9 @@ func TestNoVerbPrintsPictures(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, v := range []any{o, reviewed, redacted} {
+	for _, v := range []any{o, *o, reviewed, *reviewed, redacted, *redacted} {
 		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%x", "%d"} {
-			if text := fmt.Sprintf(verb, v); len(text) > 160 || !strings.Contains(text, o.Hash().String()) {
+			if text := fmt.Sprintf(verb, []any{v}); len(text) > 160 || !strings.Contains(text, o.Hash().String()) {
 				t.Errorf("%T as %s: %.200q, want hashes", v, verb, text)
 			}
 		}
