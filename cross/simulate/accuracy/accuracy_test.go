@@ -78,13 +78,13 @@ func TestCoresDoNotMatter(t *testing.T) {
 
 // TestChangeOfSpeedIsNotTakenForTheAngle drives roads on which what a vehicle gained
 // or lost in speed was once taken for what the angle hides, so that it was told 1.3 to
-// 1.8 % faster than it ever was where it was measured.
+// 2.5 % faster than it ever was where it was measured.
 func TestChangeOfSpeedIsNotTakenForTheAngle(t *testing.T) {
 	if testing.Short() {
 		t.Skip("short: minutes of signal")
 	}
 	var roads []Road
-	for _, seed := range []uint64{316688847, 2033572213, 2179551310} {
+	for _, seed := range []uint64{316688847, 2033572213, 2179551310, 3493863130} {
 		r, ok := Replay("changing speed", seed)
 		if !ok {
 			t.Fatal("no such class")
@@ -98,7 +98,7 @@ func TestChangeOfSpeedIsNotTakenForTheAngle(t *testing.T) {
 	if n := r.tallyOf(tooHigh).found; n > 0 {
 		t.Errorf("%d too high: %v", n, r.Faults)
 	}
-	if n := r.tallyOf().found; n < 6 {
-		t.Errorf("%d found, want 6", n)
+	if n := r.tallyOf().found; n < 10 {
+		t.Errorf("%d found, want 10", n)
 	}
 }

@@ -17,6 +17,7 @@ const (
 	stillChange = 0.002   // of the speed, change within the zone in which it matters no more
 	angleChange = 0.7     // of the change before, that is left
 	longest     = 16.0    // m from the near end of a vehicle to the last place that reflects
+	angleMost   = 1.5     // times by which the speed may change more than the angle lets it
 	angleGain   = 0.009   // of the speed, by which one is stated above all that was read
 	angleLost   = 0.007   // of the speed, the most by which it is stated too low then
 	mostHidden  = 0.01    // of the speed, and

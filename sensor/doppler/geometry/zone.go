@@ -93,7 +93,7 @@ func (g *Gauge) bounded(f course, p geometry, from, to int) (float64, bool) {
 // rises, by less and less, as the cosine does, and the zone moves out again. The speed
 // of one that brakes would rise by as much again.
 func (g *Gauge) farther(readings []lines.Reading, from int, p geometry, w *Measurement) {
-	if len(w.Reasons) > 0 {
+	if len(w.Reasons) > 0 || g.gained(from, p, w) {
 		return
 	}
 	for least := math.Inf(1); ; least = angleChange * w.Change {
@@ -108,6 +108,20 @@ func (g *Gauge) farther(readings []lines.Reading, from int, p geometry, w *Measu
 			return
 		}
 	}
+}
+
+// gained reports whether the speed in the zone from the value at from on changes by more
+// than the angle can let it under which the front of a long vehicle is seen: then the
+// vehicle itself changes its speed, and had another one farther out.
+func (g *Gauge) gained(from int, p geometry, w *Measurement) bool {
+	front := (g.x[from]+p.x0)*p.top - longest // m along the road
+	if front <= 0 {
+		return false
+	}
+	back := front + float64(w.To-w.From)*g.Hop*w.Speed
+	offset := p.tau * p.top
+	angle := back/math.Hypot(back, offset) - front/math.Hypot(front, offset)
+	return w.Change*math.Sqrt(12) > angleMost*angle*w.Speed
 }
 
 // zone returns the stretch nearest to the closest point in which the cosine
