@@ -186,6 +186,30 @@ func TestBrowser(t *testing.T) {
 	}
 }
 
+// TestBrowserBeforeTheFirstStick looks at the one page of a device that has not begun.
+func TestBrowserBeforeTheFirstStick(t *testing.T) {
+	c, err := New(Options{Now: func() time.Time { return noon }, Sticks: stationIn{provision.Now{Phase: provision.Done, Since: noon, Last: refusedStick()}},
+		Lacks: func() []provisioning.Kind {
+			return []provisioning.Kind{provisioning.Trust, provisioning.Calibration, provisioning.Site}
+		}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan error)
+	go func() { served <- c.Serve(t.Context(), l) }()
+	visits := []browser.Visit{{Name: "dark", Path: "/", Language: "it", Width: 1280, Dark: true}}
+	for _, lang := range languages {
+		visits = append(visits, browser.Visit{Name: "waiting " + lang, Path: "/", Language: lang, Width: 320})
+	}
+	browser.Look(t, "http://"+l.Addr().String(), browser.Rules{Target: 44, Letters: 16}, visits)
+	l.Close()
+	<-served
+}
+
 // journeys are what a technician does, without a script and with the keyboard alone.
 func (b *bench) journeys() []browser.Visit {
 	in := []browser.Cookie{{Name: sessionCookie, Value: b.session(Technician)}}
