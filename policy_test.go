@@ -123,6 +123,7 @@ var may = map[string][]string{
 	"portal/log/sequencer":         {"capture/evidence", "portal/database", "portal/record", "portal/log"},
 	"portal/witness":               {"internal/durable", "portal/log"},
 	"portal/cmd/ciglio-witness":    {"portal/log", "portal/witness"},
+	"portal/metrics":               {},
 	"portal/recheck":               {"capture/evidence", "uplink/wire", "portal/blob", "portal/database", "portal/log", "portal/orders"},
 	"portal/register":              {"capture/evidence", "internal/durable"},
 	"portal/keys":                  {"capture/evidence", "internal/durable"},

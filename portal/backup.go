@@ -18,6 +18,7 @@ import (
 	"ciglio/portal/backup"
 	"ciglio/portal/blob"
 	"ciglio/portal/database"
+	"ciglio/portal/derived"
 	"ciglio/portal/log"
 	"ciglio/portal/orders"
 	"ciglio/portal/record"
@@ -25,7 +26,9 @@ import (
 )
 
 // schemas are those of all rooms.
-func schemas() []database.Schema { return []database.Schema{record.Schema(), acts.Schema()} }
+func schemas() []database.Schema {
+	return []database.Schema{record.Schema(), acts.Schema(), derived.Schema()}
+}
 
 // logPublicName is the log's public key, in a copy of a centre: its private one is not
 // in it.

@@ -383,10 +383,11 @@ func versionFlags(*flag.FlagSet) func(context.Context, io.Writer, io.Writer, boo
 }
 
 type serving struct {
-	Pages string `json:"pages,omitempty"`
-	MQTT  string `json:"mqtt,omitempty"`
-	EST   string `json:"est,omitempty"`
-	Log   string `json:"log"`
+	Pages   string `json:"pages,omitempty"`
+	MQTT    string `json:"mqtt,omitempty"`
+	EST     string `json:"est,omitempty"`
+	Metrics string `json:"metrics,omitempty"`
+	Log     string `json:"log"`
 
 	encryptedPages, encryptedMQTT bool
 }
@@ -408,6 +409,9 @@ func (r serving) String() string {
 	if r.EST != "" {
 		lines = append(lines, "enrol  https://"+r.EST+est.Root)
 	}
+	if r.Metrics != "" {
+		lines = append(lines, "figures http://"+r.Metrics+"/metrics")
+	}
 	return strings.Join(append(lines, "log    "+r.Log), "\n")
 }
 
@@ -426,6 +430,7 @@ func serveFlags(flags *flag.FlagSet) func(context.Context, io.Writer, io.Writer,
 	names := many(flags, "name", "`host` name or address by which devices reach this machine; may be given several times")
 	flags.StringVar(&o.Pages.Certificate, "pages-cert", "", "`file` with the certificate of the pages, PEM")
 	flags.StringVar(&o.Pages.Key, "pages-key", "", "`file` with its key, PEM")
+	flags.StringVar(&o.Metrics, "metrics", "", "`address` of figures for Prometheus, at /metrics")
 	flags.StringVar(&o.Witnesses, "witnesses", "", "`file` with the witnesses who cosign the log, a line each: witness NAME KEY URL")
 	flags.Var(list{&o.Roles}, "roles", "`roles` of this process, with commas between: "+strings.Join(roles, ", ")+" (default all)")
 	flags.Var(list{&o.Shards}, "shard", "`shards` of devices to take, with commas between (default "+DefaultShard+")")
@@ -453,7 +458,7 @@ func serveFlags(flags *flag.FlagSet) func(context.Context, io.Writer, io.Writer,
 		if o.AllowRemote {
 			o.Log.Warn("pages may be reached from other machines and ask nobody who they are")
 		}
-		addresses := serving{Pages: p.Addr(), MQTT: p.MQTTAddr(), EST: p.ESTAddr(), Log: p.LogKey(), encryptedPages: o.Pages.enabled(), encryptedMQTT: strings.HasPrefix(o.MQTT, "tls://")}
+		addresses := serving{Pages: p.Addr(), MQTT: p.MQTTAddr(), EST: p.ESTAddr(), Metrics: p.MetricsAddr(), Log: p.LogKey(), encryptedPages: o.Pages.enabled(), encryptedMQTT: strings.HasPrefix(o.MQTT, "tls://")}
 		if asJSON {
 			err = json.NewEncoder(stdout).Encode(addresses)
 		} else {

@@ -104,6 +104,9 @@ type Options struct {
 	// receive every message and send none; empty for none. They give this name
 	// and password.
 	Readers, ReaderName, ReaderPassword string
+	// Metrics is the address of figures for Prometheus, of this machine alone unless
+	// AllowRemote; empty for none.
+	Metrics string
 	// Witnesses is a policy file of those who cosign the log: docs/log.md. Empty: nobody.
 	Witnesses string
 	// Now is the time by which records are judged, and that receipts bear; nil means
@@ -124,7 +127,9 @@ type Portal struct {
 	pages     net.Listener
 	mqtt      net.Listener
 	readers   net.Listener // nil: nobody else reads
-	authority *ca.CA       // nil: nothing is encrypted by certificates of the centre
+	metrics   net.Listener // nil: nobody asks for figures
+	dir       string
+	authority *ca.CA // nil: nothing is encrypted by certificates of the centre
 	names     []string
 	est       *est.Server // nil: nobody is enrolled here
 	enrolment net.Listener
@@ -156,7 +161,7 @@ func New(ctx context.Context, o Options) (p *Portal, err error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	p = &Portal{log: o.Log, terms: &terms{dir: o.Dir}}
+	p = &Portal{log: o.Log, dir: o.Dir, terms: &terms{dir: o.Dir}}
 	defer func() {
 		if err != nil {
 			p.Close()
@@ -197,6 +202,11 @@ func New(ctx context.Context, o Options) (p *Portal, err error) {
 		}
 		if p.pages, p.terms.pages, err = o.Pages.wrap(p.pages, o.Log); err != nil {
 			return p, fmt.Errorf("pages: %w", err)
+		}
+	}
+	if o.Metrics != "" {
+		if p.metrics, err = listen(o.Metrics, o.AllowRemote); err != nil {
+			return p, fmt.Errorf("metrics: %w", err)
 		}
 	}
 	mqttAddress, encrypted := strings.CutPrefix(o.MQTT, "tls://")
@@ -451,6 +461,14 @@ func (p *Portal) ESTAddr() string {
 	return p.enrolment.Addr().String()
 }
 
+// MetricsAddr is where figures are, as host:port; empty when there are none.
+func (p *Portal) MetricsAddr() string {
+	if p.metrics == nil {
+		return ""
+	}
+	return p.metrics.Addr().String()
+}
+
 // Reload reads the device register again if it has changed. A new device or key
 // has the portal do so by itself; a revocation does not.
 func (p *Portal) Reload() error { return p.register.Refresh() }
@@ -468,7 +486,7 @@ func (p *Portal) Run(ctx context.Context) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	var serving, numbering, carrying sync.WaitGroup
-	errs := make(chan error, 4)
+	errs := make(chan error, 5)
 	part := func(group *sync.WaitGroup, run func() error) {
 		group.Go(func() {
 			defer stop()
@@ -487,6 +505,9 @@ func (p *Portal) Run(ctx context.Context) error {
 	if p.web != nil {
 		part(&serving, func() error { return p.web.Run(ctx, p.pages) })
 		serving.Go(func() { p.published.Follow(ctx) })
+	}
+	if p.metrics != nil {
+		part(&serving, func() error { return p.watch(ctx, p.metrics) })
 	}
 	if p.est != nil {
 		part(&serving, func() error { return p.est.Run(ctx, p.enrolment) })
@@ -514,7 +535,7 @@ func (p *Portal) Run(ctx context.Context) error {
 // Close releases what New has opened. It is called after Run, or instead of it.
 func (p *Portal) Close() error {
 	var errs []error
-	for _, l := range []net.Listener{p.pages, p.mqtt, p.readers, p.enrolment} {
+	for _, l := range []net.Listener{p.pages, p.mqtt, p.readers, p.enrolment, p.metrics} {
 		if l == nil {
 			continue
 		}

@@ -55,6 +55,9 @@ type settings struct {
 		Bucket   string `toml:"bucket"`
 		Region   string `toml:"region"`
 	} `toml:"blobs"`
+	Metrics struct {
+		Listen string `toml:"listen"`
+	} `toml:"metrics"`
 	Log struct {
 		Witnesses string `toml:"witnesses"`
 	} `toml:"log"`
@@ -87,7 +90,7 @@ func parseOptions(text string) (Options, error) {
 		MQTT: s.MQTT.Listen, Broker: s.MQTT.Broker, BrokerLog: s.MQTT.Log,
 		BrokerFiles: mtls.Files{Authority: s.MQTT.Authority, Certificate: s.MQTT.Certificate, Key: s.MQTT.Key},
 		EST:         s.Enrolment.Listen, Names: s.Enrolment.Names,
-		Database: s.Database.URL, Witnesses: s.Log.Witnesses,
+		Database: s.Database.URL, Witnesses: s.Log.Witnesses, Metrics: s.Metrics.Listen,
 	}
 	var err error
 	if o.Takeover, err = time.ParseDuration(s.Roles.Takeover); err != nil || o.Takeover < time.Second || o.Takeover > time.Hour {

@@ -40,6 +40,9 @@ type Store struct {
 	slots chan struct{}
 }
 
+// Schema is that of this package, for whoever copies all tables.
+func Schema() database.Schema { return database.Schema{Owner: owner, Steps: steps} }
+
 // Open brings the table to its last step. At most atOnce pictures are rendered at a
 // time, 1 or more.
 func Open(ctx context.Context, db *database.DB, blobs blob.Store, atOnce int) (*Store, error) {

@@ -144,3 +144,9 @@ func blobsOf(r *evidence.Record) func(yield func(what string, hash evidence.Hash
 		}
 	}
 }
+
+// CheckDatabase asks the database alone whether it answers.
+func (s *Store) CheckDatabase(ctx context.Context) error { return s.db.Check(ctx) }
+
+// Leases lists who works on the database by leases.
+func (s *Store) Leases(ctx context.Context) ([]database.Leased, error) { return s.db.Leases(ctx) }
