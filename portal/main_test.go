@@ -1,9 +1,17 @@
 package portal_test
 
 import (
+	"os"
 	"testing"
 
+	"ciglio/portal"
 	"ciglio/portal/portaltest"
 )
 
-func TestMain(m *testing.M) { portaltest.Main(m) }
+// TestMain is the program ciglio-portal where a test has started it as that.
+func TestMain(m *testing.M) {
+	if os.Getenv(asProgram) != "" {
+		os.Exit(portal.Main(os.Args[1:], os.Stdout, os.Stderr))
+	}
+	portaltest.Main(m)
+}

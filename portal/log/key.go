@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"strings"
 
@@ -65,7 +66,8 @@ func openKey(path, name string) (skey string, private ed25519.PrivateKey, err er
 		if err != nil {
 			return "", nil, err
 		}
-		if err := durable.Create(path, []byte(skey+"\n")); err != nil {
+		// Another process may have made it meanwhile: then it is that one.
+		if err := durable.Create(path, []byte(skey+"\n")); err != nil && !errors.Is(err, fs.ErrExist) {
 			return "", nil, err
 		}
 	case err != nil:
