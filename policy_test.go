@@ -136,7 +136,9 @@ var may = map[string][]string{
 	"portal/est":                   {"capture/evidence", "uplink/wire", "internal/mtls", "internal/pages", "portal/ca", "portal/tally"},
 	"portal/orders":                {"capture/evidence", "uplink/wire", "internal/durable"},
 	"portal/intake":                {"capture/evidence", "uplink", "uplink/wire", "portal/database", "portal/blob", "portal/record", "portal/log/sequencer", "portal/orders", "portal/tally"},
-	"portal/web":                   {"sensor", "capture", "capture/evidence", "uplink/wire", "internal/pages", "portal/blob", "portal/record", "portal/log", "portal/orders", "portal/intake"},
+	"portal/web":                   {"sensor", "sensor/doppler", "sensor/plot", "sensor/wav", "capture", "capture/evidence", "uplink/wire", "portal/blob", "portal/page", "portal/record", "portal/log", "portal/orders", "portal/intake"},
+	"portal/officer":               {"portal/page", "portal/web"},
+	"portal/citizen":               {"capture/evidence", "portal/page"},
 }
 
 // deviceNever lists what must not be linked into the device's program.

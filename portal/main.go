@@ -383,13 +383,15 @@ func versionFlags(*flag.FlagSet) func(context.Context, io.Writer, io.Writer, boo
 }
 
 type serving struct {
-	Pages   string `json:"pages,omitempty"`
-	MQTT    string `json:"mqtt,omitempty"`
-	EST     string `json:"est,omitempty"`
-	Metrics string `json:"metrics,omitempty"`
-	Log     string `json:"log"`
+	Pages string `json:"pages,omitempty"`
+	// Citizens is where the pages are that anybody may read.
+	Citizens string `json:"citizens,omitempty"`
+	MQTT     string `json:"mqtt,omitempty"`
+	EST      string `json:"est,omitempty"`
+	Metrics  string `json:"metrics,omitempty"`
+	Log      string `json:"log"`
 
-	encryptedPages, encryptedMQTT bool
+	encryptedPages, encryptedCitizens, encryptedMQTT bool
 }
 
 func (r serving) String() string {
@@ -402,6 +404,9 @@ func (r serving) String() string {
 	var lines []string
 	if r.Pages != "" {
 		lines = append(lines, "pages  "+scheme(r.encryptedPages, "http")+"://"+r.Pages+"/")
+	}
+	if r.Citizens != "" {
+		lines = append(lines, "citizens "+scheme(r.encryptedCitizens, "http")+"://"+r.Citizens+"/")
 	}
 	if r.MQTT != "" {
 		lines = append(lines, "broker "+scheme(r.encryptedMQTT, "tcp")+"://"+r.MQTT)
@@ -431,6 +436,7 @@ func serveFlags(flags *flag.FlagSet) func(context.Context, io.Writer, io.Writer,
 	flags.StringVar(&o.Pages.Certificate, "pages-cert", "", "`file` with the certificate of the pages, PEM")
 	flags.StringVar(&o.Pages.Key, "pages-key", "", "`file` with its key, PEM")
 	flags.StringVar(&o.Metrics, "metrics", "", "`address` of figures for Prometheus, at /metrics")
+	flags.StringVar(&o.Citizens, "citizens", "", "`address` of the pages that anybody may read; empty: nowhere")
 	flags.StringVar(&o.Witnesses, "witnesses", "", "`file` with the witnesses who cosign the log, a line each: witness NAME KEY URL")
 	flags.Var(list{&o.Roles}, "roles", "`roles` of this process, with commas between: "+strings.Join(roles, ", ")+" (default all)")
 	flags.Var(list{&o.Shards}, "shard", "`shards` of devices to take, with commas between (default "+DefaultShard+")")
@@ -458,7 +464,7 @@ func serveFlags(flags *flag.FlagSet) func(context.Context, io.Writer, io.Writer,
 		if o.AllowRemote {
 			o.Log.Warn("pages may be reached from other machines and ask nobody who they are")
 		}
-		addresses := serving{Pages: p.Addr(), MQTT: p.MQTTAddr(), EST: p.ESTAddr(), Metrics: p.MetricsAddr(), Log: p.LogKey(), encryptedPages: o.Pages.enabled(), encryptedMQTT: strings.HasPrefix(o.MQTT, "tls://")}
+		addresses := serving{Pages: p.Addr(), Citizens: p.CitizensAddr(), encryptedCitizens: o.CitizensTLS.enabled(), MQTT: p.MQTTAddr(), EST: p.ESTAddr(), Metrics: p.MetricsAddr(), Log: p.LogKey(), encryptedPages: o.Pages.enabled(), encryptedMQTT: strings.HasPrefix(o.MQTT, "tls://")}
 		if asJSON {
 			err = json.NewEncoder(stdout).Encode(addresses)
 		} else {

@@ -4,7 +4,7 @@
 // [Init] makes the directory in which all of it lives, [Enrol] adds a device,
 // [New] opens the directory and its two addresses, and [Portal.Run] serves. The
 // packages beneath each own one thing: store, log, intake, broker, register,
-// keys, web.
+// keys, pages.
 package portal
 
 import (
@@ -27,13 +27,16 @@ import (
 	"ciglio/portal/broker"
 	"ciglio/portal/brokerlog"
 	"ciglio/portal/ca"
+	"ciglio/portal/citizen"
 	"ciglio/portal/database"
 	"ciglio/portal/est"
 	"ciglio/portal/intake"
 	"ciglio/portal/keys"
 	"ciglio/portal/log"
 	"ciglio/portal/log/sequencer"
+	"ciglio/portal/officer"
 	"ciglio/portal/orders"
+	"ciglio/portal/page"
 	"ciglio/portal/record"
 	"ciglio/portal/register"
 	"ciglio/portal/web"
@@ -97,6 +100,10 @@ type Options struct {
 	Database string
 	// S3 is where pictures and traces are; nil for a folder in Dir.
 	S3 *blob.S3Options
+	// Citizens is the address of the pages that anybody may read; empty for none.
+	Citizens string
+	// CitizensTLS is for them what Pages is for the staff's.
+	CitizensTLS PagesTLS
 	// AllowRemote lets Listen and Readers be addresses that other machines reach.
 	// The pages ask nobody who they are, encrypted or not.
 	AllowRemote bool
@@ -123,8 +130,10 @@ type Portal struct {
 	intakes   *intakes             // nil: nothing is taken here
 	sequencer *sequencer.Sequencer // nil: nothing is numbered here
 	broker    *broker.Broker       // nil when there is another
-	web       *web.Server          // nil, as pages: there are none
+	officers  *page.Host           // nil, as pages: there are none
+	citizens  *page.Host           // nil, as public: theirs are nowhere
 	pages     net.Listener
+	public    net.Listener // of citizens
 	mqtt      net.Listener
 	readers   net.Listener // nil: nobody else reads
 	metrics   net.Listener // nil: nobody asks for figures
@@ -239,6 +248,11 @@ func New(ctx context.Context, o Options) (p *Portal, err error) {
 			Store: p.store, Register: p.register, Signer: centre, Span: o.Takeover, Leading: p.published.Run, Now: o.Now, Log: o.Log,
 		})
 	}
+	if o.Citizens != "" {
+		if err = p.openCitizens(o); err != nil {
+			return p, fmt.Errorf("citizens: %w", err)
+		}
+	}
 	if !o.has(RoleOfficers) {
 		return p, nil
 	}
@@ -246,12 +260,26 @@ func New(ctx context.Context, o Options) (p *Portal, err error) {
 	if p.broker != nil {
 		dropped = p.broker.Dropped
 	}
-	p.web, err = web.New(web.Options{
-		Published: p.published, LogKey: p.logKey.Verifier(),
-		Store: p.store, Register: p.register, Loopback: !o.AllowRemote, Log: o.Log,
-		Orders: orders.Open(o.Dir), Stats: p.Stats, Session: dials.Began, Dropped: dropped, Warnings: p.terms.warnings,
+	p.officers, err = officer.New(officer.Options{
+		Evidence: web.Options{
+			Published: p.published, LogKey: p.logKey.Verifier(), Store: p.store, Register: p.register,
+			Orders: orders.Open(o.Dir), Stats: p.Stats, Session: dials.Began, Dropped: dropped, Warnings: p.terms.warnings,
+		},
+		Loopback: !o.AllowRemote, Log: o.Log,
 	})
 	return p, err
+}
+
+// openCitizens opens the host of what anybody may read.
+func (p *Portal) openCitizens(o Options) (err error) {
+	if p.public, err = net.Listen("tcp", o.Citizens); err != nil {
+		return err
+	}
+	if p.public, p.terms.public, err = o.CitizensTLS.wrap(p.public, o.Log); err != nil {
+		return err
+	}
+	p.citizens, err = citizen.New(citizen.Options{Register: p.register, Published: p.published, LogKey: p.logKey.Verifier(), Log: o.Log})
+	return err
 }
 
 // openBroker opens the way to the broker: the embedded one, or another.
@@ -436,6 +464,15 @@ func (p *Portal) Addr() string {
 	return p.pages.Addr().String()
 }
 
+// CitizensAddr is where the pages are that anybody may read, as host:port; empty when
+// they are nowhere.
+func (p *Portal) CitizensAddr() string {
+	if p.public == nil {
+		return ""
+	}
+	return p.public.Addr().String()
+}
+
 // MQTTAddr is where devices connect, as host:port; empty with another broker.
 func (p *Portal) MQTTAddr() string {
 	if p.mqtt == nil {
@@ -502,8 +539,13 @@ func (p *Portal) Run(ctx context.Context) error {
 	if p.intakes != nil {
 		part(&serving, func() error { return p.intakes.run(ctx) })
 	}
-	if p.web != nil {
-		part(&serving, func() error { return p.web.Run(ctx, p.pages) })
+	if p.officers != nil {
+		part(&serving, func() error { return p.officers.Run(ctx, p.pages) })
+	}
+	if p.citizens != nil {
+		part(&serving, func() error { return p.citizens.Run(ctx, p.public) })
+	}
+	if p.officers != nil || p.citizens != nil {
 		serving.Go(func() { p.published.Follow(ctx) })
 	}
 	if p.metrics != nil {
@@ -535,7 +577,7 @@ func (p *Portal) Run(ctx context.Context) error {
 // Close releases what New has opened. It is called after Run, or instead of it.
 func (p *Portal) Close() error {
 	var errs []error
-	for _, l := range []net.Listener{p.pages, p.mqtt, p.readers, p.enrolment, p.metrics} {
+	for _, l := range []net.Listener{p.pages, p.public, p.mqtt, p.readers, p.enrolment, p.metrics} {
 		if l == nil {
 			continue
 		}

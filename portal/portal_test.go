@@ -100,7 +100,12 @@ func connect(t *testing.T, p *portal.Portal, d *portaltest.Device) (uplink.Sessi
 
 func get(t *testing.T, p *portal.Portal, path string) []byte {
 	t.Helper()
-	r, err := http.Get("http://" + p.Addr() + path)
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+p.Addr()+path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Accept-Language", "en")
+	r, err := http.DefaultClient.Do(request)
 	if err != nil {
 		t.Fatal(err)
 	}

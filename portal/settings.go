@@ -35,6 +35,11 @@ type settings struct {
 		Key         string `toml:"key"`
 		AllowRemote bool   `toml:"allow_remote"`
 	} `toml:"pages"`
+	Citizens struct {
+		Listen      string `toml:"listen"`
+		Certificate string `toml:"certificate"`
+		Key         string `toml:"key"`
+	} `toml:"citizens"`
 	MQTT struct {
 		Listen      string `toml:"listen"`
 		Broker      string `toml:"broker"`
@@ -87,6 +92,7 @@ func parseOptions(text string) (Options, error) {
 	o := Options{
 		Dir: s.Centre.Dir, Roles: s.Roles.Run, Shards: s.Roles.Shards,
 		Listen: s.Pages.Listen, Pages: PagesTLS{Certificate: s.Pages.Certificate, Key: s.Pages.Key}, AllowRemote: s.Pages.AllowRemote,
+		Citizens: s.Citizens.Listen, CitizensTLS: PagesTLS{Certificate: s.Citizens.Certificate, Key: s.Citizens.Key},
 		MQTT: s.MQTT.Listen, Broker: s.MQTT.Broker, BrokerLog: s.MQTT.Log,
 		BrokerFiles: mtls.Files{Authority: s.MQTT.Authority, Certificate: s.MQTT.Certificate, Key: s.MQTT.Key},
 		EST:         s.Enrolment.Listen, Names: s.Enrolment.Names,

@@ -38,6 +38,7 @@ func TestConfiguration(t *testing.T) {
 	full := `centre = { dir = "d" }
 roles = { run = ["log", "intake"], shards = ["7", "8"], takeover = "1m" }
 pages = { listen = "a:1", certificate = "c", key = "k", allow_remote = true }
+citizens = { listen = "f:5", certificate = "cc", key = "ck" }
 mqtt = { listen = "b:2", broker = "tls://x:3", authority = "A", certificate = "C", key = "K", log = "L" }
 enrolment = { listen = "e:4", names = ["n", "m"] }
 database = { url = "postgres://p/q" }
@@ -46,6 +47,7 @@ log = { witnesses = "w" }
 `
 	want := portal.Options{
 		Dir: "d", Roles: []string{"log", "intake"}, Shards: []string{"7", "8"}, Takeover: time.Minute, Listen: "a:1", Pages: portal.PagesTLS{Certificate: "c", Key: "k"}, AllowRemote: true,
+		Citizens: "f:5", CitizensTLS: portal.PagesTLS{Certificate: "cc", Key: "ck"},
 		MQTT: "b:2", Broker: "tls://x:3", BrokerFiles: mtls.Files{Authority: "A", Certificate: "C", Key: "K"}, BrokerLog: "L",
 		EST: "e:4", Names: []string{"n", "m"}, Database: "postgres://p/q", S3: &blob.S3Options{Endpoint: "https://s", Bucket: "t", Region: "r"}, Witnesses: "w",
 	}

@@ -42,6 +42,7 @@ type terms struct {
 	key      evidence.Hash // of the centre
 	source   *mtls.Source  // nil: nothing is encrypted by certificates of the centre
 	pages    *pageFiles    // nil: the pages are not encrypted
+	public   *pageFiles    // nil: those of citizens are not
 
 	mu     sync.Mutex
 	broker time.Time // when the certificate ends that another broker has shown last; zero: none has
@@ -123,6 +124,10 @@ func (t *terms) warnings(now time.Time) (all []string) {
 	if t.pages != nil {
 		tell("The certificate of these pages", t.pages.current().Leaf.NotAfter, pagesSoon, "whoever has issued it renews it")
 		cannot("The certificate of these pages cannot be read, the one before stays in use", t.pages.lastTrouble())
+	}
+	if t.public != nil {
+		tell("The certificate of the citizens' pages", t.public.current().Leaf.NotAfter, pagesSoon, "whoever has issued it renews it")
+		cannot("The certificate of the citizens' pages cannot be read, the one before stays in use", t.public.lastTrouble())
 	}
 	return all
 }

@@ -158,7 +158,7 @@ func TestWhatEndsSoonIsOnTheOverview(t *testing.T) {
 		t.Fatal(err)
 	}
 	w := httptest.NewRecorder()
-	p.web.Handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "http://localhost/", nil))
+	p.officers.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "http://localhost/", nil))
 	if !bytes.Contains(w.Body.Bytes(), []byte("Certificates cannot be read, those before stay in use")) {
 		t.Errorf("the overview does not say so:\n%s", w.Body)
 	}

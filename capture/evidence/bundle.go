@@ -17,6 +17,9 @@ import (
 //go:embed verify.html
 var page []byte
 
+// Page returns the page that checks a bundle in a browser, as it is put into every one.
+func Page() []byte { return slices.Clone(page) }
+
 // A Bundle is everything that belongs to one record, as bytes. What is absent
 // is nil. Nothing in a bundle is trusted: see [Verify].
 type Bundle struct {

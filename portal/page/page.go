@@ -79,9 +79,11 @@ const (
 
 // A Room is the pages of one desk.
 type Room struct {
-	Name  string   // before the keys of its words, as in appeal.decide.title
-	Files fs.FS    // with the folders templates and words
-	Codes []string // keys that its program uses and no template
+	Name  string // before the keys of its words, as in appeal.decide.title
+	Files fs.FS  // with the folders templates and words
+	// Codes are keys that its program uses and no template; "appeal.refused.*" are all of
+	// a section, which pagetest holds against the program's text.
+	Codes []string
 }
 
 // A Link leads to a page of the same host. Words is the key of its text.
@@ -181,6 +183,10 @@ func (h *Host) read() error {
 	for _, room := range h.o.Rooms {
 		codes = append(codes, room.Codes...)
 	}
+	codes, missing := h.sections(codes)
+	for _, section := range missing {
+		faults = append(faults, fmt.Errorf("words: %s: there are none", section))
+	}
 	for language, key := range h.words.Missing(codes) {
 		faults = append(faults, fmt.Errorf("%s.toml: %s is missing", language, key))
 	}
@@ -192,6 +198,28 @@ func (h *Host) read() error {
 		faults = append(faults, fmt.Errorf("words: nobody uses %s", key))
 	}
 	return errors.Join(faults...)
+}
+
+// sections returns codes with the keys of the sections in them, and the sections that
+// have no key.
+func (h *Host) sections(codes []string) (all, missing []string) {
+	for _, code := range codes {
+		section, whole := strings.CutSuffix(code, "*")
+		if !whole {
+			all = append(all, code)
+			continue
+		}
+		before := len(all)
+		for _, key := range h.words.Keys() {
+			if strings.HasPrefix(key, section) {
+				all = append(all, key)
+			}
+		}
+		if len(all) == before {
+			missing = append(missing, code)
+		}
+	}
+	return all, missing
 }
 
 // Words are the texts of all pages of the host.

@@ -343,7 +343,7 @@ func TestViewsFitTheirPages(t *testing.T) {
 	for want, views := range map[string]map[string]any{
 		"page form has no view": {"list": listView{}},
 		"view more has no page": {"list": listView{}, "form": formView{}, "more": formView{}},
-		"can't find field":      {"list": formView{}, "form": formView{}},
+		"can't use field Rows":  {"list": formView{}, "form": formView{}},
 		"catalogue.Number reaches a template": {"list": listView{}, "form": struct {
 			formView
 			N catalogue.Number

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"ciglio/capture/evidence"
 	"ciglio/portal/database"
@@ -30,6 +31,7 @@ func TestStatementsFindRecordsByIndexes(t *testing.T) {
 	// These have the few records of one state alone.
 	few := []string{"records_incomplete", "records_unnumbered", "records_set_aside", "records_unlinked", "records_backdated"}
 	var device evidence.DeviceID
+	day := time.Date(2026, 5, 4, 0, 0, 0, 0, time.UTC)
 	for name, row := range map[string]struct {
 		text    string
 		args    int
@@ -53,6 +55,9 @@ func TestStatementsFindRecordsByIndexes(t *testing.T) {
 		"every kind":               {all(Query{Limit: 50}), 1, true},
 		"every kind, further down": {all(Query{Before: 7, Limit: 50}), 2, false},
 		"of one device":            {all(Query{Device: &device, Limit: 50}), 2, false},
+		"of a day":                 {all(Query{Measured: true, From: day, To: day.AddDate(0, 0, 1), Road: "SP 14", Limit: 50}), 4, false},
+		"of a day, every kind":     {all(Query{From: day, To: day.AddDate(0, 0, 1), Before: 7, Limit: 50}), 4, false},
+		"narrowed, not too far":    {all(Query{Measured: true, Road: "SP 14", Over: 7000, Before: 9, After: 7, Limit: 50}), 5, false},
 		"of one, further down":     {all(Query{Device: &device, Measured: true, Before: 7, Limit: 50}), 3, false},
 	} {
 		args := make([]any, row.args)

@@ -3,6 +3,8 @@ package record
 import (
 	"context"
 	"database/sql"
+	"errors"
+	"strconv"
 	"time"
 
 	"golang.org/x/mod/sumdb/tlog"
@@ -84,29 +86,77 @@ func scanHash(rows *sql.Rows) (evidence.Hash, error) {
 	return evidence.Hash(b), nil
 }
 
-// A Query selects records.
+// A Query selects records. What is asked of a place, a speed or a state finds records
+// that have columns: those that a program before them has stored are found without.
 type Query struct {
 	Device   *evidence.DeviceID // nil for every device
 	Measured bool               // only violations and tests
+	From, To time.Time          // only those made from the one until before the other; zero for no bound
+	Road     string             // only those on the road of just this name; "" for all
+	Over     sensor.Speed       // only those whose assessed speed is at least this; 0 for all
+	State    *State             // nil for every state
 	Before   uint64             // only those that arrived before; 0 for no bound
+	After    uint64             // only those that arrived after: how far back to look
 	Limit    int
 }
 
 // text is the statement of q, and its parameters.
 func (q Query) text() (string, []any) {
 	text, args := selectRow+` WHERE 1 = 1`, []any{}
+	where := func(condition string, arg any) {
+		args = append(args, arg)
+		text += ` AND ` + condition + parameter(len(args))
+	}
+	order := ` ORDER BY arrival`
 	if q.Device != nil {
-		text, args = text+` AND device = $1`, append(args, q.Device[:])
+		where(`device = `, q.Device[:])
 	}
 	if q.Measured {
 		text += ` AND measured = 1`
 	}
+	if !q.From.IsZero() {
+		if !q.Measured {
+			text += ` AND measured IN (0, 1)` // which the index begins with
+		}
+		where(`utc >= `, q.From.UnixMicro())
+		where(`utc < `, q.To.UnixMicro())
+		order = ` ORDER BY +arrival` // a day is found by its index, and has an end
+	}
+	if q.Road != "" {
+		where(`road = `, []byte(q.Road))
+	}
+	if q.Over > 0 {
+		where(`assessed >= `, int64(q.Over))
+	}
+	if q.State != nil {
+		where(`state = `, int64(*q.State))
+	}
 	if q.Before > 0 {
-		args = append(args, int64(q.Before))
-		text += ` AND arrival < ` + parameter(len(args))
+		where(`arrival < `, int64(q.Before))
+	}
+	if q.After > 0 {
+		where(`arrival > `, int64(q.After))
 	}
 	args = append(args, q.Limit)
-	return text + ` ORDER BY arrival DESC LIMIT ` + parameter(len(args)), args
+	return text + order + ` DESC LIMIT ` + parameter(len(args)), args
+}
+
+// Back returns the arrival n records before another, of those that measure or of all;
+// 0 when there are not so many. It costs n entries of an index.
+func (s *Store) Back(ctx context.Context, measured bool, before uint64, n int) (uint64, error) {
+	text, args := `SELECT arrival FROM records WHERE 1 = 1`, []any{n}
+	if measured {
+		text += ` AND measured = 1`
+	}
+	if before > 0 {
+		text, args = text+` AND arrival < $2`, append(args, int64(before))
+	}
+	var arrival int64
+	err := s.db.Row(ctx, text+` ORDER BY arrival DESC LIMIT 1 OFFSET $1`, args, &arrival)
+	if errors.Is(err, ErrNotFound) {
+		return 0, nil
+	}
+	return uint64(arrival), err
 }
 
 // A Row is a record as lists show it.
@@ -182,7 +232,7 @@ func (s *Store) List(ctx context.Context, q Query) ([]*Row, error) {
 	return list(ctx, s.db, text, args, scanRow)
 }
 
-func parameter(n int) string { return "$" + string(rune('0'+n)) }
+func parameter(n int) string { return "$" + strconv.Itoa(n) }
 
 const (
 	whereIncompleteOf = ` WHERE device = $1 AND state = 0 AND due IS NULL ORDER BY arrival`

@@ -143,5 +143,8 @@ var steps = []database.Step{
 			size   BIGINT NOT NULL,
 			signed BYTEA NOT NULL
 		)`,
+	}}, {SQL: []string{
+		// A day is looked for by when records were made.
+		`CREATE INDEX records_made ON records (measured, utc)`,
 	}},
 }

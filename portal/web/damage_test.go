@@ -24,12 +24,7 @@ import (
 func TestFullStoreShows(t *testing.T) {
 	s, _ := violation(t, nil)
 	for _, failing := range []bool{false, true} {
-		pages, err := web.New(web.Options{Store: s.store, Register: s.register,
-			Stats: func() intake.Stats { return intake.Stats{Connected: true, Failing: failing} }})
-		if err != nil {
-			t.Fatal(err)
-		}
-		s.handler = pages.Handler()
+		s.open(web.Options{Stats: func() intake.Stats { return intake.Stats{Connected: true, Failing: failing} }})
 		if w := s.get("/healthz"); (w.Code == 503) != failing || strings.Contains(w.Body.String(), "takes nothing") != failing {
 			t.Errorf("failing %v: health = %d %q", failing, w.Code, w.Body)
 		}
@@ -112,12 +107,12 @@ func TestForeignBytesShowAsDamage(t *testing.T) {
 	})
 	lists := []string{"/", "/devices/" + v.Record.Device.String()}
 	table := func() string {
-		_, rest, _ := strings.Cut(s.get(lists[0]).Body.String(), `<table class="list">`)
+		_, rest, _ := strings.Cut(s.get(lists[0]).Body.String(), `<table class="list cards">`)
 		text, _, _ := strings.Cut(rest, "</table>")
 		return text
 	}
 	columns := table()
-	if !strings.Contains(columns, ">Settled</span>") {
+	if !strings.Contains(columns, `<span class="state good">Settled</span>`) {
 		t.Errorf("the record is not listed: %s", columns)
 	}
 	s.alter(`UPDATE records SET listed = 0, road = NULL, position = NULL, speed = NULL, assessed = NULL, speed_limit = NULL`)
@@ -129,7 +124,7 @@ func TestForeignBytesShowAsDamage(t *testing.T) {
 		for _, path := range lists {
 			w := s.get(path)
 			if body := w.Body.String(); w.Code != 200 || strings.Contains(body, "99.05") ||
-				!strings.Contains(body, "stored bytes are damaged") || strings.Contains(body, ">Settled</span>") {
+				!strings.Contains(body, "stored bytes are damaged") || strings.Contains(body, `<span class="state good">Settled</span>`) {
 				t.Errorf("%s, %s: %d, the damage does not show", name, path, w.Code)
 			}
 		}
@@ -182,7 +177,7 @@ func TestD01_DevicePageTellsLoss(t *testing.T) {
 	}
 	s := receive(t, c, d.Message(wire.WhatHealth, health))
 	body := s.get("/devices/" + d.ID.String()).Body.String()
-	for _, want := range []string{"The device reports: epoch 1 numbers 6 to 10 missing.", "no record that can be read", "5 numbers", "<br>epoch 1 numbers 6 to 10"} {
+	for _, want := range []string{"The device reports: epoch 1 numbers 6 to 10 missing", "no record that can be read", "5 unaccounted for", "<br>epoch 1, numbers 6 to 10"} {
 		if !strings.Contains(body, want) {
 			t.Errorf("no %q in\n%s", want, body)
 		}

@@ -13,6 +13,7 @@ import (
 	"ciglio/capture"
 	"ciglio/capture/evidence"
 	"ciglio/portal/log"
+	"ciglio/portal/page"
 	"ciglio/portal/record"
 )
 
@@ -26,12 +27,12 @@ func parseHash(text string) (evidence.Hash, error) {
 }
 
 // find returns the record that a request names.
-func (s *Server) find(r *http.Request) (*record.Record, *evidence.Sealed, error) {
+func (d *Desk) find(r *http.Request) (*record.Record, *evidence.Sealed, error) {
 	id, err := parseHash(r.PathValue("id"))
 	if err != nil {
 		return nil, nil, err
 	}
-	rec, err := s.o.Store.Record(r.Context(), id)
+	rec, err := d.o.Store.Record(r.Context(), id)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -50,15 +51,15 @@ func (s *Server) find(r *http.Request) (*record.Record, *evidence.Sealed, error)
 //
 // Frames and trace are mapped: the bundle must not be used after the mapping is
 // closed.
-func (s *Server) collect(ctx context.Context, rec *record.Record, sealed *evidence.Sealed) (*evidence.Bundle, *mapping, error) {
-	done, err := s.limits.work(ctx)
+func (d *Desk) collect(ctx context.Context, rec *record.Record, sealed *evidence.Sealed) (*evidence.Bundle, *mapping, error) {
+	done, err := d.limits.work(ctx)
 	if err != nil {
 		return &evidence.Bundle{}, &mapping{}, err
 	}
 	defer done()
-	m := &mapping{s: s, rec: rec}
+	m := &mapping{d: d, rec: rec}
 	r := sealed.Record
-	b := &evidence.Bundle{Record: rec.Bytes, DeviceCertificate: s.o.Register.Certificate(r.Key.Certificate)}
+	b := &evidence.Bundle{Record: rec.Bytes, DeviceCertificate: d.o.Register.Certificate(r.Key.Certificate)}
 	optional := func(into *[]byte, get func(context.Context, evidence.Hash) ([]byte, error), hash evidence.Hash) error {
 		data, err := get(ctx, hash)
 		if errors.Is(err, record.ErrNotFound) {
@@ -78,18 +79,18 @@ func (s *Server) collect(ctx context.Context, rec *record.Record, sealed *eviden
 		errs = append(errs, optional(&b.Trace, m.blob, r.Trace.SHA256))
 	}
 	if r.Calibration != nil {
-		errs = append(errs, optional(&b.Calibration, s.o.Store.Statement, r.Calibration.SHA256))
+		errs = append(errs, optional(&b.Calibration, d.o.Store.Statement, r.Calibration.SHA256))
 	}
-	errs = append(errs, optional(&b.Configuration, s.o.Store.Statement, r.Configuration.SHA256))
+	errs = append(errs, optional(&b.Configuration, d.o.Store.Statement, r.Configuration.SHA256))
 	if rec.State == record.Complete {
-		errs = append(errs, optional(&b.Receipt, s.o.Store.Receipt, rec.Receipt), s.prove(ctx, rec, b))
+		errs = append(errs, optional(&b.Receipt, d.o.Store.Receipt, rec.Receipt), d.prove(ctx, rec, b))
 	}
 	return b, m, errors.Join(errs...)
 }
 
 // blob maps a blob of the record.
 func (m *mapping) blob(ctx context.Context, hash evidence.Hash) ([]byte, error) {
-	mapped, err := m.s.o.Store.MapBlob(ctx, m.rec, hash)
+	mapped, err := m.d.o.Store.MapBlob(ctx, m.rec, hash)
 	if err != nil {
 		return nil, err
 	}
@@ -99,8 +100,8 @@ func (m *mapping) blob(ctx context.Context, hash evidence.Hash) ([]byte, error) 
 
 // prove adds the proof that the record stands in the log of the receipt. What is
 // missing for it was there when the record was settled.
-func (s *Server) prove(ctx context.Context, rec *record.Record, b *evidence.Bundle) error {
-	text, err := s.o.Store.Receipt(ctx, rec.Receipt)
+func (d *Desk) prove(ctx context.Context, rec *record.Record, b *evidence.Bundle) error {
+	text, err := d.o.Store.Receipt(ctx, rec.Receipt)
 	if err != nil {
 		return lost(fmt.Errorf("receipt %v: %w", rec.Receipt, err))
 	}
@@ -108,7 +109,7 @@ func (s *Server) prove(ctx context.Context, rec *record.Record, b *evidence.Bund
 	if err != nil {
 		return fmt.Errorf("receipt %v: %w: %w", rec.Receipt, record.ErrDamaged, err)
 	}
-	proof, err := log.Prove(rec.LogIndex, receipt.Receipt.LogSize, s.o.Store.Hashes(ctx))
+	proof, err := log.Prove(rec.LogIndex, receipt.Receipt.LogSize, d.o.Store.Hashes(ctx))
 	if err != nil {
 		return lost(err)
 	}
@@ -124,42 +125,48 @@ func lost(err error) error {
 	return err
 }
 
+// answer is an error as the reader gets it; the log has what of it is damage.
+func (d *Desk) answer(r *http.Request, err error) error {
+	if errors.Is(err, record.ErrDamaged) && !errors.Is(err, record.ErrNotFound) {
+		return d.damage(r, err)
+	}
+	return err
+}
+
 func fileName(sealed *evidence.Sealed, rest string) string {
 	return fmt.Sprintf("%s-%d-%d%s", sealed.Record.Device.String()[:8], sealed.Record.Epoch, sealed.Record.Seq, rest)
 }
 
-func (s *Server) recordBytes(w http.ResponseWriter, r *http.Request) {
-	rec, sealed, err := s.find(r)
+func (d *Desk) recordBytes(w http.ResponseWriter, r *http.Request) error {
+	rec, sealed, err := d.find(r)
 	if err != nil {
-		s.fail(w, r, err)
-		return
+		return d.answer(r, err)
 	}
 	download(w, "application/cose; cose-type=\"cose-sign1\"", fileName(sealed, ".cose"))
 	w.Write(rec.Bytes)
+	return nil
 }
 
-func (s *Server) bundle(w http.ResponseWriter, r *http.Request) {
-	rec, sealed, err := s.find(r)
+func (d *Desk) bundle(w http.ResponseWriter, r *http.Request) error {
+	rec, sealed, err := d.find(r)
 	if err != nil {
-		s.fail(w, r, err)
-		return
+		return d.answer(r, err)
 	}
-	b, mapped, err := s.collect(r.Context(), rec, sealed)
+	b, mapped, err := d.collect(r.Context(), rec, sealed)
 	defer mapped.close()
 	if err != nil {
-		s.fail(w, r, err)
-		return
+		return d.answer(r, err)
 	}
 	var length size64
 	if err := evidence.WriteBundle(&length, b); err != nil {
-		s.fail(w, r, err)
-		return
+		return d.answer(r, err)
 	}
 	download(w, "application/zip", fileName(sealed, ".zip"))
 	w.Header().Set("Content-Length", strconv.FormatInt(int64(length), 10))
 	if err := evidence.WriteBundle(w, b); err != nil {
 		panic(http.ErrAbortHandler) // the reader is told by the length
 	}
+	return nil
 }
 
 // size64 counts bytes written to it.
@@ -171,29 +178,24 @@ func (s *size64) Write(b []byte) (int, error) {
 }
 
 // frame serves the camera's bytes as they were signed.
-func (s *Server) frame(w http.ResponseWriter, r *http.Request) {
-	rec, sealed, err := s.find(r)
+func (d *Desk) frame(w http.ResponseWriter, r *http.Request) error {
+	rec, sealed, err := d.find(r)
 	if err != nil {
-		s.fail(w, r, err)
-		return
+		return d.answer(r, err)
 	}
 	n, err := strconv.Atoi(r.PathValue("number"))
 	if err != nil || n < 1 || n > len(sealed.Record.Frames) || r.PathValue("number") != strconv.Itoa(n) {
-		s.absent(w, r)
-		return
+		return page.ErrAbsent
 	}
 	frame := sealed.Record.Frames[n-1]
-	mapped, err := s.o.Store.MapBlob(r.Context(), rec, frame.SHA256)
+	mapped, err := d.o.Store.MapBlob(r.Context(), rec, frame.SHA256)
 	if err != nil {
-		s.fail(w, r, err)
-		return
+		return d.answer(r, err)
 	}
 	defer mapped.Close()
 	// What would keep a decoder busy goes to no browser; the bundle has it.
 	if _, _, _, err := capture.InspectJPEG(mapped.Data); err != nil {
-		s.show(w, http.StatusUnprocessableEntity, "error", errorPage{"Not shown",
-			fmt.Sprintf("The structure of this frame is not that of a picture of a camera: %v. The evidence bundle has its bytes.", err)})
-		return
+		return &page.Answer{Status: http.StatusUnprocessableEntity, Code: "web.damaged.unfit", Args: []any{"why", err.Error()}}
 	}
 	name := fileName(sealed, fmt.Sprintf("-frame-%d", n))
 	if media, _, _ := strings.Cut(frame.MediaType, ";"); media == "image/jpeg" {
@@ -203,21 +205,20 @@ func (s *Server) frame(w http.ResponseWriter, r *http.Request) {
 		download(w, "application/octet-stream", name+".bin")
 	}
 	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(mapped.Data))
+	return nil
 }
 
-func (s *Server) trace(w http.ResponseWriter, r *http.Request) {
-	rec, sealed, err := s.find(r)
+func (d *Desk) trace(w http.ResponseWriter, r *http.Request) error {
+	rec, sealed, err := d.find(r)
 	if err == nil && sealed.Record.Trace == nil {
 		err = record.ErrNotFound
 	}
 	if err != nil {
-		s.fail(w, r, err)
-		return
+		return d.answer(r, err)
 	}
-	mapped, err := s.o.Store.MapBlob(r.Context(), rec, sealed.Record.Trace.SHA256)
+	mapped, err := d.o.Store.MapBlob(r.Context(), rec, sealed.Record.Trace.SHA256)
 	if err != nil {
-		s.fail(w, r, err)
-		return
+		return d.answer(r, err)
 	}
 	defer mapped.Close()
 	media, ending := "application/octet-stream", ".bin"
@@ -226,4 +227,5 @@ func (s *Server) trace(w http.ResponseWriter, r *http.Request) {
 	}
 	download(w, media, fileName(sealed, "-trace"+ending))
 	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(mapped.Data))
+	return nil
 }

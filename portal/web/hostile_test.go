@@ -33,13 +33,10 @@ func (s *site) served(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	pages, err := web.New(web.Options{Store: s.store, Register: s.register, Stats: func() intake.Stats { return intake.Stats{Connected: true} }, Loopback: true})
-	if err != nil {
-		t.Fatal(err)
-	}
+	s.open(web.Options{Stats: func() intake.Stats { return intake.Stats{Connected: true} }})
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error)
-	go func() { ended <- pages.Run(ctx, l) }()
+	go func() { ended <- s.handler.Run(ctx, l) }()
 	t.Cleanup(func() {
 		cancel()
 		<-ended
@@ -150,6 +147,7 @@ func TestH04_TooManyReadersAreToldToWait(t *testing.T) {
 			defer close(ended)
 			r := httptest.NewRequest("GET", "http://127.0.0.1:8080/records/"+v.ID.String()+path, nil)
 			r.RemoteAddr = address
+			r.Header.Set("Accept-Language", "en")
 			s.handler.ServeHTTP(h, r)
 		})
 		reading.Go(func() {
@@ -165,8 +163,8 @@ func TestH04_TooManyReadersAreToldToWait(t *testing.T) {
 		}
 		stop()
 		<-ended
-		if h.Header().Get("Retry-After") == "" || !strings.Contains(h.Body.String(), "try again") {
-			t.Errorf("%d, %q, %v: the reader is not told to wait", h.Code, h.Body, h.Header())
+		if h.Header().Get("Retry-After") == "" || !strings.Contains(h.Body.String(), "Others are being served") {
+			t.Errorf("%d, %.200q, %v: the reader is not told to wait", h.Code, h.Body, h.Header())
 		}
 		return false, nil
 	}

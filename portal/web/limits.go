@@ -1,7 +1,6 @@
 package web
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"net"
@@ -11,6 +10,7 @@ import (
 	"time"
 
 	"ciglio/portal/blob"
+	"ciglio/portal/page"
 	"ciglio/portal/record"
 )
 
@@ -19,7 +19,6 @@ const (
 	maxReaders     = 64 // files being sent
 	maxFromAddress = 32 // of those, to one address
 	maxWorkers     = 4  // records being put together and checked
-	maxConnections = 1024
 
 	// A reader may be slow, and must not stand still: each part of a file has its
 	// time, and so has the whole.
@@ -27,9 +26,6 @@ const (
 	partTime = 30 * time.Second
 	fileTime = time.Hour
 )
-
-// errBusy says that others are being served.
-var errBusy = errors.New("too many files are being sent")
 
 // limits counts what is under way.
 type limits struct {
@@ -60,7 +56,7 @@ func (l *limits) read(r *http.Request) (done func(), err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.readers >= maxReaders || l.from[address] >= maxFromAddress {
-		return nil, errBusy
+		return nil, page.ErrBusy
 	}
 	l.readers++
 	l.from[address]++
@@ -118,39 +114,37 @@ func (p *patient) Write(b []byte) (n int, err error) {
 
 // sending bounds how many files are sent at once, gives slow readers their time,
 // and survives a disk that fails under a mapped file.
-func (s *Server) sending(next http.HandlerFunc) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		done, err := s.limits.read(r)
+func (d *Desk) sending(next page.Handler) page.Handler {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		done, err := d.limits.read(r)
 		if err != nil {
-			w.Header().Set("Retry-After", "10")
-			http.Error(w, "too many files are being sent: try again in a moment", http.StatusServiceUnavailable)
-			return
+			return err
 		}
 		defer done()
-		s.surviving(func(w http.ResponseWriter, r *http.Request) { next(newPatient(w), r) })(w, r)
+		return d.surviving(next)(newPatient(w), r)
 	}
 }
 
 // surviving makes the end of one request of what would be that of the process:
 // mapped bytes that the disk does not give.
-func (s *Server) surviving(next http.HandlerFunc) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
+func (d *Desk) surviving(next page.Handler) page.Handler {
+	return func(w http.ResponseWriter, r *http.Request) error {
 		defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 		defer func() {
 			fault := recover()
 			if fault == nil || fault == http.ErrAbortHandler {
 				return
 			}
-			s.o.Log.Error("request failed", "path", r.URL.Path, "fault", fault)
+			d.o.Log.Error("request failed", "pattern", r.Pattern, "fault", fault)
 			panic(http.ErrAbortHandler)
 		}()
-		next(w, r)
+		return next(w, r)
 	}
 }
 
 // A mapping is the blobs that a request uses.
 type mapping struct {
-	s    *Server
+	d    *Desk
 	rec  *record.Record
 	held []*blob.Mapped
 }
@@ -159,87 +153,8 @@ type mapping struct {
 func (m *mapping) close() {
 	for _, b := range m.held {
 		if err := b.Close(); err != nil {
-			m.s.o.Log.Error("blob cannot be released", "error", err)
+			m.d.o.Log.Error("blob cannot be released", "error", err)
 		}
 	}
 	m.held = nil
-}
-
-// connections bounds those to the pages: one more ends another, of the address that
-// has most. One that waits for something from its client, or has asked for nothing
-// yet, goes before one that is being answered, and the oldest first.
-type connections struct {
-	mu    sync.Mutex
-	order uint64
-	all   map[net.Conn]*connection
-	from  map[string]int // by address
-}
-
-type connection struct {
-	address string
-	order   uint64
-	waiting bool
-}
-
-func newConnections() *connections {
-	return &connections{all: make(map[net.Conn]*connection), from: make(map[string]int)}
-}
-
-// changed is the server's ConnState.
-func (c *connections) changed(conn net.Conn, state http.ConnState) {
-	var out net.Conn
-	c.mu.Lock()
-	c.order++
-	x := c.all[conn]
-	switch {
-	case state == http.StateNew:
-		x = &connection{address: addressOf(conn.RemoteAddr().String()), order: c.order, waiting: true}
-		c.all[conn] = x
-		c.from[x.address]++
-		if len(c.all) > maxConnections {
-			out = c.worst(conn)
-			c.forget(out)
-		}
-	case x == nil: // it had to go
-	case state == http.StateIdle, state == http.StateActive:
-		x.order, x.waiting = c.order, state == http.StateIdle
-	default:
-		c.forget(conn)
-	}
-	c.mu.Unlock()
-	if out != nil {
-		out.Close()
-	}
-}
-
-// forget takes a connection off the lists. The caller holds mu.
-func (c *connections) forget(conn net.Conn) {
-	x := c.all[conn]
-	delete(c.all, conn)
-	if c.from[x.address]--; c.from[x.address] == 0 {
-		delete(c.from, x.address)
-	}
-}
-
-// worst is the connection that has to go for a new one. The caller holds mu, and
-// there are others.
-func (c *connections) worst(than net.Conn) (worst net.Conn) {
-	var least *connection
-	for conn, x := range c.all {
-		if conn != than && (least == nil || c.before(x, least)) {
-			worst, least = conn, x
-		}
-	}
-	return worst
-}
-
-// before reports whether x has to go before y.
-func (c *connections) before(x, y *connection) bool {
-	if n := cmp.Compare(c.from[x.address], c.from[y.address]); n != 0 {
-		return n > 0
-	}
-	if x.waiting != y.waiting {
-		return x.waiting
-	}
-	return x.order < y.order
 }

@@ -40,11 +40,7 @@ func TestOrdersShowOnTheDevicesPage(t *testing.T) {
 	}
 	messages := []uplink.Message{d.Message(wire.WhatProfile, profile), d.Message(wire.WhatRecord, record.Bytes)}
 	s := receive(t, c, messages...)
-	pages, err := web.New(web.Options{Store: s.store, Register: s.register, Orders: book, Loopback: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.handler = pages.Handler()
+	s.open(web.Options{Orders: book})
 	body := s.get("/devices/" + d.ID.String()).Body.String()
 	for _, want := range []string{
 		"Expired, not executed", "Waits for the device", "<td>Done</td>", "&lt;b&gt;works&lt;/b&gt;", "status &lt;script&gt;",

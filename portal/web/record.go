@@ -11,35 +11,53 @@ import (
 
 	"ciglio/capture"
 	"ciglio/capture/evidence"
+	"ciglio/portal/page"
 	"ciglio/portal/record"
-	"ciglio/sensor"
 )
 
-type recordPage struct {
-	Row      *record.Record
-	Sealed   *evidence.Sealed
-	R        *evidence.Record
-	Frames   []frameView
-	Body     []bodyView
-	Checks   []evidence.Check
-	OK       bool
-	Line     string // the verdict in a sentence
-	Passed   int
-	Failed   int
-	Previous *evidence.Hash
-	Next     *evidence.Hash
-	Receipt  *evidence.Receipt
-	Trace    bool // stored
-	Alarm    string
+type recordView struct {
+	page.View
+	ID, Device, DeviceShort, Title, Place string
+	Time                                  when
+	Banners                               []banner
+	Verdict                               verdictView
+	Speed                                 *speedView
+	Facts                                 []said
+	Frames                                []frameView
+	Signal                                bool // the trace can be drawn
+	Body                                  []bodyView
+	Checks                                []checkView
+	Trace                                 bool // stored
+	Chain                                 []fact
+	Previous, Next                        string // ids; "" when there is none
+}
+
+// A banner says what everybody has to know before anything else.
+type banner struct{ Class, Head, Words string }
+
+type verdictView struct{ Class, Mark, Line, Lang, Words, Link string }
+
+type speedView struct{ Assessed, Sign, Measured, Indicated, Reduction, Excess string }
+
+// said is a fact of the record, in the words that all verifiers share.
+type said struct{ Name, Value, Lang, Link string }
+
+type checkView struct {
+	Class, Mark, Status, Name, Words, Lang string
+	Mandatory                              bool
 }
 
 type frameView struct {
-	Number int
-	Stored bool
-	Lost   bool   // it was here
-	Unfit  string // why no browser is given it; "" for a picture that may be shown
-	Offset string // from the photo position
-	evidence.Frame
+	Number        int
+	Label, Role   string // 2, photo
+	Photo, Stored bool
+	Lost          bool   // it was here
+	Unfit         string // why no browser is given it; "" for a picture that may be shown
+	Offset        string // from the photo position
+	Exposure      string
+	Source        string // what it was compressed from
+	Size, Cut     string
+	SHA256, Short string
 }
 
 type bodyView struct {
@@ -47,111 +65,196 @@ type bodyView struct {
 	Long        bool
 }
 
-func (s *Server) record(w http.ResponseWriter, r *http.Request) {
-	rec, sealed, err := s.find(r)
+func (d *Desk) record(w http.ResponseWriter, r *http.Request) error {
+	rec, sealed, err := d.find(r)
 	if err != nil {
-		s.fail(w, r, err)
-		return
+		return d.answer(r, err)
 	}
-	page := recordPage{Row: rec, Sealed: sealed, R: sealed.Record}
-	b, mapped, err := s.collect(r.Context(), rec, sealed)
+	v := page.NewView(r)
+	b, mapped, err := d.collect(r.Context(), rec, sealed)
 	defer mapped.close()
-	if errors.Is(err, record.ErrDamaged) {
+	damaged := errors.Is(err, record.ErrDamaged)
+	if damaged {
 		// The page is shown all the same: its checks say what is damaged.
-		page.Alarm = "Stored bytes of this record are damaged and were left out of the checks."
-		s.o.Log.Error("stored bytes are damaged", "record", sealed.ID.String(), "error", err)
+		d.o.Log.Error("stored bytes are damaged", "record", sealed.ID.String(), "error", err)
 	} else if err != nil {
-		s.fail(w, r, err)
-		return
+		return err
 	}
 	checked := *b
 	if rec.State == record.Incomplete {
 		checked.Frames = nil // not all have come: that is open, not wrong
 	}
-	verdict := evidence.Verify(&checked, s.o.Register.Trust())
-	page.Checks, page.OK, page.Line = verdict.Checks, verdict.OK(), verdict.Line()
-	for _, c := range verdict.Checks {
-		switch c.Status {
-		case evidence.Pass:
-			page.Passed++
-		case evidence.Fail:
-			page.Failed++
+	verdict := evidence.Verify(&checked, d.o.Register.Trust())
+	one := sealed.Record
+	view := recordView{View: v, ID: sealed.ID.String(), Device: one.Device.String(), DeviceShort: one.Device.String()[:8], Title: kind(v, one.Kind),
+		Time: when{v.ISO(one.UTC), v.Instant(one.UTC)}, Banners: banners(v, rec, one, damaged), Verdict: verdictOf(v, verdict),
+		Checks: checksOf(v, verdict), Facts: factsOf(v, one), Trace: b.Trace != nil, Signal: drawable(one.Trace, b.Trace)}
+	if one.Site != nil {
+		view.Place = evidence.Place(one.Site.Road, one.Site.Position)
+	}
+	if m := one.Measurement; m != nil {
+		view.Speed = &speedView{speed(v, m.Assessed), sign(v, m.Limit), speed(v, m.Speed), speed(v, m.Indicated), speed(v, m.Reduction), ""}
+		if m.Assessed > m.Limit {
+			view.Speed.Excess = speed(v, m.Assessed-m.Limit)
 		}
 	}
-	if b.Receipt != nil {
-		if receipt, err := evidence.OpenReceipt(b.Receipt); err == nil {
-			page.Receipt = receipt.Receipt
+	for i, f := range one.Frames {
+		frame := frameView{Number: i + 1, Label: v.Count(i+1) + ", " + roleWords(v, f.Role), Role: roleWords(v, f.Role), Photo: f.Role == "photo", Stored: b.Frames[i] != nil, Source: f.Source(),
+			Size: size(v, uint64(f.Length)), SHA256: f.SHA256.String(), Short: f.SHA256.String()[:8]}
+		if f.Exposure > 0 {
+			frame.Exposure = v.Say("web.frame.exposure", "t", f.Exposure)
 		}
-	}
-	for i, f := range sealed.Record.Frames {
-		view := frameView{Number: i + 1, Stored: b.Frames[i] != nil, Frame: f}
-		if !view.Stored {
-			senders, err := s.o.Store.Senders(r.Context(), f.SHA256)
-			view.Lost = rec.State == record.Complete || err == nil && slices.Contains(senders, rec.ID)
+		if f.Cut > 0 {
+			frame.Cut = v.Say("web.frame.cut", "size", size(v, uint64(f.Cut)))
 		}
-		if _, _, _, err := capture.InspectJPEG(b.Frames[i]); view.Stored && err != nil {
-			view.Unfit = err.Error()
+		if !frame.Stored {
+			senders, err := d.o.Store.Senders(r.Context(), f.SHA256)
+			frame.Lost = rec.State == record.Complete || err == nil && slices.Contains(senders, rec.ID)
 		}
-		if m := sealed.Record.Measurement; m != nil {
-			view.Offset = evidence.Offset(f.Mono.Sub(m.Photo))
+		if _, _, _, err := capture.InspectJPEG(b.Frames[i]); frame.Stored && err != nil {
+			frame.Unfit = err.Error()
 		}
-		page.Frames = append(page.Frames, view)
+		if m := one.Measurement; m != nil {
+			frame.Offset = evidence.Offset(f.Mono.Sub(m.Photo))
+		}
+		view.Frames = append(view.Frames, frame)
 	}
-	page.Trace = b.Trace != nil
-	for _, field := range evidence.BodyFields(sealed.Record.Kind) {
-		page.Body = append(page.Body, describe(field, sealed.Record.Body[field.Key]))
+	for _, field := range evidence.BodyFields(one.Kind) {
+		view.Body = append(view.Body, describe(v, field, one.Body[field.Key]))
 	}
-	if err := s.neighbours(r, &page); err != nil {
-		s.fail(w, r, err)
-		return
-	}
-	s.show(w, http.StatusOK, "record", page)
-}
-
-func (s *Server) neighbours(r *http.Request, page *recordPage) error {
+	view.Chain = d.chain(v, rec, sealed, b)
 	for _, n := range []struct {
 		seq  uint64
-		into **evidence.Hash
-	}{{page.R.Seq - 1, &page.Previous}, {page.R.Seq + 1, &page.Next}} {
-		id, err := s.o.Store.RecordAt(r.Context(), page.R.Device, page.R.Epoch, n.seq)
+		into *string
+	}{{one.Seq - 1, &view.Previous}, {one.Seq + 1, &view.Next}} {
+		id, err := d.o.Store.RecordAt(r.Context(), one.Device, one.Epoch, n.seq)
 		if errors.Is(err, record.ErrNotFound) {
 			continue
 		}
 		if err != nil {
 			return err
 		}
-		*n.into = &id
+		*n.into = id.String()
 	}
-	return nil
+	return d.o.Pages.Render(w, r, "record", view)
 }
 
-// SetAside reports whether the record is never receipted for what it names.
-func (p recordPage) SetAside() bool { return p.Row.State == record.Quarantined && !p.Row.Disputed }
+func banners(v page.View, rec *record.Record, one *evidence.Record, damaged bool) (all []banner) {
+	add := func(class, key string) {
+		all = append(all, banner{class, v.Say("web.banner." + key), v.Say("web.banner." + key + "_words")})
+	}
+	if one.Kind == evidence.KindTest {
+		add("test", "test")
+	}
+	if rec.Disputed {
+		add("bad", "disputed")
+	}
+	if rec.State == record.Quarantined && !rec.Disputed {
+		add("bad", "set_aside")
+	}
+	if rec.Backdated {
+		add("bad", "backdated")
+	}
+	if damaged {
+		add("bad", "damaged")
+	}
+	return all
+}
+
+func verdictOf(v page.View, verdict evidence.Verdict) verdictView {
+	passed, failed := 0, 0
+	for _, c := range verdict.Checks {
+		switch c.Status {
+		case evidence.Pass:
+			passed++
+		case evidence.Fail:
+			failed++
+		}
+	}
+	line, lang := lineOf(v, verdict)
+	n := len(verdict.Checks)
+	switch {
+	case verdict.OK():
+		return verdictView{"pass", "✓", line, lang, v.Say("web.verdict.passed", "n", passed), ""}
+	case failed > 0:
+		return verdictView{"fail", "✗", line, lang, v.Say("web.verdict.failed", "n", failed, "all", v.Count(n)), v.Say("web.verdict.what_failed")}
+	}
+	return verdictView{"open", "–", line, lang, v.Say("web.verdict.open", "n", passed, "all", v.Count(n)), v.Say("web.verdict.what_open")}
+}
+
+func checksOf(v page.View, verdict evidence.Verdict) (all []checkView) {
+	for _, c := range verdict.Checks {
+		view := checkView{Name: nameOf(v, c.Name)}
+		view.Words, view.Lang = wordsOf(v, c)
+		switch c.Status {
+		case evidence.Pass:
+			view.Class, view.Mark, view.Status = "pass", "✓", v.Say("web.check.pass")
+		case evidence.Fail:
+			view.Class, view.Mark, view.Status = "fail", "✗", v.Say("web.check.fail")
+		default:
+			view.Class, view.Mark, view.Status = "not-checked", "–", v.Say("web.check.not_checked")
+		}
+		view.Mandatory = c.Mandatory
+		all = append(all, view)
+	}
+	return all
+}
+
+// chain is where the record stands: in its chain, at the centre, in the log.
+func (d *Desk) chain(v page.View, rec *record.Record, sealed *evidence.Sealed, b *evidence.Bundle) []fact {
+	one := sealed.Record
+	link := mark{"state warn", v.Say("web.link.none")}
+	switch rec.Chain {
+	case 1:
+		link = mark{"state good", v.Say("web.link.fits")}
+	case 2:
+		link = mark{"state bad", v.Say("web.link.other")}
+	}
+	state := stateMark(v, rec.State, rec.Disputed)
+	receipt := fact{Name: v.Say("web.chain.receipt"), Words: []phrase{{Words: v.Say("web.chain.no_receipt", "state", state.Words)}}}
+	if b.Receipt != nil {
+		if r, err := evidence.OpenReceipt(b.Receipt); err == nil {
+			receipt.Words = []phrase{{Words: rec.Receipt.String()}, {Words: v.Say("web.chain.logged", "place", digits(rec.LogIndex+1), "size", digits(r.Receipt.LogSize))}}
+			receipt.Class = "wrap"
+		}
+	}
+	return []fact{
+		{Name: v.Say("web.chain.number"), Words: []phrase{{Words: v.Say("web.number.one", "epoch", digits(one.Epoch), "number", digits(one.Seq))}}},
+		{Name: v.Say("web.chain.link"), Words: []phrase{{Words: link.Words, Class: link.Class}}},
+		{Name: v.Say("web.chain.id"), Words: []phrase{{Words: sealed.ID.String()}}, Class: "code wrap"},
+		{Name: v.Say("web.chain.key"), Words: []phrase{{Words: sealed.KeyID.String()}}, Class: "code wrap"},
+		{Name: v.Say("web.chain.received"), Words: []phrase{{Words: v.Instant(rec.Received)}}},
+		receipt,
+	}
+}
 
 // describe prints one field of a body.
-func describe(f evidence.BodyField, value any) bodyView {
-	v := bodyView{Name: strings.ReplaceAll(f.Name, "_", " ")}
+func describe(v page.View, f evidence.BodyField, value any) bodyView {
+	b := bodyView{Name: strings.ReplaceAll(f.Name, "_", " ")}
 	switch value := value.(type) {
 	case []byte:
-		v.Value = hex.EncodeToString(value)
+		b.Value = hex.EncodeToString(value)
 		if f.Type == evidence.BodyBytes && utf8.Valid(value) {
-			v.Value, v.Long = string(value), true
+			b.Value, b.Long = string(value), true
 		}
 	case uint64:
-		v.Value = fmt.Sprint(value)
+		b.Value = fmt.Sprint(value)
 		if f.Type == evidence.BodyFlag {
-			v.Value = map[uint64]string{0: "no", 1: "yes"}[value]
+			b.Value = v.Say(map[uint64]string{0: "web.device.no", 1: "web.device.yes"}[value])
 		}
 	default:
-		v.Value = fmt.Sprint(value)
+		b.Value = fmt.Sprint(value)
 	}
-	return v
+	return b
 }
 
-// Excess is by how much the assessed speed exceeds the limit.
-func (p recordPage) Excess() sensor.Speed {
-	return max(p.R.Measurement.Assessed-p.R.Measurement.Limit, 0)
+// size writes a number of bytes.
+func size(v page.View, n uint64) string {
+	switch {
+	case n < 1000:
+		return v.Say("web.size.bytes", "n", n)
+	case n < 1e6:
+		return v.Decimal(int64(n/100), 1) + " kB"
+	}
+	return v.Decimal(int64(n/1e5), 1) + " MB"
 }
-
-// Testing reports whether the record is a test.
-func (p recordPage) Testing() bool { return p.R.Kind == evidence.KindTest }

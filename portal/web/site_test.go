@@ -2,7 +2,6 @@ package web_test
 
 import (
 	"context"
-	"net/http"
 	"net/http/httptest"
 	"path/filepath"
 	"testing"
@@ -10,6 +9,7 @@ import (
 	"ciglio/capture/evidence"
 	"ciglio/portal/intake"
 	"ciglio/portal/log/sequencer"
+	"ciglio/portal/page"
 	"ciglio/portal/portaltest"
 	"ciglio/portal/record"
 	"ciglio/portal/register"
@@ -24,7 +24,7 @@ type site struct {
 	centre   *portaltest.Centre
 	store    *record.Store
 	register *register.File
-	handler  http.Handler
+	handler  *page.Host
 }
 
 // receive makes a site of which the intake has dealt with messages.
@@ -56,17 +56,28 @@ func receive(t testing.TB, c *portaltest.Centre, messages ...uplink.Message) *si
 		t.Fatal(err)
 	}
 	numbered()
-	stats := func() intake.Stats { return in.Stats().With(numbers.Stats()) }
-	pages, err := web.New(web.Options{Store: s.store, Register: s.register, Stats: stats, Loopback: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.handler = pages.Handler()
+	s.open(web.Options{Stats: func() intake.Stats { return in.Stats().With(numbers.Stats()) }})
 	return s
+}
+
+// open puts pages in front of the store.
+func (s *site) open(o web.Options) {
+	s.t.Helper()
+	host, err := page.New(page.Options{Name: "officers", Layout: page.Staff, Rooms: []page.Room{web.Room}, Title: "web.menu.site",
+		Menu: []page.Link{{Path: "/", Words: "web.menu.overview"}}, Absent: web.Absent, Loopback: true})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	o.Pages, o.Store, o.Register = host.Pages("web"), s.store, s.register
+	for pattern, handler := range web.New(o).Routes() {
+		host.Handle(pattern, handler)
+	}
+	s.handler = host
 }
 
 func (s *site) get(path string, headers ...string) *httptest.ResponseRecorder {
 	r := httptest.NewRequest("GET", "http://127.0.0.1:8080"+path, nil)
+	r.Header.Set("Accept-Language", "en")
 	for i := 0; i < len(headers); i += 2 {
 		if headers[i] == "Host" {
 			r.Host = headers[i+1]

@@ -32,25 +32,25 @@ func TestPagesAnswer(t *testing.T) {
 		{"overview", "/", 200, "text/html; charset=utf-8", "SP 14, km 12.340"},
 		{"every record", "/?show=all", 200, "text/html; charset=utf-8", "Calibration"},
 		{"older records", "/?before=3", 200, "text/html; charset=utf-8", "no older records"},
-		{"a cursor that is none", "/?before=x", 404, "text/html; charset=utf-8", "Not found"},
-		{"a negative cursor", "/?before=-1", 404, "text/html; charset=utf-8", "Not found"},
+		{"a cursor that is none", "/?before=x", 404, "text/html; charset=utf-8", "There is no such page"},
+		{"a negative cursor", "/?before=-1", 404, "text/html; charset=utf-8", "There is no such page"},
 		{"record", record, 200, "text/html; charset=utf-8", "This evidence is genuine and complete."},
-		{"record in capitals", strings.ToUpper(record), 404, "text/html; charset=utf-8", "Not found"},
-		{"record that is not there", "/records/" + strings.Repeat("0", 64), 404, "text/html; charset=utf-8", "Not found"},
-		{"record of a short name", "/records/00", 404, "text/html; charset=utf-8", "Not found"},
+		{"record in capitals", strings.ToUpper(record), 404, "text/html; charset=utf-8", "There is no such page"},
+		{"record that is not there", "/records/" + strings.Repeat("0", 64), 404, "text/html; charset=utf-8", "There is no such page"},
+		{"record of a short name", "/records/00", 404, "text/html; charset=utf-8", "There is no such page"},
 		{"photo", record + "/frames/2", 200, "image/jpeg", "\xff\xd8"},
-		{"frame 0", record + "/frames/0", 404, "text/html; charset=utf-8", "Not found"},
-		{"frame 4 of 3", record + "/frames/4", 404, "text/html; charset=utf-8", "Not found"},
-		{"frame in another spelling", record + "/frames/02", 404, "text/html; charset=utf-8", "Not found"},
+		{"frame 0", record + "/frames/0", 404, "text/html; charset=utf-8", "There is no such page"},
+		{"frame 4 of 3", record + "/frames/4", 404, "text/html; charset=utf-8", "There is no such page"},
+		{"frame in another spelling", record + "/frames/02", 404, "text/html; charset=utf-8", "There is no such page"},
 		{"trace", record + "/trace", 200, "audio/wav", string(trace[:20])},
 		{"signed bytes", record + "/record.cose", 200, `application/cose; cose-type="cose-sign1"`, string(v.Bytes)},
 		{"bundle", record + "/bundle.zip", 200, "application/zip", "PK"},
 		{"trust file", "/trust", 200, "application/x-pem-file", "CIGLIO ROOT KEY"},
 		{"device", "/devices/" + v.Record.Device.String(), 200, "text/html; charset=utf-8", "Kept here"},
-		{"device that is not there", "/devices/" + strings.Repeat("0", 32), 404, "text/html; charset=utf-8", "Not found"},
-		{"style", "/assets/style.css", 200, "text/css; charset=utf-8", "prefers-color-scheme"},
-		{"a file outside", "/assets/..%2ftemplates%2flayout.html", 404, "text/html; charset=utf-8", "Not found"},
-		{"another page", "/admin", 404, "text/html; charset=utf-8", "Not found"},
+		{"device that is not there", "/devices/" + strings.Repeat("0", 32), 404, "text/html; charset=utf-8", "There is no such page"},
+		{"style", "/assets/staff.css", 200, "text/css; charset=utf-8", "prefers-color-scheme"},
+		{"a file outside", "/assets/..%2ftemplates%2flayout.html", 404, "text/html; charset=utf-8", "There is no such page"},
+		{"another page", "/admin", 404, "text/html; charset=utf-8", "There is no such page"},
 		{"no broker", "/healthz", 503, "text/plain; charset=utf-8", "broker"},
 	} {
 		w := s.get(row.path)
@@ -178,7 +178,7 @@ func TestDeviceSaysHowItIs(t *testing.T) {
 		if body := s.get("/").Body.String(); !strings.Contains(body, row.has) || strings.Contains(body, row.not) {
 			t.Errorf("%s: want %q and not %q in\n%s", row.name, row.has, row.not, body)
 		}
-		if body := s.get("/devices/" + d.ID.String()).Body.String(); i == 2 && !strings.Contains(body, "The device reports: segment 7 is damaged.") {
+		if body := s.get("/devices/" + d.ID.String()).Body.String(); i == 2 && !strings.Contains(body, "The device reports: segment 7 is damaged") {
 			t.Errorf("%s: not on its page:\n%s", row.name, body)
 		}
 		if err := s.store.Close(); err != nil {

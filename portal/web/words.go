@@ -1,187 +1,64 @@
 package web
 
 import (
-	"fmt"
-	"html/template"
 	"strings"
-	"time"
 
 	"ciglio/capture/evidence"
-	"ciglio/portal/intake"
-	"ciglio/portal/orders"
-	"ciglio/portal/record"
-	"ciglio/sensor"
-	"ciglio/uplink/wire"
+	"ciglio/portal/page"
 )
 
-// kind names a kind of record, at the beginning of a line.
-func kind(k evidence.Kind) string {
-	name := k.String()
-	return strings.ToUpper(name[:1]) + name[1:]
+// codes are the keys of words that the program uses: a test holds them against its text.
+var codes = []string{
+	"web.ago.*", "web.banner.*", "web.cause.*", "web.chain.*", "web.check.*", "web.damaged.*", "web.device.*", "web.frame.*", "web.kept.*", "web.kind.*",
+	"web.link.*", "web.list.*", "web.number.*", "web.order.*", "web.order_state.*", "web.overview.*", "web.refused.*", "web.size.*", "web.state.*",
+	"web.verdict.*", "web.why.*",
 }
 
-// whole prints a speed as a road sign does: without decimals that are zero.
-func whole(s sensor.Speed) string {
-	if s%sensor.KmH == 0 {
-		return fmt.Sprint(int32(s / sensor.KmH))
+// coded makes words of a code that others give: those of section.other where it is not known.
+func coded(v page.View, section, code string) string {
+	if key := section + "." + code; v.Knows(key) {
+		return v.Say(key)
 	}
-	return decimals(s)
+	return v.Say(section + ".other")
 }
 
-func decimals(s sensor.Speed) string { return strings.TrimSuffix(s.String(), " km/h") }
-
-// ago prints an age coarsely.
-func ago(now, t time.Time) string {
-	d := now.Sub(t)
-	switch {
-	case t.IsZero():
-		return "never"
-	case d < 2*time.Second:
-		return "now"
-	case d < 2*time.Minute:
-		return fmt.Sprintf("%d s ago", int(d.Seconds()))
-	case d < 2*time.Hour:
-		return fmt.Sprintf("%d min ago", int(d.Minutes()))
-	case d < 48*time.Hour:
-		return fmt.Sprintf("%d h ago", int(d.Hours()))
-	}
-	return fmt.Sprintf("%d days ago", int(d.Hours()/24))
+// kind names a kind of record.
+func kind(v page.View, k evidence.Kind) string {
+	return coded(v, "web.kind", strings.NewReplacer(" ", "_", "-", "_").Replace(k.String()))
 }
 
-// size prints a number of bytes.
-func size(n uint64) string {
-	switch {
-	case n < 1000:
-		return fmt.Sprintf("%d bytes", n)
-	case n < 1e6:
-		return fmt.Sprintf("%.1f kB", float64(n)/1e3)
-	}
-	return fmt.Sprintf("%.1f MB", float64(n)/1e6)
+// The four functions below are the only ones that take prose from a verifier.
+
+// lineOf is the verdict in a sentence, and its language where that is not the page's.
+func lineOf(v page.View, verdict evidence.Verdict) (words, lang string) {
+	return verdict.Line(), foreign(v)
 }
 
-// status prints how far the centre is with a record.
-func status(state record.State, disputed bool) string {
-	switch {
-	case disputed:
-		return "Disputed"
-	case state == record.Complete:
-		return "Settled"
-	case state == record.Incomplete:
-		return "Pictures on their way"
+// wordsOf is what a check found.
+func wordsOf(v page.View, c evidence.Check) (words, lang string) { return c.Words, foreign(v) }
+
+// nameOf is the name of a check.
+func nameOf(_ page.View, name string) string { return name }
+
+// factsOf is what the record says, as every verifier prints it.
+func factsOf(v page.View, r *evidence.Record) (all []said) {
+	for _, f := range evidence.Facts(r) {
+		one := said{Name: f.Name, Value: f.Value, Lang: foreign(v)}
+		if f.Name == "device" {
+			one.Link = "/devices/" + f.Value
+		}
+		all = append(all, one)
 	}
-	return "Set aside"
+	return all
 }
 
-// refusedFor prints why the centre refused a message.
-func refusedFor(reason string) string {
-	words, known := map[intake.Reason]string{
-		intake.ReasonTopic:         "not a topic of a device",
-		intake.ReasonUnknownDevice: "device not in the register",
-		intake.ReasonMalformed:     "not a record",
-		intake.ReasonOtherDevice:   "record of another device",
-		intake.ReasonUnknownKey:    "key not in the register",
-		intake.ReasonForeignKey:    "key of another device or epoch",
-		intake.ReasonKeyNotValid:   "key not valid at that time",
-		intake.ReasonRevoked:       "key revoked",
-		intake.ReasonSignature:     "signature does not match",
-		intake.ReasonEquivocation:  "another record has this number",
-		intake.ReasonQuota:         "too many records wait for pictures",
-		intake.ReasonChunk:         "not a piece of a picture or trace",
-		intake.ReasonUnannounced:   "picture or trace that no record waits for",
-		intake.ReasonBehind:        "picture or trace of a record that was not taken",
-		intake.ReasonChunkLength:   "picture or trace of another length",
-		intake.ReasonBlobDamaged:   "picture or trace damaged on the way",
-		intake.ReasonReport:        "not a report",
-		intake.ReasonStoreUnable:   "the store could not take it",
-		intake.ReasonReuse:         "names what another record was sent with",
-		intake.ReasonAhead:         "dated later than it came",
-		intake.ReasonBackdated:     "sealed with an expired key and dated back",
-		intake.ReasonHeldBack:      "more than the device’s quota",
-	}[intake.Reason(reason)]
-	if !known {
-		return reason
+// foreign is the language of a verifier's words, where it is not the page's.
+func foreign(v page.View) string {
+	if v.Lang() == "en" {
+		return ""
 	}
-	return words
+	return "en"
 }
 
-// spanned prints numbers of a chain.
-func spanned(s record.Span) string {
-	if s.From == s.To {
-		return fmt.Sprintf("epoch %d, number %d", s.Epoch, s.From)
-	}
-	return fmt.Sprintf("epoch %d, numbers %d to %d", s.Epoch, s.From, s.To)
-}
-
-// functions are what templates may call.
-func (s *Server) functions() template.FuncMap {
-	local := func(layout string) func(time.Time) string {
-		return func(t time.Time) string { return t.In(s.o.Zone).Format(layout) }
-	}
-	return template.FuncMap{
-		"kind": kind, "place": evidence.Place, "whole": whole, "decimals": decimals, "ago": ago, "facts": evidence.Facts,
-		"status": status, "refusedFor": refusedFor, "ordered": ordered, "orderState": orderState, "spanned": spanned,
-		"place1":  func(index uint64) uint64 { return index + 1 }, // places count from one
-		"less":    func(a, b sensor.Speed) sensor.Speed { return a - b },
-		"size":    func(n uint32) string { return size(uint64(n)) },
-		"short":   func(v fmt.Stringer) string { return v.String()[:8] },
-		"asset":   s.assets.Link,
-		"instant": func(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") },
-		"day":     local("2 January 2006"),
-		"clock":   local("15:04:05.000 MST"),
-		"moment":  evidence.Moment,
-		"minute":  local("2 Jan 2006, 15:04:05"),
-		"mark": func(c evidence.Status) string {
-			switch c {
-			case evidence.Pass:
-				return "✓"
-			case evidence.Fail:
-				return "✗"
-			}
-			return "–"
-		},
-		"class": func(c evidence.Status) string { return strings.ReplaceAll(c.String(), " ", "-") },
-		"micro": func(d time.Duration) string { return fmt.Sprintf("%d µs", d.Microseconds()) },
-	}
-}
-
-// ordered says in words what an order asks for.
-func ordered(k wire.OrderKind) string {
-	switch k {
-	case wire.OrderSelfTest:
-		return "Test itself"
-	case wire.OrderStatus:
-		return "Say how it is"
-	case wire.OrderDiagnostics:
-		return "Give diagnostics"
-	case wire.OrderResend:
-		return "Send records again"
-	case wire.OrderPause:
-		return "Pause enforcement"
-	case wire.OrderResume:
-		return "Resume enforcement"
-	case wire.OrderReopen:
-		return "Reopen after a seal"
-	case wire.OrderExport:
-		return "Export records to a stick"
-	case wire.OrderConsole:
-		return "Let an officer see violations at the console"
-	}
-	return string(k)
-}
-
-// orderState says in words how far an order is.
-func orderState(s orders.State) string {
-	switch s {
-	case orders.Waiting:
-		return "Waits for the device"
-	case orders.Done:
-		return "Done"
-	case orders.Failed:
-		return "Failed"
-	case orders.Refused:
-		return "Refused"
-	case orders.Expired:
-		return "Expired, not executed"
-	}
-	return string(s)
-}
+// roleWords names the role of a frame.
+func roleWords(_ page.View, role string) string { return role }

@@ -109,6 +109,7 @@ func Demonstrate(ctx context.Context, o Options) (*Report, error) {
 
 	o.Say("A simulated road, limit %v. Everything below is a test: no real vehicle, keys of this run.", side.config.Site.Limit)
 	o.Say("Open http://%s/ in a browser. Ctrl-C ends it.", centre.Addr())
+	o.Say("What anybody may read, on a host of its own: http://%s/", centre.CitizensAddr())
 	host, port, _ := net.SplitHostPort(centre.ReadersAddr())
 	o.Say("For programs of yours: broker tcp://%s, user %s, password %s; reads all, writes nothing; docs/mqtt.md says what.", centre.ReadersAddr(), readerName, o.password)
 	o.Say("  mosquitto_sub -h %s -p %s -u %s -P %s -t '%s/+/+/state' -v", host, port, readerName, o.password, wire.Root)
@@ -152,7 +153,7 @@ func openCentre(ctx context.Context, dir string, o Options) (*portal.Portal, err
 	if err != nil {
 		return nil, err
 	}
-	options := portal.Options{Dir: dir, Listen: o.Listen, MQTT: "127.0.0.1:0", Log: o.Log, Witnesses: policy,
+	options := portal.Options{Dir: dir, Listen: o.Listen, Citizens: "127.0.0.1:0", MQTT: "127.0.0.1:0", Log: o.Log, Witnesses: policy,
 		Readers: "127.0.0.1:0", ReaderName: readerName, ReaderPassword: o.password}
 	centre, err := portal.New(ctx, options)
 	if errors.Is(err, syscall.EADDRINUSE) {
