@@ -117,6 +117,40 @@ func TestWhoTakesALeaseWaits(t *testing.T) {
 	}
 }
 
+// A process that stands still within a transaction, or whose machine has gone without a
+// word, keeps nobody from its lease for longer than that lasts, and then changes nothing.
+func TestWhoStandsStillIsNotWaitedFor(t *testing.T) {
+	databasetest.Need(t) // of SQLite there is one process
+	address := databasetest.PostgreSQL.Address(t)
+	db := databasetest.Open(t, address, database.Options{})
+	other := databasetest.Open(t, address, database.Options{})
+	if err := db.Migrate(t.Context(), "test", counters); err != nil {
+		t.Fatal(err)
+	}
+	const span = 500 * time.Millisecond
+	one, err := db.Acquire(t.Context(), "log", "one", span)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tries := 0
+	err = db.Under(t.Context(), one, func(tx *database.Tx) error {
+		if tries++; tries == 1 {
+			short, cancel := context.WithTimeout(t.Context(), 20*span)
+			defer cancel()
+			for err := database.ErrHeld; errors.Is(err, database.ErrHeld); time.Sleep(span / 8) {
+				if _, err = other.Acquire(short, "log", "two", time.Minute); err != nil && !errors.Is(err, database.ErrHeld) {
+					t.Fatal(err)
+				}
+			}
+		}
+		_, err := tx.Exec(t.Context(), set, "a", 7)
+		return err
+	})
+	if !errors.Is(err, database.ErrLost) || value(t, db, "a") != 0 {
+		t.Errorf("%v, and the value is %d", err, value(t, db, "a"))
+	}
+}
+
 // One works, another waits, and takes over when the first has ended or was lost.
 func TestOneWorksAtATime(t *testing.T) {
 	databasetest.Each(t, func(t *testing.T, e databasetest.Engine) {

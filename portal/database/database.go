@@ -75,6 +75,9 @@ type engine interface {
 	now() string
 	// share is SQL that has others wait with changes of the rows of a query.
 	share() string
+	// patience is SQL, a text, that has the database end the transaction when nothing
+	// comes for so many milliseconds, which a parameter has as text.
+	patience(parameter string) string
 	// alone reports whether no other process can have the database open.
 	alone() bool
 	// tell wakes those who listen to a name, in every process.

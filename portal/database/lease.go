@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -24,6 +26,8 @@ type Lease struct {
 	Term int64
 	// Until is when the holder stops to trust it, by its own clock.
 	Until time.Time
+
+	span time.Duration
 }
 
 const acquireLease = `INSERT INTO leases (name, holder, term, ends) VALUES ($1, $2, 1, COALESCE(CAST($4 AS BIGINT), {now}) + CAST($3 AS BIGINT))
@@ -40,7 +44,7 @@ const acquireLease = `INSERT INTO leases (name, holder, term, ends) VALUES ($1, 
 // done under the one before may have been done by another since.
 func (db *DB) Acquire(ctx context.Context, name, holder string, span time.Duration) (Lease, error) {
 	// Seen from before it is asked for, and less than the database grants.
-	l := Lease{Name: name, Holder: holder, Until: time.Now().Add(span - span/4)}
+	l := Lease{Name: name, Holder: holder, Until: time.Now().Add(span - span/4), span: span}
 	err := db.Update(ctx, func(tx *Tx) error {
 		var now any
 		if db.clock != nil {
@@ -68,15 +72,17 @@ func (db *DB) Release(ctx context.Context, l Lease) error {
 	})
 }
 
-const holdLease = `SELECT 1 FROM leases WHERE name = $1 AND holder = $2 AND term = $3 AND ends > 0{share}`
+const holdLease = `SELECT {patience} FROM leases WHERE name = $1 AND holder = $2 AND term = $3 AND ends > 0{share}`
 
 // Holds fails with [ErrLost] unless the lease is still the holder's. What the
 // transaction changes is changed under the lease: whoever takes it waits until the
-// transaction has ended.
+// transaction has ended. One whose process says nothing for the span of the lease, since
+// it stands still or its machine has gone, the database ends.
 func (t *Tx) Holds(ctx context.Context, l Lease) error {
-	var one int
-	text := strings.ReplaceAll(holdLease, "{share}", t.db.engine.share())
-	err := t.Row(ctx, text, []any{l.Name, l.Holder, l.Term}, &one)
+	var patience string
+	text := strings.NewReplacer("{share}", t.db.engine.share(), "{patience}", t.db.engine.patience("$4")).Replace(holdLease)
+	ms := min(l.span.Milliseconds(), math.MaxInt32)
+	err := t.Row(ctx, text, []any{l.Name, l.Holder, l.Term, strconv.FormatInt(ms, 10)}, &patience)
 	if errors.Is(err, ErrAbsent) {
 		return fmt.Errorf("lease %s: %w", l.Name, ErrLost)
 	}

@@ -160,7 +160,7 @@ func refused(err error) bool {
 func lost(err error) bool {
 	if e, ok := errors.AsType[*pgconn.PgError](err); ok {
 		switch e.Code {
-		case "57P01", "57P02", "57P03": // admin_shutdown, crash_shutdown, cannot_connect_now
+		case "57P01", "57P02", "57P03", "25P03": // admin_shutdown, crash_shutdown, cannot_connect_now, idle_in_transaction_session_timeout
 			return true
 		}
 		return strings.HasPrefix(e.Code, "08") // connection_exception
@@ -199,6 +199,10 @@ func (p post) beginStep(ctx context.Context) (transaction, error) {
 }
 
 func (p post) share() string { return ` FOR SHARE` }
+
+func (p post) patience(parameter string) string {
+	return `set_config('idle_in_transaction_session_timeout', CAST(` + parameter + ` AS TEXT), true)`
+}
 
 func (p post) alone() bool { return false }
 

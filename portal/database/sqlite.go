@@ -248,6 +248,9 @@ func (l *lite) beginUnder(ctx context.Context) (transaction, error) { return l.b
 
 func (l *lite) share() string { return "" }
 
+// patience asks for nothing: a transaction ends with its process.
+func (l *lite) patience(parameter string) string { return `CAST(` + parameter + ` AS TEXT)` }
+
 func (l *lite) alone() bool { return true }
 
 func (l *lite) tell(_ context.Context, name string) error {
