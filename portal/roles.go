@@ -125,7 +125,7 @@ func (a *intakes) one(ctx context.Context, shard string, l database.Lease) error
 		a.mu.Lock()
 		defer a.mu.Unlock()
 		delete(a.now, shard)
-		a.ended = a.ended.And(in.Stats())
+		a.ended = a.ended.And(in.Stats().Ended())
 		a.log.Info("takes no more what devices send", "shard", shard, "term", l.Term)
 	}()
 	return in.Run(ctx)

@@ -174,6 +174,9 @@ func TestFailingLastsUntilARecordIsTaken(t *testing.T) {
 	for !b.stats().Failing {
 		time.Sleep(time.Millisecond)
 	}
+	if s := b.intake.Stats().Ended(); s.Failing || s.Failed == 0 {
+		t.Errorf("an intake that does no more: %+v", s)
+	}
 	profile, err := wire.Profile{Head: wire.Head{Device: wire.Device(d.ID), UTC: time.Now()}, Road: "SP 14"}.Marshal()
 	if err != nil {
 		t.Fatal(err)

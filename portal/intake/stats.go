@@ -79,6 +79,13 @@ func (s Stats) And(o Stats) Stats {
 	return sum
 }
 
+// Ended is what is left of the counts of an intake that does no more: nothing waits there,
+// and nothing fails.
+func (s Stats) Ended() Stats {
+	s.Connected, s.Failing, s.Answering, s.Waiting = false, false, 0, 0
+	return s
+}
+
 func (c Counts) and(o Counts) Counts {
 	return Counts{c.Received + o.Received, c.Verified + o.Verified, c.Settled + o.Settled}
 }

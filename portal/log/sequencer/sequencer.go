@@ -169,6 +169,8 @@ func (s *Sequencer) lead(ctx context.Context, l database.Lease) {
 			s.note(err)
 		}
 	}
+	s.failing.Store(false) // it is another's to tell
+	s.held.Store(0)
 	s.o.Log.Info("numbers the log no more", "term", l.Term)
 }
 

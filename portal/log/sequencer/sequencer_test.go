@@ -180,6 +180,29 @@ func TestLateLeaderChangesNothing(t *testing.T) {
 	b.check(3)
 }
 
+// What a process could not number is no failure of it once another has the lease.
+func TestWhoHasLostTheLeaseDoesNotFail(t *testing.T) {
+	portaltest.OnOneDisk(t, "the triggers are of SQLite")
+	b := newBench(t)
+	b.store(1, nil)
+	portaltest.Execute(t, b.dir, `CREATE TRIGGER cut BEFORE INSERT ON log_hashes BEGIN SELECT RAISE(ABORT, 'full'); END`)
+	s := sequencer.New(b.o)
+	l := b.lease("one")
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		s.Lead(t.Context(), l)
+	}()
+	for !s.Stats().Failing {
+		time.Sleep(time.Millisecond)
+	}
+	portaltest.Execute(t, b.dir, `UPDATE leases SET term = term + 1`)
+	<-ended
+	if got := s.Stats(); got.Failing || got.Leading || got.Failed == 0 {
+		t.Errorf("%+v", got)
+	}
+}
+
 // A record that is disputed between the look and the number is not numbered, and the
 // others are.
 func TestDisputedRecordIsLeftOut(t *testing.T) {
