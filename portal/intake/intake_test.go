@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -306,6 +307,41 @@ func blobLength(s *evidence.Sealed, hash evidence.Hash) uint64 {
 		}
 	}
 	return uint64(s.Record.Trace.Length)
+}
+
+// A device that has moved to another shard is heard by both for a while. What one is
+// about to commit the other waits for: neighbours do not miss each other.
+func TestNeighboursOfTwoShardsAreLinked(t *testing.T) {
+	d := portaltest.NewDevice(t, "one")
+	b := start(t, portaltest.NewCentre(t, d))
+	first, second := d.Heartbeat(t), d.Heartbeat(t)
+	other, err := b.store.Database().Acquire(t.Context(), "intake/other", "other", time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = b.store.Under(t.Context(), other, func(tx *record.Tx) error {
+		r := first.Record
+		err := errors.Join(tx.Seen(d.ID, time.Now()), tx.Insert(&record.Record{
+			ID: first.ID, Device: d.ID, Epoch: r.Epoch, Seq: r.Seq, Kind: r.Kind, UTC: r.UTC, Received: time.Now(), Prev: r.Prev,
+			Link: first.Link, Shard: "other", Arrival: 1, Bytes: first.Bytes, Content: r}, true))
+		if _, stateErr := tx.State(d.ID); err == nil { // which has all of it sent
+			err = stateErr
+		}
+		b.Deliver(sealedMessage(d, second))
+		time.Sleep(200 * time.Millisecond)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for !names(b.receipt(), second) {
+	}
+	if got := b.stored(second).Chain; got != record.Linked {
+		t.Errorf("chain = %d, want %d", got, record.Linked)
+	}
+	if dev, err := b.store.Device(t.Context(), d.ID); err != nil || dev.Gaps != 0 || dev.Missing != 0 {
+		t.Errorf("%+v, %v", dev, err)
+	}
 }
 
 func TestChainShowsGapsUntilFilled(t *testing.T) {

@@ -1,9 +1,11 @@
 package intake
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"ciglio/capture/evidence"
@@ -131,6 +133,8 @@ func (w *writer) try(ctx context.Context, batch []op) (*round, error) {
 			seats = append(seats, o.seat())
 		}
 	}
+	// In one order, or two could wait for each other.
+	slices.SortFunc(seats, func(a, b record.Seat) int { return bytes.Compare(a.Device[:], b.Device[:]) })
 	err := w.in.o.Store.Under(ctx, w.in.o.Lease, func(tx *record.Tx) error { // which may come again
 		if w.stale {
 			counts, err := tx.Counts()
@@ -143,6 +147,13 @@ func (w *writer) try(ctx context.Context, batch []op) (*round, error) {
 		r = &round{
 			in: w.in, tx: tx, stake: stakeReport, now: w.in.o.Now().UTC().Truncate(time.Microsecond), arrival: w.arrival,
 			seen: make(map[evidence.DeviceID]bool), again: make(map[evidence.Hash]bool),
+		}
+		// A device is this transaction's from here on: one that another shard has as well,
+		// since it has moved, gets its next neighbour only when this is known.
+		for _, s := range seats {
+			if err := r.see(s.Device); err != nil {
+				return err
+			}
 		}
 		if err := tx.Foresee(seats...); err != nil {
 			return err
