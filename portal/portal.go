@@ -245,7 +245,7 @@ func New(ctx context.Context, o Options) (p *Portal, err error) {
 	}
 	if o.has(RoleLog) {
 		p.sequencer = sequencer.New(sequencer.Options{
-			Store: p.store, Register: p.register, Signer: centre, Span: o.Takeover, Leading: p.published.Run, Now: o.Now, Log: o.Log,
+			Store: p.store, Register: p.register, Signer: centre, Span: o.Takeover, Held: p.published.Held, Leading: p.published.Run, Now: o.Now, Log: o.Log,
 		})
 	}
 	if o.Citizens != "" {

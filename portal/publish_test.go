@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"filippo.io/torchwood"
 	"golang.org/x/mod/sumdb/note"
@@ -131,5 +132,19 @@ func TestTheLogIsPublished(t *testing.T) {
 		if t.Context().Err() != nil {
 			t.Fatal("health does not tell")
 		}
+	}
+	// Nor is a number given twice: what comes now is stored, and waits.
+	session, receipts := connect(t, p, d)
+	h := d.Heartbeat(t)
+	if err := <-session.Publish(d.Message("record", h.Bytes)); err != nil {
+		t.Fatal(err)
+	}
+	for p.Stats().All.Verified == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	select {
+	case r := <-receipts:
+		t.Errorf("receipt %+v, after numbers up to 5 were published", r.Receipt.Entries)
+	case <-time.After(300 * time.Millisecond):
 	}
 }

@@ -286,6 +286,16 @@ func ReadCheckpoint(signed []byte, verifier string) (tlog.Tree, error) {
 	return c.Tree, err
 }
 
+// Held fails with [ErrRolledBack] unless the source holds what was published by any
+// process: whoever appends to the log asks first.
+func (p *Publisher) Held(ctx context.Context) error {
+	if err := p.follow(ctx); err != nil {
+		return err
+	}
+	_, tree := p.Checkpoint()
+	return Holds(ctx, p.o.Source, tree)
+}
+
 // Holds fails with [ErrRolledBack] unless a log still is what was published of it.
 func Holds(ctx context.Context, s Source, published tlog.Tree) error {
 	settled, err := s.Settled(ctx)

@@ -14,6 +14,7 @@ package web
 import (
 	"cmp"
 	"embed"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -21,6 +22,7 @@ import (
 
 	"ciglio/capture/evidence"
 	"ciglio/portal/intake"
+	"ciglio/portal/log"
 	"ciglio/portal/orders"
 	"ciglio/portal/page"
 	"ciglio/portal/record"
@@ -128,6 +130,8 @@ func (d *Desk) health(w http.ResponseWriter, r *http.Request) error {
 	switch {
 	case d.o.Store.Check(r.Context()) != nil:
 		trouble = "store: does not answer"
+	case d.o.Published != nil && errors.Is(d.o.Published.Trouble(), log.ErrRolledBack): // and nothing is numbered
+		trouble = "log: is not published; the journal says why"
 	case stats.Failing:
 		trouble = "store: takes nothing; the journal says why"
 	case !stats.Connected:

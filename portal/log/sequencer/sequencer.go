@@ -38,6 +38,10 @@ type Options struct {
 	// Span is how long after the death of one process another takes over at the latest; 0
 	// means DefaultSpan.
 	Span time.Duration
+	// Held is asked before the first record that this process numbers, and again after a
+	// failure: nothing is numbered while it fails. It says that the log is what was
+	// published of it; nil for nothing.
+	Held func(context.Context) error
 	// Leading runs in a goroutine of its own while this process has the lease, until its
 	// context ends; nil for nothing.
 	Leading func(context.Context)
@@ -207,6 +211,11 @@ func (s *Sequencer) note(err error) {
 
 // batch numbers what is whole, and returns how many records it was.
 func (s *Sequencer) batch(ctx context.Context, l database.Lease) (int, error) {
+	if s.stale && s.o.Held != nil {
+		if err := s.o.Held(ctx); err != nil {
+			return 0, err
+		}
+	}
 	var r *round
 	err := s.o.Store.Under(ctx, l, func(tx *record.Tx) error { // which may come again
 		if s.stale {
