@@ -136,11 +136,11 @@ func Create(t testing.TB, name string) string {
 // whoever has it open.
 func Execute(t testing.TB, address, text string, args ...any) {
 	t.Helper()
-	driver := "sqlite"
+	driver, where := "sqlite", address+"?_pragma=busy_timeout(10000)" // whoever has it open writes as well
 	if database.IsURL(address) {
-		driver = "pgx"
+		driver, where = "pgx", address
 	}
-	db, err := sql.Open(driver, address)
+	db, err := sql.Open(driver, where)
 	if err == nil {
 		_, err = db.Exec(text, args...)
 	}
