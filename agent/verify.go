@@ -2,6 +2,7 @@ package agent
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -16,6 +17,18 @@ import (
 // verify checks bundles, folders and single records offline, and side by side.
 func verify(f flags) action {
 	trustFile := f.String("trust", "", "`FILE` with the root key and the device register")
+	language := evidence.English
+	if l, ok := evidence.LanguageOf(cmp.Or(os.Getenv("LC_ALL"), os.Getenv("LC_MESSAGES"), os.Getenv("LANG"))); ok {
+		language = l
+	}
+	f.Func("lang", "speak `LANGUAGE`: it, en or de (default that of LANG, else en)", func(tag string) error {
+		l, ok := evidence.LanguageOf(tag)
+		if !ok {
+			return errors.New("want it, en or de")
+		}
+		language = l
+		return nil
+	})
 	return func(args []string, stdout, stderr io.Writer) int {
 		paths, exit, ok := f.parse(args)
 		if !ok {
@@ -39,7 +52,7 @@ func verify(f flags) action {
 			all[i] = evidence.Named{Name: item.path, Verdict: &verdict}
 		}
 		chain := evidence.Together(all, whole)
-		report := verifyReport{all, chain, found.foreign, trust != nil}
+		report := verifyReport{all, chain, found.foreign, trust != nil, language}
 		if *f.json {
 			printJSON(stdout, report.json())
 		} else {
@@ -55,6 +68,7 @@ type verifyReport struct {
 	chain   evidence.Check
 	foreign []string // files that are no evidence
 	trusted bool
+	l       evidence.Language
 }
 
 // several reports whether there is something to compare.
@@ -71,9 +85,10 @@ func (r verifyReport) good() (n int) {
 
 // line is the verdict on all together.
 func (r verifyReport) line() string {
-	line := fmt.Sprintf("%d of %d are good.", r.good(), len(r.all))
+	good := evidence.Said{Code: "report.good", Args: evidence.Args{"good": evidence.Number(r.good()), "all": evidence.Number(len(r.all))}}
+	line := good.In(r.l)
 	if r.chain.Status != evidence.Pass {
-		line += " " + r.chain.Words
+		line += " " + r.chain.In(r.l)
 	}
 	return line
 }
@@ -81,31 +96,60 @@ func (r verifyReport) line() string {
 // verdictJSON is what verify --json prints of each path, in an array. Of more than
 // one, an element named "all together" follows.
 type verdictJSON struct {
-	Path    string           `json:"path"`
-	OK      bool             `json:"ok"`
-	Verdict string           `json:"verdict"` // good, test, bad, open
-	Line    string           `json:"line"`    // the verdict in a sentence, with its likely cause
-	Kind    string           `json:"kind,omitempty"`
-	Record  string           `json:"record,omitempty"` // id
-	Facts   []evidence.Fact  `json:"facts,omitempty"`  // what the record says
-	Checks  []evidence.Check `json:"checks"`
-	Foreign []string         `json:"foreign,omitempty"` // files that are no evidence
+	Path    string      `json:"path"`
+	OK      bool        `json:"ok"`
+	Verdict string      `json:"verdict"` // good, test, bad, open
+	Line    string      `json:"line"`    // the verdict in a sentence, with its likely cause
+	Kind    string      `json:"kind,omitempty"`
+	Record  string      `json:"record,omitempty"` // id
+	Facts   []factJSON  `json:"facts,omitempty"`  // what the record says
+	Checks  []checkJSON `json:"checks"`
+	Foreign []string    `json:"foreign,omitempty"` // files that are no evidence
+}
+
+// factJSON is a fact with its value in words.
+type factJSON struct {
+	Name  string `json:"name"`
+	Value string `json:"value"`
+	evidence.Said
+}
+
+// checkJSON is a check with its words. Name, status, code and arguments are the same
+// in every language.
+type checkJSON struct {
+	Name      string          `json:"name"`
+	Status    evidence.Status `json:"status"`
+	Mandatory bool            `json:"mandatory"`
+	evidence.Said
+	Further []evidence.Said `json:"further,omitempty"`
+	Words   string          `json:"words"`
+}
+
+func (r verifyReport) checks(all ...evidence.Check) []checkJSON {
+	checks := make([]checkJSON, len(all))
+	for i, c := range all {
+		checks[i] = checkJSON{c.Name, c.Status, c.Mandatory, c.Said, c.Further, c.In(r.l)}
+	}
+	return checks
 }
 
 func (r verifyReport) json() []verdictJSON {
 	var results []verdictJSON
 	for _, n := range r.all {
 		v := n.Verdict
-		result := verdictJSON{Path: n.Name, OK: v.OK(), Verdict: v.Word(), Line: v.Line(), Checks: v.Checks}
+		result := verdictJSON{Path: n.Name, OK: v.OK(), Verdict: v.Word(), Line: v.LineIn(r.l), Checks: r.checks(v.Checks...)}
 		if s := v.Record; s != nil {
-			result.Kind, result.Record, result.Facts = s.Record.Kind.String(), s.ID.String(), evidence.Facts(s.Record)
+			result.Kind, result.Record = s.Record.Kind.String(), s.ID.String()
+			for _, f := range evidence.Facts(s.Record) {
+				result.Facts = append(result.Facts, factJSON{f.Name, f.In(r.l), f.Said})
+			}
 		}
 		results = append(results, result)
 	}
 	if r.several() {
 		ok := r.chain.Status != evidence.Fail && r.good() == len(r.all) && len(r.all) > 0
 		results = append(results, verdictJSON{Path: "all together", OK: ok, Verdict: map[bool]string{true: "good", false: "bad"}[ok],
-			Line: r.line(), Checks: []evidence.Check{r.chain}, Foreign: r.foreign})
+			Line: r.line(), Checks: r.checks(r.chain), Foreign: r.foreign})
 	}
 	return results
 }
@@ -115,21 +159,27 @@ func (r verifyReport) print(w io.Writer) {
 		fmt.Fprintln(w, shown(n.Name))
 		if s := n.Verdict.Record; s != nil {
 			for _, fact := range evidence.Facts(s.Record) {
-				fmt.Fprintf(w, "  %-24s  %s\n", fact.Name, fact.Value)
+				fmt.Fprintf(w, "  %-24s  %s\n", fact.Title(r.l), fact.In(r.l))
 			}
 		}
 		for _, c := range n.Verdict.Checks {
-			fmt.Fprintf(w, "  %-11s  %-18s  %s\n", c.Status, c.Name, c.Words)
+			r.printCheck(w, c)
 		}
-		fmt.Fprintf(w, "  verdict: %s\n", n.Verdict.Line())
+		fmt.Fprintf(w, "  %s%s\n", r.l.Word("report.verdict"), n.Verdict.LineIn(r.l))
 	}
 	if !r.several() {
 		return
 	}
 	for _, name := range r.foreign {
-		fmt.Fprintf(w, "%s\n  not a bundle nor a record, not part of what was checked\n", shown(name))
+		fmt.Fprintf(w, "%s\n  %s\n", shown(name), r.l.Word("report.foreign"))
 	}
-	fmt.Fprintf(w, "all together\n  %-11s  %-18s  %s\n  verdict: %s\n", r.chain.Status, r.chain.Name, r.chain.Words, r.line())
+	fmt.Fprintln(w, r.l.Word("report.together"))
+	r.printCheck(w, r.chain)
+	fmt.Fprintf(w, "  %s%s\n", r.l.Word("report.verdict"), r.line())
+}
+
+func (r verifyReport) printCheck(w io.Writer, c evidence.Check) {
+	fmt.Fprintf(w, "  %-11s  %-18s  %s\n", r.l.Word("status."+c.Status.String()), r.l.Word("check."+c.Name), c.In(r.l))
 }
 
 // blame says what did not pass, and what to do about it, and returns the exit code.
@@ -148,7 +198,7 @@ func (r verifyReport) blame(stderr io.Writer) int {
 		said, hint := "failed", "do not rely on it; ask for the original bundle"
 		switch {
 		case names[0] == "bundle" && n.Verdict.Word() == "open":
-			words := strings.TrimSuffix(n.Verdict.Checks[0].Words, ".")
+			words := strings.TrimSuffix(n.Verdict.Checks[0].Words(), ".")
 			exit = fail(stderr, fmt.Errorf("%s: %s", shown(n.Name), strings.TrimPrefix(words, "It could not be read: ")), "name a bundle (.zip), a record, or a folder of either")
 			continue
 		case n.Verdict.Word() == "open" && r.trusted:

@@ -34,7 +34,7 @@ func (i evidenceItem) verify(trust *evidence.Trust) evidence.Verdict {
 		return evidence.Verify(b, trust)
 	case errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission):
 		// That accuses no evidence.
-		return evidence.Verdict{Checks: []evidence.Check{{Name: "bundle", Mandatory: true, Words: "It could not be read: " + reason(err).Error() + "."}}}
+		return evidence.Unopened(reason(err))
 	}
 	return evidence.Unreadable(err)
 }

@@ -13,6 +13,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"syscall"
@@ -180,6 +181,7 @@ func put(t *testing.T, files map[string][]byte) string {
 // verified runs verify and returns its exit code, its words and its JSON.
 func verified(t *testing.T, args ...string) (int, string, []verdictJSON) {
 	t.Helper()
+	t.Setenv("LC_ALL", "C")
 	var words, stderr, object bytes.Buffer
 	exit := Main(append([]string{"verify"}, args...), &words, &stderr)
 	if again := Main(append([]string{"verify", "--json"}, args...), &object, io.Discard); again != exit {
@@ -473,7 +475,7 @@ func TestD18_EvidenceIsJudgedByItsMembers(t *testing.T) {
 		{filepath.Join(dir, "folder.zip"), 0, true}, {filepath.Join(dir, "changed.zip"), 1, false},
 	} {
 		exit, words, results := verified(t, "--trust", vectors+"trust.pem", test.path)
-		i := slices.IndexFunc(results[0].Checks, func(c evidence.Check) bool { return c.Name == "archive" })
+		i := slices.IndexFunc(results[0].Checks, func(c checkJSON) bool { return c.Name == "archive" })
 		archive := results[0].Checks[i]
 		if exit != test.exit || archive.Status != evidence.NotChecked || !strings.Contains(archive.Words, "Not the original archive") {
 			t.Errorf("%s: exit %d, %+v\n%s", test.path, exit, archive, words)
@@ -510,5 +512,48 @@ func TestH14_ThePageIsNotPartOfWhatWasChecked(t *testing.T) {
 	_, words, _ := verified(t, "--trust", vectors+"trust.pem", vectors+"valid/zip-other-page.zip")
 	if !strings.Contains(words, "this page is not part of what was checked") || !strings.Contains(words, "take the page from the authority") {
 		t.Error(words)
+	}
+}
+
+// TestVerifySpeaksThreeLanguages asks for each language, by flag and by environment:
+// codes and arguments stay the same.
+func TestVerifySpeaksThreeLanguages(t *testing.T) {
+	file := vectors + "invalid/another-target.zip"
+	_, _, english := verified(t, "--trust", vectors+"trust.pem", file)
+	for _, test := range []struct {
+		locale string
+		args   []string
+		want   []string
+	}{
+		{"C", nil, []string{"  verdict: Do not rely on this evidence. The speed may be another vehicle's: 1 other vehicle was in the beam", "fail         targets ", "63.05 km/h"}},
+		{"it_IT.UTF-8", nil, []string{"  esito: Non fare affidamento su questa prova. La velocità può essere di un altro veicolo", "FALLITA      altri veicoli", "63,05 km/h", "misurata"}},
+		{"fr_FR.UTF-8", nil, []string{"  verdict: Do not rely"}},
+		{"it_IT.UTF-8", []string{"--lang", "de"}, []string{"  Ergebnis: Auf dieses Beweismittel ist kein Verlass. Die Geschwindigkeit kann die eines anderen Fahrzeugs sein", "63,05 km/h", "gemessen"}},
+	} {
+		t.Setenv("LC_ALL", test.locale)
+		var stdout, object bytes.Buffer
+		args := append([]string{"verify", "--trust", vectors + "trust.pem", file}, test.args...)
+		if exit := Main(args, &stdout, io.Discard); exit != 1 {
+			t.Errorf("%s %v: exit %d", test.locale, test.args, exit)
+		}
+		for _, want := range test.want {
+			if !strings.Contains(stdout.String(), want) {
+				t.Errorf("%s %v: no %q in\n%s", test.locale, test.args, want, stdout.Bytes())
+			}
+		}
+		var results []verdictJSON
+		Main(append(args, "--json"), &object, io.Discard)
+		if err := json.Unmarshal(object.Bytes(), &results); err != nil || len(results) != 1 {
+			t.Fatal(err)
+		}
+		for i, c := range results[0].Checks {
+			e := english[0].Checks[i]
+			if c.Name != e.Name || c.Status != e.Status || !reflect.DeepEqual(c.Said, e.Said) {
+				t.Errorf("%s %v: %+v, in English %+v", test.locale, test.args, c, e)
+			}
+		}
+	}
+	if exit := Main([]string{"verify", "--lang", "fr", file}, io.Discard, io.Discard); exit != 2 {
+		t.Errorf("--lang fr: exit %d", exit)
 	}
 }

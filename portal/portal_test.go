@@ -160,7 +160,7 @@ func TestViolationFromSocketToBundle(t *testing.T) {
 		}
 		for _, c := range evidence.Verify(b, trust).Checks {
 			if c.Status != evidence.Pass && c.Name != "software" && c.Name != "page" { // which nobody checks here
-				t.Errorf("%s: %v: %s", c.Name, c.Status, c.Words)
+				t.Errorf("%s: %v: %s", c.Name, c.Status, c.Words())
 			}
 		}
 	}
@@ -271,7 +271,7 @@ func TestViolationOnServers(t *testing.T) {
 	}
 	for _, c := range evidence.Verify(b, trust).Checks {
 		if c.Status != evidence.Pass && c.Name != "software" && c.Name != "page" { // which nobody checks here
-			t.Errorf("%s: %v: %s", c.Name, c.Status, c.Words)
+			t.Errorf("%s: %v: %s", c.Name, c.Status, c.Words())
 		}
 	}
 	if files, err := filepath.Glob(filepath.Join(elsewhere, "blobs", "*", "*")); err != nil || len(files) > 0 {

@@ -130,7 +130,7 @@ func checkStatus(t *testing.T, s *evidence.Sealed, want evidence.Status) {
 	for _, c := range evidence.Verify(&evidence.Bundle{Record: s.Bytes}, nil).Checks {
 		if c.Name == "measurement" {
 			if c.Status != want {
-				t.Errorf("measurement: %v, %s", c.Status, c.Words)
+				t.Errorf("measurement: %v, %s", c.Status, c.Words())
 			}
 			return
 		}

@@ -29,8 +29,72 @@ type verified struct {
 	Path    string
 	OK      bool
 	Verdict string
-	Facts   [][2]string // name and value
-	Checks  []struct{ Name, Status, Words string }
+	Line    string
+	Facts   []struct {
+		Name, Value, Code string
+		Args              arguments
+	}
+	Checks []verifiedCheck
+}
+
+type verifiedCheck struct {
+	Name, Status, Code, Words string
+	Mandatory                 bool
+	Args                      arguments
+}
+
+// arguments are those of a code as JSON has them: type and value by name.
+type arguments map[string]map[string]any
+
+// UnmarshalJSON keeps every digit of a number.
+func (a *arguments) UnmarshalJSON(b []byte) error {
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.UseNumber()
+	var all map[string]map[string]any
+	err := d.Decode(&all)
+	*a = all
+	return err
+}
+
+// compared returns arguments without what is not compared: details are of each
+// verifier's own parser.
+func (a arguments) compared(t *testing.T) string {
+	t.Helper()
+	for name, typed := range a {
+		if _, detail := typed["detail"]; detail {
+			a[name] = nil
+		}
+	}
+	return string(must(json.Marshal(map[string]map[string]any(a)))(t))
+}
+
+// ours returns our own arguments as JSON has them.
+func ours(t *testing.T, args Args) (a arguments) {
+	t.Helper()
+	if err := json.Unmarshal(must(json.Marshal(args))(t), &a); err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+// sameChecks compares what another verifier says with what we say: names, states,
+// codes and arguments, and the English sentence where no detail stands in it.
+func sameChecks(t *testing.T, where string, got verified, want Verdict) {
+	t.Helper()
+	if len(got.Checks) != len(want.Checks) {
+		t.Errorf("%s: %d checks, ours are %d", where, len(got.Checks), len(want.Checks))
+		return
+	}
+	for i, w := range want.Checks {
+		g := got.Checks[i]
+		args, mine := g.Args.compared(t), ours(t, w.Args).compared(t)
+		if g.Name != w.Name || g.Status != w.Status.String() || g.Mandatory != w.Mandatory || g.Code != w.Code || args != mine && len(w.Args) > 0 {
+			t.Errorf("%s: %s %s %s %s\nours  %s %v %s %s", where, g.Name, g.Status, g.Code, args, w.Name, w.Status, w.Code, mine)
+		}
+		if _, detail := w.Args["detail"]; !detail && g.Words != w.Words() {
+			t.Errorf("%s: %s: %q\nours  %q", where, w.Code, g.Words, w.Words())
+		}
+	}
 }
 
 // interpreter returns a program that must be there in CI.
@@ -74,7 +138,12 @@ func agrees(t *testing.T, command func(trust string, files []string) *exec.Cmd) 
 		if err := json.Unmarshal(out, &results); err != nil || len(results) != len(group) {
 			t.Fatalf("%v: %v: %d results for %d vectors\n%s", cmd.Args[:2], err, len(results), len(group), stderr.Bytes())
 		}
+		var trusted []byte
+		if trust != "" {
+			trusted = must(os.ReadFile(trust))(t)
+		}
 		for i, v := range group {
+			sameChecks(t, v.File, results[i], judge(must(os.ReadFile(files[i]))(t), trusted))
 			var got [][2]string
 			for _, c := range results[i].Checks {
 				got = append(got, [2]string{c.Name, c.Status})
@@ -106,19 +175,23 @@ const Ciglio = new Function(script + "; return Ciglio")();
 const read = path => new Uint8Array(fs.readFileSync(path));
 (async () => {
   const [how, trustFile, ...files] = process.argv.slice(1), results = [], all = [];
+  if (process.env.SPEAK) Ciglio.speak(process.env.SPEAK);
   let trust = null, refused = null;
   if (trustFile) {
     try { trust = await Ciglio.parseTrust(read(trustFile)); } catch (e) {
       if (!(e instanceof Ciglio.Bad)) throw e;
-      refused = [Ciglio.outcome("trust", "fail", "trust.fail", { why: e.message })];
+      refused = [Ciglio.outcome("trust", "fail", "trust.unusable", { detail: e.message })];
     }
   }
-  for (const path of files) all.push(refused ? { checks: refused } : await Ciglio.verify(read(path), trust));
+  for (const path of files) all.push(Object.assign(refused ? { checks: refused } : await Ciglio.verify(read(path), trust), { name: path }));
   if (how === "together") Ciglio.together(all);
   for (const [i, c] of all.entries()) {
-    results.push({ path: files[i], ok: Ciglio.good(c.checks), verdict: Ciglio.verdict(c).word, facts: c.r ? Ciglio.facts(c.r) : [], checks: c.checks });
+    const facts = (c.r ? Ciglio.facts(c.r) : []).map(([name, code, values]) => ({ name, code, value: Ciglio.say(code, values), args: Ciglio.typed(code, values) }));
+    const checks = c.checks.map(({ name, status, mandatory, code, values }) => ({ name, status, mandatory, code, words: Ciglio.say(code, values), args: Ciglio.typed(code, values) }));
+    results.push({ path: files[i], ok: Ciglio.good(c.checks), verdict: Ciglio.verdict(c).word, line: Ciglio.verdict(c).line, facts, checks });
   }
-  console.log(JSON.stringify(results));
+  const big = (_, v) => typeof v === "bigint" ? "\u0000" + v : v; // JSON has no big integers: every digit is kept
+  console.log(JSON.stringify(results, big).replace(/"\\u0000(-?\d+)"/g, "$1"));
 })();
 `
 
@@ -240,7 +313,7 @@ func TestD18_OthersJudgeWhatWasPackedAnew(t *testing.T) {
 			if words := r.Checks[len(r.Checks)-1].Words; !strings.Contains(words, "this page is not part of what was checked") {
 				t.Errorf("H14: %s: %s", other.name, words)
 			}
-			if words, ours := r.Checks[len(r.Checks)-2].Words, v.Checks[len(v.Checks)-2].Words; words != ours {
+			if words, ours := r.Checks[len(r.Checks)-2].Words, v.Checks[len(v.Checks)-2].Words(); words != ours {
 				t.Errorf("D23: %s says %s\nours %s", other.name, words, ours)
 			} else if !strings.Contains(words, "Not the original archive") || strings.Contains(files[i], "left") != strings.Contains(words, `"Thumbs.db", "__MACOSX/._frames", "città ??\"b.txt", "à.txt"`) {
 				t.Errorf("%s: %s", other.name, words)
@@ -254,7 +327,7 @@ func TestH05_OthersNameReuse(t *testing.T) {
 	files := []string{"testdata/valid/violation.zip", "testdata/valid/violation-second-speed.zip", "testdata/valid/heartbeat.cose", "testdata/invalid/key-unknown.zip"}
 	for _, other := range others(t) {
 		for i, r := range other.run("together", "testdata/trust.pem", files...) {
-			failed := slices.ContainsFunc(r.Checks, func(c struct{ Name, Status, Words string }) bool {
+			failed := slices.ContainsFunc(r.Checks, func(c verifiedCheck) bool {
 				return c.Name == "reuse" && c.Status == "fail" && strings.HasPrefix(c.Words, "Picture 1 is also picture 1 of record 42")
 			})
 			if failed != (i < 2) || r.OK != (i == 2) {
@@ -338,12 +411,15 @@ func TestD23_OneFactOneWord(t *testing.T) {
 	}
 	for _, other := range others(t) {
 		for i, r := range other.run("each", "testdata/trust.pem", files...) {
-			var want [][2]string
-			for _, f := range Facts(must(Open(must(os.ReadFile(files[i]))(t)))(t).Record) {
-				want = append(want, [2]string{f.Name, f.Value})
+			facts := Facts(must(Open(must(os.ReadFile(files[i]))(t)))(t).Record)
+			if len(facts) != len(r.Facts) {
+				t.Fatalf("%s says %d facts, ours are %d", other.name, len(r.Facts), len(facts))
 			}
-			if !slices.Equal(r.Facts, want) {
-				t.Errorf("%s says %q\nwant %q", other.name, r.Facts, want)
+			for j, want := range facts {
+				got := r.Facts[j]
+				if args := got.Args.compared(t); got.Name != want.Name || got.Code != want.Code || got.Value != want.Value() || args != ours(t, want.Args).compared(t) && len(want.Args) > 0 {
+					t.Errorf("%s says %+v\nours %+v", other.name, got, want)
+				}
 			}
 		}
 	}

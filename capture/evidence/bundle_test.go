@@ -169,7 +169,7 @@ func TestTestIsNeverEvidence(t *testing.T) {
 	trust := must(ParseTrust(trustFiles(t)["trust.pem"]))(t)
 	verdict := Verify(bundleOf(t, ofKind(t, KindTest), "device"), trust)
 	i := slices.IndexFunc(verdict.Checks, func(c Check) bool { return c.Name == "kind" })
-	if words := verdict.Checks[i].Words; !verdict.OK() || !strings.HasPrefix(words, "TEST, not evidence of a violation") {
+	if words := verdict.Checks[i].Words(); !verdict.OK() || !strings.HasPrefix(words, "TEST, not evidence of a violation") {
 		t.Errorf("OK = %v, %q", verdict.OK(), words)
 	}
 }

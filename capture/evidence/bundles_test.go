@@ -251,8 +251,8 @@ func bundleVectors(t testing.TB) []bundleVector {
 	changed("contacts-middle-late", "the middle contact last", "measurement", "one way", "device", func(r *Record) { three(r, 300_000_000) }, nil)
 	changed("contacts-middle-at-once", "the middle contact at the same instant as the last", "measurement", "one way", "device", func(r *Record) { three(r, 225_000_000) }, nil)
 	contacts("contacts-without-direction", "the vehicle has no direction, what crossed has", "approaching", func(m *Measurement, _ *Contacts) { m.Direction = sensor.DirectionUnknown })
-	contacts("contacts-too-long", "an axle takes more than a minute", "more than 1m0s", func(_ *Measurement, c *Contacts) { c.Marks[0][1] = c.Marks[1][1] + 60_000_000_001 })
-	contacts("contacts-for-ever", "times whose sum no register holds", "more than 1m0s", func(_ *Measurement, c *Contacts) {
+	contacts("contacts-too-long", "an axle takes more than a minute", "more than 60 s", func(_ *Measurement, c *Contacts) { c.Marks[0][1] = c.Marks[1][1] + 60_000_000_001 })
+	contacts("contacts-for-ever", "times whose sum no register holds", "more than 60 s", func(_ *Measurement, c *Contacts) {
 		for i := range 14 {
 			c.Marks[0], c.Marks[1] = append(c.Marks[0], math.MaxInt64-sensor.Mono(i)), append(c.Marks[1], 0)
 		}

@@ -3,7 +3,6 @@ package evidence
 import (
 	"bytes"
 	"cmp"
-	"fmt"
 	"slices"
 	"time"
 )
@@ -27,7 +26,7 @@ type Break struct {
 	Device     DeviceID
 	Epoch, Seq uint64
 	Fault      Fault
-	Words      string
+	Said       // names the device and the epoch, too
 }
 
 // VerifyChain looks for faults in the chains of any number of devices and
@@ -70,10 +69,11 @@ func VerifyChain(records []*Sealed, receipts ...*SealedReceipt) []Break {
 	for i, k := range keys {
 		if i > 0 && keys[i-1].device == k.device && k.epoch > keys[i-1].epoch+1 {
 			breaks = append(breaks, Break{k.device, k.epoch, 1, FaultGap,
-				fmt.Sprintf("epochs %d to %d are missing", keys[i-1].epoch+1, k.epoch-1)})
+				said("chain.epochs", "device", k.device, "from", Number(keys[i-1].epoch+1), "to", Number(k.epoch-1))})
 		}
-		report := func(seq uint64, fault Fault, format string, args ...any) {
-			breaks = append(breaks, Break{k.device, k.epoch, seq, fault, fmt.Sprintf(format, args...)})
+		report := func(seq uint64, fault Fault, code string, pairs ...any) {
+			pairs = append(pairs, "device", k.device, "epoch", Number(k.epoch), "seq", Number(seq))
+			breaks = append(breaks, Break{k.device, k.epoch, seq, fault, said(code, pairs...)})
 		}
 		checkChain(chains[k], receipted[k], report)
 	}
@@ -90,7 +90,7 @@ func checkChain(records []*Sealed, receipted []ReceiptEntry, report func(uint64,
 	})
 	for i := 1; i < len(records); i++ {
 		if before, seq := records[i-1].Record.Seq, records[i].Record.Seq; seq < before {
-			report(seq, FaultOrder, "record %d stands behind record %d", seq, before)
+			report(seq, FaultOrder, "chain.behind", "before", Number(before))
 		}
 	}
 	slices.SortFunc(records, func(a, b *Sealed) int {
@@ -105,14 +105,14 @@ func checkChain(records []*Sealed, receipted []ReceiptEntry, report func(uint64,
 		}
 		switch {
 		case i == 0 && seq > 1:
-			report(seq, FaultCut, "the chain starts with record %d: what came before is missing", seq)
+			report(seq, FaultCut, "chain.starts")
 		case seq == last:
-			report(seq, FaultEquivocation, "two records have number %d: %v and %v", seq, ids[seq], s.ID)
+			report(seq, FaultEquivocation, "chain.two", "one", ids[seq], "other", s.ID)
 		case seq > last+1:
-			report(seq, FaultGap, "records %d to %d are missing", last+1, seq-1)
+			report(seq, FaultGap, "chain.gap", "from", Number(last+1), "to", Number(seq-1))
 		}
 		if !linked(records[:i], s) {
-			report(seq, FaultLink, "record %d names another record before it than number %d", seq, seq-1)
+			report(seq, FaultLink, "chain.link", "before", Number(seq-1))
 		}
 		if i > 0 && seq == last+1 {
 			follows(records[i-1].Record, s.Record, report)
@@ -123,9 +123,9 @@ func checkChain(records []*Sealed, receipted []ReceiptEntry, report func(uint64,
 		id, known := ids[e.Seq]
 		switch {
 		case known && id != e.ID:
-			report(e.Seq, FaultEquivocation, "the centre has another record %d: %v, not %v", e.Seq, e.ID, id)
+			report(e.Seq, FaultEquivocation, "chain.other", "received", e.ID, "here", id)
 		case !known && (len(records) == 0 || e.Seq > records[len(records)-1].Record.Seq):
-			report(e.Seq, FaultCut, "record %d has a receipt and is missing", e.Seq)
+			report(e.Seq, FaultCut, "chain.receipted")
 		}
 	}
 }
@@ -146,18 +146,17 @@ const (
 // here though each record alone is good.
 func follows(a, b *Record, report func(uint64, Fault, string, ...any)) {
 	if a.CounterClass != 0 && a.CounterClass == b.CounterClass && b.CounterValue <= a.CounterValue {
-		report(b.Seq, FaultCounter, "the hardware counter of record %d does not go on from record %d", b.Seq, a.Seq)
+		report(b.Seq, FaultCounter, "chain.counter", "before", Number(a.Seq))
 	}
 	if a.Boot != b.Boot {
 		if a.Clock.Synchronised && b.Clock.Synchronised && b.UTC.Before(a.UTC.Add(-stepNear)) {
-			report(b.Seq, FaultClock, "record %d is dated %s, before record %d of %s, and both clocks were synchronised",
-				b.Seq, day(b.UTC), a.Seq, day(a.UTC))
+			report(b.Seq, FaultClock, "chain.dated_back", "at", b.UTC, "before", Number(a.Seq), "of", a.UTC)
 		}
 		return
 	}
 	passed := b.Mono.Sub(a.Mono)
 	if passed < -sealedLate {
-		report(b.Seq, FaultOrder, "record %d was made before record %d, by the clock that never goes back", b.Seq, a.Seq)
+		report(b.Seq, FaultOrder, "chain.made_before", "before", Number(a.Seq))
 	}
 	moved := b.UTC.Sub(a.UTC) - passed // as far as a Duration holds, which is 292 years
 	if b.Kind == KindClockStep {
@@ -166,8 +165,7 @@ func follows(a, b *Record, report func(uint64, Fault, string, ...any)) {
 		}
 	}
 	if moved.Abs() > stepNear+passed.Abs()/slew {
-		report(b.Seq, FaultClock, "between record %d of %s and record %d of %s UTC jumped by %v, and no record of a step says so",
-			a.Seq, day(a.UTC), b.Seq, day(b.UTC), moved.Round(time.Millisecond))
+		report(b.Seq, FaultClock, "chain.jump", "before", Number(a.Seq), "of", a.UTC, "at", b.UTC, "by", moved.Round(time.Millisecond))
 	}
 }
 

@@ -21,7 +21,7 @@ func ExampleOpen() {
 		return
 	}
 	for _, fact := range evidence.Facts(s.Record)[:2] {
-		fmt.Printf("%s: %s\n", fact.Name, fact.Value)
+		fmt.Printf("%s: %s\n", fact.Name, fact.Value())
 	}
 	_, err = evidence.Open(data[:100])
 	fmt.Println(err)

@@ -11,9 +11,15 @@ import (
 // A Fact is one thing that a record says, in the words, numbers and roundings in
 // which every verifier and every page says it.
 type Fact struct {
-	Name  string `json:"name"`
-	Value string `json:"value"`
+	Name string // such as "measured"; the text fact.NAME of a language
+	Said        // its value
 }
+
+// Title returns the name of the fact in a language.
+func (f Fact) Title(l Language) string { return l.Word("fact." + f.Name) }
+
+// Value is the value in English.
+func (f Fact) Value() string { return f.Words() }
 
 // Facts returns what a record says, in the order in which it is shown. Speeds have
 // two decimals, as they are sealed; uncertainties are standard ones (k = 1); times
@@ -21,42 +27,52 @@ type Fact struct {
 // kilometres with three decimals; numbers of records and pictures count from one.
 func Facts(r *Record) []Fact {
 	var facts []Fact
-	add := func(name, format string, args ...any) {
-		facts = append(facts, Fact{name, fmt.Sprintf(format, args...)})
-	}
-	add("kind", "%v", r.Kind)
-	add("time", "%s", Moment(r.UTC))
-	if s := r.Site; s != nil {
-		lane := ""
-		if s.Lane > 0 {
-			lane = fmt.Sprintf(", lane %d", s.Lane)
+	add := func(name, code string, pairs ...any) { facts = append(facts, Fact{name, said(code, pairs...)}) }
+	speed := func(name string, v sensor.Speed) { add(name, "value.speed", "speed", v) }
+	text := func(name, v string) {
+		if strings.TrimSpace(v) == "" {
+			add(name, "value.none")
+			return
 		}
-		add("place", "%s%s", Place(s.Road, s.Position), lane)
-		add("position", "%s, %s", Degrees(s.Latitude, "N", "S"), Degrees(s.Longitude, "E", "W"))
+		add(name, "value.text", "text", v)
+	}
+	add("kind", "value.term", "term", Term(r.Kind.String()))
+	add("time", "value.moment", "at", r.UTC)
+	if s := r.Site; s != nil {
+		if s.Lane > 0 {
+			add("place", "value.lane", "road", s.Road, "km", Metres(s.Position), "lane", Number(s.Lane))
+		} else {
+			add("place", "value.place", "road", s.Road, "km", Metres(s.Position))
+		}
+		add("position", "value.position", "latitude", Degrees7(s.Latitude), "longitude", Degrees7(s.Longitude))
 	}
 	if m := r.Measurement; m != nil {
-		add("measured", "%v", m.Speed)
-		add("uncertainty", "%s", Uncertainty(m.Uncertainty))
-		add("indicated", "%v", m.Indicated)
-		add("reduction", "%v", m.Reduction)
-		add("assessed", "%v", m.Assessed)
-		add("limit", "%v", m.Limit)
-		add("rule", "%s", m.Rule)
-		add("direction", "%v", m.Direction)
-		add("other targets", "%d", m.Targets)
+		speed("measured", m.Speed)
+		add("uncertainty", "value.uncertainty", "u", m.Uncertainty)
+		speed("indicated", m.Indicated)
+		speed("reduction", m.Reduction)
+		speed("assessed", m.Assessed)
+		speed("limit", m.Limit)
+		add("rule", "value.text", "text", m.Rule)
+		add("direction", "value.term", "term", Term(m.Direction.String()))
+		add("other targets", "value.number", "n", Number(m.Targets))
 		if s := m.Second; s != nil {
-			add("second speed", "%v by %s", s.Speed, Method(s.Method))
+			add("second speed", "value.second", "speed", s.Speed, "method", Term(Method(s.Method)))
 		}
 	}
-	add("clock", "%s", ClockWords(r.Clock))
-	if c := r.Calibration; c != nil {
-		add("calibration", "%s, version %d, until %s", c.ID, c.Version, Moment(c.NotAfter))
-		add("approval", "%s", orNone(c.Approval))
-		add("decree", "%s", orNone(c.Decree))
+	if c := r.Clock; c.Synchronised {
+		add("clock", "value.clock", "source", c.Source, "u", c.Uncertainty)
+	} else {
+		add("clock", "value.holdover", "age", c.LockAge, "source", c.Source, "u", c.Uncertainty)
 	}
-	add("device", "%v", r.Device)
-	add("record", "number %d of epoch %d", r.Seq, r.Epoch)
-	add("software", "%s", r.Software.Version)
+	if c := r.Calibration; c != nil {
+		add("calibration", "value.calibration", "id", c.ID, "version", Number(c.Version), "until", c.NotAfter)
+		text("approval", c.Approval)
+		text("decree", c.Decree)
+	}
+	add("device", "value.device", "device", r.Device)
+	add("record", "value.record", "seq", Number(r.Seq), "epoch", Number(r.Epoch))
+	add("software", "value.text", "text", r.Software.Version)
 	return facts
 }
 
@@ -85,9 +101,6 @@ func Degrees(e7 int32, plus, minus string) string {
 	return fmt.Sprintf("%d.%07d° %s", v/1e7, v%1e7, side)
 }
 
-// Uncertainty prints a standard uncertainty.
-func Uncertainty(u sensor.Speed) string { return u.String() + " (standard uncertainty, k = 1)" }
-
 // Method names how a second speed was measured.
 func Method(m uint8) string {
 	if m == MethodContacts {
@@ -96,34 +109,22 @@ func Method(m uint8) string {
 	return "pictures"
 }
 
-// ClockWords says how good the clock was.
-func ClockWords(c sensor.ClockState) string {
-	state := "synchronised"
-	if !c.Synchronised {
-		state = fmt.Sprintf("in holdover for %d s", c.LockAge/time.Second)
-	}
-	return fmt.Sprintf("%s (%s), standard uncertainty (k = 1) %s", state, c.Source, milliseconds(c.Uncertainty))
-}
-
 // Offset prints when a picture was taken, seen from the photo position, rounded to
 // 0.1 ms.
 func Offset(d time.Duration) string {
-	tenths := (d.Abs() + 50*time.Microsecond) / (100 * time.Microsecond)
-	ms := fmt.Sprintf("%d.%d ms", tenths/10, tenths%10)
 	switch {
 	case d < 0:
-		return ms + " before the photo position"
+		return said("offset.before", "by", d.Abs()).Words()
 	case d > 0:
-		return ms + " after the photo position"
+		return said("offset.after", "by", d).Words()
 	}
-	return "at the photo position"
+	return said("offset.at").Words()
 }
 
-func orNone(s string) string {
-	if strings.TrimSpace(s) == "" {
-		return "none"
-	}
-	return s
+// tenths prints a duration that is not negative in milliseconds, rounded to 0.1 ms.
+func tenths(d time.Duration) string {
+	n := (d + 50*time.Microsecond) / (100 * time.Microsecond)
+	return fmt.Sprintf("%d.%d ms", n/10, n%10)
 }
 
 // milliseconds prints a duration in milliseconds with three decimals, cut off.

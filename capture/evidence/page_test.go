@@ -24,8 +24,9 @@ const ids = {};
 globalThis.document = Object.assign(new Node("html"), {
   createElement: tag => new Node(tag),
   getElementById: id => ids[id] ??= new Node("div"),
-  querySelectorAll: () => [],
+  querySelectorAll: () => [], documentElement: {},
 });
+Object.defineProperty(globalThis, "navigator", { value: { language: "en-GB" }, configurable: true });
 globalThis.URL = class { static createObjectURL() { return "blob:x"; } static revokeObjectURL() {} };
 new Function(fs.readFileSync("verify.html", "utf8").match(/<script>([^]*)<\/script>/)[1])();
 const files = process.argv.slice(1).map(path => Object.assign(new Blob([fs.readFileSync(path)]), { name: path }));
@@ -47,7 +48,7 @@ func TestPageShowsWhatItFound(t *testing.T) {
 		{[]string{"valid/violation.zip"}, []string{"This evidence is genuine and complete.", "63.05 km/h", "0.21 km/h (standard uncertainty, k = 1)",
 			"picture 1, before: 120.0 ms before the photo position", "picture 2, photo: at the photo position", "targets *", "not checked"}},
 		{[]string{"valid/test.zip"}, []string{"TEST, not evidence of a violation. The record is genuine."}},
-		{[]string{"invalid/another-target.zip"}, []string{"Do not rely on this evidence.", "1 other vehicles were in the beam"}},
+		{[]string{"invalid/another-target.zip"}, []string{"Do not rely on this evidence.", "1 other vehicle was in the beam"}},
 		{[]string{"valid/heartbeat.cose"}, []string{"number 7 of epoch 1"}},
 		{[]string{"valid/zip-other-page.zip"}, []string{"this page is not part of what was checked"}},
 		{[]string{"invalid/zip-truncated.zip"}, []string{"cannot be read"}},
@@ -64,6 +65,31 @@ func TestPageShowsWhatItFound(t *testing.T) {
 		for _, want := range append(test.want, "Register number 12") {
 			if !strings.Contains(string(out), want) {
 				t.Errorf("%v: the page does not show %q:\n%s", test.files, want, out)
+			}
+		}
+	}
+}
+
+// TestPageSpeaksTheReadersLanguage opens the page, and then has the reader choose.
+func TestPageSpeaksTheReadersLanguage(t *testing.T) {
+	node := interpreter(t, "node")
+	choose := strings.Replace(runDOM, `  console.log(ids["trust-state"]`, `  console.log(ids["trust-state"].text + ids.result.text);
+  ids.result.children = [];
+  ids.language.value = process.env.CHOOSE;
+  ids.language.listeners.change();
+  while (!ids.result?.children.length) await new Promise(resolve => setTimeout(resolve, 10));
+  console.log(document.title + document.documentElement.lang);
+  console.log(ids["trust-state"]`, 1)
+	for language, want := range map[string][]string{
+		"it": {"Ciglio: Verificare la prova di un rilevatore di velocitàit", "Questa prova è autentica e completa.", "Registro numero 12", "63,05 km/h", "fotografia 2, scatto: alla posizione di scatto"},
+		"de": {"Ciglio: Den Beweis einer Geschwindigkeitsmessung prüfende", "Dieses Beweismittel ist echt und vollständig.", "Register Nummer 12", "63,05 km/h", "Bild 1, davor: 120,0 ms vor der Fotoposition"},
+	} {
+		cmd := exec.Command(node, "-e", choose, "--", "testdata/trust.pem", "testdata/valid/violation.zip")
+		cmd.Env = append(cmd.Environ(), "CHOOSE="+language)
+		out, err := cmd.CombinedOutput()
+		for _, w := range append(want, "This evidence is genuine and complete.") {
+			if err != nil || !strings.Contains(string(out), w) {
+				t.Errorf("%s: %v: no %q in\n%s", language, err, w, out)
 			}
 		}
 	}

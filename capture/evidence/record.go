@@ -170,6 +170,8 @@ type Contacts struct {
 // longestCrossing is how long a mark may take from the first contact to the last.
 const longestCrossing = time.Minute
 
+var errCrossing = fmt.Errorf("what crossed the contacts took more than %v", longestCrossing)
+
 // Speed returns the way from the first contact to the last over the mean time
 // that the marks took, rounded down to 0.01 km/h, and which way they went. It is
 // an error when they did not all go one way from contact to contact, or a mark
@@ -193,7 +195,7 @@ func (c *Contacts) Speed() (sensor.Speed, sensor.Direction, error) {
 		}
 		took := c.Marks[last][m].Sub(c.Marks[0][m]).Abs()
 		if took > longestCrossing {
-			return 0, 0, fmt.Errorf("what crossed the contacts took more than %v", longestCrossing)
+			return 0, 0, errCrossing
 		}
 		sum += took
 	}

@@ -1,7 +1,7 @@
 package evidence
 
 import (
-	"fmt"
+	"cmp"
 	"regexp"
 	"strconv"
 	"strings"
@@ -81,19 +81,19 @@ func (s settings) instant(section, key string) (time.Time, bool) {
 }
 
 // certified compares a record of a measurement with what its calibration statement
-// states: a device that measures has checked the same, so no genuine record fails.
-func (r *Record) certified(s settings) error {
+// states, and says what does not fit: a device that measures has checked the same, so no genuine record fails.
+func (r *Record) certified(s settings) *Said {
 	if !r.Kind.Measured() {
 		return nil
 	}
-	for _, same := range []struct{ section, key, what, got string }{
-		{"", "id", "the id", r.Calibration.ID},
-		{"", "sensor_serial", "sensor", r.Trace.Serial},
-		{"approval", "words", "the approval", r.Calibration.Approval},
-		{"decree", "words", "the decree", r.Calibration.Decree},
+	for _, same := range []struct{ section, key, code, got string }{
+		{"", "id", "calibration.id", r.Calibration.ID},
+		{"", "sensor_serial", "calibration.sensor", r.Trace.Serial},
+		{"approval", "words", "calibration.approval", r.Calibration.Approval},
+		{"decree", "words", "calibration.decree", r.Calibration.Decree},
 	} {
 		if stated, there := s.text(same.section, same.key); there && stated != same.got {
-			return fmt.Errorf("the statement has %s %s, the record %s", same.what, stated, same.got)
+			return doubt(true, same.code, "stated", stated, "recorded", same.got)
 		}
 	}
 	for _, section := range []string{"", "approval", "decree", "register"} {
@@ -102,17 +102,15 @@ func (r *Record) certified(s settings) error {
 			key = "not_before"
 		}
 		if from, stated := s.instant(section, key); stated && r.UTC.Before(from) {
-			return fmt.Errorf("%s: it is in force from %s only", strings.TrimPrefix(section+"."+key, "."), day(from))
+			return doubt(true, "calibration.not_yet", "what", Term(cmp.Or(section, "calibration")), "from", from)
 		}
 		if to, stated := s.instant(section, "to"); stated && r.UTC.After(to) {
-			return fmt.Errorf("%s.to: it was in force until %s", section, day(to))
+			return doubt(true, "calibration.over", "what", Term(cmp.Or(section, "calibration")), "to", to)
 		}
 	}
 	if end, stated := s.instant("", "not_after"); stated && !end.Equal(r.Calibration.NotAfter) {
-		return fmt.Errorf("the statement is in force until %s, the record says %s", day(end), day(r.Calibration.NotAfter))
+		return doubt(true, "calibration.until", "stated", end, "recorded", r.Calibration.NotAfter)
 	}
-	if most, stated := s.speed("", "uncertainty"); stated && r.Measurement.Uncertainty > most {
-		return fmt.Errorf("it allows a standard uncertainty of %v, the record has %v", most, r.Measurement.Uncertainty)
-	}
-	return nil
+	most, stated := s.speed("", "uncertainty")
+	return doubt(stated && r.Measurement.Uncertainty > most, "calibration.uncertainty", "most", most, "u", r.Measurement.Uncertainty)
 }

@@ -129,8 +129,8 @@ func TestD23_RuleInTheSameWords(t *testing.T) {
 	must(0, os.WriteFile(file, must(Seal(r, testSigner(t, "device")))(t).Bytes, 0o600))(t)
 	const want = "Rule it-345-2 was in force and takes 5.00 km/h off 63.00 km/h."
 	check := Verify(&Bundle{Record: must(os.ReadFile(file))(t)}, nil).Checks
-	if i := slices.IndexFunc(check, func(c Check) bool { return c.Name == "rule" }); check[i].Words != want {
-		t.Error(check[i].Words)
+	if i := slices.IndexFunc(check, func(c Check) bool { return c.Name == "rule" }); check[i].Words() != want {
+		t.Error(check[i].Words())
 	}
 	for _, other := range others(t) {
 		if all := must(json.Marshal(other.run("each", "testdata/trust.pem", file)))(t); !strings.Contains(string(all), want) {

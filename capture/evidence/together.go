@@ -1,10 +1,5 @@
 package evidence
 
-import (
-	"fmt"
-	"strings"
-)
-
 // A Named is a verdict and what it is of, as the caller names it: a path.
 type Named struct {
 	Name    string
@@ -49,44 +44,38 @@ func Together(all []Named, whole bool) Check {
 	}
 	reuse(all, seen)
 	if len(records) == 0 {
-		return check(name, false, NotChecked, "No record can be placed in a chain.")
+		return check(name, false, NotChecked, "chain.none")
 	}
 	sortChains(records)
 	breaks := VerifyChain(records, receipts...)
-	var missing, wrong []string
+	var missing, wrong []Said
 	for _, b := range breaks {
-		words := fmt.Sprintf("device %v, epoch %d: %s", b.Device, b.Epoch, b.Words)
 		if audit || b.Fault != FaultCut && (whole || b.Fault != FaultGap) {
-			wrong = append(wrong, words)
+			wrong = append(wrong, b.Said)
 		} else {
-			missing = append(missing, words)
+			missing = append(missing, b.Said)
 		}
 	}
-	switch told := sentences(append(wrong, missing...)); {
+	switch n := Count(len(records)); {
 	case len(wrong) > 0:
-		return check(name, true, Fail, "%s", told)
+		told := told(append(wrong, missing...))
+		return Check{Name: name, Status: Fail, Mandatory: true, Said: told[0], Further: told[1:]}
 	case len(missing) > 0:
-		return check(name, false, NotChecked, "Other records belong to the chain that are not here. %s", told)
+		return Check{Name: name, Status: NotChecked, Said: said("chain.missing"), Further: told(missing)}
 	case !trusted:
-		return check(name, false, NotChecked, "%d records follow each other without a gap, but no trusted key says who sealed them.", len(records))
+		return check(name, false, NotChecked, "chain.unsigned", "n", n)
+	default:
+		return check(name, false, Pass, "chain.whole", "n", n)
 	}
-	return check(name, false, Pass, "%d records follow each other without a gap, each bound to the one before.", len(records))
 }
 
-// sentences joins what was found, of which there may be very much.
-func sentences(all []string) string {
+// told cuts what was found, of which there may be very much.
+func told(all []Said) []Said {
 	const most = 100
-	var b strings.Builder
-	for i, s := range all[:min(len(all), most)] {
-		if i > 0 {
-			b.WriteByte(' ')
-		}
-		b.WriteString(strings.ToUpper(s[:1]) + s[1:] + ".")
+	if len(all) <= most {
+		return all
 	}
-	if len(all) > most {
-		fmt.Fprintf(&b, " And %d more.", len(all)-most)
-	}
-	return b.String()
+	return append(all[:most:most], said("chain.more", "more", Number(len(all)-most)))
 }
 
 func (v *Verdict) status(name string) Status {
@@ -100,8 +89,8 @@ func (v *Verdict) status(name string) Status {
 
 // A use is one place where a file is named.
 type use struct {
-	what string // "picture 2"
-	by   Named
+	picture int // counts from one; 0 for the raw data
+	by      Named
 }
 
 // reuse fails the check of every record, among those that count, that names a file
@@ -109,13 +98,13 @@ type use struct {
 func reuse(all []Named, count map[Hash]bool) {
 	uses := map[Hash]map[Hash]use{} // by file and record
 	var files, order []Hash
-	add := func(file Hash, what string, n Named) {
+	add := func(file Hash, picture int, n Named) {
 		id := n.Verdict.Record.ID
 		if uses[file] == nil {
 			uses[file], files = map[Hash]use{}, append(files, file)
 		}
 		if _, known := uses[file][id]; !known {
-			uses[file][id] = use{what, n}
+			uses[file][id] = use{picture, n}
 		}
 	}
 	for _, n := range all {
@@ -125,10 +114,10 @@ func reuse(all []Named, count map[Hash]bool) {
 		}
 		order = append(order, s.ID)
 		for i, f := range s.Record.Frames {
-			add(f.SHA256, fmt.Sprintf("picture %d", i+1), n)
+			add(f.SHA256, i+1, n)
 		}
 		if t := s.Record.Trace; t != nil {
-			add(t.SHA256, "the raw data", n)
+			add(t.SHA256, 0, n)
 		}
 	}
 	for _, file := range files {
@@ -141,12 +130,10 @@ func reuse(all []Named, count map[Hash]bool) {
 				if !there || other == id {
 					continue
 				}
-				r := o.by.Verdict.Record.Record
-				words := fmt.Sprintf("%s%s is also %s of record %d, epoch %d, of device %v (%q).",
-					strings.ToUpper(u.what[:1]), u.what[1:], o.what, r.Seq, r.Epoch, r.Device, o.by.Name)
+				found := u.also(o)
 				for _, n := range all { // the same record may have been given twice
 					if n.Verdict.Record != nil && n.Verdict.Record.ID == id {
-						n.Verdict.fail("reuse", words)
+						n.Verdict.fail("reuse", found)
 					}
 				}
 				break
@@ -155,11 +142,32 @@ func reuse(all []Named, count map[Hash]bool) {
 	}
 }
 
+// also says that a file is named in another place, too.
+func (u use) also(other use) Said {
+	r := other.by.Verdict.Record.Record
+	s := said("reuse.raw_also_raw", "seq", Number(r.Seq), "epoch", Number(r.Epoch), "device", r.Device, "where", Names{other.by.Name})
+	switch {
+	case u.picture > 0 && other.picture > 0:
+		s.Code = "reuse.picture_also_picture"
+	case u.picture > 0:
+		s.Code = "reuse.picture_also_raw"
+	case other.picture > 0:
+		s.Code = "reuse.raw_also_picture"
+	}
+	if u.picture > 0 {
+		s.Args["n"] = Number(u.picture)
+	}
+	if other.picture > 0 {
+		s.Args["other"] = Number(other.picture)
+	}
+	return s
+}
+
 // fail fails a check that has not failed yet.
-func (v *Verdict) fail(name, words string) {
+func (v *Verdict) fail(name string, found Said) {
 	for i, c := range v.Checks {
 		if c.Name == name && c.Status != Fail {
-			v.Checks[i].Status, v.Checks[i].Words = Fail, words
+			v.Checks[i].Status, v.Checks[i].Said = Fail, found
 		}
 	}
 }

@@ -167,7 +167,7 @@ func judge(data, trust []byte) Verdict {
 	if trust != nil {
 		var err error
 		if t, err = ParseTrust(trust); err != nil {
-			return Verdict{Checks: []Check{{"trust", Fail, true, err.Error()}}}
+			return Untrusted(err)
 		}
 	}
 	b := &Bundle{Record: data}
@@ -225,7 +225,7 @@ func firstFault(v Verdict) (name, words string) {
 	for _, status := range []Status{Fail, NotChecked} {
 		for _, c := range v.Checks {
 			if c.Status == status && (status == Fail || c.Mandatory) {
-				return c.Name, c.Words
+				return c.Name, c.Words()
 			}
 		}
 	}

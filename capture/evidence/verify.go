@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // Status is the outcome of one check.
@@ -42,13 +43,28 @@ func (s *Status) UnmarshalText(text []byte) error {
 	return fmt.Errorf("status %q: want pass, fail or not checked", text)
 }
 
-// A Check is one question put to a bundle, and the answer.
+// A Check is one question put to a bundle, and the answer. All verifiers agree on
+// name, status, whether it is mandatory, code and arguments.
 type Check struct {
-	Name      string `json:"name"`
-	Status    Status `json:"status"`
-	Mandatory bool   `json:"mandatory"`
-	Words     string `json:"words"` // plain sentences, with the figures
+	Name      string // the question, such as "device key"
+	Status    Status
+	Mandatory bool
+	Said             // what was found
+	Further   []Said // of the check chain: what else was found
 }
+
+// In returns the answer in plain sentences of a language, with the figures.
+func (c Check) In(l Language) string {
+	sentences := make([]string, 1+len(c.Further))
+	sentences[0] = c.Said.In(l)
+	for i, s := range c.Further {
+		sentences[1+i] = s.In(l)
+	}
+	return strings.Join(sentences, " ")
+}
+
+// Words is the answer in English.
+func (c Check) Words() string { return c.In(English) }
 
 // A Verdict is the outcome of every check, in a fixed order.
 type Verdict struct {
@@ -84,29 +100,38 @@ func (v Verdict) Word() string {
 	return "good"
 }
 
-// Line returns the verdict in a sentence, with its likely cause: the first check
-// that failed, or that is mandatory and was not made. The others follow from it as
-// often as not.
-func (v Verdict) Line() string {
+// Line is [Verdict.LineIn] in English.
+func (v Verdict) Line() string { return v.LineIn(English) }
+
+// LineIn returns the verdict in a sentence of a language, with its likely cause:
+// the first check that failed, or that is mandatory and was not made. The others
+// follow from it as often as not.
+func (v Verdict) LineIn(l Language) string {
 	word := v.Word()
-	line := map[string]string{
-		"good": "This evidence is genuine and complete.",
-		"test": "TEST, not evidence of a violation. The record is genuine.",
-		"bad":  "Do not rely on this evidence.",
-		"open": "Not everything could be checked.",
-	}[word]
+	line := l.Word("verdict." + word)
 	for _, c := range v.Checks {
 		if word == "bad" && c.Status == Fail || word == "open" && c.Mandatory && c.Status == NotChecked {
-			return line + " " + c.Words
+			return line + " " + c.In(l)
 		}
 	}
 	return line
 }
 
+// Untrusted is the verdict where the trust file cannot be used.
+func Untrusted(err error) Verdict {
+	return Verdict{Checks: []Check{check("trust", true, Fail, "trust.unusable", "detail", Detail(err.Error()))}}
+}
+
+// Unopened is the verdict where there is nothing to read, or nobody may: that
+// accuses no evidence.
+func Unopened(err error) Verdict {
+	return Verdict{Checks: []Check{check("bundle", true, NotChecked, "bundle.unopened", "detail", Detail(err.Error()))}}
+}
+
 // Unreadable is the verdict on a bundle that [ReadBundle] or [ReadFolder]
 // refuses.
 func Unreadable(err error) Verdict {
-	return Verdict{Checks: []Check{{"bundle", Fail, true, "The bundle cannot be read: " + err.Error() + "."}}}
+	return Verdict{Checks: []Check{check("bundle", true, Fail, "bundle.unreadable", "detail", Detail(err.Error()))}}
 }
 
 // sumOf is SHA-256 as a Hash.
@@ -125,21 +150,21 @@ func Verify(b *Bundle, t *Trust) Verdict {
 	c := &checker{b: b, t: t}
 	s, err := Open(b.Record)
 	if err != nil {
+		code := "format.wrong"
 		if !bytes.HasPrefix(b.Record, []byte{0xd2, 0x84}) { // as every sealed message begins
-			err = fmt.Errorf("it begins neither as a sealed record nor as a zip, so it is another file, or something stands before it: %w", err)
+			code = "format.foreign"
 		}
-		c.add("format", true, Fail, "This is not a record of profile 1: %v.", err)
+		c.add("format", true, Fail, code, "detail", Detail(err.Error()))
 		for _, name := range []string{"device key", "signature", "kind"} {
-			c.add(name, true, NotChecked, "The record cannot be read.")
+			c.add(name, true, NotChecked, "format.unread")
 		}
 		c.archive()
 		return Verdict{Checks: c.checks}
 	}
 	c.s, c.r = s, s.Record
-	c.add("format", true, Pass, "Record %d of device %v is complete and written as profile 1 demands. Its id is %v.",
-		c.r.Seq, c.r.Device, s.ID)
+	c.add("format", true, Pass, "format.whole", "seq", Number(c.r.Seq), "device", c.r.Device, "id", s.ID)
 	if c.law, err = PresentLaw(); err != nil {
-		c.add("rule", true, Fail, "The table of rules cannot be read: %v.", err)
+		c.add("rule", true, Fail, "rule.table", "detail", Detail(err.Error()))
 		return Verdict{Checks: c.checks}
 	}
 	receipt := c.receipt()

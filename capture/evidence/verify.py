@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Verifies Ciglio evidence with nothing but the Python standard library (3.9 or later).
 
-    verify.py --trust FILE [--json] [--each] BUNDLE...
+    verify.py --trust FILE [--lang it|en|de] [--json] [--each] BUNDLE...
 
 A BUNDLE is a bundle's .zip, a single sealed record, or a folder of a bundle or of several. The trust file holds the root's key and the device
 register that the root has signed; compare the printed root with the one that the authority publishes.
@@ -63,7 +63,24 @@ def sha256(*parts):
 
 # ---- strict CBOR: each function below makes a reader of one type -----------------------------------------
 class Bad(Exception):
-    pass
+    """What a parser met, in English."""
+
+
+class Doubt(Exception):
+    """What a check found wrong: a code and its arguments."""
+    def __init__(self, code, args):
+        super().__init__(code)
+        self.found = code, args
+
+
+def doubt(good, code, **args):
+    if not good:
+        raise Doubt(code, named(args))
+
+
+def named(args):
+    """Arguments by name; from_ stands for from, which Python has for itself."""
+    return {name.rstrip("_"): value for name, value in args.items()}
 
 
 class Input:
@@ -306,12 +323,12 @@ class Trust:
         self.keys = {sha256(e[4]): e for e in self.register[4]}
         require(self.root not in self.keys, "the register names the root's own key, which seals registers and nothing else")
 
-    def key(self, kid, role, at_us, device=bytes(16), epoch=0):
+    def key(self, prefix, kid, role, at_us, device=bytes(16), epoch=0):
         e = self.keys.get(kid)
-        require(e, "the key is not in the register")
-        require((e[1], e[2], e[3]) == (role, device, epoch), "the key belongs to another device, epoch or role")
-        require(e[6] <= at_us // 10**6 <= e[7], f"the key is valid from {date(e[6])} to {date(e[7])}")
-        require(8 not in e or at_us // 10**6 < e[8], f"the key is revoked from {date(e.get(8, 0))} on")
+        doubt(e, prefix + "unknown", key=kid)
+        doubt((e[1], e[2], e[3]) == (role, device, epoch), prefix + "foreign", key=kid)
+        doubt(e[6] <= at_us // 10**6 <= e[7], prefix + "not_valid", from_=e[6] * 10**6, to=e[7] * 10**6, at=at_us)
+        doubt(8 not in e or at_us // 10**6 < e[8], prefix + "revoked", from_=e.get(8, 0) * 10**6)
         return e
 
 
@@ -372,9 +389,9 @@ def plain_name(raw):
         return raw.decode("latin-1").replace("\\", "/")
 
 
-def quoted(name):
-    """A name as every verifier quotes it: what is not seen does not show."""
-    return '"' + "".join("?" if any(lo <= ord(c) <= hi for lo, hi in UNSEEN) else "\\" + c if c in '"\\' else c for c in name[:80]) + '"'
+def seen(name):
+    """What every verifier shows of a name: its first 80 characters, what is not seen as a question mark."""
+    return "".join("?" if any(lo <= ord(c) <= hi for lo, hi in UNSEEN) else c for c in name[:80])
 
 
 def read_packed(data):
@@ -552,79 +569,82 @@ def stated_instant(settings, key):
 
 def fits_calibration(r, stated):
     """Compares a record of a measurement with what its calibration statement states."""
-    named = [(".id", r[17][1]), (".sensor_serial", r[16][5]), ("approval.words", r[17][5]), ("decree.words", r[17][6])]
-    for key, got in named:
-        require(stated.get(key, got) == got, f"the calibration statement has {key.strip('.')} {stated.get(key)}, the record {got}")
+    recorded = [(".id", "id", r[17][1]), (".sensor_serial", "sensor", r[16][5]), ("approval.words", "approval", r[17][5]), ("decree.words", "decree", r[17][6])]
+    for key, what, got in recorded:
+        doubt(stated.get(key, got) == got, "calibration." + what, stated=stated.get(key), recorded=got)
     for section in ("", "approval", "decree", "register"):
         since, to = stated_instant(stated, section + (".from" if section else ".not_before")), stated_instant(stated, section + ".to")
-        require(since is None or r[10] >= since * 10**6, f"the calibration statement has {section or 'calibration'} in force only later")
-        require(to is None or r[10] <= to * 10**6, f"the calibration statement has {section or 'calibration'} in force only before")
+        what = section or "calibration"
+        doubt(since is None or r[10] >= since * 10**6, "calibration.not_yet", what=what, from_=since and since * 10**6)
+        doubt(to is None or r[10] <= to * 10**6, "calibration.over", what=what, to=to and to * 10**6)
     end, most = stated_instant(stated, ".not_after"), stated_speed(stated, ".uncertainty")
-    require(end is None or end == r[17][4], "the calibration statement is in force until another time than the record says")
-    require(most is None or r[14][9] <= most, f"the calibration statement allows a standard uncertainty of {most and kmh(most)}, the record has {kmh(r[14][9])}")
+    doubt(end is None or end == r[17][4], "calibration.until", stated=end and end * 10**6, recorded=r[17][4] * 10**6)
+    doubt(most is None or r[14][9] <= most, "calibration.uncertainty", most=most, u=r[14][9])
 
 
 def fits_measurement(r):
     m = r[14]
     speed, indicated, reduction, assessed, limit = (m[k] for k in range(1, 6))
-    require(indicated == speed - speed % 100, "the indicated speed is not the measured one truncated to whole km/h")
-    require(assessed == max(indicated - reduction, 0), "the assessed speed is not the indicated one less the reduction")
-    require(assessed > limit or r[2] != 1, "the assessed speed is not more than the limit, so this is no violation")
+    doubt(indicated == speed - speed % 100, "measurement.indicated", speed=speed, indicated=indicated)
+    doubt(assessed == max(indicated - reduction, 0), "measurement.assessed", indicated=indicated, reduction=reduction, assessed=assessed)
+    doubt(assessed > limit or r[2] != 1, "measurement.violation", assessed=assessed, limit=limit)
     second = m.get(16)
-    require(not second or second[3] <= max(1000, speed * 20 // 100), "a second speed that may differ by as much as it does here confirms nothing")
-    require(not second or second[2] > 0, "a second sensor is named, and it has no speed")
-    require(not second or abs(second[2] - speed) <= second[3], "the second speed disagrees")
+    doubt(not second or second[3] <= max(1000, speed * 20 // 100), "measurement.second_tolerance")
+    if second:
+        doubt(second[2] > 0, "measurement.second_none")
+        doubt(abs(second[2] - speed) <= second[3], "measurement.second_speed", second=second[2], speed=speed, tolerance=second[3])
     if second and 4 in second:
         positions, marks = second[4][1], second[4][2]
-        toward = marks[0][0] > marks[-1][0]
+        toward, times = marks[0][0] > marks[-1][0], []
         for leg in zip(*(reversed(marks) if toward else marks)):
-            require(all(a < b for a, b in zip(leg, leg[1:])), "what crossed the contacts did not go one way")
-        times = [abs(last - first) for first, last in zip(marks[0], marks[-1])]
-        require(max(times) <= 60 * S, "what crossed the contacts took more than a minute")
-        require(m[7] == (1 if toward else 2), "what crossed the contacts went the other way")
-        require((positions[-1] - positions[0]) * len(times) * 360 * 10**6 // sum(times) == second[2], "the contacts give another speed")
-    require(speed <= 35000, f"{kmh(speed)} is beyond every sensor's range")
+            doubt(all(a < b for a, b in zip(leg, leg[1:])), "measurement.contacts_way")
+            times.append(leg[-1] - leg[0])
+            doubt(times[-1] <= 60 * S, "measurement.contacts_long", most=60 * S)
+        saw = 1 if toward else 2
+        doubt(m[7] == saw, "measurement.contacts_direction", seen=DIRECTIONS[saw], direction=DIRECTIONS[m[7]])
+        gives = min((positions[-1] - positions[0]) * len(times) * 360 * 10**6 // sum(times), 2**31 - 1)
+        doubt(gives == second[2], "measurement.contacts_speed", seen=gives, second=second[2])
+    doubt(speed <= 35000, "measurement.possible", speed=speed, most=35000)
 
 
 def fits_times(r):
     m, t, frames = r[14], r[16], r[15]
     start, end, photo, near = m[13], m[14], m[15], 10 * S
-    require(start < end, "the track ends before it begins, or as it begins")
-    require(m[1] == 0 or end - start <= 1000 * 360 * S // m[1], "in the time of the track the vehicle drives more than 1000 m")
-    require(t[8] <= t[9] and 0 < t[7] <= t[2], "the raw data ends before it begins, holds nothing, or holds more than it has bytes")
-    require(t[8] <= end and t[9] >= start, "the raw data is of another time than the track")
-    require(start - near <= photo <= end + near, "the photo position lies more than 10 s from the track")
-    require(abs(r[9] - end) <= 60 * S, "the clocks were read more than a minute from the track")
-    require(r[10] <= r[17][4] * 10**6, f"the calibration was in force until {date(r[17][4])}")
+    doubt(start < end, "times.track")
+    doubt(m[1] == 0 or end - start <= 1000 * 360 * S // m[1], "times.way", speed=m[1], metres=1000)
+    doubt(t[8] <= t[9] and 0 < t[7] <= t[2], "times.trace")
+    doubt(t[8] <= end and t[9] >= start, "times.trace_and_track")
+    doubt(start - near <= photo <= end + near, "times.photo", near=near)
+    doubt(abs(r[9] - end) <= 60 * S, "times.clocks", near=60 * S)
+    doubt(r[10] <= r[17][4] * 10**6, "times.calibration", calibration=r[17][1], until=r[17][4] * 10**6)
     marks = [at for contact in m.get(16, {}).get(4, {2: []})[2] for at in contact]
-    require(all(start - near <= at <= end + near for at in marks), "what crossed the contacts did so more than 10 s from the track")
+    doubt(all(start - near <= at <= end + near for at in marks), "times.marks", near=near)
     for n, (a, b) in enumerate(zip(frames, frames[1:]), 2):
-        require(a[6] < b[6] and b[6] - a[6] >= a[7] * 1000, f"picture {n} was not taken after picture {n - 1}")
+        doubt(a[6] < b[6] and b[6] - a[6] >= a[7] * 1000, "times.pictures_in_order", n=n, before=n - 1)
     for n, f in enumerate(frames, 1):
         most = S // 4 if f[1] == "photo" else 2 * S
-        require(abs(f[6] - photo) <= most, f"picture {n} was taken far from the photo position")
+        doubt(abs(f[6] - photo) <= most, "times.pictures", n=n, near=most)
     for n, f in enumerate(frames, 1):
-        require(f[7] <= 250000, f"picture {n} was exposed for more than 250 ms")
-    fits_strobe(frames, 50 * MS)
+        doubt(f[7] <= 250000, "times.exposure", n=n, most=250 * MS)
+    fits_strobe("times.strobe", frames, 50 * MS)
     for n, (a, b) in enumerate(zip(frames, frames[1:]), 2):
-        require((10 in a) == (10 in b), "some pictures have the strobe's return, and some have none")
-        require(10 not in b or a[10] < b[10], f"the strobe's return of picture {n} is not after that of picture {n - 1}")
+        doubt((10 in a) == (10 in b), "times.strobe_of_some")
+        doubt(10 not in b or a[10] < b[10], "times.strobe_of_each", n=n, before=n - 1)
 
 
-def fits_strobe(frames, bound):
+def fits_strobe(code, frames, bound):
     """Checks that the strobe's return of each picture that has one lies within its exposure, as far as the bound allows."""
     for n, f in enumerate(frames, 1):
-        require(10 not in f or f[6] - bound <= f[10] <= f[6] + f[7] * 1000 + bound,
-                f"the strobe's return of picture {n} lies more than {bound // 1000} us outside of its exposure")
+        doubt(10 not in f or f[6] - bound <= f[10] <= f[6] + f[7] * 1000 + bound, code, n=n, bound=bound)
 
 
 def fits_clock(r):
     synchronised, offset, u, age = (r[11][k] for k in range(2, 6))
-    require(r[2] != 1 or r[11][1] != "simulated", "the clock was a simulated one, and this is no test")
-    require(synchronised or age, "the clock was never synchronised")
-    require(u, "the uncertainty of the clock is 0, which no clock has")
-    require(abs(offset) + 2 * u <= 100 * MS, "the clock may be off by more than 100 ms")
-    require(synchronised or u >= age // 10000, "the clock was last synchronised long before, and its uncertainty is that of one that still is")
+    doubt(r[2] != 1 or r[11][1] != "simulated", "clock.simulated")
+    doubt(synchronised or age, "clock.synchronised")
+    doubt(u, "clock.uncertainty")
+    doubt(abs(offset) + 2 * u <= 100 * MS, "clock.bound", bound=100 * MS)
+    doubt(synchronised or u >= age // 10000, "clock.holdover", age=age)
 
 
 def fits_counter(r):
@@ -632,58 +652,60 @@ def fits_counter(r):
     time, count = frames[-1][6] - frames[0][6], frames[-1][5] - frames[0][5]
     for n, (a, b) in enumerate(zip(frames, frames[1:]), 2):
         counted, apart = b[5] - a[5], b[6] - a[6]
-        require(counted > 0, f"the camera's count does not go up from picture {n - 1} to picture {n}")
+        doubt(counted > 0, "counter.back", from_=n - 1, to=n)
         if apart <= 0 or time <= 0 or time > 3600 * S:
             continue
-        require(count <= 2**31 - 1 and counted <= 250 * apart // S + 1, f"from picture {n - 1} to picture {n} the camera counted {counted}, faster than a camera is")
+        doubt(count <= 2**31 - 1 and counted <= 250 * apart // S + 1, "counter.fast", from_=n - 1, to=n, counted=counted)
         even = count * apart // time
-        require(even - even // 2 - 2 <= counted <= even + even // 2 + 2, f"from picture {n - 1} to picture {n} the camera counted {counted}, and {even} would be even")
+        doubt(even - even // 2 - 2 <= counted <= even + even // 2 + 2, "counter.uneven", from_=n - 1, to=n, counted=counted, even=even)
 
 
 def fits_direction(r):
-    require(r[14][7], "which way the vehicle went is unknown")
+    doubt(r[14][7], "direction.unknown")
 
 
 def fits_targets(r):
-    require(not r[14][11] or r[16][4].startswith(SEPARATING), f"{r[14][11]} other vehicles were in the beam, and the sensor does not tell vehicles apart")
+    doubt(not r[14][11] or r[16][4].startswith(SEPARATING), "targets.company", n=r[14][11], model=r[16][4])
 
 
 def fits_rule(r):
     m = r[14]
     for name, first, last, flat, percent in RULES:
         if name == m[6]:
-            today, reduction = site_time(r[10])[0].strftime("%Y-%m-%d"), max(flat, m[1] // 100 * percent)
-            require(first <= today and (last is None or today <= last), f"rule {name} was not in force on {today}")
-            require(m[3] == reduction, f"rule {name} takes {kmh(reduction)}, not {kmh(m[3])}")
-    require(LEAST <= m[5] <= MOST and m[5] % STEP == 0, f"there is no limit of {kmh(m[5])}")
+            today, off = site_time(r[10])[0].strftime("%Y-%m-%d"), m[1] // 100 * 100
+            takes = max(flat, off // 100 * percent)
+            doubt(first <= today and (last is None or today <= last), "rule.in_force", rule=name, on=r[10])
+            doubt(m[3] == takes, "rule.reduction", rule=name, takes=takes, off=off, reduction=m[3])
+    doubt(LEAST <= m[5] <= MOST and m[5] % STEP == 0, "rule.limit", limit=m[5])
 
 
 def fits_uncertainty(r):
     m = r[14]
-    require(m[9], "the standard uncertainty is 0, which no measurement has")
+    doubt(m[9], "uncertainty.stated")
     squares = sum(part**2 for part in m[10])
-    require(m[9] ** 2 >= squares > 0, f"the standard uncertainty of {kmh(m[9])} is less than its parts give, or has none")
-    require(2 * m[9] <= m[3], f"twice the standard uncertainty of {kmh(m[9])} is more than the reduction of {kmh(m[3])}")
+    doubt(m[9] ** 2 >= squares > 0, "uncertainty.parts", u=m[9])
+    doubt(2 * m[9] <= m[3], "uncertainty.below_the_reduction", u=m[9], reduction=m[3])
 
 
 def fits_settings(r, settings):
     m, clock = r[14], r[11]
     limit, most, bound = stated_speed(settings, "site.limit"), stated_speed(settings, "sensor.maximum"), stated_ns(settings, "clock.bound")
-    require(limit is None or limit == m[5], "the configuration has another limit")
-    require(settings.get("site.id", r[13][1]) == r[13][1], "the configuration is of another site")
-    require(settings.get("site.direction", "unknown") in ("unknown", DIRECTIONS[m[7]]), "the configuration has another direction")
-    require(most is None or m[1] <= most, f"{kmh(m[1])} is beyond the sensor's range")
-    method = {"none": 0, "contacts": 1, "frames": 2}.get(settings.get("second.method"))
-    require(method is None or method == m.get(16, {1: 0})[1], "the configuration has another second speed, or one where the record has none")
-    require(bound is None or abs(clock[3]) + 2 * clock[4] <= bound, "the clock may be off by more than the configuration's bound")
+    doubt(limit is None or limit == m[5], "settings.limit", stated=limit, limit=m[5])
+    doubt(settings.get("site.id", r[13][1]) == r[13][1], "settings.site", site=r[13][1])
+    doubt(settings.get("site.direction", "unknown") in ("unknown", DIRECTIONS[m[7]]), "settings.direction", direction=DIRECTIONS[m[7]])
+    doubt(most is None or m[1] <= most, "settings.range", speed=m[1], most=most)
+    method = settings.get("second.method")
+    number = {"none": 0, "contacts": 1, "frames": 2}.get(method)
+    doubt(number is None or number == m.get(16, {1: 0})[1], "settings.second", method=method)
+    doubt(bound is None or abs(clock[3]) + 2 * clock[4] <= bound, "settings.clock", bound=bound)
     watched, bound = "camera.strobe_return" in settings, stated_ns(settings, "camera.strobe_bound")
-    require(not watched or all(10 in f for f in r[15]), "the configuration watches the strobe's return, and a picture has none")
+    doubt(not watched or all(10 in f for f in r[15]), "settings.strobe_none")
     if bound is not None:
-        fits_strobe(r[15], bound)
+        fits_strobe("settings.strobe", r[15], bound)
 
 
 def fits_software(r):
-    require(any(r[19][2]) and any(r[19][3]), "the record does not say which measuring core made it")
+    doubt(any(r[19][2]) and any(r[19][3]), "software.named")
 
 
 # ---- the checks ------------------------------------------------------------------------------------------
@@ -709,12 +731,16 @@ def kmh(speed):
     return f"{speed // 100}.{speed % 100:02d} km/h"
 
 
+def found(status, code, **args):
+    return status, code, named(args)
+
+
 def ask(question):
-    """Runs one check: a function that returns a status and words, or raises Bad."""
+    """Runs one check: a function that returns a status, a code and arguments, or raises Doubt."""
     try:
         return question()
-    except Bad as e:
-        return FAIL, f"{e}."[0].upper() + f"{e}."[1:]
+    except Doubt as e:
+        return (FAIL, *e.found)
 
 
 class Checker:
@@ -727,10 +753,9 @@ class Checker:
         try:
             self.message = open_record(self.files["record.cose"])
         except Bad as e:
-            if self.files["record.cose"][:2] != b"\xd2\x84":  # as every sealed message begins
-                e = "it begins neither as a sealed record nor as a zip, so it is another file, or something stands before it"
-            rest = [(n, OPEN, True, "The record cannot be read.") for n in ("device key", "signature", "kind")]
-            return [("format", FAIL, True, f"This is not a record of profile 1: {e}.")] + rest + self.around()
+            sealed = self.files["record.cose"][:2] == b"\xd2\x84"  # as every sealed message begins
+            rest = [Check(n, True, *found(OPEN, "format.unread")) for n in ("device key", "signature", "kind")]
+            return [Check("format", True, *found(FAIL, "format.wrong" if sealed else "format.foreign", detail=str(e)))] + rest + self.around()
         self.r, self.id = self.message.values, sha256(b"ciglio/rec/v1\0", self.message.tbs)
         measured = self.r[2] in MEASURED
         receipt = ask(self.receipt)
@@ -742,249 +767,1132 @@ class Checker:
         questions += [("kind", True, self.kind), ("calibration", False, lambda: self.statement("calibration", 17)),
                       ("configuration", False, lambda: self.statement("configuration", 18)),
                       ("device certificate", False, self.certificate), ("software", False, self.software), ("receipt", False, lambda: receipt), ("log", False, self.log)]
-        words = f"Record {self.r[5]} of device {self.r[3].hex()} is written as profile 1 demands. Its id is {self.id.hex()}."
-        checks = [("format", PASS, True, words)]
+        checks = [Check("format", True, *found(PASS, "format.whole", seq=self.r[5], device=self.r[3], id=self.id))]
         for name, mandatory, question in questions:
-            status, words = ask(question)
-            checks.append((name, status, mandatory, words))
+            checks.append(Check(name, mandatory, *ask(question)))
         return checks + self.around()
 
     def around(self):
         """Says what the files lay in. Nothing there is evidence, and so nothing there can fail."""
         if not self.archive:
             return []
-        changed, foreign = self.archive.changed, self.archive.foreign
-        words = "This is the archive as it was written."
-        if changed:
-            words = (f"Not the original archive: {changed}. That is no sign of forgery. "
-                     "The evidence is judged by the files that the record names.")
-        if foreign:
-            words += " Not part of it: " + ", ".join(quoted(n) for n in foreign[:10])
-            words += f", and {len(foreign) - 10} more." if len(foreign) > 10 else "."
-        checks = [("archive", OPEN if changed or foreign else PASS, False, words)]
-        if "verify.html" in self.files:
-            checks.append(("page", OPEN, False, "verify.html: this page is not part of what was checked. Take the page from the authority."))
-        return checks
+        how, names = self.archive.changed, [seen(name) for name in self.archive.foreign]
+        if not how:
+            answer = found(PASS, "archive.original")
+        elif not names:
+            answer = found(OPEN, "archive.changed", how=how)
+        elif len(names) <= 10:
+            answer = found(OPEN, "archive.foreign", how=how, names=names)
+        else:
+            answer = found(OPEN, "archive.foreign_more", how=how, names=names[:10], more=len(names) - 10)
+        page = [Check("page", False, *found(OPEN, "page.apart"))] if "verify.html" in self.files else []
+        return [Check("archive", False, *answer)] + page
 
     def device_key(self):
         if not self.trust:
-            return OPEN, "Without a trust file nothing says whose key it is."
-        if self.message.kid not in self.trust.keys and not any(e[1] == 1 and e[2] == self.r[3] for e in self.trust.register[4]):
-            raise Bad(f"the trust file is of another authority, or older than the device: its register of {date(self.trust.register[3])} "
-                      f"knows neither device {self.r[3].hex()} nor its key")
-        e = self.trust.key(self.message.kid, 1, self.r[10], self.r[3], self.r[4])
-        # The holder of a key that no longer counts could date records back: only a receipt from before helps.
-        received = self.receipted and self.receipted[6]
-        require(8 not in e or received and received < e[8] * 10**6, "the key was revoked, and no receipt from before proves that the record is older")
-        require((received if received else self.trust.register[3] * 10**6) < (e[7] + 1) * 10**6,
-                f"the key was valid to {date(e[7])}, and no receipt from before proves that the record is older")
+            return found(OPEN, "key.unasked", key=self.message.kid)
+        issued = self.trust.register[3]
+        if self.message.kid not in self.trust.keys and not any(e[1] == 1 and e[2] == self.r[3] for e in self.trust.keys.values()):
+            return found(FAIL, "key.stranger", issued=issued * 10**6, device=self.r[3], key=self.message.kid)
+        e = self.trust.key("key.", self.message.kid, 1, self.r[10], self.r[3], self.r[4])
+        doubt(8 not in e or self.receipted and self.receipted[6] < e[8] * 10**6, "key.revoked_later", from_=e.get(8, 0) * 10**6)
+        end = e[7] + 1  # the last second counts
+        if self.receipted:
+            doubt(self.receipted[6] < end * 10**6, "key.over_received", to=e[7] * 10**6, received=self.receipted[6])
+        else:
+            doubt(issued < end, "key.over", to=e[7] * 10**6)
         self.entry = e
-        reg = self.trust.register
-        return PASS, (f"The key belongs to this device, says register number {reg[2]} of {date(reg[3])}, "
-                      f"signed by the root {self.trust.root.hex()}.")
+        return found(PASS, "key.vouched", from_=e[6] * 10**6, to=e[7] * 10**6, register=self.trust.register[2], issued=issued * 10**6, root=self.trust.root)
 
     def signature(self):
         if not self.entry:
-            return OPEN, "There is no trusted key to check it with."
-        require(self.message.signed_by(self.entry[4]), "the record was changed after it was sealed, or another key sealed it")
-        return PASS, "The record is unchanged since the device sealed it."
+            return found(OPEN, "signature.unasked")
+        doubt(self.message.signed_by(self.entry[4]), "signature.wrong")
+        return found(PASS, "signature.good")
 
     def check_frames(self):
-        named = self.r.get(15, [])
+        named_here = self.r.get(15, [])
         if not self.frames:
-            return OPEN, "The pictures are not here."
-        require(max(self.frames) <= len(named), f"there are {max(self.frames)} pictures, the record names {len(named)}")
-        for n, f in enumerate(named, 1):
+            return found(OPEN, "frames.absent", n=len(named_here))
+        doubt(max(self.frames) <= len(named_here), "frames.too_many", there=max(self.frames), named=len(named_here))
+        for n, f in enumerate(named_here, 1):
             data = self.frames.get(n)
-            require(data is not None, f"picture {n} is missing")
-            require(len(data) == f[4] and sha256(data) == f[3], f"picture {n} is not the one that was sealed")
-        raw = " The device compressed raw pictures of the camera: the record says which." if any(";" in f[2] for f in named) else ""
-        return PASS, f"All {len(named)} pictures are, byte for byte, those that were sealed.{raw}"
+            doubt(data is not None, "frames.missing", n=n, role=f[1])
+            doubt(len(data) == f[4], "frames.length", n=n, role=f[1], there=len(data), named=f[4])
+            doubt(sha256(data) == f[3], "frames.changed", n=n, role=f[1])
+        raw = any(";" in f[2] for f in named_here)
+        return found(PASS, "frames.same_raw" if raw else "frames.same", n=len(named_here))
 
     def check_trace(self):
         if self.raw is None:
-            return OPEN, "The sensor's raw data is not here."
-        require(16 in self.r, "there is raw data of a sensor, and the record names none")
-        require(len(self.raw) == self.r[16][2] and sha256(self.raw) == self.r[16][1], "the raw data is not what was sealed")
-        return PASS, "The sensor's raw data is, byte for byte, what was sealed. It holds no certified values."
+            return found(OPEN, "trace.absent")
+        doubt(16 in self.r, "trace.unnamed")
+        t = self.r[16]
+        doubt(len(self.raw) == t[2], "trace.length", there=len(self.raw), named=t[2])
+        doubt(sha256(self.raw) == t[1], "trace.changed")
+        return found(PASS, "trace.same", format=t[3], length=t[2])
 
     def reuse(self):
         frames = self.r[15]
         for n, f in enumerate(frames, 1):
-            for other in range(n - 1):
-                require(frames[other][3] != f[3], f"picture {n} is picture {other + 1} once more")
-            require(f[3] != self.r[16][1], f"picture {n} is the raw data")
-        return PASS, "No picture stands twice in the record. Other records with one of them show when they are checked together."
+            for other in range(1, n):
+                doubt(frames[other - 1][3] != f[3], "reuse.twice", n=n, other=other)
+            doubt(f[3] != self.r[16][1], "reuse.raw", n=n)
+        return found(PASS, "reuse.none")
 
     def measurement(self):
         fits_measurement(self.r)
         speed, indicated, reduction, assessed, limit = (self.r[14][k] for k in range(1, 6))
-        than = "more" if assessed > limit else "not more"
-        return PASS, (f"Measured {kmh(speed)}, indicated {kmh(indicated)}. Less the reduction of {kmh(reduction)} this is "
-                      f"{kmh(assessed)}, which is {than} than the limit of {kmh(limit)}.")
+        return found(PASS, "measurement.more" if assessed > limit else "measurement.not_more",
+                     speed=speed, indicated=indicated, reduction=reduction, assessed=assessed, limit=limit)
 
     def times(self):
         fits_times(self.r)
-        return PASS, (f"It happened on {moment(self.r[10])}. Track, pictures and raw data belong together, and calibration "
-                      f"{self.r[17][1]} was in force until {date(self.r[17][4])}.")
+        return found(PASS, "times.fit", at=self.r[10], calibration=self.r[17][1], until=self.r[17][4] * 10**6)
 
     def clock(self):
         fits_clock(self.r)
-        return PASS, f"The clock ({self.r[11][1]}) was off by no more than {milliseconds(abs(self.r[11][3]) + 2 * self.r[11][4])}."
+        return found(PASS, "clock.good", source=self.r[11][1], bound=abs(self.r[11][3]) + 2 * self.r[11][4])
 
     def counter(self):
         fits_counter(self.r)
-        return PASS, f"The camera counted its pictures as their times are: from {self.r[15][0][5]} to {self.r[15][-1][5]}."
+        return found(PASS, "counter.even", first=self.r[15][0][5], last=self.r[15][-1][5])
 
     def direction(self):
         fits_direction(self.r)
-        return PASS, f"The vehicle was {DIRECTIONS[self.r[14][7]]}."
+        return found(PASS, "direction.known", direction=DIRECTIONS[self.r[14][7]])
 
     def targets(self):
         fits_targets(self.r)
         n = self.r[14][11]
-        return PASS, f"{n} other vehicles were in the beam. Sensor {self.r[16][4]} tells vehicles apart." if n else "No other vehicle was in the beam."
+        return found(PASS, "targets.apart", n=n, model=self.r[16][4]) if n else found(PASS, "targets.alone")
 
     def rule(self):
-        if self.r[14][6] not in [rule[0] for rule in RULES]:
-            return OPEN, f"This program's table knows no rule {self.r[14][6]}."
+        m = self.r[14]
+        if m[6] not in [rule[0] for rule in RULES]:
+            return found(OPEN, "rule.unknown", rule=m[6])
         fits_rule(self.r)
-        return PASS, f"Rule {self.r[14][6]} was in force and takes {kmh(self.r[14][3])} off {kmh(self.r[14][1] // 100 * 100)}."
+        return found(PASS, "rule.applied", rule=m[6], takes=m[3], off=m[1] // 100 * 100)
 
     def uncertainty(self):
         fits_uncertainty(self.r)
-        return PASS, f"The standard uncertainty (k = 1) is {kmh(self.r[14][9])}, and follows from its parts."
+        return found(PASS, "uncertainty.good", u=self.r[14][9])
 
     def settings(self):
         data = self.files.get("configuration.txt")
         if data is None or sha256(data) != self.r[18][3]:
-            return OPEN, "The configuration that the record names is not here."
+            return found(OPEN, "settings.absent")
         fits_settings(self.r, read_settings(data))
-        return PASS, "What the configuration states, the record fits."
+        return found(PASS, "settings.fit")
 
     def software(self):
         if self.r[2] in MEASURED:
             fits_software(self.r)
-        return OPEN, (f"The record names program {self.r[19][1]} with measuring core {self.r[19][2].hex()}. "
-                      "Whether that is the approved one, the approval says.")
+        return found(OPEN, "software.approval", version=self.r[19][1], core=self.r[19][2])
 
     def kind(self):
         if self.r[2] == 99:
-            return PASS, f"TEST, not evidence of a violation: {self.r[21][1]}."
+            return found(PASS, "kind.test", why=self.r[21][1].removesuffix("."))
         if self.r[2] == 1:
-            return PASS, "This record states a violation of the speed limit."
-        return PASS, f"This record is of kind {KINDS[self.r[2]]}: it measures no vehicle and accuses nobody."
+            return found(PASS, "kind.violation")
+        return found(PASS, "kind.other", kind=KINDS[self.r[2]])
 
     def statement(self, name, key):
         data = self.files.get(name + ".txt")
         if data is None:
-            return OPEN, f"The {name} statement is not here."
-        require(key in self.r and sha256(data) == self.r[key][3], f"the {name} statement is not one that the record names")
+            return found(OPEN, name + ".absent")
+        doubt(key in self.r, name + ".unnamed")
+        doubt(sha256(data) == self.r[key][3], name + ".changed")
         if key == 17 and self.r[2] in MEASURED:
             fits_calibration(self.r, read_settings(data))
-        return PASS, f"The {name} statement is {self.r[key][1]}, version {self.r[key][2]}, as the record names it."
+        return found(PASS, name + ".same", id=self.r[key][1], version=self.r[key][2])
 
     def certificate(self):
         data = self.files.get("device.crt")
         if data is None:
-            return OPEN, "The device's certificate is not here."
-        require(sha256(data) == self.r[20][1], "the certificate is not the one that the record names")
+            return found(OPEN, "certificate.absent")
+        doubt(sha256(data) == self.r[20][1], "certificate.changed")
         if not self.entry:
-            return OPEN, "The device's key is not trusted."
-        require(self.entry[5] in (bytes(32), self.r[20][1]), "the certificate is not the one that the register names")
-        return PASS, "The certificate is the one that the record and the register name."
+            return found(OPEN, "certificate.untrusted")
+        doubt(self.entry[5] in (bytes(32), self.r[20][1]), "certificate.unregistered")
+        return found(PASS, "certificate.same")
 
     def receipt(self):
         data = self.files.get("receipt.cose")
         if data is None:
-            return OPEN, "There is no receipt of the centre."
-        message = Message(data, "receipt", 60 << 10, RECEIPT, check_receipt)
+            return found(OPEN, "receipt.absent")
+        try:
+            message = Message(data, "receipt", 60 << 10, RECEIPT, check_receipt)
+        except Bad as e:
+            return found(FAIL, "receipt.unreadable", detail=str(e))
         v = message.values
-        require(v[2] == self.r[3] and [self.r[4], self.r[5], self.id] in [e[:3] for e in v[3]], "the receipt does not name this record")
+        doubt(v[2] == self.r[3] and [self.r[4], self.r[5], self.id] in [e[:3] for e in v[3]], "receipt.foreign")
         if not self.trust:
-            return OPEN, "Without a trust file nothing says whose receipt it is."
-        require(message.signed_by(self.trust.key(message.kid, 2, v[6])[4]), "the receipt was changed after it was sealed")
-        require(v[6] >= self.r[10] - 10**6, f"the receipt is older than the record: it is of {date(v[6] // 10**6)}, "
-                f"the record of {date(self.r[10] // 10**6)}. One of the two times is not true")
+            return found(OPEN, "receipt.unasked")
+        doubt(message.signed_by(self.trust.key("receipt.key_", message.kid, 2, v[6])[4]), "receipt.changed")
+        doubt(v[6] >= self.r[10] - 10**6, "receipt.older", received=v[6], made=self.r[10])
         self.receipted = v
-        return PASS, f"The centre received the record with all its files, and said so on {date(v[6] // 10**6)}."
+        return found(PASS, "receipt.good", received=v[6])
 
     def log(self):
         data = self.files.get("log.cbor")
         if data is None:
-            return OPEN, "There is no proof that the record stands in the centre's log."
-        require(len(data) <= 4 << 10, "the log proof is too large")
-        p = decode(data, PROOF)
-        require(p[2] < p[3], "the log proof is of a leaf beyond the end")
+            return found(OPEN, "log.absent")
+        try:
+            require(len(data) <= 4 << 10, "the log proof is too large")
+            p = decode(data, PROOF)
+            require(p[2] < p[3], "the log proof is of a leaf beyond the end")
+        except Bad as e:
+            return found(FAIL, "log.unreadable", detail=str(e))
         if not self.receipted:
-            return OPEN, "Without a verified receipt there is no log root to check the proof against."
+            return found(OPEN, "log.unproven")
         index = next(e[3] for e in self.receipted[3] if e[2] == self.id)
-        require((p[2], p[3]) == (index, self.receipted[4]), "the log proof is of another place than the receipt names")
-        at, last, node = p[2], p[3] - 1, sha256(b"\0", self.id)
-        for sibling in p[4]:
-            require(last, "the log proof is too long")
-            if at & 1 or at == last:
-                node = sha256(b"\1", sibling, node)
-                while not at & 1 and at:
-                    at, last = at >> 1, last >> 1
-            else:
-                node = sha256(b"\1", node, sibling)
-            at, last = at >> 1, last >> 1
-        require(last == 0 and node == self.receipted[5], "the log does not hold this record")
-        return PASS, f"The record stands at place {p[2] + 1} of the centre's log of {p[3]} records."
+        doubt((p[2], p[3]) == (index, self.receipted[4]), "log.elsewhere")
+        doubt(included(p[2], p[3], sha256(b"\0", self.id), p[4], self.receipted[5]), "log.missing", place=p[2] + 1)
+        return found(PASS, "log.stands", place=p[2] + 1, size=p[3])
+
+
+def included(index, size, leaf, path, root):
+    """Whether a path leads from a leaf to the root of a tree of that size: RFC 9162, 2.1.3.2."""
+    at, last, node = index, size - 1, leaf
+    for sibling in path:
+        if not last:
+            return False
+        if at & 1 or at == last:
+            node = sha256(b"\1", sibling, node)
+            while not at & 1 and at:
+                at, last = at >> 1, last >> 1
+        else:
+            node = sha256(b"\1", node, sibling)
+        at, last = at >> 1, last >> 1
+    return last == 0 and node == root
 
 
 def facts(r):
-    """What a record says, in the words, numbers and roundings in which every verifier says it: (name, value) each."""
-    m, site, cal, clock = r.get(14), r.get(13), r.get(17), r[11]
+    """What a record says, as every verifier says it: (name, code, arguments) each."""
+    m, site, cal, clock, said = r.get(14), r.get(13), r.get(17), r[11], []
 
-    def degrees(n, plus, minus):
-        return f"{abs(n) // 10**7}.{abs(n) % 10**7:07d}\u00b0 {minus if n < 0 else plus}"
-    said = [("kind", "test" if r[2] == 99 else KINDS[r[2]]), ("time", moment(r[10]))]
+    def add(name, code, **args):
+        said.append((name, "value." + code, named(args)))
+
+    def words(name, text):
+        add(name, "text", text=text) if text.strip() else add(name, "none")
+    add("kind", "term", term="test" if r[2] == 99 else KINDS[r[2]])
+    add("time", "moment", at=r[10])
     if site:
-        lane = f", lane {site[7]}" if site[7] else ""
-        said += [("place", f"{site[2]}, km {site[3] // 1000}.{site[3] % 1000:03d}{lane}"),
-                 ("position", f"{degrees(site[4], 'N', 'S')}, {degrees(site[5], 'E', 'W')}")]
+        lane = {"lane": site[7]} if site[7] else {}
+        add("place", "lane" if lane else "place", road=site[2], km=site[3], **lane)
+        add("position", "position", latitude=site[4], longitude=site[5])
     if m:
-        said += [("measured", kmh(m[1])), ("uncertainty", f"{kmh(m[9])} (standard uncertainty, k = 1)"), ("indicated", kmh(m[2])),
-                 ("reduction", kmh(m[3])), ("assessed", kmh(m[4])), ("limit", kmh(m[5])), ("rule", m[6]),
-                 ("direction", DIRECTIONS[m[7]]), ("other targets", str(m[11]))]
+        add("measured", "speed", speed=m[1])
+        add("uncertainty", "uncertainty", u=m[9])
+        for key, name in enumerate(("indicated", "reduction", "assessed", "limit"), 2):
+            add(name, "speed", speed=m[key])
+        add("rule", "text", text=m[6])
+        add("direction", "term", term=DIRECTIONS[m[7]])
+        add("other targets", "number", n=m[11])
         if 16 in m:
-            method = "contacts" if m[16][1] == 1 else "pictures"
-            said += [("second speed", f"{kmh(m[16][2])} by {method}")]
-    state = "synchronised" if clock[2] else f"in holdover for {clock[5] // S} s"
-    said += [("clock", f"{state} ({clock[1]}), standard uncertainty (k = 1) {milliseconds(clock[4])}")]
+            add("second speed", "second", speed=m[16][2], method="contacts" if m[16][1] == 1 else "pictures")
+    if clock[2]:
+        add("clock", "clock", source=clock[1], u=clock[4])
+    else:
+        add("clock", "holdover", age=clock[5], source=clock[1], u=clock[4])
     if cal:
-        said += [("calibration", f"{cal[1]}, version {cal[2]}, until {moment(cal[4] * 10**6)}"), ("approval", cal[5].strip() and cal[5] or "none"),
-                 ("decree", cal[6].strip() and cal[6] or "none")]
-    return said + [("device", r[3].hex()), ("record", f"number {r[5]} of epoch {r[4]}"), ("software", r[19][1])]
+        add("calibration", "calibration", id=cal[1], version=cal[2], until=cal[4] * 10**6)
+        words("approval", cal[5])
+        words("decree", cal[6])
+    add("device", "device", device=r[3])
+    add("record", "record", seq=r[5], epoch=r[4])
+    add("software", "text", text=r[19][1])
+    return said
+
+
+# ---- words: a text of each code and language; its arguments stand as {name:form} --------------------------
+TYPES = {"moment": "instant", "day": "instant", "ms": "span", "tenths": "span", "seconds": "span", "km": "metres",
+         "latitude": "degrees", "longitude": "degrees"}  # of the forms that are called otherwise
+
+
+def forms(code):
+    """The form of each argument of a code."""
+    text = TEXTS["en"].get(code, "")
+    return dict(re.findall(r"{(\w+):(\w+)}", text["other"] if isinstance(text, dict) else text))
+
+
+def typed(code, args):
+    """Arguments as JSON has them: an object of type and value each."""
+    kinds = {name: TYPES.get(form, form) for name, form in forms(code).items()}
+    return {name: {kinds[name]: value.hex() if isinstance(value, bytes) else value} for name, value in args.items()}
+
+
+def say(language, code, args={}):
+    """The sentence of a code in a language."""
+    text = TEXTS[language][code]
+    if isinstance(text, dict):
+        counts = [name for name, form in forms(code).items() if form == "count"]
+        text = text["one" if args[counts[0]] == 1 else "other"]
+    return re.sub(r"{(\w+):(\w+)}", lambda m: spell(language, m[2], args[m[1]]), text)
+
+
+def spell(language, form, v):
+    """An argument in a language."""
+    def point(text):
+        return text if language == "en" else text.replace(".", ",", 1)
+    if form == "term":
+        return TEXTS[language]["term." + v]
+    if form == "names":
+        return ", ".join('"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"' for name in v)
+    if form == "count":
+        return str(v) if v < 10000 else f"{v:,}".replace(",", "," if language == "en" else ".")
+    if form == "speed":
+        return point(kmh(v))
+    if form == "hash":
+        return v.hex()
+    if form == "instant":
+        return date(v // 10**6)
+    if form == "moment":
+        return moment(v)
+    if form == "day":
+        return site_time(v)[0].strftime("%Y-%m-%d")
+    if form == "span":
+        size, unit = next((u for u in ((S, "s"), (MS, "ms"), (1000, "\u00b5s")) if v % u[0] == 0), (1, "ns"))
+        return f"{v // size} {unit}"
+    if form == "ms":
+        return point(milliseconds(v))
+    if form == "tenths":
+        return point(f"{(v + 50000) // 1000000}.{(v + 50000) // 100000 % 10} ms")
+    if form == "seconds":
+        return f"{v // S} s"
+    if form == "km":
+        return point(f"{v // 1000}.{v % 1000:03d}")
+    if form in ("latitude", "longitude"):
+        side = ("NS" if form == "latitude" else "EW")[v < 0]
+        return point(f"{abs(v) // 10**7}.{abs(v) % 10**7:07d}\u00b0 {side}")
+    return str(v)
+
+
+# The texts, as in words_*.json, from which a test writes these lines.
+TEXTS = {
+  "it": {
+    "archive.changed": "Non è l'archivio originale: {how:term}. Non è segno di falsificazione. La prova è giudicata dai file che la registrazione nomina.",
+    "archive.foreign": "Non è l'archivio originale: {how:term}. Non è segno di falsificazione. La prova è giudicata dai file che la registrazione nomina. Non ne fanno parte: {names:names}.",
+    "archive.foreign_more": "Non è l'archivio originale: {how:term}. Non è segno di falsificazione. La prova è giudicata dai file che la registrazione nomina. Non ne fanno parte: {names:names}, e altri {more:number}.",
+    "archive.original": "Questo è l'archivio come fu scritto.",
+    "bundle.unopened": "Non è stato possibile leggerlo: {detail:detail}.",
+    "bundle.unreadable": "Il pacchetto non può essere letto: {detail:detail}.",
+    "calibration.absent": "La dichiarazione di taratura non è qui.",
+    "calibration.approval": "La registrazione non è come vuole la dichiarazione di taratura: la dichiarazione ha l'approvazione {stated:text}, la registrazione {recorded:text}.",
+    "calibration.changed": "La dichiarazione di taratura non è quella che la registrazione nomina: la sua impronta è diversa.",
+    "calibration.decree": "La registrazione non è come vuole la dichiarazione di taratura: la dichiarazione ha il decreto {stated:text}, la registrazione {recorded:text}.",
+    "calibration.id": "La registrazione non è come vuole la dichiarazione di taratura: la dichiarazione ha l'identificativo {stated:text}, la registrazione {recorded:text}.",
+    "calibration.not_yet": "La registrazione non è come vuole la dichiarazione di taratura: {what:term}: in vigore solo dal {from:instant}.",
+    "calibration.over": "La registrazione non è come vuole la dichiarazione di taratura: {what:term}: in vigore fino al {to:instant}.",
+    "calibration.same": "La dichiarazione di taratura è {id:text}, versione {version:number}, come la registrazione la nomina.",
+    "calibration.sensor": "La registrazione non è come vuole la dichiarazione di taratura: la dichiarazione ha il sensore {stated:text}, la registrazione {recorded:text}.",
+    "calibration.uncertainty": "La registrazione non è come vuole la dichiarazione di taratura: ammette un'incertezza tipo di {most:speed}, la registrazione ha {u:speed}.",
+    "calibration.unnamed": "C'è una dichiarazione di taratura, e la registrazione non ne nomina.",
+    "calibration.until": "La registrazione non è come vuole la dichiarazione di taratura: la dichiarazione è in vigore fino al {stated:instant}, la registrazione dice {recorded:instant}.",
+    "certificate.absent": "Il certificato del dispositivo non è qui.",
+    "certificate.changed": "Il certificato non è quello che la registrazione nomina: la sua impronta è diversa.",
+    "certificate.same": "Il certificato è quello che la registrazione e il registro nominano.",
+    "certificate.unregistered": "Il certificato non è quello che il registro nomina.",
+    "certificate.untrusted": "Il certificato è quello che la registrazione nomina, ma la chiave del dispositivo non è fidata.",
+    "check.archive": "archivio",
+    "check.bundle": "pacchetto",
+    "check.calibration": "taratura",
+    "check.chain": "catena",
+    "check.clock": "orologio",
+    "check.configuration": "configurazione",
+    "check.counter": "contatore",
+    "check.data bar": "barra dei dati",
+    "check.derived picture attested": "immagine derivata attestata",
+    "check.derived picture remade": "immagine derivata rifatta",
+    "check.device certificate": "certificato disp.",
+    "check.device key": "chiave dispositivo",
+    "check.direction": "direzione",
+    "check.format": "formato",
+    "check.frames": "fotografie",
+    "check.kind": "tipo",
+    "check.log": "registro pubblico",
+    "check.measurement": "misura",
+    "check.page": "pagina",
+    "check.receipt": "ricevuta",
+    "check.reuse": "riuso",
+    "check.rule": "norma",
+    "check.settings": "impostazioni",
+    "check.signature": "firma",
+    "check.software": "programma",
+    "check.source in the record": "originale nella registrazione",
+    "check.targets": "altri veicoli",
+    "check.times": "tempi",
+    "check.trace": "dati grezzi",
+    "check.trust": "file di fiducia",
+    "check.uncertainty": "incertezza",
+    "clock.bound": "L'orologio non era abbastanza buono: può sbagliare di più di {bound:span}.",
+    "clock.good": "L'orologio ({source:text}) sbagliava di non più di {bound:ms}.",
+    "clock.holdover": "L'orologio non era abbastanza buono: è stato sincronizzato {age:span} prima, e la sua incertezza è quella di uno ancora sincronizzato.",
+    "clock.simulated": "L'orologio non era abbastanza buono: l'orologio era simulato, e questo non è un test.",
+    "clock.synchronised": "L'orologio non era abbastanza buono: non è mai stato sincronizzato.",
+    "clock.uncertainty": "L'orologio non era abbastanza buono: la sua incertezza è 0, che nessun orologio ha.",
+    "configuration.absent": "La dichiarazione di configurazione non è qui.",
+    "configuration.changed": "La dichiarazione di configurazione non è quella che la registrazione nomina: la sua impronta è diversa.",
+    "configuration.same": "La dichiarazione di configurazione è {id:text}, versione {version:number}, come la registrazione la nomina.",
+    "counter.back": "Il conteggio delle immagini della telecamera contraddice i loro tempi: non sale dalla fotografia {from:number} alla fotografia {to:number}.",
+    "counter.even": "La telecamera ha contato le immagini secondo i loro tempi: da {first:number} a {last:number}.",
+    "counter.fast": "Il conteggio delle immagini della telecamera contraddice i loro tempi: dalla fotografia {from:number} alla fotografia {to:number} la telecamera ne ha contate {counted:number}, più in fretta di quanto una telecamera possa.",
+    "counter.uneven": "Il conteggio delle immagini della telecamera contraddice i loro tempi: dalla fotografia {from:number} alla fotografia {to:number} la telecamera ne ha contate {counted:number}, e {even:number} sarebbero regolari.",
+    "direction.known": "Il veicolo era {direction:term}.",
+    "direction.unknown": "La direzione non è prova: non si sa in quale verso andasse il veicolo.",
+    "fact.approval": "approvazione",
+    "fact.assessed": "accertata",
+    "fact.calibration": "taratura",
+    "fact.clock": "orologio",
+    "fact.decree": "decreto",
+    "fact.device": "dispositivo",
+    "fact.direction": "direzione",
+    "fact.indicated": "indicata",
+    "fact.kind": "tipo",
+    "fact.limit": "limite",
+    "fact.measured": "misurata",
+    "fact.other targets": "altri veicoli nel fascio",
+    "fact.place": "luogo",
+    "fact.position": "posizione",
+    "fact.record": "registrazione",
+    "fact.reduction": "riduzione",
+    "fact.rule": "norma",
+    "fact.second speed": "seconda velocità",
+    "fact.software": "programma",
+    "fact.time": "ora",
+    "fact.uncertainty": "incertezza",
+    "format.fault": "Questo verificatore non può giudicarla: usarne un altro. ({detail:detail})",
+    "format.foreign": "Questa non è una registrazione del profilo 1: non comincia né come registrazione sigillata né come zip; è dunque un altro file, o qualcosa la precede: {detail:detail}.",
+    "format.unread": "La registrazione non può essere letta.",
+    "format.whole": "La registrazione {seq:number} del dispositivo {device:hash} è completa e scritta come vuole il profilo 1. Il suo identificativo è {id:hash}.",
+    "format.wrong": "Questa non è una registrazione del profilo 1: {detail:detail}.",
+    "frames.absent": {"one":"La fotografia non è qui.","other":"Le {n:count} fotografie non sono qui."},
+    "frames.changed": "La fotografia {n:number} ({role:term}) non è il file che la registrazione nomina: la sua impronta è diversa.",
+    "frames.length": "La fotografia {n:number} ({role:term}) ha {there:number} byte, la registrazione ne nomina {named:number}.",
+    "frames.missing": "La fotografia {n:number} ({role:term}) manca.",
+    "frames.same": {"one":"La fotografia è, byte per byte, quella sigillata.","other":"Tutte le {n:count} fotografie sono, byte per byte, quelle sigillate."},
+    "frames.same_raw": {"one":"La fotografia è, byte per byte, quella sigillata. Il dispositivo ha compresso immagini grezze della telecamera: la registrazione dice quali.","other":"Tutte le {n:count} fotografie sono, byte per byte, quelle sigillate. Il dispositivo ha compresso immagini grezze della telecamera: la registrazione dice quali."},
+    "frames.too_many": "Ci sono {there:number} fotografie, la registrazione ne nomina {named:number}.",
+    "key.foreign": "Il registro non garantisce la chiave: appartiene a un altro dispositivo, epoca o ruolo: {key:hash}.",
+    "key.not_valid": "Il registro non garantisce la chiave: non è valida in quel momento: valida dal {from:instant} al {to:instant}, richiesta per il {at:instant}.",
+    "key.over": "La chiave era valida fino al {to:instant}, prima dell'emissione del registro, e nessuna ricevuta anteriore prova che la registrazione è più vecchia.",
+    "key.over_received": "La chiave era valida fino al {to:instant}, il centro ha ricevuto la registrazione il {received:instant}, e nessuna ricevuta anteriore prova che la registrazione è più vecchia.",
+    "key.revoked": "Il registro non garantisce la chiave: è revocata dal {from:instant}.",
+    "key.revoked_later": "La chiave è revocata dal {from:instant}, e nessuna ricevuta anteriore prova che la registrazione è più vecchia.",
+    "key.stranger": "Il file di fiducia è di un'altra autorità, o più vecchio del dispositivo: il suo registro del {issued:instant} non conosce né il dispositivo {device:hash} né la sua chiave: {key:hash}.",
+    "key.unasked": "Senza un file di fiducia nulla dice di chi sia la chiave {key:hash}.",
+    "key.unknown": "Il registro non garantisce la chiave: la chiave non è nel registro: {key:hash}.",
+    "key.unusable": "Il registro non garantisce la chiave: {detail:detail}.",
+    "key.vouched": "La chiave appartiene a questo dispositivo, valida dal {from:instant} al {to:instant}: lo dice il registro numero {register:number} del {issued:instant}, firmato dalla radice {root:hash}.",
+    "kind.other": "Questa registrazione è del tipo {kind:term}: non misura alcun veicolo e non accusa nessuno.",
+    "kind.test": "TEST, non è prova di una violazione: {why:text}.",
+    "kind.violation": "Questa registrazione afferma una violazione del limite di velocità.",
+    "log.absent": "Non c'è una prova che la registrazione sia nel registro pubblico del centro.",
+    "log.elsewhere": "La prova è di un posto del registro pubblico diverso da quello che la ricevuta nomina.",
+    "log.missing": "Il registro pubblico non contiene questa registrazione al posto {place:number}.",
+    "log.stands": "La registrazione è al posto {place:number} del registro pubblico del centro, di {size:number} registrazioni.",
+    "log.unproven": "Senza una ricevuta verificata non c'è una radice del registro pubblico con cui controllare la prova.",
+    "log.unreadable": "Questa non è una prova di registro del profilo 1: {detail:detail}.",
+    "measurement.assessed": "Le cifre si contraddicono: {indicated:speed} meno {reduction:speed} non è {assessed:speed}.",
+    "measurement.contacts_direction": "Le cifre si contraddicono: ciò che ha attraversato i contatti era {seen:term}, il veicolo {direction:term}.",
+    "measurement.contacts_long": "Le cifre si contraddicono: ciò che ha attraversato i contatti ha impiegato più di {most:span}.",
+    "measurement.contacts_speed": "Le cifre si contraddicono: ciò che i contatti hanno visto dà {seen:speed}, non {second:speed}.",
+    "measurement.contacts_way": "Le cifre si contraddicono: ciò che ha attraversato i contatti non è andato in un solo verso.",
+    "measurement.indicated": "Le cifre si contraddicono: {speed:speed} troncato a km/h interi non è {indicated:speed}.",
+    "measurement.more": "Misurata {speed:speed}, indicata {indicated:speed}. Dedotta la riduzione di {reduction:speed} restano {assessed:speed}, più del limite di {limit:speed}.",
+    "measurement.not_more": "Misurata {speed:speed}, indicata {indicated:speed}. Dedotta la riduzione di {reduction:speed} restano {assessed:speed}, non più del limite di {limit:speed}.",
+    "measurement.possible": "Le cifre si contraddicono: {speed:speed} è oltre il campo di ogni sensore, che finisce a {most:speed}.",
+    "measurement.second_none": "Le cifre si contraddicono: è nominato un secondo sensore, e non ha velocità.",
+    "measurement.second_speed": "Le cifre si contraddicono: la seconda velocità di {second:speed} differisce da {speed:speed} di più di {tolerance:speed}.",
+    "measurement.second_tolerance": "Le cifre si contraddicono: una seconda velocità che può differire tanto quanto qui non conferma nulla.",
+    "measurement.violation": "Le cifre si contraddicono: {assessed:speed} non supera il limite di {limit:speed}, dunque non c'è violazione.",
+    "offset.after": "{by:tenths} dopo la posizione di scatto",
+    "offset.at": "alla posizione di scatto",
+    "offset.before": "{by:tenths} prima della posizione di scatto",
+    "page.apart": "verify.html: questa pagina non fa parte di ciò che è stato verificato: prendere la pagina dall'autorità.",
+    "receipt.absent": "Non c'è una ricevuta del centro.",
+    "receipt.changed": "La ricevuta è stata modificata dopo il sigillo: la firma non corrisponde.",
+    "receipt.foreign": "La ricevuta non nomina questa registrazione.",
+    "receipt.good": "Il centro ha ricevuto la registrazione con tutti i suoi file, e lo ha dichiarato il {received:instant}.",
+    "receipt.key_foreign": "Il registro non garantisce la chiave della ricevuta: appartiene a un altro dispositivo, epoca o ruolo: {key:hash}.",
+    "receipt.key_not_valid": "Il registro non garantisce la chiave della ricevuta: non è valida in quel momento: valida dal {from:instant} al {to:instant}, richiesta per il {at:instant}.",
+    "receipt.key_revoked": "Il registro non garantisce la chiave della ricevuta: è revocata dal {from:instant}.",
+    "receipt.key_unknown": "Il registro non garantisce la chiave della ricevuta: la chiave non è nel registro: {key:hash}.",
+    "receipt.older": "La ricevuta è più vecchia della registrazione: è del {received:instant}, la registrazione del {made:instant}. Uno dei due tempi non è vero.",
+    "receipt.unasked": "La ricevuta nomina questa registrazione, ma senza un file di fiducia nulla dice di chi sia.",
+    "receipt.unreadable": "Questa non è una ricevuta del profilo 1: {detail:detail}.",
+    "report.foreign": "né pacchetto né registrazione, non fa parte di ciò che è stato verificato",
+    "report.good": "{good:number} su {all:number} sono buone.",
+    "report.together": "tutte insieme",
+    "report.verdict": "esito: ",
+    "reuse.none": "Nessuna fotografia compare due volte nella registrazione. Altre registrazioni con una di esse emergono se verificate insieme.",
+    "reuse.picture_also_picture": "La fotografia {n:number} è anche la fotografia {other:number} della registrazione {seq:number}, epoca {epoch:number}, del dispositivo {device:hash} ({where:names}).",
+    "reuse.picture_also_raw": "La fotografia {n:number} sono anche i dati grezzi della registrazione {seq:number}, epoca {epoch:number}, del dispositivo {device:hash} ({where:names}).",
+    "reuse.raw": "La fotografia {n:number} sono i dati grezzi.",
+    "reuse.raw_also_picture": "I dati grezzi sono anche la fotografia {other:number} della registrazione {seq:number}, epoca {epoch:number}, del dispositivo {device:hash} ({where:names}).",
+    "reuse.raw_also_raw": "I dati grezzi sono anche i dati grezzi della registrazione {seq:number}, epoca {epoch:number}, del dispositivo {device:hash} ({where:names}).",
+    "reuse.twice": "La fotografia {n:number} è di nuovo la fotografia {other:number}.",
+    "rule.applied": "La norma {rule:text} era in vigore e toglie {takes:speed} da {off:speed}.",
+    "rule.in_force": "La norma non è stata applicata: la norma {rule:text} non era in vigore il {on:day}.",
+    "rule.limit": "La norma non è stata applicata: non esiste un limite di {limit:speed}.",
+    "rule.reduction": "La norma non è stata applicata: la norma {rule:text} toglie {takes:speed} da {off:speed}, non {reduction:speed}.",
+    "rule.table": "La tabella delle norme non può essere letta: {detail:detail}.",
+    "rule.unknown": "La tabella di questo programma non conosce la norma {rule:text}.",
+    "settings.absent": "La configurazione che la registrazione nomina non è qui.",
+    "settings.clock": "La registrazione non è come vuole la configurazione: l'orologio può sbagliare di più dei {bound:span} della configurazione.",
+    "settings.direction": "La registrazione non è come vuole la configurazione: la configurazione ha una direzione diversa dalla registrazione: {direction:term}.",
+    "settings.fit": "La registrazione si accorda con quanto la configurazione dichiara.",
+    "settings.limit": "La registrazione non è come vuole la configurazione: la configurazione ha un limite di {stated:speed}, la registrazione di {limit:speed}.",
+    "settings.range": "La registrazione non è come vuole la configurazione: {speed:speed} è oltre il campo del sensore, che finisce a {most:speed}.",
+    "settings.second": "La registrazione non è come vuole la configurazione: la configurazione ha la seconda velocità con il metodo {method:text}, la registrazione ne ha un'altra o nessuna.",
+    "settings.site": "La registrazione non è come vuole la configurazione: la configurazione è di un sito diverso da {site:text}.",
+    "settings.strobe": "La registrazione non è come vuole la configurazione: il ritorno del flash della fotografia {n:number} è oltre {bound:span} fuori dalla sua esposizione.",
+    "settings.strobe_none": "La registrazione non è come vuole la configurazione: la configurazione sorveglia il ritorno del flash, e una fotografia non ne ha.",
+    "signature.good": "La registrazione è immutata da quando il dispositivo l'ha sigillata.",
+    "signature.unasked": "Non c'è una chiave fidata con cui verificarla.",
+    "signature.wrong": "La registrazione è stata modificata dopo il sigillo, o è stata sigillata con un'altra chiave: la firma non corrisponde.",
+    "software.approval": "La registrazione nomina il programma {version:text} con il nucleo di misura {core:hash}. Se sia quello approvato, lo dice l'approvazione.",
+    "software.named": "Nessuno può dire quale programma abbia misurato: la registrazione non dice quale nucleo di misura l'abbia fatta.",
+    "status.fail": "FALLITA",
+    "status.not checked": "non fatta",
+    "status.pass": "superata",
+    "targets.alone": "Nessun altro veicolo era nel fascio.",
+    "targets.apart": {"one":"Un altro veicolo era nel fascio. Il sensore {model:text} distingue i veicoli.","other":"{n:count} altri veicoli erano nel fascio. Il sensore {model:text} distingue i veicoli."},
+    "targets.company": {"one":"La velocità può essere di un altro veicolo: un altro veicolo era nel fascio, e il sensore {model:text} non distingue i veicoli.","other":"La velocità può essere di un altro veicolo: {n:count} altri veicoli erano nel fascio, e il sensore {model:text} non distingue i veicoli."},
+    "term.a folder": "una cartella",
+    "term.after": "dopo",
+    "term.approaching": "in avvicinamento",
+    "term.approval": "approvazione",
+    "term.before": "prima",
+    "term.boot": "avvio",
+    "term.calibration": "taratura",
+    "term.clock step": "correzione dell'orologio",
+    "term.configuration": "configurazione",
+    "term.contacts": "contatti",
+    "term.decree": "decreto",
+    "term.eviction": "cancellazione",
+    "term.heartbeat": "segnale di vita",
+    "term.key change": "cambio di chiave",
+    "term.operator": "intervento",
+    "term.packed anew": "impacchettato di nuovo",
+    "term.photo": "scatto",
+    "term.pictures": "fotografie",
+    "term.receding": "in allontanamento",
+    "term.register": "registro",
+    "term.self-test": "autodiagnosi",
+    "term.shutdown": "arresto",
+    "term.tamper": "manomissione",
+    "term.test": "test",
+    "term.unknown": "sconosciuta",
+    "term.violation": "violazione",
+    "times.calibration": "I tempi si contraddicono: la taratura {calibration:text} era in vigore fino al {until:instant}.",
+    "times.clocks": "I tempi si contraddicono: gli orologi sono stati letti a più di {near:span} dalla traccia.",
+    "times.exposure": "I tempi si contraddicono: la fotografia {n:number} è stata esposta per più di {most:span}.",
+    "times.fit": "È accaduto il {at:moment}. Traccia, fotografie e dati grezzi si accordano, e la taratura {calibration:text} era in vigore fino al {until:instant}.",
+    "times.marks": "I tempi si contraddicono: ciò che ha attraversato i contatti lo ha fatto a più di {near:span} dalla traccia.",
+    "times.photo": "I tempi si contraddicono: la posizione di scatto dista più di {near:span} dalla traccia.",
+    "times.pictures": "I tempi si contraddicono: la fotografia {n:number} è stata scattata a più di {near:span} dalla posizione di scatto.",
+    "times.pictures_in_order": "I tempi si contraddicono: la fotografia {n:number} non è stata scattata dopo la fotografia {before:number}.",
+    "times.strobe": "I tempi si contraddicono: il ritorno del flash della fotografia {n:number} è oltre {bound:span} fuori dalla sua esposizione.",
+    "times.strobe_of_each": "I tempi si contraddicono: il ritorno del flash della fotografia {n:number} non segue quello della fotografia {before:number}.",
+    "times.strobe_of_some": "I tempi si contraddicono: alcune fotografie hanno il ritorno del flash, e altre no.",
+    "times.trace": "I tempi si contraddicono: i dati grezzi finiscono prima di cominciare, non contengono nulla, o contengono più di quanti byte hanno.",
+    "times.trace_and_track": "I tempi si contraddicono: i dati grezzi sono di un tempo diverso dalla traccia.",
+    "times.track": "I tempi si contraddicono: la traccia finisce prima di cominciare, o mentre comincia.",
+    "times.way": "I tempi si contraddicono: nel tempo della traccia un veicolo a {speed:speed} percorre più di {metres:number} m.",
+    "trace.absent": "I dati grezzi del sensore non sono qui.",
+    "trace.changed": "I dati grezzi del sensore non sono il file che la registrazione nomina: la loro impronta è diversa.",
+    "trace.length": "I dati grezzi del sensore hanno {there:number} byte, la registrazione ne nomina {named:number}.",
+    "trace.same": {"one":"I dati grezzi del sensore ({format:text}, {length:count} byte) sono, byte per byte, quelli sigillati. Non contengono valori certificati.","other":"I dati grezzi del sensore ({format:text}, {length:count} byte) sono, byte per byte, quelli sigillati. Non contengono valori certificati."},
+    "trace.unnamed": "Ci sono dati grezzi di un sensore, e la registrazione non ne nomina.",
+    "trust.unusable": "Il file di fiducia non è utilizzabile: {detail:detail}.",
+    "uncertainty.below_the_reduction": "L'incertezza non è quella di una misura: il doppio dell'incertezza tipo di {u:speed} supera la riduzione di {reduction:speed}.",
+    "uncertainty.good": "L'incertezza tipo (k = 1) è {u:speed}, e segue dalle sue componenti.",
+    "uncertainty.parts": "L'incertezza non è quella di una misura: l'incertezza tipo di {u:speed} è minore di quanto danno le sue componenti, o non ne ha.",
+    "uncertainty.stated": "L'incertezza non è quella di una misura: l'incertezza tipo è 0, che nessuna misura ha.",
+    "value.calibration": "{id:text}, versione {version:number}, fino al {until:moment}",
+    "value.clock": "sincronizzato ({source:text}), incertezza tipo (k = 1) {u:ms}",
+    "value.device": "{device:hash}",
+    "value.holdover": "senza sincronizzazione da {age:seconds} ({source:text}), incertezza tipo (k = 1) {u:ms}",
+    "value.lane": "{road:text}, km {km:km}, corsia {lane:number}",
+    "value.moment": "{at:moment}",
+    "value.none": "nessuno",
+    "value.number": "{n:number}",
+    "value.place": "{road:text}, km {km:km}",
+    "value.position": "{latitude:latitude}, {longitude:longitude}",
+    "value.record": "numero {seq:number} dell'epoca {epoch:number}",
+    "value.second": "{speed:speed}, metodo: {method:term}",
+    "value.speed": "{speed:speed}",
+    "value.term": "{term:term}",
+    "value.text": "{text:text}",
+    "value.uncertainty": "{u:speed} (incertezza tipo, k = 1)",
+    "verdict.bad": "Non fare affidamento su questa prova.",
+    "verdict.good": "Questa prova è autentica e completa.",
+    "verdict.open": "Non è stato possibile verificare tutto.",
+    "verdict.test": "TEST, non è prova di una violazione. La registrazione è autentica."
+  },
+  "en": {
+    "archive.changed": "Not the original archive: {how:term}. That is no sign of forgery. The evidence is judged by the files that the record names.",
+    "archive.foreign": "Not the original archive: {how:term}. That is no sign of forgery. The evidence is judged by the files that the record names. Not part of it: {names:names}.",
+    "archive.foreign_more": "Not the original archive: {how:term}. That is no sign of forgery. The evidence is judged by the files that the record names. Not part of it: {names:names}, and {more:number} more.",
+    "archive.original": "This is the archive as it was written.",
+    "bundle.unopened": "It could not be read: {detail:detail}.",
+    "bundle.unreadable": "The bundle cannot be read: {detail:detail}.",
+    "calibration.absent": "The calibration statement is not here.",
+    "calibration.approval": "The record is not as the calibration statement demands: the statement has the approval {stated:text}, the record {recorded:text}.",
+    "calibration.changed": "The calibration statement is not the one that the record names: its hash differs.",
+    "calibration.decree": "The record is not as the calibration statement demands: the statement has the decree {stated:text}, the record {recorded:text}.",
+    "calibration.id": "The record is not as the calibration statement demands: the statement has the id {stated:text}, the record {recorded:text}.",
+    "calibration.not_yet": "The record is not as the calibration statement demands: {what:term}: it is in force from {from:instant} only.",
+    "calibration.over": "The record is not as the calibration statement demands: {what:term}: it was in force until {to:instant}.",
+    "calibration.same": "The calibration statement is {id:text}, version {version:number}, as the record names it.",
+    "calibration.sensor": "The record is not as the calibration statement demands: the statement has sensor {stated:text}, the record {recorded:text}.",
+    "calibration.uncertainty": "The record is not as the calibration statement demands: it allows a standard uncertainty of {most:speed}, the record has {u:speed}.",
+    "calibration.unnamed": "There is a calibration statement, and the record names none.",
+    "calibration.until": "The record is not as the calibration statement demands: the statement is in force until {stated:instant}, the record says {recorded:instant}.",
+    "certificate.absent": "The device's certificate is not here.",
+    "certificate.changed": "The certificate is not the one that the record names: its hash differs.",
+    "certificate.same": "The certificate is the one that the record and the register name.",
+    "certificate.unregistered": "The certificate is not the one that the register names.",
+    "certificate.untrusted": "The certificate is the one that the record names, but the device's key is not trusted.",
+    "check.archive": "archive",
+    "check.bundle": "bundle",
+    "check.calibration": "calibration",
+    "check.chain": "chain",
+    "check.clock": "clock",
+    "check.configuration": "configuration",
+    "check.counter": "counter",
+    "check.data bar": "data bar",
+    "check.derived picture attested": "derived picture attested",
+    "check.derived picture remade": "derived picture remade",
+    "check.device certificate": "device certificate",
+    "check.device key": "device key",
+    "check.direction": "direction",
+    "check.format": "format",
+    "check.frames": "frames",
+    "check.kind": "kind",
+    "check.log": "log",
+    "check.measurement": "measurement",
+    "check.page": "page",
+    "check.receipt": "receipt",
+    "check.reuse": "reuse",
+    "check.rule": "rule",
+    "check.settings": "settings",
+    "check.signature": "signature",
+    "check.software": "software",
+    "check.source in the record": "source in the record",
+    "check.targets": "targets",
+    "check.times": "times",
+    "check.trace": "trace",
+    "check.trust": "trust",
+    "check.uncertainty": "uncertainty",
+    "clock.bound": "The clock was not good enough: the clock may be off by more than {bound:span}.",
+    "clock.good": "The clock ({source:text}) was off by no more than {bound:ms}.",
+    "clock.holdover": "The clock was not good enough: the clock was last synchronised {age:span} before, and its uncertainty is that of one that still is.",
+    "clock.simulated": "The clock was not good enough: the clock was a simulated one, and this is no test.",
+    "clock.synchronised": "The clock was not good enough: the clock was never synchronised.",
+    "clock.uncertainty": "The clock was not good enough: the uncertainty of the clock is 0, which no clock has.",
+    "configuration.absent": "The configuration statement is not here.",
+    "configuration.changed": "The configuration statement is not the one that the record names: its hash differs.",
+    "configuration.same": "The configuration statement is {id:text}, version {version:number}, as the record names it.",
+    "counter.back": "The camera's count of its pictures contradicts their times: the camera's count does not go up from picture {from:number} to picture {to:number}.",
+    "counter.even": "The camera counted its pictures as their times are: from {first:number} to {last:number}.",
+    "counter.fast": "The camera's count of its pictures contradicts their times: from picture {from:number} to picture {to:number} the camera counted {counted:number}, faster than a camera is.",
+    "counter.uneven": "The camera's count of its pictures contradicts their times: from picture {from:number} to picture {to:number} the camera counted {counted:number}, and {even:number} would be even.",
+    "direction.known": "The vehicle was {direction:term}.",
+    "direction.unknown": "The direction is no evidence: which way the vehicle went is unknown.",
+    "fact.approval": "approval",
+    "fact.assessed": "assessed",
+    "fact.calibration": "calibration",
+    "fact.clock": "clock",
+    "fact.decree": "decree",
+    "fact.device": "device",
+    "fact.direction": "direction",
+    "fact.indicated": "indicated",
+    "fact.kind": "kind",
+    "fact.limit": "limit",
+    "fact.measured": "measured",
+    "fact.other targets": "other targets",
+    "fact.place": "place",
+    "fact.position": "position",
+    "fact.record": "record",
+    "fact.reduction": "reduction",
+    "fact.rule": "rule",
+    "fact.second speed": "second speed",
+    "fact.software": "software",
+    "fact.time": "time",
+    "fact.uncertainty": "uncertainty",
+    "format.fault": "This verifier cannot judge it: ask for another. ({detail:detail})",
+    "format.foreign": "This is not a record of profile 1: it begins neither as a sealed record nor as a zip, so it is another file, or something stands before it: {detail:detail}.",
+    "format.unread": "The record cannot be read.",
+    "format.whole": "Record {seq:number} of device {device:hash} is complete and written as profile 1 demands. Its id is {id:hash}.",
+    "format.wrong": "This is not a record of profile 1: {detail:detail}.",
+    "frames.absent": {"one":"The picture is not here.","other":"The {n:count} pictures are not here."},
+    "frames.changed": "Picture {n:number} ({role:term}) is not the file that the record names: its hash differs.",
+    "frames.length": "Picture {n:number} ({role:term}) has {there:number} bytes, the record names {named:number}.",
+    "frames.missing": "Picture {n:number} ({role:term}) is missing.",
+    "frames.same": {"one":"The picture is, byte for byte, the one that was sealed.","other":"All {n:count} pictures are, byte for byte, those that were sealed."},
+    "frames.same_raw": {"one":"The picture is, byte for byte, the one that was sealed. The device compressed raw pictures of the camera: the record says which.","other":"All {n:count} pictures are, byte for byte, those that were sealed. The device compressed raw pictures of the camera: the record says which."},
+    "frames.too_many": "There are {there:number} pictures, the record names {named:number}.",
+    "key.foreign": "The register does not vouch for the key: the key belongs to another device, epoch or role: {key:hash}.",
+    "key.not_valid": "The register does not vouch for the key: the key is not valid at this time: valid from {from:instant} to {to:instant}, asked for {at:instant}.",
+    "key.over": "The key was valid to {to:instant}, before the register was issued, and no receipt from before proves that the record is older.",
+    "key.over_received": "The key was valid to {to:instant}, the centre received the record on {received:instant}, and no receipt from before proves that the record is older.",
+    "key.revoked": "The register does not vouch for the key: the key is revoked from {from:instant} on.",
+    "key.revoked_later": "The key is revoked from {from:instant} on, and no receipt from before proves that the record is older.",
+    "key.stranger": "The trust file is of another authority, or older than the device: its register of {issued:instant} knows neither device {device:hash} nor its key: the key is not in the register: {key:hash}.",
+    "key.unasked": "Without a trust file nothing says whose key {key:hash} is.",
+    "key.unknown": "The register does not vouch for the key: the key is not in the register: {key:hash}.",
+    "key.unusable": "The register does not vouch for the key: {detail:detail}.",
+    "key.vouched": "The key belongs to this device, valid from {from:instant} to {to:instant}, says register number {register:number} of {issued:instant}, signed by the root {root:hash}.",
+    "kind.other": "This record is of kind {kind:term}: it measures no vehicle and accuses nobody.",
+    "kind.test": "TEST, not evidence of a violation: {why:text}.",
+    "kind.violation": "This record states a violation of the speed limit.",
+    "log.absent": "There is no proof that the record stands in the centre's log.",
+    "log.elsewhere": "The proof is of another place in the log than the receipt names.",
+    "log.missing": "The log does not hold this record at place {place:number}.",
+    "log.stands": "The record stands at place {place:number} of the centre's log of {size:number} records.",
+    "log.unproven": "Without a verified receipt there is no log root to check the proof against.",
+    "log.unreadable": "This is not a log proof of profile 1: {detail:detail}.",
+    "measurement.assessed": "The figures contradict each other: {indicated:speed} less {reduction:speed} is not {assessed:speed}.",
+    "measurement.contacts_direction": "The figures contradict each other: what crossed the contacts was {seen:term}, the vehicle {direction:term}.",
+    "measurement.contacts_long": "The figures contradict each other: what crossed the contacts took more than {most:span}.",
+    "measurement.contacts_speed": "The figures contradict each other: what the contacts saw gives {seen:speed}, not {second:speed}.",
+    "measurement.contacts_way": "The figures contradict each other: what crossed the contacts did not go one way.",
+    "measurement.indicated": "The figures contradict each other: {speed:speed} truncated to whole km/h is not {indicated:speed}.",
+    "measurement.more": "Measured {speed:speed}, indicated {indicated:speed}. Less the reduction of {reduction:speed} this is {assessed:speed}, which is more than the limit of {limit:speed}.",
+    "measurement.not_more": "Measured {speed:speed}, indicated {indicated:speed}. Less the reduction of {reduction:speed} this is {assessed:speed}, which is not more than the limit of {limit:speed}.",
+    "measurement.possible": "The figures contradict each other: {speed:speed} is beyond every sensor's range, which ends at {most:speed}.",
+    "measurement.second_none": "The figures contradict each other: a second sensor is named, and it has no speed.",
+    "measurement.second_speed": "The figures contradict each other: the second speed of {second:speed} differs from {speed:speed} by more than {tolerance:speed}.",
+    "measurement.second_tolerance": "The figures contradict each other: a second speed that may differ by as much as it does here confirms nothing.",
+    "measurement.violation": "The figures contradict each other: {assessed:speed} is not more than the limit of {limit:speed}, so this is no violation.",
+    "offset.after": "{by:tenths} after the photo position",
+    "offset.at": "at the photo position",
+    "offset.before": "{by:tenths} before the photo position",
+    "page.apart": "verify.html: this page is not part of what was checked: take the page from the authority.",
+    "receipt.absent": "There is no receipt of the centre.",
+    "receipt.changed": "The receipt was changed after it was sealed: the signature does not match.",
+    "receipt.foreign": "The receipt does not name this record.",
+    "receipt.good": "The centre received the record with all its files, and said so on {received:instant}.",
+    "receipt.key_foreign": "The register does not vouch for the receipt's key: the key belongs to another device, epoch or role: {key:hash}.",
+    "receipt.key_not_valid": "The register does not vouch for the receipt's key: the key is not valid at this time: valid from {from:instant} to {to:instant}, asked for {at:instant}.",
+    "receipt.key_revoked": "The register does not vouch for the receipt's key: the key is revoked from {from:instant} on.",
+    "receipt.key_unknown": "The register does not vouch for the receipt's key: the key is not in the register: {key:hash}.",
+    "receipt.older": "The receipt is older than the record: it is of {received:instant}, the record of {made:instant}. One of the two times is not true.",
+    "receipt.unasked": "The receipt names this record, but without a trust file nothing says whose receipt it is.",
+    "receipt.unreadable": "This is not a receipt of profile 1: {detail:detail}.",
+    "report.foreign": "not a bundle nor a record, not part of what was checked",
+    "report.good": "{good:number} of {all:number} are good.",
+    "report.together": "all together",
+    "report.verdict": "verdict: ",
+    "reuse.none": "No picture stands twice in the record. Other records with one of them show when they are checked together.",
+    "reuse.picture_also_picture": "Picture {n:number} is also picture {other:number} of record {seq:number}, epoch {epoch:number}, of device {device:hash} ({where:names}).",
+    "reuse.picture_also_raw": "Picture {n:number} is also the raw data of record {seq:number}, epoch {epoch:number}, of device {device:hash} ({where:names}).",
+    "reuse.raw": "Picture {n:number} is the raw data.",
+    "reuse.raw_also_picture": "The raw data is also picture {other:number} of record {seq:number}, epoch {epoch:number}, of device {device:hash} ({where:names}).",
+    "reuse.raw_also_raw": "The raw data is also the raw data of record {seq:number}, epoch {epoch:number}, of device {device:hash} ({where:names}).",
+    "reuse.twice": "Picture {n:number} is picture {other:number} once more.",
+    "rule.applied": "Rule {rule:text} was in force and takes {takes:speed} off {off:speed}.",
+    "rule.in_force": "The law was not applied: rule {rule:text} was not in force on {on:day}.",
+    "rule.limit": "The law was not applied: there is no limit of {limit:speed}.",
+    "rule.reduction": "The law was not applied: rule {rule:text} takes {takes:speed} off {off:speed}, not {reduction:speed}.",
+    "rule.table": "The table of rules cannot be read: {detail:detail}.",
+    "rule.unknown": "This program's table knows no rule {rule:text}.",
+    "settings.absent": "The configuration that the record names is not here.",
+    "settings.clock": "The record is not as the configuration demands: the clock may be off by more than the configuration's {bound:span}.",
+    "settings.direction": "The record is not as the configuration demands: the configuration has another direction than the record: {direction:term}.",
+    "settings.fit": "What the configuration states, the record fits.",
+    "settings.limit": "The record is not as the configuration demands: the configuration has a limit of {stated:speed}, the record {limit:speed}.",
+    "settings.range": "The record is not as the configuration demands: {speed:speed} is beyond the sensor's range, which ends at {most:speed}.",
+    "settings.second": "The record is not as the configuration demands: the configuration has the second speed by {method:text}, the record has another or none.",
+    "settings.site": "The record is not as the configuration demands: the configuration is of another site than {site:text}.",
+    "settings.strobe": "The record is not as the configuration demands: the strobe's return of picture {n:number} lies more than {bound:span} outside of its exposure.",
+    "settings.strobe_none": "The record is not as the configuration demands: the configuration watches the strobe's return, and a picture has none.",
+    "signature.good": "The record is unchanged since the device sealed it.",
+    "signature.unasked": "There is no trusted key to check it with.",
+    "signature.wrong": "The record was changed after it was sealed, or another key sealed it: the signature does not match.",
+    "software.approval": "The record names program {version:text} with measuring core {core:hash}. Whether that is the approved one, the approval says.",
+    "software.named": "Nobody can say which program measured: the record does not say which measuring core made it.",
+    "status.fail": "fail",
+    "status.not checked": "not checked",
+    "status.pass": "pass",
+    "targets.alone": "No other vehicle was in the beam.",
+    "targets.apart": {"one":"{n:count} other vehicle was in the beam. Sensor {model:text} tells vehicles apart.","other":"{n:count} other vehicles were in the beam. Sensor {model:text} tells vehicles apart."},
+    "targets.company": {"one":"The speed may be another vehicle's: {n:count} other vehicle was in the beam, and sensor {model:text} does not tell vehicles apart.","other":"The speed may be another vehicle's: {n:count} other vehicles were in the beam, and sensor {model:text} does not tell vehicles apart."},
+    "term.a folder": "a folder",
+    "term.after": "after",
+    "term.approaching": "approaching",
+    "term.approval": "approval",
+    "term.before": "before",
+    "term.boot": "boot",
+    "term.calibration": "calibration",
+    "term.clock step": "clock step",
+    "term.configuration": "configuration",
+    "term.contacts": "contacts",
+    "term.decree": "decree",
+    "term.eviction": "eviction",
+    "term.heartbeat": "heartbeat",
+    "term.key change": "key change",
+    "term.operator": "operator",
+    "term.packed anew": "packed anew",
+    "term.photo": "photo",
+    "term.pictures": "pictures",
+    "term.receding": "receding",
+    "term.register": "register",
+    "term.self-test": "self-test",
+    "term.shutdown": "shutdown",
+    "term.tamper": "tamper",
+    "term.test": "test",
+    "term.unknown": "unknown",
+    "term.violation": "violation",
+    "times.calibration": "The times contradict each other: calibration {calibration:text} was in force until {until:instant}.",
+    "times.clocks": "The times contradict each other: the clocks were read more than {near:span} from the track.",
+    "times.exposure": "The times contradict each other: picture {n:number} was exposed for more than {most:span}.",
+    "times.fit": "It happened on {at:moment}. Track, pictures and raw data belong together, and calibration {calibration:text} was in force until {until:instant}.",
+    "times.marks": "The times contradict each other: what crossed the contacts did so more than {near:span} from the track.",
+    "times.photo": "The times contradict each other: the photo position lies more than {near:span} from the track.",
+    "times.pictures": "The times contradict each other: picture {n:number} was taken more than {near:span} from the photo position.",
+    "times.pictures_in_order": "The times contradict each other: picture {n:number} was not taken after picture {before:number}.",
+    "times.strobe": "The times contradict each other: the strobe's return of picture {n:number} lies more than {bound:span} outside of its exposure.",
+    "times.strobe_of_each": "The times contradict each other: the strobe's return of picture {n:number} is not after that of picture {before:number}.",
+    "times.strobe_of_some": "The times contradict each other: some pictures have the strobe's return, and some have none.",
+    "times.trace": "The times contradict each other: the raw data ends before it begins, holds nothing, or holds more than it has bytes.",
+    "times.trace_and_track": "The times contradict each other: the raw data is of another time than the track.",
+    "times.track": "The times contradict each other: the track ends before it begins, or as it begins.",
+    "times.way": "The times contradict each other: in the time of the track a vehicle of {speed:speed} drives more than {metres:number} m.",
+    "trace.absent": "The sensor's raw data is not here.",
+    "trace.changed": "The sensor's raw data is not the file that the record names: its hash differs.",
+    "trace.length": "The sensor's raw data has {there:number} bytes, the record names {named:number}.",
+    "trace.same": {"one":"The sensor's raw data ({format:text}, {length:count} byte) is, byte for byte, what was sealed. It holds no certified values.","other":"The sensor's raw data ({format:text}, {length:count} bytes) is, byte for byte, what was sealed. It holds no certified values."},
+    "trace.unnamed": "There is raw data of a sensor, and the record names none.",
+    "trust.unusable": "The trust file cannot be used: {detail:detail}.",
+    "uncertainty.below_the_reduction": "The uncertainty is not that of a measurement: twice the standard uncertainty of {u:speed} is more than the reduction of {reduction:speed}.",
+    "uncertainty.good": "The standard uncertainty (k = 1) is {u:speed}, and follows from its parts.",
+    "uncertainty.parts": "The uncertainty is not that of a measurement: the standard uncertainty of {u:speed} is less than its parts give, or has none.",
+    "uncertainty.stated": "The uncertainty is not that of a measurement: the standard uncertainty is 0, which no measurement has.",
+    "value.calibration": "{id:text}, version {version:number}, until {until:moment}",
+    "value.clock": "synchronised ({source:text}), standard uncertainty (k = 1) {u:ms}",
+    "value.device": "{device:hash}",
+    "value.holdover": "in holdover for {age:seconds} ({source:text}), standard uncertainty (k = 1) {u:ms}",
+    "value.lane": "{road:text}, km {km:km}, lane {lane:number}",
+    "value.moment": "{at:moment}",
+    "value.none": "none",
+    "value.number": "{n:number}",
+    "value.place": "{road:text}, km {km:km}",
+    "value.position": "{latitude:latitude}, {longitude:longitude}",
+    "value.record": "number {seq:number} of epoch {epoch:number}",
+    "value.second": "{speed:speed} by {method:term}",
+    "value.speed": "{speed:speed}",
+    "value.term": "{term:term}",
+    "value.text": "{text:text}",
+    "value.uncertainty": "{u:speed} (standard uncertainty, k = 1)",
+    "verdict.bad": "Do not rely on this evidence.",
+    "verdict.good": "This evidence is genuine and complete.",
+    "verdict.open": "Not everything could be checked.",
+    "verdict.test": "TEST, not evidence of a violation. The record is genuine."
+  },
+  "de": {
+    "archive.changed": "Nicht das ursprüngliche Archiv: {how:term}. Das ist kein Zeichen einer Fälschung. Beurteilt wird das Beweismittel nach den Dateien, die die Aufzeichnung nennt.",
+    "archive.foreign": "Nicht das ursprüngliche Archiv: {how:term}. Das ist kein Zeichen einer Fälschung. Beurteilt wird das Beweismittel nach den Dateien, die die Aufzeichnung nennt. Nicht dazu gehören: {names:names}.",
+    "archive.foreign_more": "Nicht das ursprüngliche Archiv: {how:term}. Das ist kein Zeichen einer Fälschung. Beurteilt wird das Beweismittel nach den Dateien, die die Aufzeichnung nennt. Nicht dazu gehören: {names:names}, und {more:number} weitere.",
+    "archive.original": "Das ist das Archiv, wie es geschrieben wurde.",
+    "bundle.unopened": "Es konnte nicht gelesen werden: {detail:detail}.",
+    "bundle.unreadable": "Das Paket ist nicht lesbar: {detail:detail}.",
+    "calibration.absent": "Die Eichbescheinigung ist nicht hier.",
+    "calibration.approval": "Die Aufzeichnung ist nicht so, wie die Eichbescheinigung es verlangt: Die Bescheinigung hat die Zulassung {stated:text}, die Aufzeichnung {recorded:text}.",
+    "calibration.changed": "Die Eichbescheinigung ist nicht die, die die Aufzeichnung nennt: Ihr Hash ist ein anderer.",
+    "calibration.decree": "Die Aufzeichnung ist nicht so, wie die Eichbescheinigung es verlangt: Die Bescheinigung hat das Dekret {stated:text}, die Aufzeichnung {recorded:text}.",
+    "calibration.id": "Die Aufzeichnung ist nicht so, wie die Eichbescheinigung es verlangt: Die Bescheinigung hat die Kennung {stated:text}, die Aufzeichnung {recorded:text}.",
+    "calibration.not_yet": "Die Aufzeichnung ist nicht so, wie die Eichbescheinigung es verlangt: {what:term}: in Kraft erst ab {from:instant}.",
+    "calibration.over": "Die Aufzeichnung ist nicht so, wie die Eichbescheinigung es verlangt: {what:term}: in Kraft bis {to:instant}.",
+    "calibration.same": "Die Eichbescheinigung ist {id:text}, Version {version:number}, wie die Aufzeichnung sie nennt.",
+    "calibration.sensor": "Die Aufzeichnung ist nicht so, wie die Eichbescheinigung es verlangt: Die Bescheinigung hat den Sensor {stated:text}, die Aufzeichnung {recorded:text}.",
+    "calibration.uncertainty": "Die Aufzeichnung ist nicht so, wie die Eichbescheinigung es verlangt: Sie erlaubt eine Standardunsicherheit von {most:speed}, die Aufzeichnung hat {u:speed}.",
+    "calibration.unnamed": "Es gibt eine Eichbescheinigung, und die Aufzeichnung nennt keine.",
+    "calibration.until": "Die Aufzeichnung ist nicht so, wie die Eichbescheinigung es verlangt: Die Bescheinigung gilt bis {stated:instant}, die Aufzeichnung sagt {recorded:instant}.",
+    "certificate.absent": "Das Zertifikat des Geräts ist nicht hier.",
+    "certificate.changed": "Das Zertifikat ist nicht das, das die Aufzeichnung nennt: Sein Hash ist ein anderer.",
+    "certificate.same": "Das Zertifikat ist das, das Aufzeichnung und Register nennen.",
+    "certificate.unregistered": "Das Zertifikat ist nicht das, das das Register nennt.",
+    "certificate.untrusted": "Das Zertifikat ist das, das die Aufzeichnung nennt, aber dem Schlüssel des Geräts wird nicht vertraut.",
+    "check.archive": "Archiv",
+    "check.bundle": "Paket",
+    "check.calibration": "Eichung",
+    "check.chain": "Kette",
+    "check.clock": "Uhr",
+    "check.configuration": "Konfiguration",
+    "check.counter": "Zähler",
+    "check.data bar": "Datenleiste",
+    "check.derived picture attested": "abgeleitetes Bild bestätigt",
+    "check.derived picture remade": "abgeleitetes Bild nachgemacht",
+    "check.device certificate": "Gerätezertifikat",
+    "check.device key": "Geräteschlüssel",
+    "check.direction": "Richtung",
+    "check.format": "Format",
+    "check.frames": "Bilder",
+    "check.kind": "Art",
+    "check.log": "öffentl. Log",
+    "check.measurement": "Messung",
+    "check.page": "Seite",
+    "check.receipt": "Quittung",
+    "check.reuse": "Wiederverwendung",
+    "check.rule": "Vorschrift",
+    "check.settings": "Einstellungen",
+    "check.signature": "Signatur",
+    "check.software": "Programm",
+    "check.source in the record": "Original in der Aufzeichnung",
+    "check.targets": "andere Fahrzeuge",
+    "check.times": "Zeiten",
+    "check.trace": "Rohdaten",
+    "check.trust": "Vertrauensdatei",
+    "check.uncertainty": "Unsicherheit",
+    "clock.bound": "Die Uhr war nicht gut genug: Sie kann um mehr als {bound:span} falsch gehen.",
+    "clock.good": "Die Uhr ({source:text}) ging um nicht mehr als {bound:ms} falsch.",
+    "clock.holdover": "Die Uhr war nicht gut genug: Sie wurde zuletzt {age:span} vorher synchronisiert, und ihre Unsicherheit ist die einer Uhr, die es noch ist.",
+    "clock.simulated": "Die Uhr war nicht gut genug: Sie war simuliert, und das ist kein Test.",
+    "clock.synchronised": "Die Uhr war nicht gut genug: Sie wurde nie synchronisiert.",
+    "clock.uncertainty": "Die Uhr war nicht gut genug: Ihre Unsicherheit ist 0, und das hat keine Uhr.",
+    "configuration.absent": "Die Konfigurationserklärung ist nicht hier.",
+    "configuration.changed": "Die Konfigurationserklärung ist nicht die, die die Aufzeichnung nennt: Ihr Hash ist ein anderer.",
+    "configuration.same": "Die Konfigurationserklärung ist {id:text}, Version {version:number}, wie die Aufzeichnung sie nennt.",
+    "counter.back": "Die Bildzählung der Kamera widerspricht den Zeiten: Sie steigt von Bild {from:number} zu Bild {to:number} nicht.",
+    "counter.even": "Die Kamera zählte ihre Bilder so, wie ihre Zeiten sind: von {first:number} bis {last:number}.",
+    "counter.fast": "Die Bildzählung der Kamera widerspricht den Zeiten: Von Bild {from:number} zu Bild {to:number} zählte die Kamera {counted:number}, schneller als eine Kamera ist.",
+    "counter.uneven": "Die Bildzählung der Kamera widerspricht den Zeiten: Von Bild {from:number} zu Bild {to:number} zählte die Kamera {counted:number}, gleichmäßig wären {even:number}.",
+    "direction.known": "Fahrtrichtung des Fahrzeugs: {direction:term}.",
+    "direction.unknown": "Die Richtung ist kein Beweis: Wohin das Fahrzeug fuhr, ist unbekannt.",
+    "fact.approval": "Zulassung",
+    "fact.assessed": "vorwerfbar",
+    "fact.calibration": "Eichung",
+    "fact.clock": "Uhr",
+    "fact.decree": "Dekret",
+    "fact.device": "Gerät",
+    "fact.direction": "Richtung",
+    "fact.indicated": "angezeigt",
+    "fact.kind": "Art",
+    "fact.limit": "Grenzwert",
+    "fact.measured": "gemessen",
+    "fact.other targets": "andere Fahrzeuge im Strahl",
+    "fact.place": "Ort",
+    "fact.position": "Position",
+    "fact.record": "Aufzeichnung",
+    "fact.reduction": "Abzug",
+    "fact.rule": "Vorschrift",
+    "fact.second speed": "zweite Geschwindigkeit",
+    "fact.software": "Programm",
+    "fact.time": "Zeit",
+    "fact.uncertainty": "Unsicherheit",
+    "format.fault": "Dieses Prüfprogramm kann sie nicht beurteilen: ein anderes verwenden. ({detail:detail})",
+    "format.foreign": "Das ist keine Aufzeichnung nach Profil 1: Sie beginnt weder als versiegelte Aufzeichnung noch als Zip, ist also eine andere Datei, oder etwas steht davor: {detail:detail}.",
+    "format.unread": "Die Aufzeichnung ist nicht lesbar.",
+    "format.whole": "Aufzeichnung {seq:number} des Geräts {device:hash} ist vollständig und so geschrieben, wie Profil 1 es verlangt. Ihre Kennung ist {id:hash}.",
+    "format.wrong": "Das ist keine Aufzeichnung nach Profil 1: {detail:detail}.",
+    "frames.absent": {"one":"Das Bild ist nicht hier.","other":"Die {n:count} Bilder sind nicht hier."},
+    "frames.changed": "Bild {n:number} ({role:term}) ist nicht die Datei, die die Aufzeichnung nennt: Sein Hash ist ein anderer.",
+    "frames.length": "Bild {n:number} ({role:term}) hat {there:number} Byte, die Aufzeichnung nennt {named:number}.",
+    "frames.missing": "Bild {n:number} ({role:term}) fehlt.",
+    "frames.same": {"one":"Das Bild ist Byte für Byte das versiegelte.","other":"Alle {n:count} Bilder sind Byte für Byte die versiegelten."},
+    "frames.same_raw": {"one":"Das Bild ist Byte für Byte das versiegelte. Das Gerät hat Rohbilder der Kamera komprimiert: Die Aufzeichnung sagt, welche.","other":"Alle {n:count} Bilder sind Byte für Byte die versiegelten. Das Gerät hat Rohbilder der Kamera komprimiert: Die Aufzeichnung sagt, welche."},
+    "frames.too_many": "Es sind {there:number} Bilder, die Aufzeichnung nennt {named:number}.",
+    "key.foreign": "Das Register bürgt nicht für den Schlüssel: Er gehört zu einem anderen Gerät, einer anderen Epoche oder Rolle: {key:hash}.",
+    "key.not_valid": "Das Register bürgt nicht für den Schlüssel: Er ist zu dieser Zeit nicht gültig: gültig von {from:instant} bis {to:instant}, gefragt war {at:instant}.",
+    "key.over": "Der Schlüssel war bis {to:instant} gültig, bevor das Register ausgestellt wurde, und keine frühere Quittung beweist, dass die Aufzeichnung älter ist.",
+    "key.over_received": "Der Schlüssel war bis {to:instant} gültig, die Zentrale erhielt die Aufzeichnung am {received:instant}, und keine frühere Quittung beweist, dass die Aufzeichnung älter ist.",
+    "key.revoked": "Das Register bürgt nicht für den Schlüssel: Er ist ab {from:instant} widerrufen.",
+    "key.revoked_later": "Der Schlüssel ist ab {from:instant} widerrufen, und keine frühere Quittung beweist, dass die Aufzeichnung älter ist.",
+    "key.stranger": "Die Vertrauensdatei ist von einer anderen Behörde oder älter als das Gerät: Ihr Register vom {issued:instant} kennt weder das Gerät {device:hash} noch seinen Schlüssel: {key:hash}.",
+    "key.unasked": "Ohne Vertrauensdatei sagt nichts, wessen Schlüssel {key:hash} ist.",
+    "key.unknown": "Das Register bürgt nicht für den Schlüssel: Er steht nicht im Register: {key:hash}.",
+    "key.unusable": "Das Register bürgt nicht für den Schlüssel: {detail:detail}.",
+    "key.vouched": "Der Schlüssel gehört zu diesem Gerät, gültig von {from:instant} bis {to:instant}: So sagt es Register Nummer {register:number} vom {issued:instant}, unterschrieben von der Wurzel {root:hash}.",
+    "kind.other": "Diese Aufzeichnung ist von der Art {kind:term}: Sie misst kein Fahrzeug und beschuldigt niemanden.",
+    "kind.test": "TEST, kein Beweis eines Verstoßes: {why:text}.",
+    "kind.violation": "Diese Aufzeichnung stellt einen Verstoß gegen den Grenzwert fest.",
+    "log.absent": "Es gibt keinen Nachweis, dass die Aufzeichnung im Log der Zentrale steht.",
+    "log.elsewhere": "Der Nachweis ist für eine andere Stelle des Logs, als die Quittung nennt.",
+    "log.missing": "Das Log enthält diese Aufzeichnung an Stelle {place:number} nicht.",
+    "log.stands": "Die Aufzeichnung steht an Stelle {place:number} des Logs der Zentrale mit {size:number} Aufzeichnungen.",
+    "log.unproven": "Ohne geprüfte Quittung gibt es keine Wurzel des Logs, gegen die der Nachweis zu prüfen wäre.",
+    "log.unreadable": "Das ist kein Lognachweis nach Profil 1: {detail:detail}.",
+    "measurement.assessed": "Die Zahlen widersprechen sich: {indicated:speed} weniger {reduction:speed} ist nicht {assessed:speed}.",
+    "measurement.contacts_direction": "Die Zahlen widersprechen sich: Was über die Kontakte fuhr, war {seen:term}, das Fahrzeug {direction:term}.",
+    "measurement.contacts_long": "Die Zahlen widersprechen sich: Was über die Kontakte fuhr, brauchte mehr als {most:span}.",
+    "measurement.contacts_speed": "Die Zahlen widersprechen sich: Was die Kontakte sahen, ergibt {seen:speed}, nicht {second:speed}.",
+    "measurement.contacts_way": "Die Zahlen widersprechen sich: Was über die Kontakte fuhr, fuhr nicht in einer Richtung.",
+    "measurement.indicated": "Die Zahlen widersprechen sich: {speed:speed}, auf ganze km/h abgeschnitten, ist nicht {indicated:speed}.",
+    "measurement.more": "Gemessen {speed:speed}, angezeigt {indicated:speed}. Nach dem Abzug von {reduction:speed} sind das {assessed:speed}, mehr als der Grenzwert von {limit:speed}.",
+    "measurement.not_more": "Gemessen {speed:speed}, angezeigt {indicated:speed}. Nach dem Abzug von {reduction:speed} sind das {assessed:speed}, nicht mehr als der Grenzwert von {limit:speed}.",
+    "measurement.possible": "Die Zahlen widersprechen sich: {speed:speed} liegt jenseits des Bereichs jedes Sensors, der bei {most:speed} endet.",
+    "measurement.second_none": "Die Zahlen widersprechen sich: Ein zweiter Sensor ist genannt, und er hat keine Geschwindigkeit.",
+    "measurement.second_speed": "Die Zahlen widersprechen sich: Die zweite Geschwindigkeit von {second:speed} weicht von {speed:speed} um mehr als {tolerance:speed} ab.",
+    "measurement.second_tolerance": "Die Zahlen widersprechen sich: Eine zweite Geschwindigkeit, die so weit abweichen darf wie hier, bestätigt nichts.",
+    "measurement.violation": "Die Zahlen widersprechen sich: {assessed:speed} ist nicht mehr als der Grenzwert von {limit:speed}, also ist das kein Verstoß.",
+    "offset.after": "{by:tenths} nach der Fotoposition",
+    "offset.at": "an der Fotoposition",
+    "offset.before": "{by:tenths} vor der Fotoposition",
+    "page.apart": "verify.html: Diese Seite ist nicht Teil dessen, was geprüft wurde: die Seite von der Behörde nehmen.",
+    "receipt.absent": "Es gibt keine Quittung der Zentrale.",
+    "receipt.changed": "Die Quittung wurde nach dem Versiegeln verändert: Die Signatur passt nicht.",
+    "receipt.foreign": "Die Quittung nennt diese Aufzeichnung nicht.",
+    "receipt.good": "Die Zentrale hat die Aufzeichnung mit allen Dateien erhalten und es am {received:instant} bestätigt.",
+    "receipt.key_foreign": "Das Register bürgt nicht für den Schlüssel der Quittung: Er gehört zu einem anderen Gerät, einer anderen Epoche oder Rolle: {key:hash}.",
+    "receipt.key_not_valid": "Das Register bürgt nicht für den Schlüssel der Quittung: Er ist zu dieser Zeit nicht gültig: gültig von {from:instant} bis {to:instant}, gefragt war {at:instant}.",
+    "receipt.key_revoked": "Das Register bürgt nicht für den Schlüssel der Quittung: Er ist ab {from:instant} widerrufen.",
+    "receipt.key_unknown": "Das Register bürgt nicht für den Schlüssel der Quittung: Er steht nicht im Register: {key:hash}.",
+    "receipt.older": "Die Quittung ist älter als die Aufzeichnung: Sie ist vom {received:instant}, die Aufzeichnung vom {made:instant}. Eine der beiden Zeiten stimmt nicht.",
+    "receipt.unasked": "Die Quittung nennt diese Aufzeichnung, aber ohne Vertrauensdatei sagt nichts, wessen Quittung sie ist.",
+    "receipt.unreadable": "Das ist keine Quittung nach Profil 1: {detail:detail}.",
+    "report.foreign": "weder Paket noch Aufzeichnung, nicht Teil dessen, was geprüft wurde",
+    "report.good": "{good:number} von {all:number} sind gut.",
+    "report.together": "alle zusammen",
+    "report.verdict": "Ergebnis: ",
+    "reuse.none": "Kein Bild steht zweimal in der Aufzeichnung. Andere Aufzeichnungen mit einem davon zeigen sich, wenn sie zusammen geprüft werden.",
+    "reuse.picture_also_picture": "Bild {n:number} ist auch Bild {other:number} von Aufzeichnung {seq:number}, Epoche {epoch:number}, des Geräts {device:hash} ({where:names}).",
+    "reuse.picture_also_raw": "Bild {n:number} sind auch die Rohdaten von Aufzeichnung {seq:number}, Epoche {epoch:number}, des Geräts {device:hash} ({where:names}).",
+    "reuse.raw": "Bild {n:number} sind die Rohdaten.",
+    "reuse.raw_also_picture": "Die Rohdaten sind auch Bild {other:number} von Aufzeichnung {seq:number}, Epoche {epoch:number}, des Geräts {device:hash} ({where:names}).",
+    "reuse.raw_also_raw": "Die Rohdaten sind auch die Rohdaten von Aufzeichnung {seq:number}, Epoche {epoch:number}, des Geräts {device:hash} ({where:names}).",
+    "reuse.twice": "Bild {n:number} ist noch einmal Bild {other:number}.",
+    "rule.applied": "Die Vorschrift {rule:text} galt und zieht von {off:speed} {takes:speed} ab.",
+    "rule.in_force": "Das Gesetz wurde nicht angewandt: Die Vorschrift {rule:text} galt am {on:day} nicht.",
+    "rule.limit": "Das Gesetz wurde nicht angewandt: Einen Grenzwert von {limit:speed} gibt es nicht.",
+    "rule.reduction": "Das Gesetz wurde nicht angewandt: Die Vorschrift {rule:text} zieht von {off:speed} {takes:speed} ab, nicht {reduction:speed}.",
+    "rule.table": "Die Tabelle der Vorschriften ist nicht lesbar: {detail:detail}.",
+    "rule.unknown": "Die Tabelle dieses Programms kennt keine Vorschrift {rule:text}.",
+    "settings.absent": "Die Konfiguration, die die Aufzeichnung nennt, ist nicht hier.",
+    "settings.clock": "Die Aufzeichnung ist nicht so, wie die Konfiguration es verlangt: Die Uhr kann um mehr als die {bound:span} der Konfiguration falsch gehen.",
+    "settings.direction": "Die Aufzeichnung ist nicht so, wie die Konfiguration es verlangt: Die Konfiguration hat eine andere Richtung als die Aufzeichnung: {direction:term}.",
+    "settings.fit": "Die Aufzeichnung passt zu dem, was die Konfiguration angibt.",
+    "settings.limit": "Die Aufzeichnung ist nicht so, wie die Konfiguration es verlangt: Die Konfiguration hat den Grenzwert {stated:speed}, die Aufzeichnung {limit:speed}.",
+    "settings.range": "Die Aufzeichnung ist nicht so, wie die Konfiguration es verlangt: {speed:speed} liegt jenseits des Bereichs des Sensors, der bei {most:speed} endet.",
+    "settings.second": "Die Aufzeichnung ist nicht so, wie die Konfiguration es verlangt: Die Konfiguration hat die zweite Geschwindigkeit nach {method:text}, die Aufzeichnung eine andere oder keine.",
+    "settings.site": "Die Aufzeichnung ist nicht so, wie die Konfiguration es verlangt: Die Konfiguration ist von einem anderen Standort als {site:text}.",
+    "settings.strobe": "Die Aufzeichnung ist nicht so, wie die Konfiguration es verlangt: Die Rückmeldung des Blitzes von Bild {n:number} liegt mehr als {bound:span} außerhalb seiner Belichtung.",
+    "settings.strobe_none": "Die Aufzeichnung ist nicht so, wie die Konfiguration es verlangt: Die Konfiguration überwacht die Rückmeldung des Blitzes, und ein Bild hat keine.",
+    "signature.good": "Die Aufzeichnung ist unverändert, seit das Gerät sie versiegelt hat.",
+    "signature.unasked": "Es gibt keinen vertrauten Schlüssel, mit dem sie zu prüfen wäre.",
+    "signature.wrong": "Die Aufzeichnung wurde nach dem Versiegeln verändert oder mit einem anderen Schlüssel versiegelt: Die Signatur passt nicht.",
+    "software.approval": "Die Aufzeichnung nennt das Programm {version:text} mit dem Messkern {core:hash}. Ob es das zugelassene ist, sagt die Zulassung.",
+    "software.named": "Niemand kann sagen, welches Programm gemessen hat: Die Aufzeichnung nennt ihren Messkern nicht.",
+    "status.fail": "GESCHEITERT",
+    "status.not checked": "nicht geprüft",
+    "status.pass": "bestanden",
+    "targets.alone": "Kein anderes Fahrzeug war im Strahl.",
+    "targets.apart": {"one":"Ein anderes Fahrzeug war im Strahl. Sensor {model:text} unterscheidet Fahrzeuge.","other":"{n:count} andere Fahrzeuge waren im Strahl. Sensor {model:text} unterscheidet Fahrzeuge."},
+    "targets.company": {"one":"Die Geschwindigkeit kann die eines anderen Fahrzeugs sein: Ein anderes Fahrzeug war im Strahl, und Sensor {model:text} unterscheidet Fahrzeuge nicht.","other":"Die Geschwindigkeit kann die eines anderen Fahrzeugs sein: {n:count} andere Fahrzeuge waren im Strahl, und Sensor {model:text} unterscheidet Fahrzeuge nicht."},
+    "term.a folder": "ein Ordner",
+    "term.after": "danach",
+    "term.approaching": "herankommend",
+    "term.approval": "Zulassung",
+    "term.before": "davor",
+    "term.boot": "Start",
+    "term.calibration": "Eichung",
+    "term.clock step": "Uhrumstellung",
+    "term.configuration": "Konfiguration",
+    "term.contacts": "Kontakte",
+    "term.decree": "Dekret",
+    "term.eviction": "Verdrängung",
+    "term.heartbeat": "Lebenszeichen",
+    "term.key change": "Schlüsselwechsel",
+    "term.operator": "Eingriff",
+    "term.packed anew": "neu gepackt",
+    "term.photo": "Foto",
+    "term.pictures": "Bilder",
+    "term.receding": "wegfahrend",
+    "term.register": "Register",
+    "term.self-test": "Selbsttest",
+    "term.shutdown": "Abschaltung",
+    "term.tamper": "Manipulation",
+    "term.test": "Test",
+    "term.unknown": "unbekannt",
+    "term.violation": "Verstoß",
+    "times.calibration": "Die Zeiten widersprechen sich: Die Eichung {calibration:text} galt bis {until:instant}.",
+    "times.clocks": "Die Zeiten widersprechen sich: Die Uhren wurden mehr als {near:span} von der Spur entfernt gelesen.",
+    "times.exposure": "Die Zeiten widersprechen sich: Bild {n:number} wurde länger als {most:span} belichtet.",
+    "times.fit": "Es geschah am {at:moment}. Spur, Bilder und Rohdaten gehören zusammen, und die Eichung {calibration:text} galt bis {until:instant}.",
+    "times.marks": "Die Zeiten widersprechen sich: Was über die Kontakte fuhr, tat es mehr als {near:span} von der Spur entfernt.",
+    "times.photo": "Die Zeiten widersprechen sich: Die Fotoposition liegt mehr als {near:span} von der Spur entfernt.",
+    "times.pictures": "Die Zeiten widersprechen sich: Bild {n:number} wurde mehr als {near:span} von der Fotoposition entfernt aufgenommen.",
+    "times.pictures_in_order": "Die Zeiten widersprechen sich: Bild {n:number} wurde nicht nach Bild {before:number} aufgenommen.",
+    "times.strobe": "Die Zeiten widersprechen sich: Die Rückmeldung des Blitzes von Bild {n:number} liegt mehr als {bound:span} außerhalb seiner Belichtung.",
+    "times.strobe_of_each": "Die Zeiten widersprechen sich: Die Rückmeldung des Blitzes von Bild {n:number} kommt nicht nach der von Bild {before:number}.",
+    "times.strobe_of_some": "Die Zeiten widersprechen sich: Einige Bilder haben die Rückmeldung des Blitzes, andere nicht.",
+    "times.trace": "Die Zeiten widersprechen sich: Die Rohdaten enden, bevor sie beginnen, enthalten nichts oder mehr, als sie Byte haben.",
+    "times.trace_and_track": "Die Zeiten widersprechen sich: Die Rohdaten sind aus einer anderen Zeit als die Spur.",
+    "times.track": "Die Zeiten widersprechen sich: Die Spur endet, bevor sie beginnt, oder indem sie beginnt.",
+    "times.way": "Die Zeiten widersprechen sich: In der Zeit der Spur fährt ein Fahrzeug mit {speed:speed} mehr als {metres:number} m.",
+    "trace.absent": "Die Rohdaten des Sensors sind nicht hier.",
+    "trace.changed": "Die Rohdaten des Sensors sind nicht die Datei, die die Aufzeichnung nennt: Ihr Hash ist ein anderer.",
+    "trace.length": "Die Rohdaten des Sensors haben {there:number} Byte, die Aufzeichnung nennt {named:number}.",
+    "trace.same": {"one":"Die Rohdaten des Sensors ({format:text}, {length:count} Byte) sind Byte für Byte die versiegelten. Sie enthalten keine geeichten Werte.","other":"Die Rohdaten des Sensors ({format:text}, {length:count} Byte) sind Byte für Byte die versiegelten. Sie enthalten keine geeichten Werte."},
+    "trace.unnamed": "Es gibt Rohdaten eines Sensors, und die Aufzeichnung nennt keine.",
+    "trust.unusable": "Die Vertrauensdatei ist nicht verwendbar: {detail:detail}.",
+    "uncertainty.below_the_reduction": "Die Unsicherheit ist nicht die einer Messung: Das Doppelte der Standardunsicherheit von {u:speed} ist mehr als der Abzug von {reduction:speed}.",
+    "uncertainty.good": "Die Standardunsicherheit (k = 1) ist {u:speed} und folgt aus ihren Teilen.",
+    "uncertainty.parts": "Die Unsicherheit ist nicht die einer Messung: Die Standardunsicherheit von {u:speed} ist kleiner, als ihre Teile ergeben, oder hat keine.",
+    "uncertainty.stated": "Die Unsicherheit ist nicht die einer Messung: Die Standardunsicherheit ist 0, und das hat keine Messung.",
+    "value.calibration": "{id:text}, Version {version:number}, bis {until:moment}",
+    "value.clock": "synchronisiert ({source:text}), Standardunsicherheit (k = 1) {u:ms}",
+    "value.device": "{device:hash}",
+    "value.holdover": "seit {age:seconds} nicht synchronisiert ({source:text}), Standardunsicherheit (k = 1) {u:ms}",
+    "value.lane": "{road:text}, km {km:km}, Spur {lane:number}",
+    "value.moment": "{at:moment}",
+    "value.none": "keine",
+    "value.number": "{n:number}",
+    "value.place": "{road:text}, km {km:km}",
+    "value.position": "{latitude:latitude}, {longitude:longitude}",
+    "value.record": "Nummer {seq:number} der Epoche {epoch:number}",
+    "value.second": "{speed:speed}, Verfahren: {method:term}",
+    "value.speed": "{speed:speed}",
+    "value.term": "{term:term}",
+    "value.text": "{text:text}",
+    "value.uncertainty": "{u:speed} (Standardunsicherheit, k = 1)",
+    "verdict.bad": "Auf dieses Beweismittel ist kein Verlass.",
+    "verdict.good": "Dieses Beweismittel ist echt und vollständig.",
+    "verdict.open": "Nicht alles konnte geprüft werden.",
+    "verdict.test": "TEST, kein Beweis eines Verstoßes. Die Aufzeichnung ist echt."
+  }
+}
+# end of the texts
+
+
+class Check:
+    """One question put to a bundle, and the answer: a code and its arguments."""
+    def __init__(self, name, mandatory, status, code, args):
+        self.name, self.mandatory, self.status, self.code, self.args = name, mandatory, status, code, args
 
 
 class Judged:
-    """The verdict on one bundle or record: checks of (name, status, mandatory, words), and the record where it can be read."""
+    """The verdict on one bundle or record: its checks, and the record where it can be read."""
     def __init__(self, path, checks, checker=None):
         self.path, self.checks = path, checks
         self.r, self.id = getattr(checker, "r", None), getattr(checker, "id", None)
 
     def word(self):
-        if any(status == FAIL for _, status, _, _ in self.checks):
+        if any(c.status == FAIL for c in self.checks):
             return "bad"
-        if not self.checks or any(mandatory and status == OPEN for _, status, mandatory, _ in self.checks):
+        if not self.checks or any(c.mandatory and c.status == OPEN for c in self.checks):
             return "open"
         return "test" if self.r and self.r[2] == 99 else "good"
 
-    def line(self):
+    def line(self, language):
         """The verdict in a sentence, with its likely cause: the others follow from it as often as not."""
         word = self.word()
-        causes = [words for _, status, mandatory, words in self.checks if status == FAIL or word == "open" and mandatory and status == OPEN]
-        return " ".join([LINES[word]] + (causes[:1] if word in ("bad", "open") else []))
+        causes = [say(language, c.code, c.args) for c in self.checks if c.status == FAIL or word == "open" and c.mandatory and c.status == OPEN]
+        return " ".join([say(language, "verdict." + word)] + (causes[:1] if word in ("bad", "open") else []))
 
-    def status(self, name):
-        return next((status for n, status, _, _ in self.checks if n == name), None)
+    def signed(self):
+        return any(c.name == "signature" and c.status == PASS for c in self.checks)
 
-
-LINES = {"good": "This evidence is genuine and complete.", "test": "TEST, not evidence of a violation. The record is genuine.",
-         "bad": "Do not rely on this evidence.", "open": "Not everything could be checked."}
+    def json(self, language):
+        return {"path": self.path, "ok": self.word() in ("good", "test"), "verdict": self.word(), "line": self.line(language),
+                "facts": [{"name": name, "value": say(language, code, args), "code": code, "args": typed(code, args)}
+                          for name, code, args in (facts(self.r) if self.r else [])],
+                "checks": [{"name": c.name, "status": c.status, "mandatory": c.mandatory, "code": c.code, "args": typed(c.code, c.args),
+                            "words": say(language, c.code, c.args)} for c in self.checks]}
 
 
 def verify(data, trust, path=""):
@@ -992,33 +1900,34 @@ def verify(data, trust, path=""):
     try:
         files, archive = data if isinstance(data, tuple) else read_bundle(data) if data[:2] == b"PK" else ({"record.cose": data}, None)
     except Bad as e:
-        return Judged(path, [("bundle", FAIL, True, f"The bundle cannot be read: {e}.")])
+        return Judged(path, [Check("bundle", True, *found(FAIL, "bundle.unreadable", detail=str(e)))])
     checker = Checker(files, archive, trust)
     try:
         return Judged(path, checker.run(), checker)
     except Exception as e:  # a fault of this program must not take the rest of a batch with it
-        return Judged(path, [("format", FAIL, True, f"This verifier cannot judge it ({type(e).__name__}): ask for another.")])
+        return Judged(path, [Check("format", True, *found(FAIL, "format.fault", detail=type(e).__name__))])
 
 
 def together(all_judged):
     """Fails the reuse check of every record that names a file of another one. Where keys are known, only signed records count."""
-    trusted = any(j.status("signature") == PASS for j in all_judged)
-    seen = {}
+    trusted = any(j.signed() for j in all_judged)
+    seen_files = {}
     for j in all_judged:
-        if j.r and (j.status("signature") == PASS or not trusted):
-            named = [(f[3], f"picture {n}") for n, f in enumerate(j.r.get(15, []), 1)] + ([(j.r[16][1], "the raw data")] if 16 in j.r else [])
-            for digest, what in named:
-                seen.setdefault(digest, {}).setdefault(j.id, (what, j))
-    for uses in seen.values():
-        for record, (what, j) in uses.items():
-            others = [(w, o) for r, (w, o) in uses.items() if r != record]
+        if j.r and (j.signed() or not trusted):
+            uses = [(f[3], {"n": n}) for n, f in enumerate(j.r.get(15, []), 1)] + ([(j.r[16][1], {})] if 16 in j.r else [])
+            for digest, what in uses:
+                seen_files.setdefault(digest, {}).setdefault(j.id, (what, j))
+    for uses in seen_files.values():
+        for record, (what, _) in uses.items():
+            others = [use for r, use in uses.items() if r != record]
             if others:
                 other, at = others[0]
-                words = (f"{what[0].upper()}{what[1:]} is also {other} of record {at.r[5]}, epoch {at.r[4]}, of device {at.r[3].hex()}"
-                         f" ({ascii(at.path)}).")
+                code = f"reuse.{'picture' if what else 'raw'}_also_{'picture' if other else 'raw'}"
+                args = {**what, **({"other": other["n"]} if other else {}), "seq": at.r[5], "epoch": at.r[4], "device": at.r[3], "where": [seen(at.path)]}
                 for judged in all_judged:  # the same record may have been given twice
-                    if judged.id == record and judged.status("reuse") != FAIL:
-                        judged.checks = [(n, FAIL, m, words) if n == "reuse" else (n, s, m, w) for n, s, m, w in judged.checks]
+                    for c in judged.checks:
+                        if judged.id == record and c.name == "reuse" and c.status != FAIL:
+                            c.status, c.code, c.args = FAIL, code, args
 
 
 def find(path, depth=0):
@@ -1042,12 +1951,20 @@ def find(path, depth=0):
         yield path, None, str(e) if isinstance(e, Bad) else e.strerror
 
 
+def locale_language():
+    """The language of the environment, where it is one of ours."""
+    names = (os.environ.get(name) for name in ("LC_ALL", "LC_MESSAGES", "LANG"))
+    tag = re.split("[-_.@]", next(filter(None, names), "").lower())[0]
+    return tag if tag in TEXTS else "en"
+
+
 def main():
     options = argparse.ArgumentParser(description="Verifies Ciglio evidence offline.")
     options.add_argument("--trust", metavar="FILE", help="the root key and the device register")
     options.add_argument("--json", action="store_true", help="print JSON")
     options.add_argument("--each", action="store_true", help="judge each alone: do not look for files that two records name")
     options.add_argument("bundle", nargs="+", help="a bundle (.zip), a sealed record, or a folder of a bundle or of several")
+    options.add_argument("--lang", choices=sorted(TEXTS), default=locale_language(), help="the language (default that of LANG, else en)")
     args = options.parse_args()
     for stream in (sys.stdout, sys.stderr):  # what this terminal cannot show must not end a batch
         stream.reconfigure(errors="backslashreplace")
@@ -1056,31 +1973,30 @@ def main():
         try:
             trust = Trust(read_file(args.trust, 24 << 20, follow=True))
         except (Bad, OSError) as e:
-            refused = f"The trust file cannot be used: {e}."
+            refused = Check("trust", True, *found(FAIL, "trust.unusable", detail=str(e)))
     results = []
     for path, data, fault in (found for path in args.bundle for found in find(path)):
         if refused:
-            results.append(Judged(path, [("trust", FAIL, True, refused)]))
+            results.append(Judged(path, [refused]))
         elif data is None:
-            results.append(Judged(path, [("bundle", FAIL, True, f"The bundle cannot be read: {fault}.")]))
+            results.append(Judged(path, [Check("bundle", True, *found(FAIL, "bundle.unreadable", detail=fault))]))
         else:
             results.append(verify(data, trust, path))
     if not args.each:
         together(results)
     good = sum(j.word() in ("good", "test") for j in results)
     if args.json:
-        print(json.dumps([{"path": j.path, "ok": j.word() in ("good", "test"), "verdict": j.word(), "line": j.line(), "facts": facts(j.r) if j.r else [],
-                           "checks": [dict(zip(("name", "status", "mandatory", "words"), c)) for c in j.checks]} for j in results], indent=2))
+        print(json.dumps([j.json(args.lang) for j in results], indent=2))
     else:
         for j in results:
             print(ascii(j.path)[1:-1])
-            for name, value in facts(j.r) if j.r else []:
-                print(f"  {name:24}  {value}")
-            for name, status, _, words in j.checks:
-                print(f"  {status:11}  {name:18}  {words}")
-            print(f"  verdict: {j.line()}")
+            for name, code, values in facts(j.r) if j.r else []:
+                print(f"  {say(args.lang, 'fact.' + name):24}  {say(args.lang, code, values)}")
+            for c in j.checks:
+                print(f"  {say(args.lang, 'status.' + c.status):11}  {say(args.lang, 'check.' + c.name):18}  {say(args.lang, c.code, c.args)}")
+            print(f"  {say(args.lang, 'report.verdict')}{j.line(args.lang)}")
         if len(results) != 1:
-            print(f"verdict: {good} of {len(results)} are good.")
+            print(say(args.lang, "report.verdict") + say(args.lang, "report.good", {"good": good, "all": len(results)}))
     return 0 if results and good == len(results) else 1
 
 

@@ -173,28 +173,30 @@ const (
 func (s *SealedStatement) Check(trust *evidence.Trust, record *evidence.Sealed, picture, source []byte) []evidence.Check {
 	t := s.Statement
 	all := []evidence.Check{
-		verdict(CheckAttested, s.attested(trust, picture), "the centre states that this picture was made from the frame "+t.Source.String()),
-		verdict(CheckSource, t.ofRecord(record), "the record names that frame"),
+		verdict(CheckAttested, s.attested(trust, picture), evidence.Said{Code: "still.attested", Args: evidence.Args{"frame": t.Source}}),
+		verdict(CheckSource, t.ofRecord(record), evidence.Said{Code: "still.named"}),
 	}
 	if t.Recipe.Bar != nil {
-		all = append(all, verdict(CheckDataBar, t.bar(record), "says what the signed record says"))
+		all = append(all, verdict(CheckDataBar, t.bar(record), evidence.Said{Code: "still.bar"}))
 	}
 	if source == nil {
-		return append(all, evidence.Check{Name: CheckRemade, Words: "original withheld, the centre attests"})
+		return append(all, evidence.Check{Name: CheckRemade, Said: evidence.Said{Code: "still.withheld"}})
 	}
 	err := t.Compare(source, picture)
-	last := verdict(CheckRemade, err, "the recipe makes the same bytes of the original")
+	last := verdict(CheckRemade, err, evidence.Said{Code: "still.remade"})
 	if errors.Is(err, ErrVersion) {
 		last.Status, last.Mandatory = evidence.NotChecked, false
 	}
 	return append(all, last)
 }
 
-func verdict(name string, err error, words string) evidence.Check {
+// verdict is a check that holds unless err says what is wrong.
+func verdict(name string, err error, holds evidence.Said) evidence.Check {
 	if err != nil {
-		return evidence.Check{Name: name, Status: evidence.Fail, Mandatory: true, Words: err.Error()}
+		return evidence.Check{Name: name, Status: evidence.Fail, Mandatory: true,
+			Said: evidence.Said{Code: "still.wrong", Args: evidence.Args{"detail": evidence.Detail(err.Error())}}}
 	}
-	return evidence.Check{Name: name, Status: evidence.Pass, Mandatory: true, Words: words}
+	return evidence.Check{Name: name, Status: evidence.Pass, Mandatory: true, Said: holds}
 }
 
 func (s *SealedStatement) attested(trust *evidence.Trust, picture []byte) error {

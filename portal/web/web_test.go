@@ -273,7 +273,7 @@ func TestBundleVerifiesElsewhere(t *testing.T) {
 	}
 	for _, c := range verdict.Checks {
 		if c.Status != evidence.Pass && c.Name != "software" && c.Name != "page" { // which nobody checks here
-			t.Errorf("%s: %v: %s", c.Name, c.Status, c.Words)
+			t.Errorf("%s: %v: %s", c.Name, c.Status, c.Words())
 		}
 	}
 	archive, err := zip.NewReader(bytes.NewReader(data), int64(len(data)))
@@ -307,15 +307,14 @@ func TestD23_ThePageSaysWhatTheVerifiersSay(t *testing.T) {
 	verdict := evidence.Verify(b, trust)
 	want := []string{verdict.Line()}
 	for _, f := range evidence.Facts(v.Record) {
+		value := "<dd>" + f.Value() + "</dd>"
 		if f.Name == "device" {
-			f.Value = "/" + f.Value + `">` + f.Value + "</a>"
-		} else {
-			f.Value = "<dd>" + f.Value + "</dd>"
+			value = "/" + f.Value() + `">` + f.Value() + "</a>"
 		}
-		want = append(want, "<dt>"+f.Name+"</dt>", f.Value)
+		want = append(want, "<dt>"+f.Name+"</dt>", value)
 	}
 	for _, c := range verdict.Checks {
-		want = append(want, ">"+c.Status.String()+"</span>", ">"+c.Name, c.Words)
+		want = append(want, ">"+c.Status.String()+"</span>", ">"+c.Name, c.Words())
 	}
 	for i, f := range v.Record.Frames {
 		want = append(want, fmt.Sprintf("<b>%d · %s</b> <span>%s</span>", i+1, f.Role, evidence.Offset(f.Mono.Sub(v.Record.Measurement.Photo))))

@@ -35,7 +35,7 @@ func lineOf(v page.View, verdict evidence.Verdict) (words, lang string) {
 }
 
 // wordsOf is what a check found.
-func wordsOf(v page.View, c evidence.Check) (words, lang string) { return c.Words, foreign(v) }
+func wordsOf(v page.View, c evidence.Check) (words, lang string) { return c.Words(), foreign(v) }
 
 // nameOf is the name of a check.
 func nameOf(_ page.View, name string) string { return name }
@@ -43,9 +43,9 @@ func nameOf(_ page.View, name string) string { return name }
 // factsOf is what the record says, as every verifier prints it.
 func factsOf(v page.View, r *evidence.Record) (all []said) {
 	for _, f := range evidence.Facts(r) {
-		one := said{Name: f.Name, Value: f.Value, Lang: foreign(v)}
+		one := said{Name: f.Name, Value: f.Value(), Lang: foreign(v)}
 		if f.Name == "device" {
-			one.Link = "/devices/" + f.Value
+			one.Link = "/devices/" + f.Value()
 		}
 		all = append(all, one)
 	}

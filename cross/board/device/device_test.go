@@ -206,7 +206,7 @@ func (r *rig) verify(e entry, source string) *evidence.Bundle {
 		// No verifier knows which software is approved, and the page is no evidence.
 		unknowable := c.Name == "software" || c.Name == "page"
 		if c.Status != evidence.Pass && !(unknowable && c.Status == evidence.NotChecked) {
-			t.Errorf("%s: %v: %s", c.Name, c.Status, c.Words)
+			t.Errorf("%s: %v: %s", c.Name, c.Status, c.Words())
 		}
 	}
 	if !verdict.OK() || verdict.Record.ID.String() != e.ID {

@@ -60,7 +60,7 @@ func (b bundle) verify(trust *evidence.Trust) error {
 	var words []string
 	for _, c := range verdict.Checks {
 		if c.Status != evidence.Pass {
-			words = append(words, fmt.Sprintf("%s: %v: %s", c.Name, c.Status, c.Words))
+			words = append(words, fmt.Sprintf("%s: %v: %s", c.Name, c.Status, c.Words()))
 		}
 	}
 	return fmt.Errorf("bundle %.12s: %s", b.id.String(), strings.Join(words, "; "))

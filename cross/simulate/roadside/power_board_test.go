@@ -481,7 +481,7 @@ func (v *verdict) chain(store *outbox.Outbox, told told, public *ecdsa.PublicKey
 		if b.Fault == evidence.FaultCut && covers(told.Answered, uplink.Key{Epoch: b.Epoch, Seq: b.Seq - 1}) {
 			continue
 		}
-		v.fault("chain at epoch %d number %d: %s", b.Epoch, b.Seq, b.Words)
+		v.fault("chain at epoch %d number %d: %s", b.Epoch, b.Seq, b.Words())
 	}
 }
 
