@@ -96,6 +96,12 @@ func TestCheckNamesWhatIsWrong(t *testing.T) {
 		{"a receipt that is gone", sql(`UPDATE records SET receipt = (SELECT receipt FROM records WHERE seq = 1) WHERE seq = 4`), recheck.ReceiptMissing, 4},
 		{"a receipt with other bytes", sql(`UPDATE receipts SET bytes = $1`, []byte("nothing")), recheck.ReceiptDamaged, 0},
 		{"two entries of the log exchanged", sql(`UPDATE log_hashes SET hash = (SELECT hash FROM log_hashes WHERE position = 1) WHERE position = 0`), recheck.LogHash, 0},
+		{"two records exchanged in the log", func() error {
+			for _, text := range []string{"1000 + (SELECT SUM(log_index) FROM records WHERE seq IN (3, 4)) - log_index", "log_index - 1000"} {
+				databasetest.Execute(t, at("portal.db"), "UPDATE records SET log_index = "+text+" WHERE seq IN (3, 4)")
+			}
+			return nil
+		}, recheck.ReceiptIndex, 3},
 		{"the log cut short", sql(`DELETE FROM log_hashes WHERE position > 5`), recheck.LogHash, 0},
 		{"a blob row that is gone", sql(`DELETE FROM blobs WHERE sha256 = $1`, hash[:]), recheck.BlobUnnamed, 3},
 		{"a text of a statement", sql(`UPDATE statements SET bytes = $1`, []byte("limit = 10")), recheck.StatementWrong, 0},

@@ -144,7 +144,7 @@ func (k *checker) receiptIf(c *cursor, tree log.Tree) (done bool, err error) {
 	return false, k.receipt(c, tree, known)
 }
 
-const selectPlace = `SELECT id FROM records WHERE device = $1 AND epoch = $2 AND seq = $3`
+const selectPlace = `SELECT id, COALESCE(log_index, -1) FROM records WHERE device = $1 AND epoch = $2 AND seq = $3`
 
 // What there is of the tree that a receipt names.
 type root int
@@ -187,7 +187,8 @@ func (k *checker) receipt(c *cursor, tree log.Tree, at root) error {
 	}
 	for _, e := range r.Entries {
 		var id []byte
-		err := k.DB.Row(k.ctx, selectPlace, []any{r.Device[:], int64(e.Epoch), int64(e.Seq)}, &id)
+		var index int64
+		err := k.DB.Row(k.ctx, selectPlace, []any{r.Device[:], int64(e.Epoch), int64(e.Seq)}, &id, &index)
 		switch {
 		case errors.Is(err, database.ErrAbsent):
 			k.add(of(ReceiptedLost, r.Device, e.Epoch, e.Seq, "record %v, which receipt %x is of", e.ID, h.hash))
@@ -195,6 +196,8 @@ func (k *checker) receipt(c *cursor, tree log.Tree, at root) error {
 			return err
 		case !bytes.Equal(id, e.ID[:]):
 			k.add(of(ReceiptedLost, r.Device, e.Epoch, e.Seq, "record %v has receipt %x; another is there", e.ID, h.hash))
+		case index != int64(e.Index):
+			k.add(of(ReceiptIndex, r.Device, e.Epoch, e.Seq, "receipt %x gives it entry %d of the log, its row %d (-1: none)", h.hash, e.Index, index))
 		}
 	}
 	return nil

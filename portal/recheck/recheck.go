@@ -42,6 +42,7 @@ const (
 	ReceiptDamaged  Code = "receipt_damaged"   // its bytes, hash, signature or columns
 	ReceiptMissing  Code = "receipt_missing"   // a complete record has none that is of it
 	ReceiptedLost   Code = "receipted_missing" // a receipt is of a record that is not there
+	ReceiptIndex    Code = "receipt_index"     // a receipt gives a record another entry of the log than its row
 	LogHash         Code = "log_hash"          // the stored tree is not that of the records
 	LogRoot         Code = "log_root"          // a receipt or checkpoint names another root than the records have
 	LogGap          Code = "log_gap"           // an index of the log that no record has
