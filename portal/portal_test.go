@@ -197,6 +197,17 @@ func TestViolationFromSocketToBundle(t *testing.T) {
 		t.Fatalf("%+v, %v", r, err)
 	}
 	copyKeys(t, dir, restored)
+	// Of a restore that the power cut short the newest checkpoint may be missing.
+	mark := filepath.Join(restored, "restoring")
+	if err := os.WriteFile(mark, []byte(r.Copy+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if p, err := portal.New(t.Context(), portal.Options{Dir: restored}); !errors.Is(err, portal.ErrRestoring) {
+		t.Fatalf("half a centre is opened: %v, %v", p, err)
+	}
+	if err := os.Remove(mark); err != nil {
+		t.Fatal(err)
+	}
 	p, _ = serve(t, restored)
 	verify(p)
 }

@@ -39,12 +39,21 @@ var ErrNoCentre = errors.New("holds no centre")
 
 // centreIn checks that dir is a centre's.
 func centreIn(dir string) error {
+	switch _, err := os.Stat(filepath.Join(dir, restoringName)); {
+	case err == nil:
+		return fmt.Errorf("directory %s: %w", dir, ErrRestoring)
+	case !errors.Is(err, os.ErrNotExist):
+		return err
+	}
 	_, err := os.Stat(TrustFile(dir))
 	if errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("directory %s: %w: no %s", dir, ErrNoCentre, trustFileName)
 	}
 	return err
 }
+
+// ErrRestoring says that a directory is half of a centre.
+var ErrRestoring = errors.New("a restore was begun here and has not ended: do the same restore again, which goes on")
 
 // Init makes a centre in dir: a root key, a centre key, a register that holds the
 // centre's key alone, and an authority for TLS. It never replaces anything. One that

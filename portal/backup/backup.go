@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -252,16 +253,19 @@ func lacks(m *Manifest, err error) error {
 // ending is that of files of rows.
 const ending = ".jsonl"
 
+// ErrMigrated says that a newer program changed the tables under a copy.
+var ErrMigrated = errors.New("the tables of the database were changed meanwhile: copy again")
+
 // write writes the snapshot of the database.
-func (m *Manifest) write(ctx context.Context, c Centre, dir string) error {
+func (m *Manifest) write(ctx context.Context, c Centre, dir string) (err error) {
+	if m.Steps, err = c.DB.Steps(ctx); err != nil {
+		return err
+	}
 	tables, err := c.DB.Tables(ctx)
 	if err != nil {
 		return err
 	}
-	if m.Steps, err = c.DB.Steps(ctx); err != nil {
-		return err
-	}
-	return c.DB.View(ctx, func(tx *database.Tx) error {
+	err = c.DB.View(ctx, func(tx *database.Tx) error {
 		for _, t := range tables {
 			f, err := writeRows(ctx, filepath.Join(dir, tableFolder, t.Name+ending), t, tx)
 			if err != nil {
@@ -272,6 +276,15 @@ func (m *Manifest) write(ctx context.Context, c Centre, dir string) error {
 		}
 		return nil
 	})
+	if err != nil {
+		return err
+	}
+	// Steps are outside of the snapshot.
+	steps, err := c.DB.Steps(ctx)
+	if err == nil && !maps.Equal(steps, m.Steps) {
+		err = ErrMigrated
+	}
+	return err
 }
 
 // list hashes all files below a folder.
