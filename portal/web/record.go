@@ -35,16 +35,16 @@ type recordView struct {
 // A banner says what everybody has to know before anything else.
 type banner struct{ Class, Head, Words string }
 
-type verdictView struct{ Class, Mark, Line, Lang, Words, Link string }
+type verdictView struct{ Class, Mark, Line, Words, Link string }
 
 type speedView struct{ Assessed, Sign, Measured, Indicated, Reduction, Excess string }
 
 // said is a fact of the record, in the words that all verifiers share.
-type said struct{ Name, Value, Lang, Link string }
+type said struct{ Name, Value, Link string }
 
 type checkView struct {
-	Class, Mark, Status, Name, Words, Lang string
-	Mandatory                              bool
+	Class, Mark, Status, Name, Words string
+	Mandatory                        bool
 }
 
 type frameView struct {
@@ -171,21 +171,21 @@ func verdictOf(v page.View, verdict evidence.Verdict) verdictView {
 			failed++
 		}
 	}
-	line, lang := lineOf(v, verdict)
+	line := verdict.LineIn(language(v))
 	n := len(verdict.Checks)
 	switch {
 	case verdict.OK():
-		return verdictView{"pass", "✓", line, lang, v.Say("web.verdict.passed", "n", passed), ""}
+		return verdictView{"pass", "✓", line, v.Say("web.verdict.passed", "n", passed), ""}
 	case failed > 0:
-		return verdictView{"fail", "✗", line, lang, v.Say("web.verdict.failed", "n", failed, "all", v.Count(n)), v.Say("web.verdict.what_failed")}
+		return verdictView{"fail", "✗", line, v.Say("web.verdict.failed", "n", failed, "all", v.Count(n)), v.Say("web.verdict.what_failed")}
 	}
-	return verdictView{"open", "–", line, lang, v.Say("web.verdict.open", "n", passed, "all", v.Count(n)), v.Say("web.verdict.what_open")}
+	return verdictView{"open", "–", line, v.Say("web.verdict.open", "n", passed, "all", v.Count(n)), v.Say("web.verdict.what_open")}
 }
 
 func checksOf(v page.View, verdict evidence.Verdict) (all []checkView) {
+	l := language(v)
 	for _, c := range verdict.Checks {
-		view := checkView{Name: nameOf(v, c.Name)}
-		view.Words, view.Lang = wordsOf(v, c)
+		view := checkView{Name: l.Word("check." + c.Name), Words: c.In(l)}
 		switch c.Status {
 		case evidence.Pass:
 			view.Class, view.Mark, view.Status = "pass", "✓", v.Say("web.check.pass")

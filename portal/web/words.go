@@ -27,23 +27,14 @@ func kind(v page.View, k evidence.Kind) string {
 	return coded(v, "web.kind", strings.NewReplacer(" ", "_", "-", "_").Replace(k.String()))
 }
 
-// The four functions below are the only ones that take prose from a verifier.
-
-// lineOf is the verdict in a sentence, and its language where that is not the page's.
-func lineOf(v page.View, verdict evidence.Verdict) (words, lang string) {
-	return verdict.Line(), foreign(v)
-}
-
-// wordsOf is what a check found.
-func wordsOf(v page.View, c evidence.Check) (words, lang string) { return c.Words(), foreign(v) }
-
-// nameOf is the name of a check.
-func nameOf(_ page.View, name string) string { return name }
+// language is the reader's, in which a verifier speaks as well.
+func language(v page.View) evidence.Language { return evidence.Language(v.Lang()) }
 
 // factsOf is what the record says, as every verifier prints it.
 func factsOf(v page.View, r *evidence.Record) (all []said) {
+	l := language(v)
 	for _, f := range evidence.Facts(r) {
-		one := said{Name: f.Name, Value: f.Value(), Lang: foreign(v)}
+		one := said{Name: f.Title(l), Value: f.In(l)}
 		if f.Name == "device" {
 			one.Link = "/devices/" + f.Value()
 		}
@@ -52,7 +43,8 @@ func factsOf(v page.View, r *evidence.Record) (all []said) {
 	return all
 }
 
-// foreign is the language of a verifier's words, where it is not the page's.
+// foreign is the language of words that the program has in English alone, where it is
+// not the page's.
 func foreign(v page.View) string {
 	if v.Lang() == "en" {
 		return ""
