@@ -70,8 +70,12 @@ func New(o Options) (*page.Host, error) {
 		"GET /public-log":  d.log,
 		"GET /verify.html": d.verify,
 		"GET /trust":       d.trust,
-		"GET /log/":        func(w http.ResponseWriter, r *http.Request) error { log.ServeHTTP(w, r); return nil },
-		"GET /log/key":     d.logKey,
+		"GET /log/": func(w http.ResponseWriter, r *http.Request) error {
+			w.Header().Del("Vary") // tiles are the same to everybody, and may be kept for all
+			log.ServeHTTP(w, r)
+			return nil
+		},
+		"GET /log/key": d.logKey,
 	} {
 		host.Handle(pattern, handler)
 	}

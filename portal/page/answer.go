@@ -7,6 +7,9 @@ import (
 	"net/http"
 	"net/url"
 	"runtime/debug"
+	"strings"
+
+	"ciglio/internal/pages"
 )
 
 // A Handler answers a request, or returns an error and has written nothing.
@@ -56,7 +59,9 @@ func SeeOther(w http.ResponseWriter, r *http.Request, to string) error {
 	if err != nil || target.IsAbs() || target.Host != "" {
 		return fmt.Errorf("see other %q: want a path", to)
 	}
-	http.Redirect(w, r, to, http.StatusSeeOther)
+	target = (&url.URL{Path: r.URL.Path}).ResolveReference(target)
+	target.Path, target.RawPath = "/"+strings.TrimLeft(target.Path, "/"), "" // two slashes would be another host
+	http.Redirect(w, r, target.String(), http.StatusSeeOther)
 	return nil
 }
 
@@ -66,7 +71,7 @@ func (h *Host) Handle(pattern string, handler Handler) {
 		answered := &answered{ResponseWriter: w}
 		err := h.try(handler, answered, r)
 		switch {
-		case err == nil, errors.Is(err, context.Canceled) && r.Context().Err() != nil:
+		case err == nil, (answered.begun || errors.Is(err, context.Canceled)) && r.Context().Err() != nil: // or the reader has gone
 		case answered.begun:
 			h.o.Log.Error("answer broke off", "host", h.o.Name, "pattern", pattern, "error", err)
 			panic(http.ErrAbortHandler) // the reader sees that it is not whole
@@ -105,6 +110,11 @@ func (h *Host) fail(w http.ResponseWriter, r *http.Request, pattern string, err 
 	if answer == errFailed {
 		h.o.Log.Error("request failed", "host", h.o.Name, "pattern", pattern, "error", err)
 	}
+	// What the handler has said of what it wanted to send is not said of this.
+	for _, name := range []string{"Content-Disposition", "Content-Encoding", "Content-Length", "Content-Range", "Etag", "Last-Modified"} {
+		w.Header().Del(name)
+	}
+	pages.Protect(w.Header(), "'self'")
 	if answer.Status == http.StatusServiceUnavailable || answer.Status == http.StatusTooManyRequests {
 		w.Header().Set("Retry-After", "10")
 	}

@@ -202,7 +202,7 @@ func Choice[T ~string](in *Input, field string, among []T) T {
 func (in *Input) Checked(field string) bool { return in.raw(field) != "" }
 
 // Day is a civil day: 2026-12-07, as browsers send it, or 7.12.2026 or 7/12/2026, as
-// people type it; the years are 1900 to 2199.
+// people type it; the years are 1900 to 2199, as those of an instant.
 func (in *Input) Day(field string) Date {
 	text, ok := in.filled(field)
 	if !ok {
@@ -253,6 +253,10 @@ func (in *Input) Instant(field string) time.Time {
 		wall, err := time.Parse(layout, strings.Replace(text, " ", "T", 1))
 		if err != nil {
 			continue
+		}
+		if wall.Year() < 1900 || wall.Year() > 2199 {
+			in.Fault(field, CodeDayUnreal)
+			return time.Time{}
 		}
 		t := time.Date(wall.Year(), wall.Month(), wall.Day(), wall.Hour(), wall.Minute(), wall.Second(), 0, in.zone)
 		if t.Format(layout) != wall.Format(layout) {

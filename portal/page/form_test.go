@@ -100,6 +100,8 @@ func TestInstantsAreOfThePlace(t *testing.T) {
 		{"after it", "2026-10-25T03:00", "2026-10-25T02:00:00Z", ""},
 		{"a day that is none", "2026-02-30T10:00", "", page.CodeInstantShape},
 		{"a day alone", "2026-02-03", "", page.CodeInstantShape},
+		{"before all that may be meant", "0001-01-01T00:49:56", "", page.CodeDayUnreal},
+		{"after it", "2200-01-01T00:00", "", page.CodeDayUnreal},
 	})
 }
 

@@ -24,7 +24,7 @@ var limitsOf = map[Layout]Limits{Staff: {PerSecond: 100, Burst: 1000}, Public: {
 const maxAddresses = 1 << 16
 
 // A rate counts requests by address (the generic cell rate algorithm): it keeps when each
-// has used up what it asked for. Of IPv6 a network of 64 bits is one. The machine itself
+// has used up what it asked for. The machine itself
 // is not counted: a proxy on it, which all come through, has limits of its own.
 type rate struct {
 	every, burst time.Duration
@@ -40,14 +40,9 @@ func newRate(l Limits) *rate {
 
 // take reports whether one more request may be answered.
 func (r *rate) take(remote string, now time.Time) bool {
-	from, err := netip.ParseAddrPort(remote)
-	if err != nil || from.Addr().Unmap().IsLoopback() {
+	address := whose(remote)
+	if !address.IsValid() || address.IsLoopback() {
 		return true
-	}
-	address := from.Addr().Unmap().WithZone("")
-	if address.Is6() {
-		network, _ := address.Prefix(64)
-		address = network.Addr()
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -63,6 +58,21 @@ func (r *rate) take(remote string, now time.Time) bool {
 	}
 	r.all[address] = until
 	return true
+}
+
+// whose is the address that counts for one: of IPv6 a network of 64 bits is, since whoever
+// has an address there has all of them. What is no address with a port is the zero one.
+func whose(remote string) netip.Addr {
+	from, err := netip.ParseAddrPort(remote)
+	if err != nil {
+		return netip.Addr{}
+	}
+	address := from.Addr().Unmap().WithZone("")
+	if address.Is6() && !address.IsLoopback() {
+		network, _ := address.Prefix(64)
+		address = network.Addr()
+	}
+	return address
 }
 
 // forget drops who has used up nothing; if that is nobody, all: those who ask too often
@@ -88,17 +98,17 @@ type connections struct {
 	mu    sync.Mutex
 	order uint64
 	all   map[net.Conn]*connection
-	from  map[string]int // by address
+	from  map[netip.Addr]int // by whose they are
 }
 
 type connection struct {
-	address string
+	address netip.Addr
 	order   uint64
 	waiting bool
 }
 
 func newConnections() *connections {
-	return &connections{all: make(map[net.Conn]*connection), from: make(map[string]int)}
+	return &connections{all: make(map[net.Conn]*connection), from: make(map[netip.Addr]int)}
 }
 
 // changed is the server's ConnState.
@@ -109,7 +119,7 @@ func (c *connections) changed(conn net.Conn, state http.ConnState) {
 	x := c.all[conn]
 	switch {
 	case state == http.StateNew:
-		x = &connection{address: addressOf(conn.RemoteAddr().String()), order: c.order, waiting: true}
+		x = &connection{address: whose(conn.RemoteAddr().String()), order: c.order, waiting: true}
 		c.all[conn] = x
 		c.from[x.address]++
 		if len(c.all) > maxConnections {
@@ -158,13 +168,4 @@ func (c *connections) before(x, y *connection) bool {
 		return x.waiting
 	}
 	return x.order < y.order
-}
-
-// addressOf is the address without its port.
-func addressOf(remote string) string {
-	address, _, err := net.SplitHostPort(remote)
-	if err != nil {
-		return remote
-	}
-	return address
 }

@@ -349,6 +349,7 @@ func (p *Pages) RenderAs(w http.ResponseWriter, r *http.Request, status int, nam
 }
 
 func (h *Host) asset(w http.ResponseWriter, r *http.Request) error {
+	w.Header().Del("Vary") // it is the same to everybody, and may be kept for all
 	if !h.assets.Send(w, r.PathValue("name")) {
 		return ErrAbsent
 	}

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -99,10 +100,18 @@ func newDesk(t testing.TB, layout page.Layout) *desk {
 		case "late":
 			io.WriteString(w, "half")
 			return errors.New("broke")
+		case "sending":
+			for name, value := range map[string]string{"Content-Length": "7", "Content-Disposition": "attachment", "Cache-Control": "public", "Content-Security-Policy": ""} {
+				w.Header().Set(name, value)
+			}
+			return errors.New("secret of the disk")
 		case "view":
 			return pages.Render(w, r, "list", formView{View: page.NewView(r)})
 		}
 		return page.ErrAbsent
+	})
+	host.Handle("POST /to/{path...}", func(w http.ResponseWriter, r *http.Request) error {
+		return page.SeeOther(w, r, r.URL.Query().Get("to"))
 	})
 	host.Handle("GET /form", d.form)
 	host.Handle("POST /form", d.form)
@@ -182,6 +191,37 @@ func TestPagesSpeakTheReadersLanguage(t *testing.T) {
 	}
 }
 
+// No link of a page leads to another host, whatever its own address was.
+func TestLinksStayOnTheHost(t *testing.T) {
+	d := newDesk(t, page.Public)
+	for _, test := range []struct{ path, want string }{
+		{"/%2Fevil.example/", `href="/evil.example/?lang=de"`},
+		{"/%2F%2Fevil.example", `href="/evil.example?lang=de"`},
+		{"/%5Cevil.example", `href="/%5cevil.example?lang=de"`},
+		{"/a%3Fb", `href="/a%3fb?lang=de"`},
+	} {
+		body := d.ask("GET", test.path, "").Body.String()
+		if !strings.Contains(strings.ToLower(body), test.want) {
+			t.Errorf("%s: no %s in\n%s", test.path, test.want, body)
+		}
+	}
+	for _, test := range []struct{ path, to, want string }{
+		{"/to/case", "done", "/to/done"},
+		{"/to/a%3Fb/case", "done?after=3#end", "/to/a%3Fb/done?after=3#end"},
+		{"/to/case", "/other", "/other"},
+		{"/to/case", "//evil.example", ""},
+		{"/to/case", "///evil.example", "/evil.example"},
+		{"/to/case", `/\evil.example`, "/%5Cevil.example"},
+		{"/to/case", "https://evil.example", ""},
+		{"/to/case", "javascript:1", ""},
+	} {
+		w := d.ask("POST", test.path+"?to="+url.QueryEscape(test.to), "")
+		if got := w.Header().Get("Location"); got != test.want || (w.Code == 303) != (test.want != "") {
+			t.Errorf("%s to %s: %d to %q, want %q", test.path, test.to, w.Code, got, test.want)
+		}
+	}
+}
+
 func TestOnePlaceTurnsErrorsIntoAnswers(t *testing.T) {
 	d := newDesk(t, page.Public)
 	absent := ""
@@ -196,6 +236,7 @@ func TestOnePlaceTurnsErrorsIntoAnswers(t *testing.T) {
 		{"panics", 500, "The request failed."},
 		{"view", 500, "The request failed."},
 		{"busy", 503, "Others are being served"},
+		{"sending", 500, "The request failed."},
 		{"late", 200, "half"},
 	} {
 		w := d.ask("GET", "/fails/"+test.how, "", "Accept-Language", "en")
@@ -209,6 +250,9 @@ func TestOnePlaceTurnsErrorsIntoAnswers(t *testing.T) {
 				t.Errorf("%s: not there and not yours are two answers:\n%s\n%s", test.how, body, absent)
 			}
 			absent = body
+		}
+		if h := w.Header(); h.Get("Content-Length")+h.Get("Content-Disposition") != "" || h.Get("Cache-Control") != "no-store" || h.Get("Content-Security-Policy") == "" {
+			t.Errorf("%s: the answer is said to be a file: %v", test.how, h)
 		}
 		if (w.Code == 503) != (w.Header().Get("Retry-After") != "") {
 			t.Errorf("%s: Retry-After %q", test.how, w.Header().Get("Retry-After"))
@@ -284,9 +328,12 @@ func TestEveryAnswerIsProtected(t *testing.T) {
 func TestOneAddressIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk(t, page.Public)
-		from := func(address string) int {
+		from := func(address string, headers ...string) int {
 			r := httptest.NewRequest("GET", "http://127.0.0.1:8080/", nil)
 			r.RemoteAddr = address
+			for i := 0; i < len(headers); i += 2 {
+				r.Header.Set(headers[i], headers[i+1])
+			}
 			w := httptest.NewRecorder()
 			d.ServeHTTP(w, r)
 			return w.Code
@@ -300,6 +347,9 @@ func TestOneAddressIsBounded(t *testing.T) {
 			if code := from(address); code != want {
 				t.Errorf("%s: %d, want %d", address, code, want)
 			}
+		}
+		if code := from("192.0.2.1:5000", "Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "no-cors"); code != 429 {
+			t.Errorf("what is refused costs nothing: %d", code)
 		}
 		time.Sleep(100 * time.Millisecond)
 		if one, two, three := from("192.0.2.1:5000"), from("192.0.2.1:5000"), from("192.0.2.1:5000"); one != 200 || two != 200 || three != 429 {
@@ -367,8 +417,8 @@ func TestAssetsOfAPageAreKept(t *testing.T) {
 	body := d.ask("GET", "/", "").Body.String()
 	_, link, ok := strings.Cut(body, `rel="stylesheet" href="`)
 	link, _, _ = strings.Cut(link, `"`)
-	if w := d.ask("GET", link, ""); !ok || w.Code != 200 || !strings.Contains(w.Header().Get("Cache-Control"), "immutable") {
-		t.Errorf("%s: %d, %q", link, w.Code, w.Header().Get("Cache-Control"))
+	if w := d.ask("GET", link, ""); !ok || w.Code != 200 || !strings.Contains(w.Header().Get("Cache-Control"), "immutable") || w.Header().Get("Vary") != "" {
+		t.Errorf("%s: %d, %q, Vary %q", link, w.Code, w.Header().Get("Cache-Control"), w.Header().Get("Vary"))
 	}
 }
 

@@ -48,10 +48,10 @@ func (h *Host) guarded(next http.Handler) http.Handler {
 		switch {
 		case h.o.Loopback && !isLoopback(r.Host):
 			h.fail(w, r, "", errHost)
-		case r.Header.Get("Sec-Fetch-Site") == "cross-site" && r.Header.Get("Sec-Fetch-Mode") != "navigate":
-			h.fail(w, r, "", errOther)
 		case !h.rate.take(r.RemoteAddr, time.Now()):
 			h.fail(w, r, "", errOften)
+		case r.Header.Get("Sec-Fetch-Site") == "cross-site" && r.Header.Get("Sec-Fetch-Mode") != "navigate":
+			h.fail(w, r, "", errOther)
 		case r.Method == http.MethodGet && r.URL.Query().Has(languageField):
 			h.choose(w, r)
 		default:
@@ -73,9 +73,14 @@ func (h *Host) choose(w http.ResponseWriter, r *http.Request) {
 		http.SetCookie(w, cookie)
 	}
 	query.Del(languageField)
-	// A path that begins with two slashes would be another host's.
-	to := url.URL{Path: "/" + strings.TrimLeft(r.URL.Path, "/"), RawQuery: query.Encode()}
-	http.Redirect(w, r, to.String(), http.StatusSeeOther)
+	http.Redirect(w, r, address(r.URL.Path, query.Encode()), http.StatusSeeOther)
+}
+
+// address is that of a page of this host: a path that begins with two slashes would be
+// another's.
+func address(path, query string) string {
+	to := url.URL{Path: "/" + strings.TrimLeft(path, "/"), RawQuery: query}
+	return to.String()
 }
 
 // CookieName is the name of a cookie of this host. Hosts on one machine may differ in

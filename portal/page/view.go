@@ -116,7 +116,7 @@ func (v View) Choices() (all []MenuItem) {
 			query[name] = values
 		}
 		query.Set(languageField, tag)
-		all = append(all, MenuItem{Path: v.path + "?" + query.Encode(), Words: ownNames[tag], Lang: tag, Here: tag == v.Lang()})
+		all = append(all, MenuItem{Path: address(v.path, query.Encode()), Words: ownNames[tag], Lang: tag, Here: tag == v.Lang()})
 	}
 	return all
 }
@@ -227,7 +227,13 @@ func (v View) Field(name, label string, faults Faults) Field {
 // DayField is a civil day.
 func (v View) DayField(name, label string, faults Faults) Field {
 	f := v.Field(name, label, faults)
-	if f.Type = "date"; f.Value != "" {
+	f.Type = "date"
+	return f.asDay()
+}
+
+// asDay writes the value of a field of days as browsers want it.
+func (f Field) asDay() Field {
+	if f.Value != "" {
 		if d, wrong := parseDate(f.Value); wrong == "" {
 			f.Value = d.String()
 		} else {
@@ -269,6 +275,9 @@ func (v View) FileField(name, label string, faults Faults) Field {
 func (f Field) With(value string) Field {
 	if !f.typed.Has(f.Name) {
 		f.Value = value
+	}
+	if f.Type == "date" {
+		return f.asDay()
 	}
 	return f
 }

@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"math"
 	"net/http"
+	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -60,6 +62,30 @@ func TestSpectrogramIsDrawn(t *testing.T) {
 	}
 }
 
+// Who looks at the pictures of records without reading them holds up nobody's record.
+func TestH04_StandingReadersHoldUpNoRecord(t *testing.T) {
+	d := portaltest.NewDevice(t, "one")
+	signal := passing(t)
+	v := d.Violation(t, pictures(t), signal, nil)
+	s := receive(t, portaltest.NewCentre(t, d), send(d, v, append(pictures(t), signal)...)...)
+	path := "/records/" + v.ID.String()
+	release := make(chan struct{})
+	var reading sync.WaitGroup
+	defer reading.Wait()
+	defer close(release)
+	for i := range 12 {
+		h := &heldReader{ResponseRecorder: httptest.NewRecorder(), began: make(chan struct{}), release: release}
+		reading.Go(func() {
+			s.handler.ServeHTTP(h, httptest.NewRequest("GET", "http://127.0.0.1:8080"+path+[]string{"/signal.svg", "", "/bundle.zip"}[i%3], nil))
+		})
+		select {
+		case <-h.began:
+		case <-time.After(10 * time.Second):
+			t.Fatalf("reader %d waits for those who stand still", i+1)
+		}
+	}
+}
+
 // A search narrows the list, its pages keep it, and what is no question is told.
 func TestListsAreNarrowed(t *testing.T) {
 	s, v := violation(t, nil)
@@ -92,6 +118,16 @@ func TestListsAreNarrowed(t *testing.T) {
 	}
 	if body := s.get("/?road=SP+14&show=all").Body.String(); !strings.Contains(body, `href="/?road=SP&#43;14"`) && !strings.Contains(body, `href="/?road=SP+14"`) {
 		t.Error("the other tab forgets the search")
+	}
+	// A day that is typed as people do is shown as browsers want it.
+	if body := s.get("/?day=7.12.2026").Body.String(); !strings.Contains(body, `value="2026-12-07"`) {
+		t.Error("the day that was searched for is not shown")
+	}
+	// A search is not made again every other second.
+	for query, renews := range map[string]bool{"": true, "?show=all": true, "?road=SP+14": false, "?day=x": false} {
+		if body := s.get("/" + query).Body.String(); strings.Contains(body, "/assets/live.") != renews || strings.Contains(body, `http-equiv="refresh"`) != renews {
+			t.Errorf("/%s: renews %v, want %v", query, !renews, renews)
+		}
 	}
 }
 

@@ -52,11 +52,6 @@ func (d *Desk) find(r *http.Request) (*record.Record, *evidence.Sealed, error) {
 // Frames and trace are mapped: the bundle must not be used after the mapping is
 // closed.
 func (d *Desk) collect(ctx context.Context, rec *record.Record, sealed *evidence.Sealed) (*evidence.Bundle, *mapping, error) {
-	done, err := d.limits.work(ctx)
-	if err != nil {
-		return &evidence.Bundle{}, &mapping{}, err
-	}
-	defer done()
 	m := &mapping{d: d, rec: rec}
 	r := sealed.Record
 	b := &evidence.Bundle{Record: rec.Bytes, DeviceCertificate: d.o.Register.Certificate(r.Key.Certificate)}
@@ -152,6 +147,11 @@ func (d *Desk) bundle(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return d.answer(r, err)
 	}
+	done, err := d.limits.work(r.Context())
+	if err != nil {
+		return err
+	}
+	defer done()
 	b, mapped, err := d.collect(r.Context(), rec, sealed)
 	defer mapped.close()
 	if err != nil {
@@ -161,6 +161,7 @@ func (d *Desk) bundle(w http.ResponseWriter, r *http.Request) error {
 	if err := evidence.WriteBundle(&length, b); err != nil {
 		return d.answer(r, err)
 	}
+	done() // what follows takes as long as the reader
 	download(w, "application/zip", fileName(sealed, ".zip"))
 	w.Header().Set("Content-Length", strconv.FormatInt(int64(length), 10))
 	if err := evidence.WriteBundle(w, b); err != nil {

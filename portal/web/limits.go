@@ -40,11 +40,12 @@ func newLimits() *limits {
 	return &limits{workers: make(chan struct{}, maxWorkers), from: make(map[string]int)}
 }
 
-// work waits for its turn to put a record together. The caller calls done.
+// work waits for its turn to put a record together and check it. The caller calls done,
+// once or more often, before anything is sent: a reader who stands still holds up none.
 func (l *limits) work(ctx context.Context) (done func(), err error) {
 	select {
 	case l.workers <- struct{}{}:
-		return func() { <-l.workers }, nil
+		return sync.OnceFunc(func() { <-l.workers }), nil
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}

@@ -267,7 +267,7 @@ const maxNeeds = 10
 
 type overviewView struct {
 	page.View
-	Renews  bool // while nobody leafs through it
+	Renews  bool // while nobody leafs through it or searches
 	Figures []figure
 	Waiting string
 	Centre  []phrase // what at the centre needs a person
@@ -292,7 +292,7 @@ func (d *Desk) overview(w http.ResponseWriter, r *http.Request) error {
 	if view.Records, err = d.list(r, v, nil); err != nil {
 		return err
 	}
-	view.Renews = view.Records.Pager.First == ""
+	view.Renews = view.Records.Pager.First == "" && !view.Records.Filtered // a search costs more
 	for _, words := range d.warnings(now) {
 		view.Centre = append(view.Centre, phrase{Words: words, Lang: foreign(v)})
 	}

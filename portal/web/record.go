@@ -71,6 +71,11 @@ func (d *Desk) record(w http.ResponseWriter, r *http.Request) error {
 		return d.answer(r, err)
 	}
 	v := page.NewView(r)
+	done, err := d.limits.work(r.Context())
+	if err != nil {
+		return err
+	}
+	defer done()
 	b, mapped, err := d.collect(r.Context(), rec, sealed)
 	defer mapped.close()
 	damaged := errors.Is(err, record.ErrDamaged)
@@ -136,6 +141,7 @@ func (d *Desk) record(w http.ResponseWriter, r *http.Request) error {
 		}
 		*n.into = id.String()
 	}
+	done() // the reader may be slow
 	return d.o.Pages.Render(w, r, "record", view)
 }
 

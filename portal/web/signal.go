@@ -66,6 +66,7 @@ func (d *Desk) signal(w http.ResponseWriter, r *http.Request) error {
 	if err := draw(&picture, sealed.Record.Trace, mapped.Data); err != nil {
 		return fmt.Errorf("trace of record %v: %w", sealed.ID, err)
 	}
+	done() // the reader may be slow
 	w.Header().Set("Content-Type", "image/svg+xml")
 	_, err = w.Write(picture.Bytes())
 	return err

@@ -107,7 +107,11 @@ func (d *Desk) Routes() map[string]page.Handler {
 	}
 	if d.o.Published != nil {
 		log := http.StripPrefix("/log", d.o.Published)
-		all["GET /log/"] = func(w http.ResponseWriter, r *http.Request) error { log.ServeHTTP(w, r); return nil }
+		all["GET /log/"] = func(w http.ResponseWriter, r *http.Request) error {
+			w.Header().Del("Vary") // tiles are the same to everybody, and may be kept for all
+			log.ServeHTTP(w, r)
+			return nil
+		}
 		all["GET /log/key"] = d.logKey
 	}
 	return all

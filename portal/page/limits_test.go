@@ -1,0 +1,54 @@
+package page
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"testing"
+)
+
+func TestWhoseAnAddressIs(t *testing.T) {
+	for remote, want := range map[string]string{
+		"192.0.2.1:5000": "192.0.2.1", "[::ffff:192.0.2.1]:5000": "192.0.2.1", "127.0.0.1:5000": "127.0.0.1", "[::1]:5000": "::1",
+		"[2001:db8:0:1:2:3:4:5]:5000": "2001:db8:0:1::", "[fe80::1%eth0]:5000": "fe80::",
+	} {
+		if got := whose(remote); got != netip.MustParseAddr(want) {
+			t.Errorf("%s: %v, want %s", remote, got, want)
+		}
+	}
+	for _, remote := range []string{"", "@", "pipe", "192.0.2.1"} {
+		if got := whose(remote); got.IsValid() {
+			t.Errorf("%q: %v", remote, got)
+		}
+	}
+}
+
+// A caller is a connection from an address.
+type caller struct {
+	net.Conn
+	from   net.Addr
+	closed bool
+}
+
+func (c *caller) RemoteAddr() net.Addr { return c.from }
+func (c *caller) Close() error         { c.closed = true; return nil }
+
+func call(address string) *caller {
+	return &caller{from: net.TCPAddrFromAddrPort(netip.AddrPortFrom(netip.MustParseAddr(address), 5000))}
+}
+
+// One network has all addresses in it: what it opens too much is taken from it.
+func TestConnectionsOfOneNetworkGoFirst(t *testing.T) {
+	all := newConnections()
+	reader := call("2001:db8:ffff::1")
+	all.changed(reader, http.StateNew) // waits, and is the oldest
+	for i := range 2 * maxConnections {
+		one := call(fmt.Sprintf("2001:db8::%x", i+1))
+		all.changed(one, http.StateNew)
+		all.changed(one, http.StateActive)
+	}
+	if reader.closed || len(all.all) != maxConnections {
+		t.Errorf("reader closed %v, %d connections", reader.closed, len(all.all))
+	}
+}
