@@ -2,8 +2,8 @@
 // is how to check evidence without trusting this centre: the page that checks a bundle,
 // the fingerprint of the root key to compare, the public log.
 //
-// What it keeps true: nothing of a device, a record or a person is on it but what the
-// public log has, which are hashes.
+// What it keeps true: nothing of a record or a person is on it but what the public log has,
+// which are hashes, and of devices what the trust file has: their ids and keys, no place.
 package citizen
 
 import (
