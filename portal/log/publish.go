@@ -86,6 +86,7 @@ type Publisher struct {
 	silent map[string]bool  // witnesses that did not cosign the last one
 	sizes  map[string]int64 // what each witness is known to have
 	put    bool             // the source has the newest
+	tiles  chan struct{}    // being read
 
 	mu      sync.Mutex
 	signed  []byte // nil: nothing is published yet
@@ -104,7 +105,7 @@ func NewPublisher(o Options) (*Publisher, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	p := &Publisher{o: o, silent: map[string]bool{}, sizes: map[string]int64{}}
+	p := &Publisher{o: o, silent: map[string]bool{}, sizes: map[string]int64{}, tiles: make(chan struct{}, maxTiles)}
 	signed, err := durable.ReadAtMost(o.File, maxCheckpoint)
 	if errors.Is(err, os.ErrNotExist) {
 		return p, nil

@@ -30,7 +30,10 @@ func (p *Publisher) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "not in the published log", http.StatusNotFound)
 		return
 	}
-	data, err := p.tile(r.Context(), tile)
+	data, err := p.turn(r.Context(), tile)
+	if r.Context().Err() != nil {
+		return // the reader has gone
+	}
 	if err != nil {
 		p.o.Log.Error("a tile of the log cannot be read", "tile", path, "error", err)
 		http.Error(w, "cannot be read at the moment", http.StatusInternalServerError)
@@ -50,6 +53,21 @@ func within(t tlog.Tile, n int64) bool {
 	}
 	have := n >> level // hashes at that level
 	return t.N < have>>torchwood.TileHeight+1 && t.N<<torchwood.TileHeight+int64(t.W) <= have
+}
+
+// maxTiles is how many are read at once: whoever may read the log asks the source that
+// takes evidence.
+const maxTiles = 4
+
+// turn waits for its turn to read a tile.
+func (p *Publisher) turn(ctx context.Context, t tlog.Tile) ([]byte, error) {
+	select {
+	case p.tiles <- struct{}{}:
+		defer func() { <-p.tiles }()
+		return p.tile(ctx, t)
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }
 
 func (p *Publisher) tile(ctx context.Context, t tlog.Tile) ([]byte, error) {

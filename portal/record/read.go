@@ -4,7 +4,10 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/mod/sumdb/tlog"
@@ -272,11 +275,72 @@ func (s *Store) Receipt(ctx context.Context, hash evidence.Hash) ([]byte, error)
 
 const selectLogHash = `SELECT hash FROM log_hashes WHERE position = $1`
 
+// hashesAtOnce is how many hashes one statement reads: those of a tile.
+const hashesAtOnce = 256
+
+// selectLogHashes is the statement for up to n positions. It has as many parameters as the
+// next power of two: so there are few statements.
+func selectLogHashes(n int) (text string, parameters int) {
+	parameters = 1
+	for parameters < n {
+		parameters *= 2
+	}
+	names := make([]string, parameters)
+	for i := range names {
+		names[i] = parameter(i + 1)
+	}
+	return `SELECT position, hash FROM log_hashes WHERE position IN (` + strings.Join(names, ", ") + `)`, parameters
+}
+
 // Hashes reads the log's tree. It sees what was committed when it is called.
-func (s *Store) Hashes(ctx context.Context) tlog.HashReader { return hashes(ctx, s.db) }
+func (s *Store) Hashes(ctx context.Context) tlog.HashReader {
+	return tlog.HashReaderFunc(func(positions []int64) ([]tlog.Hash, error) {
+		found := make(map[int64]tlog.Hash, len(positions))
+		for part := range slices.Chunk(positions, hashesAtOnce) {
+			text, parameters := selectLogHashes(len(part))
+			args := make([]any, parameters)
+			for i := range args {
+				args[i] = part[min(i, len(part)-1)]
+			}
+			_, err := list(ctx, s.db, text, args, func(rows *sql.Rows) (position int64, err error) {
+				var b []byte
+				if err = rows.Scan(&position, &b); err == nil {
+					h := tlog.Hash{}
+					copy(h[:], b)
+					found[position] = h
+				}
+				return position, err
+			})
+			if err != nil {
+				return nil, err
+			}
+		}
+		hashes := make([]tlog.Hash, len(positions))
+		for i, p := range positions {
+			h, ok := found[p]
+			if !ok {
+				return nil, fmt.Errorf("hash %d of the log: %w", p, ErrNotFound)
+			}
+			hashes[i] = h
+		}
+		return hashes, nil
+	})
+}
 
 // Hashes is that of [Store].
-func (t *Tx) Hashes() tlog.HashReader { return hashes(t.ctx, t) }
+func (t *Tx) Hashes() tlog.HashReader {
+	return tlog.HashReaderFunc(func(positions []int64) ([]tlog.Hash, error) {
+		hashes := make([]tlog.Hash, len(positions))
+		for i, p := range positions {
+			var b []byte
+			if err := t.row(selectLogHash, []any{p}, &b); err != nil {
+				return nil, err
+			}
+			copy(hashes[i][:], b)
+		}
+		return hashes, nil
+	})
+}
 
 // An asker answers a question that has one row.
 type asker interface {
@@ -286,20 +350,6 @@ type asker interface {
 // Row is that of [database.Reader], with what the transaction has changed before.
 func (t *Tx) Row(_ context.Context, text string, args []any, into ...any) error {
 	return t.row(text, args, into...)
-}
-
-func hashes(ctx context.Context, r asker) tlog.HashReader {
-	return tlog.HashReaderFunc(func(positions []int64) ([]tlog.Hash, error) {
-		hashes := make([]tlog.Hash, len(positions))
-		for i, p := range positions {
-			var b []byte
-			if err := r.Row(ctx, selectLogHash, []any{p}, &b); err != nil {
-				return nil, err
-			}
-			copy(hashes[i][:], b)
-		}
-		return hashes, nil
-	})
 }
 
 const selectLogEntries = `SELECT id FROM records WHERE log_index >= $1 AND log_index < $2 ORDER BY log_index`

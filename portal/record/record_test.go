@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/mod/sumdb/tlog"
+
 	"ciglio/capture/evidence"
 	"ciglio/portal/portaltest"
 	"ciglio/portal/record"
@@ -79,5 +81,40 @@ func TestBlobIsHashedWhenRead(t *testing.T) {
 		if _, err := s.Blob(t.Context(), hash); !errors.Is(err, record.ErrDamaged) {
 			t.Errorf("%q: %v, want damaged", bad, err)
 		}
+	}
+}
+
+// Hashes come in the order in which they are asked for, however many.
+func TestHashesOfTheLog(t *testing.T) {
+	s := portaltest.OpenStore(t, t.TempDir())
+	t.Cleanup(func() { s.Close() })
+	const all = 600
+	stored := make([]tlog.Hash, all)
+	for i := range stored {
+		stored[i] = sha256.Sum256([]byte{byte(i), byte(i >> 8)})
+	}
+	if err := s.Update(t.Context(), func(tx *record.Tx) error { return tx.LogHashes(0, stored) }); err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range []int{0, 1, 2, 3, 255, 256, 257, 599} {
+		positions := make([]int64, n)
+		for i := range positions {
+			positions[i] = int64((i*7 + 3) % all)
+		}
+		if n > 2 {
+			positions[2] = positions[0]
+		}
+		got, err := s.Hashes(t.Context()).ReadHashes(positions)
+		if err != nil || len(got) != n {
+			t.Fatalf("%d hashes: %d, %v", n, len(got), err)
+		}
+		for i, p := range positions {
+			if got[i] != stored[p] {
+				t.Fatalf("%d hashes: number %d is another", n, i)
+			}
+		}
+	}
+	if _, err := s.Hashes(t.Context()).ReadHashes([]int64{1, all, 2}); !errors.Is(err, record.ErrNotFound) {
+		t.Errorf("one that is not there: %v", err)
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 
 	"filippo.io/torchwood"
 	"golang.org/x/mod/sumdb/note"
@@ -195,6 +196,58 @@ func TestStandardClientReadsTheLog(t *testing.T) {
 			t.Errorf("%q: %d", path, r.Code)
 		}
 	}
+}
+
+// A slow source answers when it is let.
+type slow struct {
+	*memory
+	asked chan struct{}
+	let   chan struct{}
+}
+
+func (s slow) LogEntries(ctx context.Context, from, to uint64) ([]evidence.Hash, error) {
+	s.asked <- struct{}{}
+	<-s.let
+	return s.memory.LogEntries(ctx, from, to)
+}
+
+// Whoever reads the log without end leaves the source to those who store.
+func TestReadersOfTheLogTakeTurns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		source := slow{&memory{}, make(chan struct{}, 100), make(chan struct{})}
+		source.grow(t, 5, "a")
+		p := publisher(t, source, openKey(t, t.TempDir()), filepath.Join(t.TempDir(), "checkpoint"), "")
+		publish(t, p)
+		var reading sync.WaitGroup
+		read := func(ctx context.Context) *httptest.ResponseRecorder {
+			w := httptest.NewRecorder()
+			reading.Go(func() {
+				p.ServeHTTP(w, httptest.NewRequestWithContext(ctx, http.MethodGet, "/tile/entries/000.p/5", nil))
+			})
+			return w
+		}
+		var all []*httptest.ResponseRecorder
+		for range 20 {
+			all = append(all, read(t.Context()))
+		}
+		gone, leave := context.WithCancel(t.Context())
+		left := read(gone)
+		leave()
+		synctest.Wait()
+		if len(source.asked) != 4 {
+			t.Errorf("%d read at once, want 4", len(source.asked))
+		}
+		close(source.let)
+		reading.Wait()
+		for i, w := range all {
+			if w.Code != 200 || w.Body.Len() != 5*34 {
+				t.Errorf("reader %d: %d, %d bytes", i+1, w.Code, w.Body.Len())
+			}
+		}
+		if left.Body.Len() > 0 {
+			t.Errorf("who has left is told %q", left.Body)
+		}
+	})
 }
 
 // TestWitnessHoldsTheLog tries what a centre that changes its past could do.
