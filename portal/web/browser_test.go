@@ -60,6 +60,11 @@ func TestSpectrogramIsDrawn(t *testing.T) {
 	if w.Code != 200 || w.Header().Get("Content-Type") != "image/svg+xml" || !strings.Contains(w.Body.String(), "<svg") || !strings.Contains(s.get(path).Body.String(), path+"/signal.svg") {
 		t.Errorf("signal: %d %q", w.Code, w.Header().Get("Content-Type"))
 	}
+	// A browser may open it by itself: then its picture is shown, and nothing in it runs.
+	policy := w.Header().Get("Content-Security-Policy")
+	if !strings.Contains(w.Body.String(), `href="data:image/png`) || !strings.Contains(policy, "img-src data:") || !strings.Contains(policy, "sandbox") || strings.Contains(policy, "script-src") {
+		t.Errorf("signal: policy %q", policy)
+	}
 }
 
 // Who looks at the pictures of records without reading them holds up nobody's record.

@@ -67,6 +67,8 @@ func (d *Desk) signal(w http.ResponseWriter, r *http.Request) error {
 		return fmt.Errorf("trace of record %v: %w", sealed.ID, err)
 	}
 	done() // the reader may be slow
+	// Opened by itself it is a document: one that runs nothing, and has its picture within.
+	w.Header().Set("Content-Security-Policy", "default-src 'none'; img-src data:; frame-ancestors 'none'; sandbox")
 	w.Header().Set("Content-Type", "image/svg+xml")
 	_, err = w.Write(picture.Bytes())
 	return err
