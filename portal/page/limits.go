@@ -134,7 +134,7 @@ func (c *connections) changed(conn net.Conn, state http.ConnState) {
 	}
 	c.mu.Unlock()
 	if out != nil {
-		out.Close()
+		go out.Close() // who reads nothing has TLS wait five seconds for its last word, and all who want to connect with it
 	}
 }
 

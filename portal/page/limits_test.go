@@ -28,27 +28,39 @@ func TestWhoseAnAddressIs(t *testing.T) {
 type caller struct {
 	net.Conn
 	from   net.Addr
-	closed bool
+	closed chan struct{}
+	holds  chan struct{} // closing it waits for this
 }
 
 func (c *caller) RemoteAddr() net.Addr { return c.from }
-func (c *caller) Close() error         { c.closed = true; return nil }
-
-func call(address string) *caller {
-	return &caller{from: net.TCPAddrFromAddrPort(netip.AddrPortFrom(netip.MustParseAddr(address), 5000))}
+func (c *caller) Close() error {
+	close(c.closed)
+	<-c.holds
+	return nil
 }
 
-// One network has all addresses in it: what it opens too much is taken from it.
+func call(address string, holds chan struct{}) *caller {
+	return &caller{closed: make(chan struct{}), holds: holds, from: net.TCPAddrFromAddrPort(netip.AddrPortFrom(netip.MustParseAddr(address), 5000))}
+}
+
+// One network has all addresses in it: what it opens too much is taken from it. Nobody
+// waits for the end of those.
 func TestConnectionsOfOneNetworkGoFirst(t *testing.T) {
-	all := newConnections()
-	reader := call("2001:db8:ffff::1")
+	all, holds := newConnections(), make(chan struct{})
+	defer close(holds)
+	reader := call("2001:db8:ffff::1", holds)
 	all.changed(reader, http.StateNew) // waits, and is the oldest
 	for i := range 2 * maxConnections {
-		one := call(fmt.Sprintf("2001:db8::%x", i+1))
+		one := call(fmt.Sprintf("2001:db8::%x", i+1), holds)
 		all.changed(one, http.StateNew)
 		all.changed(one, http.StateActive)
 	}
-	if reader.closed || len(all.all) != maxConnections {
-		t.Errorf("reader closed %v, %d connections", reader.closed, len(all.all))
+	select {
+	case <-reader.closed:
+		t.Error("the reader from elsewhere had to go")
+	default:
+	}
+	if len(all.all) != maxConnections {
+		t.Errorf("%d connections, want %d", len(all.all), maxConnections)
 	}
 }
