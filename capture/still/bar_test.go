@@ -86,7 +86,7 @@ func TestBarAtTheEdges(t *testing.T) {
 		{"at the first metre", func(r *evidence.Record) { r.Site.Position = 7 }, ItemPlace, "sp14-km12, SP 14 km 0,007"},
 		{"before the photo position", func(r *evidence.Record) { r.Frames[1].Mono = r.Measurement.Photo - 240_060_000 }, ItemPicture, "2/3, -240,1 ms"},
 		{"a sensor without a number", func(r *evidence.Record) { r.Trace.Serial = "" }, ItemSerial, "(SIM-1)"},
-		{"a test", func(r *evidence.Record) { r.Kind = evidence.KindTest }, ItemKind, "PROVA, senza valore legale"},
+		{"a test", func(r *evidence.Record) { r.Kind = evidence.KindTest }, ItemKind, "TEST, senza valore legale"},
 		{"a hundredth", func(r *evidence.Record) { r.Measurement.Speed = 10001 }, ItemMeasured, "100,01 km/h"},
 	} {
 		bar, err := BarOf(altered(t, c.change), 1, "it")
