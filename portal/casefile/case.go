@@ -37,7 +37,8 @@ type Case struct {
 	Ended   time.Time    // discarded or closed
 	Erased  []Code
 
-	keys []Key
+	keys     []Key
+	receipts []string // method and number of what was paid
 }
 
 // A Known is a party with the day from which it was known.
@@ -142,7 +143,7 @@ func (c *Case) allowed(a *Act) error {
 		return refuse("act.stopped", kind, c.Stopped)
 	case a.By.Office == "" || r.person && a.By.Person == "":
 		return refuse("act.actor", kind)
-	case a.future(a.Day):
+	case a.future(a.Day) || a.Day.Before(c.Day):
 		return refuse("act.day", a.Day)
 	}
 	return a.Body.check(c, a)

@@ -449,6 +449,8 @@ func TestPlan(t *testing.T) {
 	refused.wants(StatePaid, Money{Received: 189_00, Applied: 189_00})
 
 	lapsed := *s
+	lapsed.refused("plan.instalments", &PlanLapsed{Of: Of{1}, Reason: "first"}) // the first is paid, the second not due
+	lapsed.now = day(5, 2)
 	lapsed.do(&PlanLapsed{Of: Of{1}, Reason: "first"})
 	if d, err := lapsed.c.Due(italy(t), 1, day(4, 2)); err != nil || d.Rest != 189_00-99_00 {
 		t.Errorf("without the reduction, less what was paid: %+v, %v", d, err)
@@ -708,6 +710,9 @@ func anyBody(t rapid.TB, dice *rand.Rand, c *Case, l *law.Law, now time.Time) Bo
 	case KindNoticeIssued:
 		return &NoticeIssued{n}
 	case KindNoticeReissued:
+		if p, err := c.Position(of.Position); err == nil {
+			n.Party = p.Notice.Party
+		}
 		return &NoticeReissued{n, of.Position}
 	case KindNoticeAnnulled:
 		return &NoticeAnnulled{Of: of, Reason: "x"}
@@ -729,7 +734,7 @@ func anyBody(t rapid.TB, dice *rand.Rand, c *Case, l *law.Law, now time.Time) Bo
 		}
 		return &Served{of, s}
 	case KindPaid:
-		b := &Paid{Receipt: "r", Method: "bank", Received: cents, Ordered: law.At(now), Value: today, Excess: cents}
+		b := &Paid{Receipt: Ref(fmt.Sprint("r-", c.Acts)), Method: "bank", Received: cents, Ordered: law.At(now), Value: today, Excess: cents}
 		if parts, excess, err := c.Allocate(l, of.Position, cents, b.Ordered, today, false); err == nil {
 			b.Parts, b.Excess = parts, excess
 		}
@@ -831,6 +836,7 @@ func checkLife(t rapid.TB, l *law.Law, c Case, kept []*Act) {
 	}
 	checkMoney(t, c)
 	checkNumbers(t, c)
+	checkOneSum(t, c)
 	terms, err := c.Terms(l)
 	var no *law.Error
 	if err != nil && !errors.As(err, &no) {
@@ -853,6 +859,24 @@ func checkMoney(t rapid.TB, c Case) {
 	}
 	if m := c.Money; m.Received != m.Applied+m.Excess+m.Refunded || m.Applied != applied || m.Excess < 0 || m.Refunded < 0 {
 		t.Fatalf("money is unexplained: %+v, %v on positions", m, applied)
+	}
+}
+
+// checkOneSum: who answers for one violation owes one sum, once.
+func checkOneSum(t rapid.TB, c Case) {
+	t.Helper()
+	charged := make(map[int64]bool)
+	for _, p := range c.Positions {
+		if slices.Contains(live, p.State) && c.settled() {
+			t.Fatalf("position %d is %s, and another is paid", p.Number, p.State)
+		}
+		if p.State == StateServed && p.Served == nil || p.State == StatePaid && p.Settled == "" {
+			t.Fatalf("position %d is %s: %+v", p.Number, p.State, p)
+		}
+		if p.State != StateAnnulled && charged[p.Notice.Party] {
+			t.Fatalf("party %d has two notices", p.Notice.Party)
+		}
+		charged[p.Notice.Party] = charged[p.Notice.Party] || p.State != StateAnnulled
 	}
 }
 

@@ -121,19 +121,20 @@ func Codes() map[string][]string {
 		"act.day":               {"day"},              // before the violation, or after the act
 		"act.actor":             {"kind"},             // by nobody, or by a desk where a person must act
 		"act.stage":             {"kind", "stage"},    // not in this stage of the case
-		"act.outcome":           {"kind", "outcome"},  // no such outcome
+		"act.outcome":           {"kind", "outcome"},  // no such outcome, or nothing that can be erased
 		"act.stopped":           {"kind", "reason"},   // the case is stopped
 		"appeal.exclusive":      {"position", "way"},  // the other way was taken
 		"close.money_owed":      {"cents"},            // there is money to give back
-		"close.unsettled":       {"position"},         // said to be paid, and is not
+		"close.unsettled":       {"position"},         // said to be paid, or owed by nobody, and is not
 		"correction.old":        {"position", "day"},  // what it corrects is another
 		"erase.hold":            {"reason"},           // a legal hold
 		"money.excess":          {"cents"},            // more is given back than was too much
+		"money.receipt":         {"receipt"},          // came already
 		"money.part":            {"position"},         // a part without money that no other part settles, or twice the same position
 		"money.unbalanced":      {"cents"},            // parts and excess are not what was received
 		"notice.amounts":        {"position"},         // no minimum, or above the maximum
 		"notice.number":         {"number"},           // was used
-		"notice.party":          {"party"},            // no such liable person
+		"notice.party":          {"party"},            // no such liable person, or one who has a notice
 		"notice.position":       {"position", "next"}, // not the next number
 		"notice.replaces":       {"position"},         // not annulled, or replaced already
 		"notice.too_late":       {"last_day"},         // cannot be handed over in time
@@ -144,8 +145,8 @@ func Codes() map[string][]string {
 		"outcome.future":        {"day"},              // of a day that has not come
 		"owner.party":           {"title"},            // no such title
 		"owner.since":           {"day"},              // before the violation, or still to come
-		"plan.instalments":      {"position"},         // none, or not in order of their days
-		"plan.until":            {"position"},         // no day until which the minimum is due, or one that is over
+		"plan.instalments":      {"position"},         // none, not in order of their days, or none overdue
+		"plan.until":            {"position"},         // no day until which the minimum is due, or one too early
 		"position.state":        {"kind", "position", "state"},
 		"position.unknown":      {"position"},
 		"review.first_person":   {},              // another than who asked for a second look

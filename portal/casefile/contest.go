@@ -40,6 +40,8 @@ func (b *Appealed) check(c *Case, a *Act) error {
 		return err
 	}
 	switch {
+	case p.State == StatePaid && len(p.Appeals) > 0 && p.Appeals[len(p.Appeals)-1].Decision == nil:
+		return refuse("position.state", KindAppealed, b.Position, StateAppealed)
 	case b.To != "prefect" && b.To != "judge",
 		p.State == StateOrdered && !(byPrefect && b.To == "judge"),
 		p.State != StateOrdered && len(p.Appeals) > 0 && p.Appeals[len(p.Appeals)-1].To != b.To:
@@ -51,6 +53,7 @@ func (b *Appealed) check(c *Case, a *Act) error {
 func (b *Appealed) apply(c *Case, a *Act) {
 	p := c.at(b.Position)
 	p.Appeals = append(slices.Clip(p.Appeals), Appeal{Appealed: b})
+	p.Invited = law.Day{} // whoever loses it is invited anew
 }
 
 // An Appeal is one with its decision; nil while it is pending.
@@ -100,22 +103,22 @@ func (b *AppealDecided) check(c *Case, a *Act) error {
 }
 
 // apply gives back what was paid when the appeal was won, and knows the order when it was
-// lost. An inadmissible one leaves the order, or the title, that it was against.
+// lost. An inadmissible one leaves the order, or the title, that it was against, and a notice
+// whose service is not told yet as sent.
 func (b *AppealDecided) apply(c *Case, a *Act) {
 	p := c.at(b.Position)
 	p.Appeals = slices.Clone(p.Appeals)
 	p.Appeals[len(p.Appeals)-1].Decision = b
-	switch {
-	case b.Outcome == "rejected":
+	switch b.Outcome {
+	case "rejected":
 		p.Title = nil
 		p.Order = &Order{By: p.Appeals[len(p.Appeals)-1].To, Sum: b.Sum, Costs: b.Costs, Day: b.Day}
-	case b.Outcome == "upheld":
+	case "upheld":
 		c.release(b.Position)
-	case p.State != StateServed:
-	case p.Title != nil:
-		p.State = StateTitle
-	case p.Order != nil:
-		p.State = StateOrdered
+	default:
+		if p.State != StatePaid {
+			p.State = p.unpaid()
+		}
 	}
 }
 
@@ -184,7 +187,7 @@ func (b *PlanRequested) check(c *Case, a *Act) error { return c.past(b.Day, a) }
 
 func (b *PlanRequested) apply(c *Case, a *Act) {
 	p := c.at(b.Position)
-	p.Plan, p.NoReduction = &Plan{Requested: b.Day}, true
+	p.Plan, p.NoReduction, p.Lapsed, p.Payable = &Plan{Requested: b.Day}, true, false, law.Day{}
 }
 
 // A Plan is instalments that were asked for, and, once granted, each with its last day.
@@ -225,12 +228,18 @@ func (b *PlanDecided) fields(m *form) {
 	m.optionalDay(5, "until", &b.Until)
 }
 
+// check asks for instalments in the order of their days, or for a day until which the
+// minimum is due. That of silence follows from the request and may be over.
 func (b *PlanDecided) check(c *Case, a *Act) error {
+	p, err := c.Position(b.Position)
+	if err != nil {
+		return err
+	}
 	granted := b.Outcome == "granted"
 	if granted != (len(b.Instalments) > 1) {
 		return refuse("plan.instalments", b.Position)
 	}
-	if granted != b.Until.Zero() || !granted && b.Until.Before(a.Day) {
+	if granted != b.Until.Zero() || b.Outcome == "refused" && b.Until.Before(a.Day) || b.Outcome == "silence" && b.Until.Before(p.Plan.Requested) {
 		return refuse("plan.until", b.Position)
 	}
 	last := a.Day
@@ -248,25 +257,55 @@ func (b *PlanDecided) apply(c *Case, a *Act) {
 	p.Plan = &Plan{Requested: p.Plan.Requested, Instalments: b.Instalments}
 	if b.Outcome == "granted" {
 		p.Plan.Before = c.onAccount()
+		return
 	}
 	p.Payable = b.Until
+	p.State = p.unpaid()
 }
 
 // PlanLapsed ends a plan that was not kept: the whole is due, less what was paid.
 type PlanLapsed struct {
-	simple
 	Of
 	Reason Code `mark:"plain"`
 }
 
-func (*PlanLapsed) Kind() Kind { return KindPlanLapsed }
+func (*PlanLapsed) Kind() Kind    { return KindPlanLapsed }
+func (*PlanLapsed) variant() Code { return "" }
 
 func (b *PlanLapsed) fields(m *form) {
 	b.Of.fields(m)
 	m.code(2, "reason", &b.Reason)
 }
 
-func (b *PlanLapsed) apply(c *Case, a *Act) { c.at(b.Position).Lapsed = true }
+// check asks that an instalment is overdue.
+func (b *PlanLapsed) check(c *Case, a *Act) error {
+	p, err := c.Position(b.Position)
+	if err != nil {
+		return err
+	}
+	if next, _, ok := c.instalment(&p); !ok || !next.Until.Before(law.DayOf(a.At)) {
+		return refuse("plan.instalments", b.Position)
+	}
+	return nil
+}
+
+func (b *PlanLapsed) apply(c *Case, a *Act) {
+	p := c.at(b.Position)
+	p.Lapsed = true
+	p.State = p.unpaid()
+}
+
+// instalment returns the first one of a plan that is not paid, and the day of the one before.
+func (c *Case) instalment(p *Position) (next Instalment, begin law.Day, ok bool) {
+	paid, begin := max(0, c.onAccount()-p.Plan.Before), p.Plan.Requested
+	for _, i := range p.Plan.Instalments {
+		if paid -= i.Cents; paid < 0 {
+			return i, begin, true
+		}
+		begin = i.Until
+	}
+	return next, begin, false
+}
 
 // Title makes a notice, or an order, an enforceable title: art. 203(3).
 type Title struct {

@@ -81,14 +81,41 @@ func (b *DriverSilent) fields(m *form) {
 	m.Fixed(3, "opens", b.Opens[:])
 }
 
-// check refuses it for who gave the data, was silent already, or appealed: while an appeal
-// runs the duty waits.
+// mustName reports whether a position, once it is served, obliges to say who drove: not the
+// driver, not who was silent already, and nobody once the data are complete, of whichever
+// joint debtor they came. What was said on a notice to somebody else does not count.
+func (c *Case) mustName(p *Position) bool {
+	if p.Notice.Points == 0 || p.Silent || c.Parties[p.Notice.Party-1].Title == "driver" {
+		return false
+	}
+	return !slices.ContainsFunc(c.Positions, func(o Position) bool {
+		return o.Driver != nil && o.Driver.Complete && !c.Parties[o.Notice.Party-1].Gone
+	})
+}
+
+// asked returns the day from which the duty runs: of service, or, after an appeal that was
+// not won, of the new invitation. Zero: it does not run, or not yet.
+func (p *Position) asked() law.Day {
+	if n := len(p.Appeals); p.Served != nil && n > 0 {
+		if d := p.Appeals[n-1].Decision; d == nil || d.Outcome == "upheld" {
+			return law.Day{}
+		}
+		return p.Invited
+	}
+	if p.Served != nil {
+		return p.Served.Day
+	}
+	return law.Day{}
+}
+
+// check refuses it for who need not say who drove, or was not asked yet: before service,
+// while an appeal runs and until a new invitation after it.
 func (b *DriverSilent) check(c *Case, a *Act) error {
 	p, err := c.Position(b.Position)
 	if err != nil {
 		return err
 	}
-	if p.Notice.Points == 0 || p.Silent || p.State == StateAppealed || p.Driver != nil && p.Driver.Complete || !b.Day.Before(law.DayOf(a.At)) {
+	if asked := p.asked(); !c.mustName(&p) || asked.Zero() || !asked.Before(b.Day) || !b.Day.Before(law.DayOf(a.At)) {
 		return refuse("position.state", KindDriverSilent, b.Position, p.State)
 	}
 	if b.Opens != IDOf(c.Opened.Institution, SilentOf(c.ID, b.Position)) {

@@ -21,7 +21,11 @@ func (b *Closed) fields(m *form) {
 	m.commitment(2, "note", &b.Note)
 }
 
-// check holds a case open while money is to be given back, and calls none paid that is not.
+// nobody are the reasons by which nobody owes anything: notices are annulled before.
+var nobody = []Code{"annulled", "upheld", "theft", "deceased", "diplomatic", "cloned"}
+
+// check holds a case open while money is to be given back, calls none paid that is not, and
+// leaves no sum asked for of whom nothing is owed by.
 func (b *Closed) check(c *Case, a *Act) error {
 	if c.Money.Excess > 0 {
 		return refuse("close.money_owed", c.Money.Excess)
@@ -29,16 +33,15 @@ func (b *Closed) check(c *Case, a *Act) error {
 	if b.Reason == "discarded" && c.Stage != StageDiscarded {
 		return refuse("act.stage", KindClosed, c.Stage)
 	}
-	if b.Reason != "paid" {
+	if b.Reason != "paid" && !slices.Contains(nobody, b.Reason) {
 		return nil
 	}
-	paid := false
 	for _, p := range c.Positions {
-		if paid = paid || p.State == StatePaid; slices.Contains(live, p.State) {
+		if slices.Contains(live, p.State) {
 			return refuse("close.unsettled", p.Number)
 		}
 	}
-	if !paid {
+	if b.Reason == "paid" && !c.settled() {
 		return refuse("close.unsettled", len(c.Positions))
 	}
 	return nil
@@ -71,10 +74,14 @@ func (b *Reopened) check(c *Case, a *Act) error {
 func (b *Reopened) apply(c *Case, a *Act) {
 	switch c.Closed = ""; {
 	case slices.ContainsFunc(c.Parties, func(p Known) bool { return !p.Gone }):
-	case c.Review == nil && c.Opened.Source == "violation":
-		c.Stage = StageReview
-	default:
+	case c.Opened.Source != "violation":
 		c.Stage = StageAccepted
+	case c.Review == nil:
+		c.Stage = StageReview
+	case c.Review.Outcome == "accepted":
+		c.Stage = StageAccepted
+	default:
+		c.Stage = StageSecond
 	}
 }
 
@@ -182,9 +189,18 @@ func (b *Erased) fields(m *form) {
 	m.ref(2, "rule", &b.Rule)
 }
 
+// check erases nothing under a hold, nor persons while one of them is owed money.
 func (b *Erased) check(c *Case, a *Act) error {
 	if len(c.Holds) > 0 {
 		return refuse("erase.hold", c.Holds[0].Reason)
+	}
+	for _, e := range b.What {
+		switch {
+		case !slices.Contains([]Code{"person", "plate", "pictures"}, e.What):
+			return refuse("act.outcome", KindErased, e.What)
+		case e.What == "person" && c.Money.Excess > 0:
+			return refuse("close.money_owed", c.Money.Excess)
+		}
 	}
 	return nil
 }

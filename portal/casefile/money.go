@@ -55,6 +55,9 @@ func (b *Paid) fields(m *form) {
 }
 
 func (b *Paid) check(c *Case, a *Act) error {
+	if slices.Contains(c.receipts, b.receipt()) {
+		return refuse("money.receipt", b.Receipt)
+	}
 	sum, settles := b.Excess, false
 	for i, p := range b.Parts {
 		sum += p.Cents
@@ -88,17 +91,55 @@ func (p Part) variant() Code {
 	return "settles"
 }
 
+// receipt is one payment's: whoever tells of it again, under whatever key, tells of the same.
+func (b *Paid) receipt() string { return string(b.Method) + " " + string(b.Receipt) }
+
 func (b *Paid) apply(c *Case, a *Act) {
+	c.receipts = append(slices.Clip(c.receipts), b.receipt())
 	c.Money.Received += b.Received
 	c.Money.Excess += b.Excess
 	for _, part := range b.Parts {
-		p := c.at(part.Position)
-		if part.Settles != "" {
-			p.State, p.Settled = StatePaid, part.Settles
-		}
-		p.Paid += part.Cents
+		c.at(part.Position).Paid += part.Cents
 		c.Money.Applied += part.Cents
+		c.settle(part.Settles)
 	}
+}
+
+// settle ends, with a sum that is enough, what is asked for: joint debtors owe one, so that
+// no position is paid while another of the case is live. Empty: the sum is on account.
+func (c *Case) settle(by Code) {
+	for i := range c.Positions {
+		if p := &c.Positions[i]; by != "" && (slices.Contains(live, p.State) || p.State == StatePaid && p.Settled == "") {
+			p.State, p.Settled = StatePaid, by
+		}
+	}
+}
+
+// settled reports whether the sum of the case is paid.
+func (c *Case) settled() bool {
+	return slices.ContainsFunc(c.Positions, func(p Position) bool { return p.State == StatePaid })
+}
+
+// unpaid is the state of a position if it were not paid.
+func (p *Position) unpaid() State {
+	n := len(p.Appeals)
+	switch {
+	case n > 0 && p.Appeals[n-1].Decision == nil:
+		return StateAppealed
+	case p.Title != nil:
+		return StateTitle
+	case p.Order != nil:
+		return StateOrdered
+	case p.Plan != nil && p.Payable.Zero() && len(p.Plan.Instalments) == 0:
+		return StateAsked
+	case p.Plan != nil && len(p.Plan.Instalments) > 0 && !p.Lapsed:
+		return StatePlan
+	case p.Served != nil:
+		return StateServed
+	case len(p.Sent) > 0:
+		return StateSent
+	}
+	return StateIssued
 }
 
 // Settled says that what is on account is enough after a correction: of the day of service,
@@ -134,7 +175,7 @@ func (b *Settled) check(c *Case, a *Act) error {
 
 func (b *Settled) apply(c *Case, a *Act) {
 	p := c.at(b.Position)
-	p.Settled = b.Settles
+	c.settle(b.Settles)
 	p.Paid -= b.Excess
 	c.Money.Applied -= b.Excess
 	c.Money.Excess += b.Excess
@@ -165,21 +206,27 @@ func (b *Credited) check(c *Case, a *Act) error {
 }
 
 func (b *Credited) apply(c *Case, a *Act) {
-	p := c.at(b.Position)
-	if b.Settles != "" {
-		p.State, p.Settled = StatePaid, b.Settles
-	}
-	p.Paid += b.Cents
+	c.settle(b.Settles)
+	c.at(b.Position).Paid += b.Cents
 	c.Money.Excess -= b.Cents
 	c.Money.Applied += b.Cents
 }
 
-// release makes what was paid on a position money to give back.
+// release makes what was paid on a position money to give back. Joint debtors whom it had
+// freed owe again.
 func (c *Case) release(position int64) {
 	p := c.at(position)
+	if p.Paid == 0 {
+		return
+	}
 	c.Money.Applied -= p.Paid
 	c.Money.Excess += p.Paid
 	p.Paid = 0
+	for i := range c.Positions {
+		if other := &c.Positions[i]; other.State == StatePaid {
+			other.State, other.Settled = other.unpaid(), ""
+		}
+	}
 }
 
 // Refunded is money that was given back.
@@ -231,7 +278,8 @@ type Due struct {
 }
 
 // Due returns what is to be paid for a position at an instant: the one sum that page, paper,
-// pagoPA and mail show. Before service it is the sum of the day of service. Nothing is due
+// pagoPA and mail show. Before service it is the sum of the day of service, until no day
+// that is known. Nothing is due
 // on a position that is paid, annulled, upheld or under appeal: a [*Refusal] position.state
 // says so. Other errors are those of [law.Law.Due].
 func (c *Case) Due(l *law.Law, position int64, at time.Time) (Due, error) {
@@ -251,6 +299,9 @@ func (c *Case) Due(l *law.Law, position int64, at time.Time) (Due, error) {
 		}
 		if last := p.payable(l); d.Band == law.TitleBand && !last.Before(law.DayOf(at)) {
 			d.Due = law.Due{Sanction: f.Minimum, Costs: f.Costs, Band: law.MinimumBand, Until: last.End()}
+		}
+		if p.Served == nil { // it moves with every day
+			d.Until = time.Time{}
 		}
 		d.Settles = Code(d.Band)
 	case StateOrdered:
@@ -313,7 +364,7 @@ func (c *Case) Allocate(l *law.Law, position int64, received law.Cents, ordered 
 		if sum, settles, err = c.band(l, p, paid+received, ordered, value, cash); err != nil {
 			return nil, 0, err
 		}
-		if p.State == StateAppealed && settles == Code(law.TitleBand) {
+		if p.State == StateAppealed && (settles == Code(law.TitleBand) || p.Order != nil || p.Title != nil) {
 			return []Part{{Position: position, Cents: received}}, 0, nil // the decision says the sum
 		}
 	}

@@ -73,6 +73,9 @@ func (n *Notice) check(c *Case, a *Act) error {
 			}
 		}
 	}
+	if c.charged(n.Party) { // nobody is charged twice
+		return refuse("notice.party", n.Party)
+	}
 	return nil
 }
 
@@ -83,7 +86,18 @@ func (*NoticeIssued) Kind() Kind    { return KindNoticeIssued }
 func (*NoticeIssued) variant() Code { return "" }
 
 func (b *NoticeIssued) apply(c *Case, a *Act) {
-	c.Positions = append(c.Positions, Position{Number: b.Position, State: StateIssued, Notice: &b.Notice, Issued: a.Day})
+	c.issue(Position{Number: b.Position, Notice: &b.Notice, Issued: a.Day})
+}
+
+// issue adds a position: paid from the beginning when a joint debtor has paid already.
+func (c *Case) issue(p Position) {
+	p.State = StateIssued
+	for _, other := range c.Positions {
+		if other.State == StatePaid {
+			p.State, p.Settled = StatePaid, other.Settled
+		}
+	}
+	c.Positions = append(c.Positions, p)
 }
 
 // NoticeReissued makes a position in the place of one that was annulled.
@@ -113,7 +127,7 @@ func (b *NoticeReissued) check(c *Case, a *Act) error {
 }
 
 func (b *NoticeReissued) apply(c *Case, a *Act) {
-	c.Positions = append(c.Positions, Position{Number: b.Position, State: StateIssued, Notice: &b.Notice, Issued: a.Day, Replaces: b.Replaces})
+	c.issue(Position{Number: b.Position, Notice: &b.Notice, Issued: a.Day, Replaces: b.Replaces})
 }
 
 // NoticeAnnulled is self-redress: the office takes its own act back. What was paid becomes
@@ -249,10 +263,12 @@ func (p *Position) service(dispatch int64, channel law.Channel) law.Service {
 		case o.What == "viewed" && (o.Channel == channel || send(channel)):
 			s.Viewed = o.At
 		case o.Channel != channel:
-		case o.What == "delivered":
-			s.Delivered = o.At
+		case o.What == "delivered": // and was not stored, as had been told
+			s.Delivered, s.Stored, s.Collected = o.At, law.Moment{}, law.Moment{}
 		case o.What == "stored":
-			s.Stored = o.At
+			s.Stored, s.Delivered = o.At, law.Moment{}
+		case o.What == "returned": // a letter that was stored is served all the same
+			s.Delivered = law.Moment{}
 		case o.What == "collected":
 			s.Collected = o.At
 		}
@@ -373,6 +389,9 @@ func (b *ServedCorrected) check(c *Case, a *Act) error {
 
 func (b *ServedCorrected) apply(c *Case, a *Act) {
 	p := c.at(b.Position)
+	if p.State == StateTitle && p.Order == nil && p.Served.Day.Before(b.Day) { // its sixty days were not over
+		p.State, p.Title = StateServed, nil
+	}
 	p.Before = append(slices.Clip(p.Before), *p.Served)
 	p.Served = &b.Service
 }

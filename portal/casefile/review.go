@@ -178,6 +178,7 @@ func (b *ReviewReopened) check(c *Case, a *Act) error {
 
 func (b *ReviewReopened) apply(c *Case, a *Act) {
 	c.Review, c.Reviewer, c.Readings = nil, "", nil
+	c.Since, c.NotFound = law.Day{}, "" // were of another plate
 	c.Parties = slices.Clone(c.Parties)
 	for i := range c.Parties { // annulled notices name them by number
 		c.Parties[i].Gone = true

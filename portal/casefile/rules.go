@@ -88,7 +88,7 @@ var rules = []rule{
 	{kind: KindSent, stages: known, states: []State{StatePaid}, stops: true},
 	{kind: KindOutcome, stages: after, states: issued},
 	{kind: KindServed, stages: after, states: []State{StateSent}, state: StateServed},
-	{kind: KindServed, stages: after, states: []State{StatePaid}},
+	{kind: KindServed, stages: after, states: []State{StatePaid, StateAppealed, StateOrdered, StateAsked, StatePlan, StateTitle}}, // told late
 	{kind: KindServedCorrected, stages: after, states: running},
 
 	{kind: KindPaid, stages: opened},
@@ -98,7 +98,8 @@ var rules = []rule{
 	{kind: KindCredited, stages: after, states: live}, // and paid, where it says so
 	{kind: KindRefunded, stages: opened},
 
-	{kind: KindAppealed, stages: known, states: []State{StateServed, StateOrdered, StateTitle}, state: StateAppealed},
+	{kind: KindAppealed, stages: known, states: []State{StateSent, StateServed, StateOrdered, StateTitle}, state: StateAppealed},
+	{kind: KindAppealed, stages: after, states: []State{StatePaid}}, // who decides says whether it may be
 	{kind: KindAppealDecided, variant: "upheld", stages: known, states: []State{StateAppealed}, state: StateUpheld},
 	{kind: KindAppealDecided, variant: "rejected", stages: known, states: []State{StateAppealed}, state: StateOrdered},
 	{kind: KindAppealDecided, variant: "inadmissible", stages: known, states: []State{StateAppealed}, state: StateServed},
@@ -107,7 +108,7 @@ var rules = []rule{
 	{kind: KindAppealDecided, variant: "inadmissible", stages: after, states: []State{StatePaid}},
 	{kind: KindOrderServed, stages: known, states: []State{StateOrdered, StateAppealed}},
 
-	{kind: KindPlanRequested, stages: known, states: []State{StateServed}, state: StateAsked},
+	{kind: KindPlanRequested, stages: known, states: []State{StateSent, StateServed}, state: StateAsked},
 	{kind: KindPlanDecided, variant: "granted", stages: known, states: []State{StateAsked}, state: StatePlan, person: true},
 	{kind: KindPlanDecided, variant: "refused", stages: known, states: []State{StateAsked}, state: StateServed, person: true},
 	{kind: KindPlanDecided, variant: "silence", stages: known, states: []State{StateAsked}, state: StateServed},

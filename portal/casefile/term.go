@@ -194,13 +194,8 @@ func (t *terms) served202(p *Position) {
 
 // instalment adds the last day of the first instalment that is not paid.
 func (t *terms) instalment(p *Position) {
-	paid, begin := max(0, t.c.onAccount()-p.Plan.Before), p.Plan.Requested
-	for _, i := range p.Plan.Instalments {
-		if paid -= i.Cents; paid < 0 {
-			t.all = append(t.all, Term{Name: "instalment", Position: p.Number, Begin: begin, End: i.Until, Reason: "plan_granted", Who: "owner"})
-			return
-		}
-		begin = i.Until
+	if next, begin, ok := t.c.instalment(p); ok {
+		t.all = append(t.all, Term{Name: "instalment", Position: p.Number, Begin: begin, End: next.Until, Reason: "plan_granted", Who: "owner"})
 	}
 }
 
@@ -215,8 +210,7 @@ func (t *terms) appeal(p *Position) {
 // driver adds the duty to say who drove, by the reading of the Cassation: while an appeal
 // runs it waits.
 func (t *terms) driver(p *Position) {
-	if p.Served == nil || p.Notice.Points == 0 || p.Silent || p.Driver != nil && p.Driver.Complete ||
-		p.State == StateAnnulled || p.State == StateUpheld {
+	if p.Served == nil || !t.c.mustName(p) || p.State == StateAnnulled || p.State == StateUpheld {
 		return
 	}
 	var appeal *law.Appeal
