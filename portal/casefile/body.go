@@ -23,6 +23,8 @@ const (
 	KindOutcome         Kind = "outcome"
 	KindServed          Kind = "served"
 	KindServedCorrected Kind = "served_corrected"
+	KindServiceVoid     Kind = "service_void"
+	KindCostsCorrected  Kind = "costs_corrected"
 	KindPaid            Kind = "paid"
 	KindSettled         Kind = "settled"
 	KindCredited        Kind = "credited"
@@ -83,7 +85,7 @@ func bodies() []Body {
 	return []Body{
 		&Opened{}, &PlateProposed{}, &PlateTyped{}, &Reviewed{}, &ReviewReopened{},
 		&OwnerAsked{}, &OwnerFound{}, &OwnerNotFound{}, &OwnerLate{},
-		&NoticeIssued{}, &NoticeReissued{}, &NoticeAnnulled{}, &Sent{}, &Outcome{}, &Served{}, &ServedCorrected{},
+		&NoticeIssued{}, &NoticeReissued{}, &NoticeAnnulled{}, &Sent{}, &Outcome{}, &Served{}, &ServedCorrected{}, &ServiceVoid{}, &CostsCorrected{},
 		&Paid{}, &Settled{}, &Credited{}, &Refunded{}, &Appealed{}, &AppealDecided{}, &OrderServed{}, &PlanRequested{}, &PlanDecided{}, &PlanLapsed{},
 		&DriverInvited{}, &DriverNamed{}, &DriverSilent{}, &Title{}, &Closed{}, &Reopened{},
 		&HoldPlaced{}, &HoldLifted{}, &Stopped{}, &Resumed{}, &Erased{},

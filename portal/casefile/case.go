@@ -31,7 +31,8 @@ type Case struct {
 	Positions []Position
 	Money     Money
 
-	Stopped Code         // why; empty: it goes on
+	Stopped Code         // why, by the last of Stops; empty: it goes on
+	Stops   []Stopped    // that are not resumed
 	Holds   []HoldPlaced // that are not lifted: nothing is erased
 	Closed  Code         // why
 	Ended   time.Time    // discarded or closed
@@ -60,6 +61,7 @@ type Position struct {
 	Served   *Service
 	Before   []Service // that were corrected
 
+	Costs       law.Cents // of the notice, as corrected
 	Paid        law.Cents
 	Settled     Code // as [Part.Settles]
 	NoReduction bool // given up: art. 202-bis
@@ -246,7 +248,7 @@ func (c *Case) fits(b Body) bool {
 		return p.Order != nil
 	case *PlanDecided:
 		return p.Plan != nil
-	case *ServedCorrected:
+	case *ServedCorrected, *ServiceVoid:
 		return p.Served != nil
 	}
 	return true

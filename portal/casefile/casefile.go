@@ -126,7 +126,7 @@ func Codes() map[string][]string {
 		"appeal.exclusive":      {"position", "way"},  // the other way was taken
 		"close.money_owed":      {"cents"},            // there is money to give back
 		"close.unsettled":       {"position"},         // said to be paid, or owed by nobody, and is not
-		"correction.old":        {"position", "day"},  // what it corrects is another
+		"correction.old":        {"position", "old"},  // what it corrects is another
 		"erase.hold":            {"reason"},           // a legal hold
 		"money.excess":          {"cents"},            // more is given back than was too much
 		"money.receipt":         {"receipt"},          // came already

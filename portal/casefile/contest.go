@@ -15,6 +15,8 @@ type Appealed struct {
 	Filed  law.Day `mark:"plain"`
 	Office bool    `mark:"plain"` // through the office: its file then goes to the prefect
 	Ref    Ref     `mark:"plain"` // protocol number
+	// Received is when it reached the office, or the prefect: their days run from it. Zero: as filed.
+	Received law.Day `mark:"plain"`
 }
 
 func (*Appealed) Kind() Kind    { return KindAppealed }
@@ -26,6 +28,7 @@ func (b *Appealed) fields(m *form) {
 	m.day(3, "filed", &b.Filed)
 	m.flag(4, "office", &b.Office)
 	m.ref(5, "ref", &b.Ref)
+	m.optionalDay(6, "received", &b.Received)
 }
 
 // check keeps the two ways apart: against one notice there is one, and after the prefect's
@@ -38,6 +41,9 @@ func (b *Appealed) check(c *Case, a *Act) error {
 	byPrefect := p.State == StateOrdered && p.Order.By == "prefect"
 	if err := c.past(b.Filed, a); err != nil {
 		return err
+	}
+	if !b.Received.Zero() && (b.Received.Before(b.Filed) || a.future(b.Received)) {
+		return refuse("act.day", b.Received)
 	}
 	switch {
 	case p.State == StatePaid && len(p.Appeals) > 0 && p.Appeals[len(p.Appeals)-1].Decision == nil:

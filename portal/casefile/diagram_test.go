@@ -46,7 +46,8 @@ func document() string {
 	diagram(&b, func(r rule) (from []string, to string) { return names(r.states), string(r.state) })
 	b.WriteString("\nJoint debtors owe one sum: what makes a position `paid` makes all of the case that are live, a notice that is issued afterwards is `paid` from the beginning, and money that\n" +
 		"is taken away from one (annulled, upheld) leaves the others as they were. What ends an appeal or a request without a new sum leaves a position `ordered` or `title`\n" +
-		"that was so before, and `sent` while its service is not told. `credited` makes it `paid` where it settles it, `served_corrected` to a later day makes a `title` `served`.\n\n## Acts\n\n" +
+		"that was so before, and `sent` while its service is not told. `credited` makes it `paid` where it settles it, `served_corrected` to a later day makes a `title` `served`,\n" +
+		"`service_void` makes both `sent`.\n\n## Acts\n\n" +
 		"*by a person*: no desk may do it. *not while stopped*: a case whose record is disputed or whose key was revoked waits for a person.\n\n" +
 		"| act | outcome | case is | becomes | position is | becomes | |\n| --- | --- | --- | --- | --- | --- | --- |\n")
 	for _, r := range rules {

@@ -144,12 +144,21 @@ func (b *Stopped) fields(m *form) {
 	m.Fixed(2, "about", b.About[:])
 }
 
-func (b *Stopped) apply(c *Case, a *Act) { c.Stopped = b.Reason }
+func (b *Stopped) apply(c *Case, a *Act) { c.stop(append(slices.Clip(c.Stops), *b)) }
 
-// Resumed lets a stopped case go on, by who answers for it.
+func (c *Case) stop(by []Stopped) {
+	c.Stops, c.Stopped = by, ""
+	if n := len(by); n > 0 {
+		c.Stopped = by[n-1].Reason
+	}
+}
+
+// Resumed ends the doubt about one record or key, by who answers for it. The case goes on
+// when there is no other.
 type Resumed struct {
-	Reason Code       `mark:"plain"`
-	Note   Commitment `mark:"person"`
+	Reason Code          `mark:"plain"`
+	Note   Commitment    `mark:"person"`
+	About  evidence.Hash `mark:"plain"` // as of the stop
 }
 
 func (*Resumed) Kind() Kind    { return KindResumed }
@@ -158,16 +167,19 @@ func (*Resumed) variant() Code { return "" }
 func (b *Resumed) fields(m *form) {
 	m.code(1, "reason", &b.Reason)
 	m.commitment(2, "note", &b.Note)
+	m.Fixed(3, "about", b.About[:])
 }
 
 func (b *Resumed) check(c *Case, a *Act) error {
-	if c.Stopped == "" {
+	if !slices.ContainsFunc(c.Stops, b.ends) {
 		return refuse("act.stage", KindResumed, c.Stage)
 	}
 	return nil
 }
 
-func (b *Resumed) apply(c *Case, a *Act) { c.Stopped = "" }
+func (b *Resumed) apply(c *Case, a *Act) { c.stop(slices.DeleteFunc(slices.Clone(c.Stops), b.ends)) }
+
+func (b *Resumed) ends(s Stopped) bool { return s.About == b.About }
 
 // Erased says that values of some marks, or the pictures, are gone: lawfully, by a
 // retention row.

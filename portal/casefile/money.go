@@ -259,7 +259,7 @@ func (b *Refunded) apply(c *Case, a *Act) {
 
 // Facts returns what the law prices a position by.
 func (p *Position) Facts() law.Facts {
-	f := law.Facts{Minimum: p.Notice.Minimum, Maximum: p.Notice.Maximum, Costs: p.Notice.Costs, Reducible: p.Notice.Reducible}
+	f := law.Facts{Minimum: p.Notice.Minimum, Maximum: p.Notice.Maximum, Costs: p.Costs, Reducible: p.Notice.Reducible}
 	if p.Served != nil {
 		f.Served = p.Served.Day
 	}

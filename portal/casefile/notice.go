@@ -91,7 +91,7 @@ func (b *NoticeIssued) apply(c *Case, a *Act) {
 
 // issue adds a position: paid from the beginning when a joint debtor has paid already.
 func (c *Case) issue(p Position) {
-	p.State = StateIssued
+	p.State, p.Costs = StateIssued, p.Notice.Costs
 	for _, other := range c.Positions {
 		if other.State == StatePaid {
 			p.State, p.Settled = StatePaid, other.Settled
@@ -395,3 +395,77 @@ func (b *ServedCorrected) apply(c *Case, a *Act) {
 	p.Before = append(slices.Clip(p.Before), *p.Served)
 	p.Served = &b.Service
 }
+
+// ServiceVoid takes a service back that was none: the letter went to somebody else, the post
+// says now that it came back. No term runs, and the notice can be sent again.
+type ServiceVoid struct {
+	Of
+	Old    law.Day    `mark:"plain"` // which is taken back
+	Reason Code       `mark:"plain"`
+	Note   Commitment `mark:"person"`
+}
+
+func (*ServiceVoid) Kind() Kind    { return KindServiceVoid }
+func (*ServiceVoid) variant() Code { return "" }
+
+func (b *ServiceVoid) fields(m *form) {
+	b.Of.fields(m)
+	m.day(2, "old", &b.Old)
+	m.code(3, "reason", &b.Reason)
+	m.commitment(4, "note", &b.Note)
+}
+
+func (b *ServiceVoid) check(c *Case, a *Act) error {
+	p, err := c.Position(b.Position)
+	switch {
+	case err != nil:
+		return err
+	case p.Served == nil || p.Served.Day != b.Old:
+		return refuse("correction.old", b.Position, b.Old)
+	}
+	return nil
+}
+
+func (b *ServiceVoid) apply(c *Case, a *Act) {
+	p := c.at(b.Position)
+	p.Before = append(slices.Clip(p.Before), *p.Served)
+	p.Served = nil
+	if p.Order == nil {
+		p.Title = nil
+	}
+	if p.State == StateServed || p.State == StateTitle {
+		p.State = p.unpaid()
+	}
+}
+
+// CostsCorrected says what the costs of a notice are: a second way of sending adds to them,
+// the platform takes the letter back that was wrong (C35). What was paid stays paid.
+type CostsCorrected struct {
+	Of
+	Old    law.Cents `mark:"money"`
+	Costs  law.Cents `mark:"money"`
+	Reason Code      `mark:"plain"`
+}
+
+func (*CostsCorrected) Kind() Kind    { return KindCostsCorrected }
+func (*CostsCorrected) variant() Code { return "" }
+
+func (b *CostsCorrected) fields(m *form) {
+	b.Of.fields(m)
+	m.cents(2, "old", &b.Old)
+	m.cents(3, "costs", &b.Costs)
+	m.code(4, "reason", &b.Reason)
+}
+
+func (b *CostsCorrected) check(c *Case, a *Act) error {
+	p, err := c.Position(b.Position)
+	switch {
+	case err != nil:
+		return err
+	case p.Costs != b.Old:
+		return refuse("correction.old", b.Position, b.Old)
+	}
+	return nil
+}
+
+func (b *CostsCorrected) apply(c *Case, a *Act) { c.at(b.Position).Costs = b.Costs }

@@ -74,8 +74,8 @@ func TestOneSumIsOwedOnce(t *testing.T) {
 	})
 	t.Run("the minimum does not buy off an order", func(t *testing.T) {
 		s := served(t)
-		s.do(&Appealed{Of{1}, "prefect", civil(3, 12), true, "a"}, &AppealDecided{Of{1}, "rejected", "decision", civil(3, 12), 346_00, 16_00, "d"},
-			&Appealed{Of{1}, "judge", civil(3, 12), false, "a-2"})
+		s.do(&Appealed{Of{1}, "prefect", civil(3, 12), true, "a", law.Day{}}, &AppealDecided{Of{1}, "rejected", "decision", civil(3, 12), 346_00, 16_00, "d"},
+			&Appealed{Of{1}, "judge", civil(3, 12), false, "a-2", law.Day{}})
 		s.pay(1, 189_00, day(3, 20))
 		s.wants(StateAppealed, Money{Received: 189_00, Applied: 189_00})
 	})
@@ -97,14 +97,14 @@ func TestAnAppealComesBeforeTheReturnReceipt(t *testing.T) {
 	}
 	told := []Body{&Outcome{Of{1}, 1, law.Post, "delivered", law.Moment{Day: civil(3, 10)}, "o"}, &Served{Of{1}, Service{1, law.Post, civil(3, 10), "post.delivered"}}}
 	s := sent()
-	s.do(&Appealed{Of{1}, "prefect", civil(3, 12), true, "a"})
+	s.do(&Appealed{Of{1}, "prefect", civil(3, 12), true, "a", law.Day{}})
 	s.do(told...)
 	s.state(1, StateAppealed)
 	s.do(&AppealDecided{Of{1}, "inadmissible", "decision", civil(3, 12), 0, 0, "d"})
 	s.state(1, StateServed)
 
 	s = sent()
-	s.do(&Appealed{Of{1}, "judge", civil(3, 12), false, "a"}, &AppealDecided{Of{1}, "inadmissible", "decision", civil(3, 12), 0, 0, "d"})
+	s.do(&Appealed{Of{1}, "judge", civil(3, 12), false, "a", law.Day{}}, &AppealDecided{Of{1}, "inadmissible", "decision", civil(3, 12), 0, 0, "d"})
 	s.state(1, StateSent)
 	s.do(told...)
 	s.state(1, StateServed)
@@ -119,9 +119,9 @@ func TestAnAppealComesBeforeTheReturnReceipt(t *testing.T) {
 
 	s = sent() // an appeal of who has paid is one: who decides says whether it may be
 	s.pay(1, 137_10, day(3, 13))
-	s.do(&Appealed{Of{1}, "judge", civil(3, 13), false, "a"})
+	s.do(&Appealed{Of{1}, "judge", civil(3, 13), false, "a", law.Day{}})
 	s.state(1, StatePaid)
-	s.refused("position.state", &Appealed{Of{1}, "judge", civil(3, 13), false, "a-2"})
+	s.refused("position.state", &Appealed{Of{1}, "judge", civil(3, 13), false, "a-2", law.Day{}})
 	s.do(&AppealDecided{Of{1}, "upheld", "decision", civil(3, 13), 0, 0, "d"})
 	s.wants(StateUpheld, Money{Received: 137_10, Excess: 137_10})
 }
@@ -139,7 +139,7 @@ func TestWhoMustSayWhoDrove(t *testing.T) {
 	})
 	t.Run("not while an appeal runs, also of who has paid, and after it who was invited", func(t *testing.T) { // V38
 		s := served(t)
-		s.do(&Appealed{Of{1}, "prefect", civil(3, 12), true, "a"})
+		s.do(&Appealed{Of{1}, "prefect", civil(3, 12), true, "a", law.Day{}})
 		s.pay(1, 137_10, day(3, 13))
 		s.now = day(5, 20)
 		s.refused("position.state", silent(s, 1, civil(5, 11)))
@@ -153,8 +153,8 @@ func TestWhoMustSayWhoDrove(t *testing.T) {
 	})
 	t.Run("an invitation is over with the next appeal", func(t *testing.T) {
 		s := served(t)
-		s.do(&Appealed{Of{1}, "prefect", civil(3, 12), true, "a"}, &AppealDecided{Of{1}, "rejected", "decision", civil(3, 12), 346_00, 16_00, "d"},
-			&DriverInvited{Of{1}, civil(3, 12), "i"}, &Appealed{Of{1}, "judge", civil(3, 12), false, "a"})
+		s.do(&Appealed{Of{1}, "prefect", civil(3, 12), true, "a", law.Day{}}, &AppealDecided{Of{1}, "rejected", "decision", civil(3, 12), 346_00, 16_00, "d"},
+			&DriverInvited{Of{1}, civil(3, 12), "i"}, &Appealed{Of{1}, "judge", civil(3, 12), false, "a", law.Day{}})
 		s.now = day(6, 1)
 		s.do(&AppealDecided{Of{1}, "rejected", "decision", civil(6, 1), 346_00, 16_00, "d"})
 		s.refused("position.state", silent(s, 1, civil(5, 30)))
@@ -272,5 +272,49 @@ func TestNothingCountsAsOfBeforeTheViolation(t *testing.T) {
 	a.Day = civil(3, 1)
 	if _, err := s.c.Apply(a); err == nil {
 		t.Error("an act of before the violation")
+	}
+}
+
+func TestAServiceThatWasNoneIsTakenBack(t *testing.T) {
+	s := served(t)
+	s.now = day(6, 20) // past the 90 days, in which it was handed over
+	s.do(&Title{Of{1}, 347_00, 16_00, civil(5, 12)}, &Outcome{Of{1}, 1, law.Post, "returned", law.Moment{Day: civil(3, 20)}, "o"})
+	s.refused("correction.old", &ServiceVoid{Of: Of{1}, Old: civil(3, 9), Reason: "post"})
+	s.do(&ServiceVoid{Of: Of{1}, Old: civil(3, 10), Reason: "post"})
+	s.state(1, StateSent)
+	if d, err := s.c.Due(italy(t), 1, s.now); err != nil || d.Rest != 137_10 {
+		t.Errorf("%+v, %v", d, err)
+	}
+	s.do(&Sent{Of{1}, law.Post, law.At(s.now), "b-2"}, &Outcome{Of{1}, 2, law.Post, "delivered", law.At(s.now), "o-2"},
+		&Served{Of{1}, Service{2, law.Post, civil(6, 20), "post.delivered"}})
+	s.state(1, StateServed)
+}
+
+func TestCostsThatFellAreDueNoMore(t *testing.T) { // C35
+	s := served(t)
+	s.refused("correction.old", &CostsCorrected{Of{1}, 15_00, 2_00, "rework"})
+	s.do(&CostsCorrected{Of{1}, 16_00, 2_00, "rework"})
+	if d, err := s.c.Due(italy(t), 1, s.now); err != nil || d.Rest != 123_10 || d.Costs != 2_00 {
+		t.Errorf("%+v, %v", d, err)
+	}
+	s.pay(1, 123_10, s.now)
+	s.wants(StatePaid, Money{Received: 123_10, Applied: 123_10})
+	s.refused("position.state", &CostsCorrected{Of{1}, 2_00, 1_00, "rework"})
+}
+
+// TestThePrefectsDays run from when the appeal came, not from when it was posted; an order
+// is notified within 150 (V09).
+func TestThePrefectsDays(t *testing.T) {
+	s := served(t)
+	s.now = day(3, 20)
+	s.refused("act.day", &Appealed{Of{1}, "prefect", civil(3, 12), true, "a", civil(3, 11)})
+	s.do(&Appealed{Of{1}, "prefect", civil(3, 12), true, "a", civil(3, 19)})
+	if terms, err := s.c.Terms(italy(t)); err != nil || len(terms) != 1 || terms[0].Begin != civil(3, 19) || terms[0].End != civil(9, 15) {
+		t.Errorf("%+v, %v", terms, err)
+	}
+	s.now = day(6, 1)
+	s.do(&AppealDecided{Of{1}, "rejected", "decision", civil(6, 1), 346_00, 16_00, "d"})
+	if terms, err := s.c.Terms(italy(t)); err != nil || len(terms) != 1 || terms[0].Name != "order_notice" || terms[0].End != civil(10, 29) {
+		t.Errorf("%+v, %v", terms, err)
 	}
 }

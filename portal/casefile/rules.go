@@ -90,6 +90,8 @@ var rules = []rule{
 	{kind: KindServed, stages: after, states: []State{StateSent}, state: StateServed},
 	{kind: KindServed, stages: after, states: []State{StatePaid, StateAppealed, StateOrdered, StateAsked, StatePlan, StateTitle}}, // told late
 	{kind: KindServedCorrected, stages: after, states: running},
+	{kind: KindServiceVoid, stages: after, states: running, person: true},
+	{kind: KindCostsCorrected, stages: after, states: live},
 
 	{kind: KindPaid, stages: opened},
 	{kind: KindPaid, variant: "part", stages: after, states: live},

@@ -164,7 +164,12 @@ func (t *terms) position(p *Position) {
 	case StateAppealed:
 		t.appeal(p)
 	case StateOrdered:
-		if !p.Order.Served.Zero() && p.Order.By == "prefect" {
+		switch {
+		case p.Order.By != "prefect":
+		case p.Order.Served.Zero():
+			end := t.l.PrefectNotice(p.Order.Day)
+			t.all = append(t.all, Term{Name: "order_notice", Position: p.Number, Begin: p.Order.Day, End: end, Reason: "rejected", Who: "prefect"})
+		default:
 			t.add(law.Judge, p.Number, p.Order.Served, "order_served", "owner")
 		}
 	}
@@ -202,8 +207,12 @@ func (t *terms) instalment(p *Position) {
 // appeal adds the prefect's days: after them silence accepts the appeal. The judge has none.
 func (t *terms) appeal(p *Position) {
 	if a := p.Appeals[len(p.Appeals)-1]; a.To == "prefect" {
-		end := t.l.PrefectOrder(a.Filed, a.Office, 0)
-		t.all = append(t.all, Term{Name: "prefect_order", Position: p.Number, Begin: a.Filed, End: end, Reason: "appealed", Who: "prefect"})
+		begin := a.Received
+		if begin.Zero() {
+			begin = a.Filed
+		}
+		end := t.l.PrefectOrder(begin, a.Office, 0)
+		t.all = append(t.all, Term{Name: "prefect_order", Position: p.Number, Begin: begin, End: end, Reason: "appealed", Who: "prefect"})
 	}
 }
 

@@ -57,7 +57,7 @@ var italian = []struct {
 	{State, regexp.MustCompile(`^(?:CFS|CFP|PC|DPC)[0-9]{3}[A-Z]{2}$|^DPC[A-Z][0-9]{4}$`)},
 }
 
-var foreign = regexp.MustCompile(`^[A-Z0-9]{2,10}$`)
+var foreign = regexp.MustCompile(`^[A-Z0-9` + marked + `]{2,10}$`)
 
 // Formats returns the formats of a country, [Italy] or another, that a plate fits.
 func Formats(country string, p Plate) []Format { return formatsOf(country, p.Reveal()) }

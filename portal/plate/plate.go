@@ -20,8 +20,12 @@ import (
 // MaxLength is the most characters of a plate.
 const MaxLength = 14
 
-// A Plate is the characters of a registration plate, A to Z and 0 to 9 alone. Plates are
-// compared with ==. The zero Plate is none.
+// marked are the letters with a mark that plates of Germany and Croatia have: BÖ is another
+// town than BO.
+const marked = "ÄÖÜČĆĐŠŽ"
+
+// A Plate is the characters of a registration plate, A to Z, 0 to 9 and those letters with a
+// mark that some countries use, alone. Plates are compared with ==. The zero Plate is none.
 type Plate struct{ v unique.Handle[string] }
 
 // hidden is what is shown in place of a plate.
@@ -58,24 +62,34 @@ func (e *Error) Error() string { return e.Code }
 
 // Parse reads what was typed. The error is an [*Error].
 func Parse(typed string) (Plate, error) {
-	var b strings.Builder
+	var text []rune
 	for _, r := range typed {
 		r = narrow(unicode.ToUpper(r))
+		if n := len(text); n > 0 && composed[[2]rune{text[n-1], r}] != 0 {
+			text[n-1] = composed[[2]rune{text[n-1], r}]
+			continue
+		}
 		switch {
-		case r >= 'A' && r <= 'Z' || r >= '0' && r <= '9':
-			b.WriteRune(r)
+		case r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune(marked, r):
+			text = append(text, r)
 		case unicode.IsSpace(r), unicode.Is(unicode.Pd, r), unicode.Is(unicode.Cf, r), r == '.', r == '·', r == '*':
 		default:
 			return Plate{}, &Error{"plate.character"}
 		}
 	}
 	switch {
-	case b.Len() == 0:
+	case len(text) == 0:
 		return Plate{}, &Error{"plate.empty"}
-	case b.Len() > MaxLength:
+	case len(text) > MaxLength:
 		return Plate{}, &Error{"plate.length"}
 	}
-	return Plate{unique.Make(b.String())}, nil
+	return Plate{unique.Make(string(text))}, nil
+}
+
+// composed are the marked letters that some systems spell as a letter and a mark.
+var composed = map[[2]rune]rune{
+	{'A', 0x308}: 'Ä', {'O', 0x308}: 'Ö', {'U', 0x308}: 'Ü',
+	{'C', 0x30c}: 'Č', {'C', 0x301}: 'Ć', {'S', 0x30c}: 'Š', {'Z', 0x30c}: 'Ž',
 }
 
 // narrow returns the plain form of a full-width letter or digit.

@@ -32,7 +32,12 @@ func TestTypingIsForgivenWhatAPlateDoesNotShow(t *testing.T) {
 			t.Errorf("%s: %q", name, p.Reveal())
 		}
 	}
+	// As it stands on plates of Germany and Croatia, in either spelling of Unicode.
+	if p := parse(t, "Bö-ab 123"); p.Reveal() != "BÖAB123" || p != parse(t, "BO\u0308 AB123") || p == parse(t, "BO AB 123") || p.Same(parse(t, "BO AB 123")) {
+		t.Errorf("%q", p.Reveal())
+	}
 	for typed, code := range map[string]string{
+		"Ô012CD": "plate.character", "B\u0308": "plate.character", strings.Repeat("Ö", MaxLength+1): "plate.length",
 		"": "plate.empty", " - ": "plate.empty", "AB/12": "plate.character", "ÀB012CD": "plate.character",
 		"AB012CD;DROP": "plate.character", strings.Repeat("A", MaxLength+1): "plate.length", "\xff": "plate.character",
 	} {
@@ -94,6 +99,9 @@ func TestFormats(t *testing.T) {
 		{Italy, "CRI A123B", []Format{RedCross}},
 		{"de", "B-MW 1234", []Format{Foreign}},
 		{"at", "W 1", []Format{Foreign}},
+		{"de", "GÖ-AB 1234", []Format{Foreign}},
+		{"hr", "ŽU 123-AB", []Format{Foreign}},
+		{Italy, "BÖ 123 AB", nil},
 		{"de", "X", nil},
 	} {
 		if got := Formats(test.country, parse(t, test.typed)); !slices.Equal(got, test.want) {
@@ -127,7 +135,7 @@ func TestConfusionsAreNamedAndNeverCorrected(t *testing.T) {
 }
 
 func FuzzParse(f *testing.F) {
-	for _, seed := range []string{"AB012CD", "ab 0i2 cd", "ROMA 12345A", "0O1I0O1I0O1I0O"} {
+	for _, seed := range []string{"AB012CD", "ab 0i2 cd", "ROMA 12345A", "0O1I0O1I0O1I0O", "BO\u0308 0"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, typed string) {
