@@ -100,6 +100,8 @@ func (b *AppealDecided) check(c *Case, a *Act) error {
 		return err
 	case len(p.Appeals) == 0 || p.Appeals[len(p.Appeals)-1].Decision != nil:
 		return refuse("position.state", KindAppealDecided, b.Position, p.State)
+	case b.Reason == "silence" && (b.Outcome != "upheld" || p.Appeals[len(p.Appeals)-1].To != "prefect"): // nobody else's says anything
+		return refuse("act.outcome", KindAppealDecided, b.Reason)
 	case b.Outcome == "rejected" && b.Sum == 0:
 		return refuse("notice.amounts", b.Position)
 	case b.Day.Before(p.Appeals[len(p.Appeals)-1].Filed) || a.future(b.Day):
@@ -331,9 +333,26 @@ func (b *Title) fields(m *form) {
 	m.day(4, "day", &b.Day)
 }
 
+// check asks that what it is made of counted for its recipient before.
 func (b *Title) check(c *Case, a *Act) error {
-	if b.Sum == 0 {
+	p, err := c.Position(b.Position)
+	switch {
+	case err != nil:
+		return err
+	case b.Sum == 0:
 		return refuse("notice.amounts", b.Position)
+	}
+	var begin law.Day
+	switch {
+	case p.Order != nil && p.Order.By == "prefect":
+		begin = p.Order.Served
+	case p.Order != nil:
+		begin = p.Order.Day
+	case p.Served != nil:
+		begin = p.Served.Day
+	}
+	if begin.Zero() || !begin.Before(b.Day) {
+		return refuse("act.day", b.Day)
 	}
 	return c.past(b.Day, a)
 }

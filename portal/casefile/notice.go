@@ -56,7 +56,7 @@ func (n *Notice) check(c *Case, a *Act) error {
 	switch next := int64(len(c.Positions)) + 1; {
 	case n.Position != next:
 		return refuse("notice.position", n.Position, next)
-	case n.Party > int64(len(c.Parties)) || !c.Parties[n.Party-1].charge():
+	case n.Party > int64(len(c.Parties)) || !c.charge(n.Party):
 		return refuse("notice.party", n.Party)
 	case n.Minimum <= 0 || n.Maximum < n.Minimum:
 		return refuse("notice.amounts", n.Position)

@@ -96,8 +96,22 @@ func (c *Case) charged(party int64) bool {
 	return slices.ContainsFunc(c.Positions, func(p Position) bool { return p.Notice.Party == party && p.State != StateAnnulled })
 }
 
-// charge reports whether a party may be charged.
-func (p Known) charge() bool { return !p.Gone && !p.Deceased }
+// charge reports whether a party may be charged, by its number: not who is gone or dead, nor
+// an owner in whose place another answers (art. 196).
+func (c *Case) charge(party int64) bool {
+	p := c.Parties[party-1]
+	if p.Gone || p.Deceased || p.Title == "driver" {
+		return !p.Gone && !p.Deceased
+	}
+	var known []law.Party
+	for _, o := range c.Parties {
+		if title := titles[o.Title]; !o.Gone && title != "" {
+			known = append(known, law.Party{Title: title, Deceased: o.Deceased, Minor: o.Minor})
+		}
+	}
+	charged := law.Liable(known, law.Circumstances{}).Parties
+	return slices.ContainsFunc(charged, func(l law.Party) bool { return l.Title == titles[p.Title] })
+}
 
 // OwnerNotFound is an answer that names nobody.
 type OwnerNotFound struct {

@@ -318,3 +318,44 @@ func TestThePrefectsDays(t *testing.T) {
 		t.Errorf("%+v, %v", terms, err)
 	}
 }
+
+func TestALesseeAnswersInPlaceOfTheOwner(t *testing.T) {
+	s := tell(t)
+	s.do(&PlateTyped{Plate: read, Country: "it"}, &PlateTyped{Plate: read, Country: "it"}, accepted,
+		&OwnerFound{Register: "r", Parties: []Party{{Title: "owner", Person: someone, Language: "it", Firm: true}, {Title: "lessee", Person: someone, Language: "it"}}})
+	s.refused("notice.party", &NoticeIssued{notice(1)})
+	n := notice(1)
+	n.Party = 2
+	s.do(&NoticeIssued{n}, &Sent{Of{1}, law.Post, law.At(s.now), "b"})
+	if terms, err := s.c.Terms(italy(t)); err != nil || len(terms) != 0 {
+		t.Errorf("the owner waits for a notice: %+v, %v", terms, err)
+	}
+}
+
+func TestATitleAndSilenceHaveTheirGrounds(t *testing.T) {
+	s := served(t)
+	s.refused("act.day", &Title{Of{1}, 347_00, 16_00, civil(3, 10)}) // on the day of service
+	s.do(&Appealed{Of{1}, "judge", civil(3, 12), false, "a", law.Day{}})
+	s.refused("act.outcome", &AppealDecided{Of{1}, "upheld", "silence", civil(3, 12), 0, 0, "d"})
+	s.do(&AppealDecided{Of{1}, "inadmissible", "decision", civil(3, 12), 0, 0, "d"})
+	s.do(&Appealed{Of{1}, "judge", civil(3, 12), false, "a", law.Day{}}, &AppealDecided{Of{1}, "rejected", "decision", civil(3, 12), 346_00, 16_00, "d"})
+	if tasks := s.c.Tasks(); len(tasks) != 1 || tasks[0].Code != "invite_driver" {
+		t.Errorf("tasks %+v", tasks)
+	}
+	prefect := served(t)
+	prefect.do(&Appealed{Of{1}, "prefect", civil(3, 12), false, "a", law.Day{}}, &AppealDecided{Of{1}, "rejected", "decision", civil(3, 12), 346_00, 16_00, "d"})
+	prefect.now = day(6, 1)
+	prefect.refused("act.day", &Title{Of{1}, 346_00, 16_00, civil(6, 1)}) // an order that nobody has
+	prefect.do(&OrderServed{Of{1}, civil(3, 20), "x"}, &Title{Of{1}, 346_00, 16_00, civil(6, 1)})
+}
+
+func TestIncompleteDataOfWhoHasPaidWaitForAPerson(t *testing.T) {
+	s := served(t)
+	s.pay(1, 137_10, day(3, 13))
+	d := driver(civil(3, 13))
+	d.Complete = false
+	s.do(d)
+	if tasks := s.c.Tasks(); len(tasks) != 1 || tasks[0] != (Task{"driver", 1, "incomplete"}) {
+		t.Errorf("tasks %+v", tasks)
+	}
+}

@@ -120,8 +120,9 @@ func (t *terms) notify() {
 	var waiting []serving
 	known := false
 	for i, p := range t.c.Parties {
-		known = known || p.charge()
-		if p.charge() && !t.c.charged(int64(i+1)) {
+		charge := t.c.charge(int64(i + 1))
+		known = known || charge
+		if charge && !t.c.charged(int64(i+1)) {
 			waiting = append(waiting, t.c.toServe(p))
 		}
 	}
@@ -291,8 +292,11 @@ func (c *Case) positionTasks(p *Position, add func(Code, int64, Code)) {
 		}
 	case StateAsked:
 		add("plan", p.Number, "plan_requested")
-	case StateAnnulled, StateUpheld, StatePaid:
+	case StateAnnulled, StateUpheld:
 		return
+	}
+	if n := len(p.Appeals); n > 0 && p.Served != nil && p.Appeals[n-1].Decision != nil && p.asked().Zero() && c.mustName(p) {
+		add("invite_driver", p.Number, "appeal_lost")
 	}
 	if p.Driver != nil && !p.Driver.Complete {
 		add("driver", p.Number, "incomplete")
