@@ -373,7 +373,7 @@ func TestTheTwoWaysOfAppealExcludeEachOther(t *testing.T) {
 	s.do(&Appealed{Of{1}, "prefect", civil(6, 1), false, "a-4", law.Day{}}, &AppealDecided{Of{1}, "rejected", "decision", civil(6, 1), 346_00, 16_00, "d"})
 	s.refused("appeal.exclusive", &Appealed{Of{1}, "prefect", civil(6, 1), false, "a-5", law.Day{}})
 	s.do(&OrderServed{Of{1}, civil(6, 1), "x"}, &DriverInvited{Of{1}, civil(6, 1), "x"})
-	if terms, err := s.c.Terms(italy(t)); err != nil || len(terms) != 2 || terms[0].Name != "judge" || terms[1].Name != "driver" || terms[1].End != civil(7, 31) {
+	if terms, err := s.c.Terms(italy(t)); err != nil || len(terms) != 3 || terms[0].Name != "judge" || terms[1].Name != "order" || terms[2].Name != "driver" || terms[2].End != civil(7, 31) {
 		t.Errorf("terms %+v, %v", terms, err)
 	}
 	s.do(&Appealed{Of{1}, "judge", civil(6, 1), false, "a-6", law.Day{}}, &AppealDecided{Of{1}, "inadmissible", "decision", civil(6, 1), 0, 0, "d"})

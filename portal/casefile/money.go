@@ -62,6 +62,9 @@ func (b *Paid) check(c *Case, a *Act) error {
 	for i, p := range b.Parts {
 		sum += p.Cents
 		settles = settles || p.Cents > 0 && p.Settles != ""
+		if p.Settles == "" && slices.ContainsFunc(b.Parts, func(o Part) bool { return o.Settles != "" }) { // nothing is on account of what is paid
+			return refuse("money.part", p.Position)
+		}
 		if slices.ContainsFunc(b.Parts[:i], func(o Part) bool { return o.Position == p.Position }) {
 			return refuse("money.part", p.Position)
 		}

@@ -347,6 +347,10 @@ func TestATitleAndSilenceHaveTheirGrounds(t *testing.T) {
 	prefect.now = day(6, 1)
 	prefect.refused("act.day", &Title{Of{1}, 346_00, 16_00, civil(6, 1)}) // an order that nobody has
 	prefect.do(&OrderServed{Of{1}, civil(3, 20), "x"}, &Title{Of{1}, 346_00, 16_00, civil(6, 1)})
+	terms, err := prefect.c.Terms(italy(t))
+	if err != nil || len(terms) != 1 || terms[0].Name != "expiry" || terms[0].End != law.Date(2031, 3, 20) {
+		t.Errorf("five years from the order: %+v, %v", terms, err)
+	}
 }
 
 func TestIncompleteDataOfWhoHasPaidWaitForAPerson(t *testing.T) {

@@ -172,7 +172,17 @@ func (t *terms) position(p *Position) {
 			t.all = append(t.all, Term{Name: "order_notice", Position: p.Number, Begin: p.Order.Day, End: end, Reason: "rejected", Who: "prefect"})
 		default:
 			t.add(law.Judge, p.Number, p.Order.Served, "order_served", "owner")
+			t.add(law.Order, p.Number, p.Order.Served, "order_served", "owner")
 		}
+	case StateTitle:
+		begin := p.Title.Day
+		if p.Served != nil {
+			begin = p.Served.Day
+		}
+		if p.Order != nil && begin.Before(p.Order.Served) {
+			begin = p.Order.Served
+		}
+		t.all = append(t.all, Term{Name: "expiry", Position: p.Number, Begin: begin, End: t.l.Expiry(begin), Reason: "title", Who: "office"})
 	}
 	t.driver(p)
 }

@@ -111,6 +111,15 @@ func addMonths(d Day, n int) Day {
 	return Date(last.year, last.month, min(d.day, last.day))
 }
 
+type expiryRow struct {
+	Years  int    `toml:"years"`
+	Source string `toml:"source"`
+}
+
+// Expiry returns the last day on which what is owed can be collected, from the violation or
+// from the last act that its debtor was notified of.
+func (l *Law) Expiry(from Day) Day { return addMonths(from, 12*l.expiry.Years) }
+
 type sendRow struct {
 	Source string `toml:"source"`
 	Fee    Cents  `toml:"fee"`

@@ -25,6 +25,7 @@ type Law struct {
 	prefect     prefectRow
 	credit      creditRow
 	late        lateRow
+	expiry      expiryRow
 	send        sendRow
 	points      int
 	speed       evidence.Law
@@ -83,6 +84,7 @@ func Parse(text string) (*Law, error) {
 		Prefect     prefectRow   `toml:"prefect"`
 		Credit      creditRow    `toml:"credit"`
 		Late        lateRow      `toml:"late"`
+		Expiry      expiryRow    `toml:"expiry"`
 		Send        sendRow      `toml:"send"`
 		Points      struct {
 			MostTogether int `toml:"most_together"`
@@ -98,7 +100,7 @@ func Parse(text string) (*Law, error) {
 	l := &Law{
 		Sanctions: file.Sanctions, bands: file.Bands, night: file.Night, reduction: file.Reduction, several: file.Several,
 		terms: file.Terms, suspensions: file.Suspensions, holidays: file.Holidays, plan: file.Plan, prefect: file.Prefect,
-		credit: file.Credit, late: file.Late, send: file.Send, points: file.Points.MostTogether, speed: speed,
+		credit: file.Credit, late: file.Late, expiry: file.Expiry, send: file.Send, points: file.Points.MostTogether, speed: speed,
 	}
 	return l, l.check()
 }

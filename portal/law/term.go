@@ -15,6 +15,7 @@ const (
 	Minimum      Term = "minimum"       // pay the least: art. 202(1)
 	Prefect      Term = "prefect"       // appeal to the prefect: art. 203(1)
 	Judge        Term = "judge"         // appeal to the judge of peace: art. 204-bis
+	Order        Term = "order"         // pay what the prefect commands: art. 204
 	Plan         Term = "plan"          // ask for instalments: art. 202-bis(4)
 	Driver       Term = "driver"        // say who drove: art. 126-bis(2)
 	Notify       Term = "notify"        // hand over for service: art. 201(1)
