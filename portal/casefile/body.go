@@ -26,6 +26,7 @@ const (
 	KindServiceVoid     Kind = "service_void"
 	KindCostsCorrected  Kind = "costs_corrected"
 	KindPaid            Kind = "paid"
+	KindPaymentRevoked  Kind = "payment_revoked"
 	KindSettled         Kind = "settled"
 	KindCredited        Kind = "credited"
 	KindRefunded        Kind = "refunded"
@@ -86,7 +87,7 @@ func bodies() []Body {
 		&Opened{}, &PlateProposed{}, &PlateTyped{}, &Reviewed{}, &ReviewReopened{},
 		&OwnerAsked{}, &OwnerFound{}, &OwnerNotFound{}, &OwnerLate{},
 		&NoticeIssued{}, &NoticeReissued{}, &NoticeAnnulled{}, &Sent{}, &Outcome{}, &Served{}, &ServedCorrected{}, &ServiceVoid{}, &CostsCorrected{},
-		&Paid{}, &Settled{}, &Credited{}, &Refunded{}, &Appealed{}, &AppealDecided{}, &OrderServed{}, &PlanRequested{}, &PlanDecided{}, &PlanLapsed{},
+		&Paid{}, &PaymentRevoked{}, &Settled{}, &Credited{}, &Refunded{}, &Appealed{}, &AppealDecided{}, &OrderServed{}, &PlanRequested{}, &PlanDecided{}, &PlanLapsed{},
 		&DriverInvited{}, &DriverNamed{}, &DriverSilent{}, &Title{}, &Closed{}, &Reopened{},
 		&HoldPlaced{}, &HoldLifted{}, &Stopped{}, &Resumed{}, &Erased{},
 	}

@@ -39,7 +39,7 @@ type Case struct {
 	Erased  []Code
 
 	keys     []Key
-	receipts []string // method and number of what was paid
+	receipts []receipt // of what was paid
 }
 
 // A Known is a party with the day from which it was known.
@@ -241,6 +241,8 @@ func (c *Case) fits(b Body) bool {
 	}
 	switch b := b.(type) {
 	case *Paid:
+		return !slices.ContainsFunc(b.Parts, func(part Part) bool { return !has(part.Position) })
+	case *PaymentRevoked:
 		return !slices.ContainsFunc(b.Parts, func(part Part) bool { return !has(part.Position) })
 	case *AppealDecided:
 		return len(p.Appeals) > 0

@@ -751,6 +751,16 @@ func anyBody(t rapid.TB, dice *rand.Rand, c *Case, l *law.Law, now time.Time) Bo
 			b.Parts, b.Excess = []Part{{of.Position, cents, pick("", "reduced")}}, law.Cents(dice.IntN(2))
 		}
 		return b
+	case KindPaymentRevoked:
+		b := &PaymentRevoked{Receipt: "r", Method: "bank", Reason: "x"}
+		if len(c.receipts) > 0 {
+			r := one(dice, c.receipts)
+			b.Receipt, b.Method = r.number, r.method
+			if b.Excess = min(r.cents, c.Money.Excess); b.Excess < r.cents {
+				b.Parts = []Part{{of.Position, r.cents - b.Excess, ""}}
+			}
+		}
+		return b
 	case KindSettled:
 		return &Settled{of, pick("reduced", "minimum"), cents * law.Cents(dice.IntN(2))}
 	case KindCredited:

@@ -129,7 +129,7 @@ func Codes() map[string][]string {
 		"correction.old":        {"position", "old"},  // what it corrects is another
 		"erase.hold":            {"reason"},           // a legal hold
 		"money.excess":          {"cents"},            // more is given back than was too much
-		"money.receipt":         {"receipt"},          // came already
+		"money.receipt":         {"receipt"},          // came already, or did not come
 		"money.part":            {"position"},         // a part without money that no other part settles, or twice the same position
 		"money.unbalanced":      {"cents"},            // parts and excess are not what was received
 		"notice.amounts":        {"position"},         // no minimum, or above the maximum

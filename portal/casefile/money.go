@@ -24,6 +24,12 @@ type Part struct {
 	Settles  Code      `mark:"plain"` // reduced, minimum, title, order, plan; empty: on account
 }
 
+func (p *Part) fields(m *form) {
+	m.number(1, "part position", &p.Position, 1)
+	m.cents(2, "part", &p.Cents)
+	m.optionalCode(3, "part settles", &p.Settles)
+}
+
 // Paid is money that came, with what it is for. [Case.Allocate] computes the parts.
 type Paid struct {
 	Receipt  Ref        `mark:"plain"` // under which the other side knows it
@@ -45,17 +51,13 @@ func (b *Paid) fields(m *form) {
 	m.cents(3, "received", &b.Received)
 	m.moment(4, "ordered", &b.Ordered)
 	m.day(6, "value", &b.Value)
-	list(m, 7, "parts", &b.Parts, 0, func(p *Part, m *form) {
-		m.number(1, "part position", &p.Position, 1)
-		m.cents(2, "part", &p.Cents)
-		m.optionalCode(3, "part settles", &p.Settles)
-	})
+	list(m, 7, "parts", &b.Parts, 0, (*Part).fields)
 	m.cents(8, "excess", &b.Excess)
 	m.commitment(9, "payer", &b.Payer)
 }
 
 func (b *Paid) check(c *Case, a *Act) error {
-	if slices.Contains(c.receipts, b.receipt()) {
+	if slices.ContainsFunc(c.receipts, receipt{b.Method, b.Receipt, 0}.same) {
 		return refuse("money.receipt", b.Receipt)
 	}
 	sum, settles := b.Excess, false
@@ -94,11 +96,17 @@ func (p Part) variant() Code {
 	return "settles"
 }
 
-// receipt is one payment's: whoever tells of it again, under whatever key, tells of the same.
-func (b *Paid) receipt() string { return string(b.Method) + " " + string(b.Receipt) }
+// A receipt is one payment's: whoever tells of it again, under whatever key, tells of the same.
+type receipt struct {
+	method Code
+	number Ref
+	cents  law.Cents
+}
+
+func (r receipt) same(o receipt) bool { return r.method == o.method && r.number == o.number }
 
 func (b *Paid) apply(c *Case, a *Act) {
-	c.receipts = append(slices.Clip(c.receipts), b.receipt())
+	c.receipts = append(slices.Clip(c.receipts), receipt{b.Method, b.Receipt, b.Received})
 	c.Money.Received += b.Received
 	c.Money.Excess += b.Excess
 	for _, part := range b.Parts {
@@ -143,6 +151,71 @@ func (p *Position) unpaid() State {
 		return StateSent
 	}
 	return StateIssued
+}
+
+// PaymentRevoked takes a whole payment back that was none: it bounced, was revoked by who
+// sent it, or was entered wrong. Its money goes from the positions and the excess that have
+// it now; who was freed by it owes again.
+type PaymentRevoked struct {
+	Receipt Ref        `mark:"plain"` // as of [Paid]
+	Method  Code       `mark:"plain"`
+	Parts   []Part     `mark:"plain"` // that settle nothing
+	Excess  law.Cents  `mark:"money"`
+	Reason  Code       `mark:"plain"`
+	Note    Commitment `mark:"person"`
+}
+
+func (*PaymentRevoked) Kind() Kind    { return KindPaymentRevoked }
+func (*PaymentRevoked) variant() Code { return "" }
+
+func (b *PaymentRevoked) fields(m *form) {
+	m.ref(1, "receipt", &b.Receipt)
+	m.code(2, "method", &b.Method)
+	list(m, 3, "parts", &b.Parts, 0, (*Part).fields)
+	m.cents(4, "excess", &b.Excess)
+	m.code(5, "reason", &b.Reason)
+	m.commitment(6, "note", &b.Note)
+}
+
+// check asks for a payment that came, all of it, where its money is.
+func (b *PaymentRevoked) check(c *Case, a *Act) error {
+	i := slices.IndexFunc(c.receipts, receipt{b.Method, b.Receipt, 0}.same)
+	if i < 0 {
+		return refuse("money.receipt", b.Receipt)
+	}
+	sum := b.Excess
+	for i, part := range b.Parts {
+		p, err := c.Position(part.Position)
+		switch {
+		case err != nil:
+			return err
+		case part.Settles != "" || part.Cents == 0 || part.Cents > p.Paid,
+			slices.ContainsFunc(b.Parts[:i], func(o Part) bool { return o.Position == part.Position }):
+			return refuse("money.part", part.Position)
+		}
+		sum += part.Cents
+	}
+	switch {
+	case sum != c.receipts[i].cents:
+		return refuse("money.unbalanced", c.receipts[i].cents)
+	case b.Excess > c.Money.Excess:
+		return refuse("money.excess", c.Money.Excess)
+	}
+	return nil
+}
+
+func (b *PaymentRevoked) apply(c *Case, a *Act) {
+	c.receipts = slices.DeleteFunc(slices.Clone(c.receipts), receipt{b.Method, b.Receipt, 0}.same)
+	c.Money.Excess -= b.Excess
+	c.Money.Received -= b.Excess
+	for _, part := range b.Parts {
+		c.at(part.Position).Paid -= part.Cents
+		c.Money.Applied -= part.Cents
+		c.Money.Received -= part.Cents
+	}
+	if len(b.Parts) > 0 {
+		c.unsettle()
+	}
 }
 
 // Settled says that what is on account is enough after a correction: of the day of service,
@@ -225,6 +298,11 @@ func (c *Case) release(position int64) {
 	c.Money.Applied -= p.Paid
 	c.Money.Excess += p.Paid
 	p.Paid = 0
+	c.unsettle()
+}
+
+// unsettle makes positions that were paid by money that is gone what they were without it.
+func (c *Case) unsettle() {
 	for i := range c.Positions {
 		if other := &c.Positions[i]; other.State == StatePaid {
 			other.State, other.Settled = other.unpaid(), ""

@@ -363,3 +363,31 @@ func TestIncompleteDataOfWhoHasPaidWaitForAPerson(t *testing.T) {
 		t.Errorf("tasks %+v", tasks)
 	}
 }
+
+func TestAPaymentThatWasNoneFreesNobody(t *testing.T) {
+	s := served(t)
+	paid := &Paid{Receipt: "r", Method: "post", Received: 140_00, Ordered: law.At(s.now), Value: civil(3, 12), Parts: []Part{{1, 137_10, "reduced"}}, Excess: 2_90}
+	s.do(paid)
+	revoked := PaymentRevoked{Receipt: "r", Method: "post", Parts: []Part{{1, 137_10, ""}}, Excess: 2_90, Reason: "bounced"}
+	part := revoked
+	part.Excess = 0
+	s.refused("money.unbalanced", &part)
+	other := revoked
+	other.Receipt = "r-2"
+	s.refused("money.receipt", &other)
+	closed := *s
+	closed.do(&Refunded{2_90, civil(3, 12), "x"}, &Closed{Reason: "paid"})
+	closed.refused("money.excess", &revoked) // a part of it was given back
+	s.do(&revoked)
+	s.wants(StateServed, Money{})
+	s.refused("money.receipt", &revoked)
+	s.do(paid) // it came after all
+	s.wants(StatePaid, Money{Received: 140_00, Applied: 137_10, Excess: 2_90})
+
+	late := served(t)
+	late.do(&Paid{Receipt: "r", Method: "post", Received: 137_10, Ordered: law.At(s.now), Value: civil(3, 12), Parts: []Part{{1, 137_10, "reduced"}}}, &Closed{Reason: "paid"},
+		&PaymentRevoked{Receipt: "r", Method: "post", Parts: []Part{{1, 137_10, ""}}, Reason: "bounced"})
+	if tasks := late.c.Tasks(); len(tasks) == 0 || tasks[0] != (Task{"reopen", 0, "unsettled"}) {
+		t.Errorf("tasks %+v", tasks)
+	}
+}

@@ -96,6 +96,7 @@ var rules = []rule{
 	{kind: KindPaid, stages: opened},
 	{kind: KindPaid, variant: "part", stages: after, states: live},
 	{kind: KindPaid, variant: "settles", stages: after, states: live, state: StatePaid},
+	{kind: KindPaymentRevoked, stages: opened, person: true},
 	{kind: KindSettled, stages: after, states: live, state: StatePaid},
 	{kind: KindCredited, stages: after, states: live}, // and paid, where it says so
 	{kind: KindRefunded, stages: opened},

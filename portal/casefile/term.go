@@ -273,6 +273,10 @@ func (c *Case) Tasks() (all []Task) {
 		add("review", 0, Code(c.Stage))
 	case StageDiscarded:
 		add("close", 0, "discarded")
+	case StageClosed:
+		if c.Closed == "paid" && slices.ContainsFunc(c.Positions, func(p Position) bool { return slices.Contains(live, p.State) }) {
+			add("reopen", 0, "unsettled")
+		}
 	case StageAccepted:
 		if c.NotFound != "" {
 			add("owner", 0, c.NotFound)

@@ -144,6 +144,9 @@ func (l *Law) check() error {
 	if l.night.Rounding != "half up" && l.night.Rounding != "down" {
 		return fmt.Errorf("law: night rounding %q", l.night.Rounding)
 	}
+	if l.expiry.Years <= 0 || l.expiry.Source == "" {
+		return fmt.Errorf("law: expiry of %d years", l.expiry.Years)
+	}
 	if l.several.Rule != askOffice && l.several.Rule != leastOfBoth {
 		return fmt.Errorf("law: several: rule %q", l.several.Rule)
 	}
