@@ -31,6 +31,7 @@ const (
 	KindCredited        Kind = "credited"
 	KindRefunded        Kind = "refunded"
 	KindAppealed        Kind = "appealed"
+	KindAppealHearing   Kind = "appeal_hearing"
 	KindAppealDecided   Kind = "appeal_decided"
 	KindOrderServed     Kind = "order_served"
 	KindPlanRequested   Kind = "plan_requested"
@@ -87,7 +88,7 @@ func bodies() []Body {
 		&Opened{}, &PlateProposed{}, &PlateTyped{}, &Reviewed{}, &ReviewReopened{},
 		&OwnerAsked{}, &OwnerFound{}, &OwnerNotFound{}, &OwnerLate{},
 		&NoticeIssued{}, &NoticeReissued{}, &NoticeAnnulled{}, &Sent{}, &Outcome{}, &Served{}, &ServedCorrected{}, &ServiceVoid{}, &CostsCorrected{},
-		&Paid{}, &PaymentRevoked{}, &Settled{}, &Credited{}, &Refunded{}, &Appealed{}, &AppealDecided{}, &OrderServed{}, &PlanRequested{}, &PlanDecided{}, &PlanLapsed{},
+		&Paid{}, &PaymentRevoked{}, &Settled{}, &Credited{}, &Refunded{}, &Appealed{}, &AppealHearing{}, &AppealDecided{}, &OrderServed{}, &PlanRequested{}, &PlanDecided{}, &PlanLapsed{},
 		&DriverInvited{}, &DriverNamed{}, &DriverSilent{}, &Title{}, &Closed{}, &Reopened{},
 		&HoldPlaced{}, &HoldLifted{}, &Stopped{}, &Resumed{}, &Erased{},
 	}

@@ -244,7 +244,7 @@ func (c *Case) fits(b Body) bool {
 		return !slices.ContainsFunc(b.Parts, func(part Part) bool { return !has(part.Position) })
 	case *PaymentRevoked:
 		return !slices.ContainsFunc(b.Parts, func(part Part) bool { return !has(part.Position) })
-	case *AppealDecided:
+	case *AppealDecided, *AppealHearing:
 		return len(p.Appeals) > 0
 	case *OrderServed:
 		return p.Order != nil

@@ -769,6 +769,8 @@ func anyBody(t rapid.TB, dice *rand.Rand, c *Case, l *law.Law, now time.Time) Bo
 		return &Refunded{cents, today, "x"}
 	case KindAppealed:
 		return &Appealed{of, pick("prefect", "judge"), recent, true, "a", law.Day{}}
+	case KindAppealHearing:
+		return &AppealHearing{of, recent, recent.Add(dice.IntN(30)), "h"}
 	case KindAppealDecided:
 		return &AppealDecided{of, pick("upheld", "rejected", "inadmissible"), "decision", today, cents, 16_00, "d"}
 	case KindOrderServed:

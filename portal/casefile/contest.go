@@ -65,7 +65,46 @@ func (b *Appealed) apply(c *Case, a *Act) {
 // An Appeal is one with its decision; nil while it is pending.
 type Appeal struct {
 	*Appealed
+	Hearing  *AppealHearing // nil: none was asked for
 	Decision *AppealDecided
+}
+
+// AppealHearing is the prefect's invitation to a hearing that was asked for: his days stand
+// still from its service to the day of the hearing (art. 204(1-ter)). Another one replaces it.
+type AppealHearing struct {
+	Of
+	Invited law.Day `mark:"plain"` // service of the invitation
+	Day     law.Day `mark:"plain"` // of the hearing: it may be to come
+	Ref     Ref     `mark:"plain"`
+}
+
+func (*AppealHearing) Kind() Kind    { return KindAppealHearing }
+func (*AppealHearing) variant() Code { return "" }
+
+func (b *AppealHearing) fields(m *form) {
+	b.Of.fields(m)
+	m.day(2, "invited", &b.Invited)
+	m.day(3, "day", &b.Day)
+	m.ref(4, "ref", &b.Ref)
+}
+
+func (b *AppealHearing) check(c *Case, a *Act) error {
+	p, err := c.Position(b.Position)
+	switch {
+	case err != nil:
+		return err
+	case p.Appeals[len(p.Appeals)-1].To != "prefect":
+		return refuse("appeal.exclusive", b.Position, "judge")
+	case b.Invited.Before(p.Appeals[len(p.Appeals)-1].Filed) || a.future(b.Invited) || b.Day.Before(b.Invited):
+		return refuse("act.day", b.Day)
+	}
+	return nil
+}
+
+func (b *AppealHearing) apply(c *Case, a *Act) {
+	p := c.at(b.Position)
+	p.Appeals = slices.Clone(p.Appeals)
+	p.Appeals[len(p.Appeals)-1].Hearing = b
 }
 
 // AppealDecided is the end of an appeal: upheld (also by the prefect's silence, art.

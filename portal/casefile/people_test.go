@@ -312,6 +312,11 @@ func TestThePrefectsDays(t *testing.T) {
 	if terms, err := s.c.Terms(italy(t)); err != nil || len(terms) != 1 || terms[0].Begin != civil(3, 19) || terms[0].End != civil(9, 15) {
 		t.Errorf("%+v, %v", terms, err)
 	}
+	s.refused("act.day", &AppealHearing{Of{1}, civil(3, 11), civil(5, 1), "h"})
+	s.do(&AppealHearing{Of{1}, civil(3, 20), civil(4, 19), "h"})
+	if terms, err := s.c.Terms(italy(t)); err != nil || len(terms) != 1 || terms[0].End != civil(10, 15) {
+		t.Errorf("30 days stand still: %+v, %v", terms, err)
+	}
 	s.now = day(6, 1)
 	s.do(&AppealDecided{Of{1}, "rejected", "decision", civil(6, 1), 346_00, 16_00, "d"})
 	if terms, err := s.c.Terms(italy(t)); err != nil || len(terms) != 1 || terms[0].Name != "order_notice" || terms[0].End != civil(10, 29) {

@@ -103,6 +103,7 @@ var rules = []rule{
 
 	{kind: KindAppealed, stages: known, states: []State{StateSent, StateServed, StateOrdered, StateTitle}, state: StateAppealed},
 	{kind: KindAppealed, stages: after, states: []State{StatePaid}}, // who decides says whether it may be
+	{kind: KindAppealHearing, stages: known, states: []State{StateAppealed}},
 	{kind: KindAppealDecided, variant: "upheld", stages: known, states: []State{StateAppealed}, state: StateUpheld},
 	{kind: KindAppealDecided, variant: "rejected", stages: known, states: []State{StateAppealed}, state: StateOrdered},
 	{kind: KindAppealDecided, variant: "inadmissible", stages: known, states: []State{StateAppealed}, state: StateServed},

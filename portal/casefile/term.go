@@ -222,7 +222,11 @@ func (t *terms) appeal(p *Position) {
 		if begin.Zero() {
 			begin = a.Filed
 		}
-		end := t.l.PrefectOrder(begin, a.Office, 0)
+		hearing := 0
+		if a.Hearing != nil {
+			hearing = a.Hearing.Day.Since(a.Hearing.Invited)
+		}
+		end := t.l.PrefectOrder(begin, a.Office, hearing)
 		t.all = append(t.all, Term{Name: "prefect_order", Position: p.Number, Begin: begin, End: end, Reason: "appealed", Who: "prefect"})
 	}
 }
