@@ -87,6 +87,14 @@ func (s *session) connect(filters []string) error {
 		return s.conn.err
 	}
 	if err := sub.Error(); err != nil {
+		// Of a connection that has failed paho says only that it is lost.
+		select {
+		case <-s.conn.failed:
+			if !errors.Is(s.conn.err, errClosed) {
+				return s.conn.err
+			}
+		default:
+		}
 		return err
 	}
 	for filter, code := range sub.Result() {
