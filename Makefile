@@ -140,7 +140,7 @@ vet:
 
 # Where goroutines meet.
 race:
-	CGO_ENABLED=1 $(GO) test -race -short ./sensor/port ./sensor/framing ./sensor/track ./sensor/gate ./sensor/isys4001 ./agent ./agent/device ./capture ./capture/httpcam ./capture/v4l2 ./uplink/... ./portal/broker ./portal/intake ./portal/web
+	CGO_ENABLED=1 $(GO) test -race -short ./sensor/port ./sensor/framing ./sensor/track ./sensor/gate ./sensor/isys4001 ./agent ./agent/device ./capture ./capture/httpcam ./capture/v4l2 ./uplink/... ./portal/broker ./portal/database ./portal/intake ./portal/log/sequencer ./portal/web
 
 # cross/budget holds how large they may be.
 cross: build
