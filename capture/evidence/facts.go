@@ -109,16 +109,16 @@ func Method(m uint8) string {
 	return "pictures"
 }
 
-// Offset prints when a picture was taken, seen from the photo position, rounded to
+// Offset says when a picture was taken, seen from the photo position, rounded to
 // 0.1 ms.
-func Offset(d time.Duration) string {
+func Offset(d time.Duration) Said {
 	switch {
 	case d < 0:
-		return said("offset.before", "by", d.Abs()).Words()
+		return said("offset.before", "by", d.Abs())
 	case d > 0:
-		return said("offset.after", "by", d).Words()
+		return said("offset.after", "by", d)
 	}
-	return said("offset.at").Words()
+	return said("offset.at")
 }
 
 // tenths prints a duration that is not negative in milliseconds, rounded to 0.1 ms.

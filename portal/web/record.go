@@ -120,7 +120,7 @@ func (d *Desk) record(w http.ResponseWriter, r *http.Request) error {
 			frame.Unfit = err.Error()
 		}
 		if m := one.Measurement; m != nil {
-			frame.Offset = evidence.Offset(f.Mono.Sub(m.Photo))
+			frame.Offset = evidence.Offset(f.Mono.Sub(m.Photo)).In(language(v))
 		}
 		view.Frames = append(view.Frames, frame)
 	}

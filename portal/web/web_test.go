@@ -317,7 +317,7 @@ func TestD23_ThePageSaysWhatTheVerifiersSay(t *testing.T) {
 		want = append(want, ">"+c.Status.String()+"</span>", ">"+c.Name, c.Words())
 	}
 	for i, f := range v.Record.Frames {
-		want = append(want, fmt.Sprintf("<b>%d · %s</b> <span>%s</span>", i+1, f.Role, evidence.Offset(f.Mono.Sub(v.Record.Measurement.Photo))))
+		want = append(want, fmt.Sprintf("<b>%d · %s</b> <span>%s</span>", i+1, f.Role, evidence.Offset(f.Mono.Sub(v.Record.Measurement.Photo)).Words()))
 	}
 	for _, w := range want {
 		if !strings.Contains(body, w) {

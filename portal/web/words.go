@@ -53,4 +53,10 @@ func foreign(v page.View) string {
 }
 
 // roleWords names the role of a frame.
-func roleWords(_ page.View, role string) string { return role }
+func roleWords(v page.View, role string) string {
+	switch role {
+	case "before", "photo", "after":
+		return language(v).Word("term." + role)
+	}
+	return role
+}
