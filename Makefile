@@ -169,7 +169,7 @@ arm-short:
 arm: ## the tests of all that runs on the device as ARM programs
 	$(call emulated,arm,arm,$(DEVICE))
 	$(call emulated,arm64,aarch64,$(filter %/enforce %/trust ciglio/capture% ciglio/sensor% ciglio/uplink%,$(DEVICE)))
-emulated = CIGLIO_EXEC='$(call qemu,$(2))' GOARCH=$(1) GOARM=7 $(GO) test -short -exec '$(call qemu,$(2))' $(3) && \
+emulated = CIGLIO_EXEC='$(call qemu,$(2))' GOARCH=$(1) GOARM=7 $(GO) test -short -timeout 30m -exec '$(call qemu,$(2))' $(3) && \
 	CIGLIO_EXEC='$(call qemu,$(2))' GOARCH=$(1) GOARM=7 $(GO) test -exec '$(call qemu,$(2))' -run 'OneSeed|Arith|Phase|Math' ./cross/simulate
 qemu = $(or $(shell command -v qemu-$(1)-static),$(shell command -v qemu-$(1)),qemu-$(1)-static)
 
